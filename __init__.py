@@ -1,0 +1,38 @@
+"""handful: learn something new on the device from a handful of labelled examples."""
+
+from handful import runtime
+from handful.runtime import (
+    AdaptError,
+    HandfulError,
+    InputError,
+    ManifestError,
+    PackageError,
+    SessionError,
+    SupportSetError,
+    TaskFileError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from handful.runtime import Learner, Task, load
+
+__all__ = [
+    "AdaptError",
+    "HandfulError",
+    "InputError",
+    "Learner",
+    "ManifestError",
+    "PackageError",
+    "SessionError",
+    "SupportSetError",
+    "Task",
+    "TaskFileError",
+    "load",
+]
+
+
+def __getattr__(name: str) -> object:
+    """The names that need numpy and onnxruntime: see handful.runtime."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(runtime, name)

@@ -1,0 +1,43 @@
+"""Load an exported package and adapt it to new classes; numpy and onnxruntime, nothing else."""
+
+from .errors import (
+    AdaptError,
+    HandfulError,
+    InputError,
+    ManifestError,
+    PackageError,
+    SessionError,
+    SupportSetError,
+    TaskFileError,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .learner import Learner
+    from .packages import load
+    from .task import Task
+
+__all__ = [
+    "AdaptError",
+    "HandfulError",
+    "InputError",
+    "Learner",
+    "ManifestError",
+    "PackageError",
+    "SessionError",
+    "SupportSetError",
+    "Task",
+    "TaskFileError",
+    "load",
+]
+
+_LAZY = {"Learner": "learner", "Task": "task", "load": "packages"}
+
+
+def __getattr__(name: str) -> object:
+    """The names that need numpy and onnxruntime, imported when they are first used."""
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -1,0 +1,47 @@
+"""Every error a user can meet.
+
+HandfulError
+├── PackageError         an exported package or one of its files is missing, altered or unsafe
+│   └── ManifestError    manifest.json is not one this runtime can read
+├── SessionError         onnxruntime, a provider or a session option is not what was asked for
+├── InputError           an example or a query is not what the package's `input` says
+├── SupportSetError      the labelled examples do not form a task this package can adapt to
+├── AdaptError           a graph failed or gave a value that is not finite, or a task cannot do this
+└── TaskFileError        a saved task is broken, unsafe or belongs to another package
+"""
+
+
+class HandfulError(Exception):
+    """An error to show to a person: what is wrong, then how to put it right."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class PackageError(HandfulError):
+    """An exported package or one of its files is missing, altered or unsafe."""
+
+
+class ManifestError(PackageError):
+    """manifest.json is not one this runtime can read."""
+
+
+class SessionError(HandfulError):
+    """What was asked of onnxruntime (a provider, a session option) is not to be had."""
+
+
+class InputError(HandfulError):
+    """An example or a query is not what the package's `input` says."""
+
+
+class SupportSetError(HandfulError):
+    """The labelled examples do not form a task this package can adapt to."""
+
+
+class AdaptError(HandfulError):
+    """A graph failed, gave a value that is not finite, or the task cannot do what was asked."""
+
+
+class TaskFileError(HandfulError):
+    """A saved task is broken, unsafe or belongs to another package."""

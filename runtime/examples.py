@@ -1,0 +1,105 @@
+"""Examples as an application has them → the float32 batch that the graphs read."""
+
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, Floats
+from .errors import InputError
+from .manifest import InputSpec
+
+MAX_EXAMPLES = 1_000_000
+SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
+SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
+
+
+def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
+    """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
+
+    uint8 is scaled as the manifest says, floats are checked and taken as they are; the channel
+    axis of a one-channel image may be missing. `what` names the examples in errors: `query`.
+    """
+    if isinstance(examples, list | tuple):
+        items = [_array(item, f"{what} {i}") for i, item in enumerate(examples)]
+        if not items or items[0].ndim:
+            shaped = [_one(item, spec, f"{what} {i}") for i, item in enumerate(items)]
+            _count(len(shaped), what)
+            empty = np.zeros((0, *spec.shape), np.float32)
+            return np.stack(shaped) if shaped else empty, False
+    array = _array(examples, what)
+    single = array.shape in _shapes(spec)
+    if not single and array.shape[1:] not in _shapes(spec):
+        raise _wrong_shape(array, spec, what)
+    array = array.reshape((1 if single else len(array), *spec.shape))
+    _count(len(array), what)
+    return _floats(array, spec, what, single), single
+
+
+def _one(array: Array, spec: InputSpec, what: str) -> Floats:
+    if array.shape not in _shapes(spec):
+        raise _wrong_shape(array, spec, what)
+    found: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True)[0]
+    return found
+
+
+def _array(value: Any, what: str) -> Array:
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{what} is not an array: {error}") from error
+
+
+def _shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
+    if spec.kind == "image" and spec.colour == "grey":
+        return spec.shape, spec.shape[:-1] if spec.layout == "HWC" else spec.shape[1:]
+    return (spec.shape,)
+
+
+def _wrong_shape(array: Array, spec: InputSpec, what: str) -> InputError:
+    hint = "one example a call, or a list or a batch of them, all of this shape"
+    if spec.kind == "image":
+        hint = f"the layout is {spec.layout}; `handful.runtime.images.read_image` reads and resizes"
+    return InputError(
+        f"{what} has shape {list(array.shape)}, wanted {list(spec.shape)} or a batch of them",
+        hint=hint,
+    )
+
+
+def _count(found: int, what: str) -> None:
+    if found > MAX_EXAMPLES:
+        raise InputError(
+            f"{found} examples in one call ({what}), at most {MAX_EXAMPLES} are taken",
+            hint="give them in several calls",
+        )
+
+
+def _floats(array: Array, spec: InputSpec, what: str, single: bool) -> Floats:
+    if array.dtype == np.uint8:
+        scaled = array * np.float32(spec.scale) + np.float32(spec.offset)
+        return np.ascontiguousarray(scaled, dtype=np.float32)
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{what} has dtype {array.dtype}, wanted uint8 or float32",
+            hint="convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)",
+        )
+    with np.errstate(over="ignore"):  # a float64 too large becomes infinite and is refused below
+        floats = np.ascontiguousarray(array, dtype=np.float32)
+    low, high = (floats.min(), floats.max()) if floats.size else (0.0, 0.0)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        at = _which(~np.isfinite(floats), what, single)
+        raise InputError(f"{at} has values that are not finite", hint="look for NaN in the source")
+    if spec.range is not None and floats.size:
+        slack = SLACK * (spec.range[1] - spec.range[0])
+        outside = (floats < spec.range[0] - slack) | (floats > spec.range[1] + slack)
+        if outside.any():
+            raise InputError(
+                f"{_which(outside, what, single)} has values from {low:g} to {high:g}, "
+                f"wanted {spec.range[0]:g} to {spec.range[1]:g}",
+                hint=SCALED,
+            )
+    return floats
+
+
+def _which(bad: Array, what: str, single: bool) -> str:
+    first = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
+    return what if single else f"{what} {first}"

@@ -1,0 +1,87 @@
+"""Reading a package with care: each file is opened once, hashed and vetted."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import PackageError
+from .files import read_regular, sha256
+from .manifest import GraphSpec, Manifest, TensorSpec, decode, read_bytes
+from .vet import Shape, Vetted, vet
+
+NEXT = ".next"  # a graph cannot have an input and an output of one name
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package in memory: nothing of it is read from disk again."""
+
+    path: Path
+    manifest: Manifest
+    identity: str  # sha256 of manifest.json, which names every file by its hash
+    graphs: dict[str, bytes]
+    vetted: dict[str, Vetted]
+
+
+def read_package(path: str | Path) -> Package:
+    """The package in the folder `path`; a PackageError at the first file that is not as it says."""
+    path = Path(path)
+    text = read_bytes(path)
+    folder = path if path.is_dir() else path.parent
+    manifest = decode(text)
+    graphs, vetted = {}, {}
+    for name, spec in manifest.graphs.items():
+        data = read_graph(folder, spec)
+        vetted[name] = vet(data, spec.file)
+        _same(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
+        named = _as_listed(vetted[name].outputs, spec.outputs)
+        _same(named, spec.outputs, f"{spec.file}: output")
+        graphs[name] = data
+    return Package(folder, manifest, sha256(text), graphs, vetted)
+
+
+def read_graph(folder: Path, spec: GraphSpec) -> bytes:
+    """The bytes of one graph, of the size and with the hash that the manifest gives."""
+    data = read_regular(folder / spec.file, limit=spec.bytes)
+    if len(data) != spec.bytes:
+        raise PackageError(
+            f"{spec.file} has {len(data)} bytes, the manifest says {spec.bytes}",
+            hint="copy the package again, as a whole",
+        )
+    if (found := sha256(data)) != spec.sha256:
+        raise PackageError(
+            f"{spec.file} has sha256 {found}, the manifest says {spec.sha256}",
+            hint="the file was altered: copy the package again, as a whole",
+        )
+    return data
+
+
+def _as_listed(
+    found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...]
+) -> dict[str, tuple[str, Shape]]:
+    """The outputs by their names in the manifest, where the file calls `w` `w.next`."""
+    names = [tensor.name for tensor in wanted]
+    own = [name.removesuffix(NEXT) if name not in names else name for name in found]
+    if sorted(own) == sorted(names) and own != names:
+        raise PackageError(f"outputs are {', '.join(own)}, the manifest lists {', '.join(names)}")
+    return dict(zip(own, found.values(), strict=True))
+
+
+def _same(found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...], place: str) -> None:
+    """The graph's own inputs or outputs against what the manifest lists."""
+    names = {tensor.name for tensor in wanted}
+    for name in found:
+        if name not in names:
+            raise PackageError(f"{place} {name!r} is not in the manifest")
+    for tensor in wanted:
+        if tensor.name not in found:
+            raise PackageError(f"{place} {tensor.name!r} is in the manifest and not in the graph")
+        dtype, shape = found[tensor.name]
+        fixed = len(shape) == len(tensor.shape) and all(
+            isinstance(b, str) if isinstance(a, str) else a == b or isinstance(b, str)
+            for a, b in zip(tensor.shape, shape, strict=True)
+        )
+        if dtype != tensor.dtype or not fixed:
+            raise PackageError(
+                f"{place} {tensor.name!r} is {dtype} {list(shape)}, "
+                f"the manifest says {tensor.dtype} {list(tensor.shape)}"
+            )

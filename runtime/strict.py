@@ -1,0 +1,118 @@
+"""JSON to frozen dataclasses and back, refusing what the dataclass does not say."""
+
+import math
+import types
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from .errors import ManifestError
+
+T = TypeVar("T")
+HINT = "export the package again, or install the handful that made it"
+
+
+@cache
+def hints(cls: Any) -> dict[str, Any]:
+    """The types of a dataclass's fields, in order."""
+    found = get_type_hints(cls)
+    return {field.name: found[field.name] for field in fields(cls)}
+
+
+def shown(value: object) -> str:
+    """A JSON value as a message shows it: short, and never a whole document."""
+    if isinstance(value, dict):
+        return "an object"
+    if isinstance(value, list):
+        return "a list"
+    words = {"None": "null", "True": "true", "False": "false"}
+    text = words.get(repr(value), repr(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def read(cls: type[T], value: object, place: str) -> T:
+    """`value`, an object decoded from JSON, as the dataclass `cls`; `place` names it in errors."""
+    where = f"`{place}`" if place else "manifest"
+    if not isinstance(value, Mapping):
+        raise ManifestError(f"{where} is {shown(value)}, wanted an object", hint=HINT)
+    wanted = hints(cast(Any, cls))
+    prefix = f"{place}." if place else ""
+    for name in value:
+        if name not in wanted:
+            raise ManifestError(f"unknown field in manifest: `{prefix}{name}`", hint=HINT)
+    for name in wanted:
+        if name not in value:
+            raise ManifestError(f"missing field in manifest: `{prefix}{name}`", hint=HINT)
+    return cls(**{name: _as(kind, value[name], prefix + name) for name, kind in wanted.items()})
+
+
+def _as(kind: Any, value: Any, place: str) -> Any:
+    origin, parts = get_origin(kind), get_args(kind)
+    if kind is Any:
+        return value
+    if is_dataclass(kind):
+        return read(cast(type, kind), value, place)
+    if origin in (Union, types.UnionType):
+        return _one_of(parts, value, place)
+    if origin is Literal:
+        if not any(type(value) is type(part) and value == part for part in parts):
+            raise _wrong(place, value, "one of " + ", ".join(f"`{part}`" for part in parts))
+        return value
+    if origin is tuple:
+        return _tuple(parts, value, place)
+    if origin is dict:
+        if not isinstance(value, dict):
+            raise _wrong(place, value, "an object")
+        return {name: _as(parts[1], item, f"{place}.{name}") for name, item in value.items()}
+    return _plain(kind, value, place)
+
+
+def _plain(kind: Any, value: Any, place: str) -> Any:
+    if kind is float and type(value) in (int, float):
+        if not math.isfinite(value):
+            raise _wrong(place, value, "a finite number")
+        return float(value)
+    if type(value) is not kind:
+        words = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+        raise _wrong(place, value, words[kind])
+    return value
+
+
+def _one_of(parts: tuple[Any, ...], value: Any, place: str) -> Any:
+    if value is None and type(None) in parts:
+        return None
+    rest = [part for part in parts if part is not type(None)]
+    if len(rest) == 1:
+        return _as(rest[0], value, place)
+    if type(value) in rest:
+        return value
+    raise _wrong(place, value, "an integer or a string")
+
+
+def _tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple):
+        raise _wrong(place, value, "a list")
+    if parts[-1] is Ellipsis:
+        parts = (parts[0],) * len(value)
+    if len(parts) != len(value):
+        raise _wrong(place, value, f"a list of {len(parts)}")
+    return tuple(
+        _as(part, item, f"{place}[{i}]")
+        for i, (part, item) in enumerate(zip(parts, value, strict=True))
+    )
+
+
+def _wrong(place: str, value: object, wanted: str) -> ManifestError:
+    return ManifestError(f"`{place}` is {shown(value)}, wanted {wanted}", hint=HINT)
+
+
+def plain(value: Any) -> Any:
+    """A dataclass as what `json.dumps` takes."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {name: plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value

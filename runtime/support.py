@@ -1,0 +1,178 @@
+"""The support set: labelled examples → what the stages read, checked against the limits."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .arrays import Array, Floats
+from .engine import Engine
+from .errors import SupportSetError
+from .examples import to_batch
+from .manifest import Limits, Manifest
+
+MAX_SUPPORT, MAX_WAY = 100_000, 10_000
+
+
+@dataclass(frozen=True)
+class Support:
+    """Embedded examples with their classes, or with their targets."""
+
+    x: Floats  # [S, ...] embedded
+    y: Floats  # [S, N] one-hot; regression: targets [S, O]
+    classes: tuple[str, ...]  # in the order of first appearance; regression: none
+
+    def __post_init__(self) -> None:
+        """Nothing may write to a task's arrays: tasks are shared between threads."""
+        self.x.setflags(write=False)
+        self.y.setflags(write=False)
+
+    @property
+    def labels(self) -> list[str]:
+        """The label of each example."""
+        return [self.classes[i] for i in self.y.argmax(axis=1)]
+
+    def without(self, label: str) -> "Support":
+        """The examples of all other classes."""
+        labels = self.labels
+        keep = [i for i, other in enumerate(labels) if other != label]
+        return classified(self.x[keep], [labels[i] for i in keep])
+
+
+def gather(engine: Engine, examples: Any, labels: Any) -> Support:
+    """Check, convert and embed labelled examples; the limits are checked by `within`."""
+    if engine.manifest.task == "regression":
+        return _regression(engine, examples, labels)
+    pairs = _pairs(engine.manifest, examples, labels)
+    names = [label for _, label in pairs]
+    x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
+    repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
+    return classified(_embed(engine, x), repeated)
+
+
+def classified(x: Floats, labels: list[str]) -> Support:
+    """A support set of embedded examples and one label for each."""
+    classes = tuple(dict.fromkeys(labels))
+    index = {label: i for i, label in enumerate(classes)}
+    y = np.zeros((len(labels), len(classes)), np.float32)
+    y[np.arange(len(labels)), [index[label] for label in labels]] = 1
+    return Support(x, y, classes)
+
+
+def _embed(engine: Engine, x: Floats) -> Floats:
+    # one by one, so that an example's embedding has the same bits in any support set
+    return engine.embed(x, chunk=1)
+
+
+def _none(engine: Engine) -> Floats:
+    return np.zeros((0, *engine.manifest.input.shape), np.float32)
+
+
+def _pairs(manifest: Manifest, examples: Any, labels: Any) -> list[tuple[Floats, str]]:
+    if isinstance(examples, Mapping):
+        if labels is not None:
+            raise SupportSetError(
+                "labels beside a dict of examples",
+                hint="give {label: [examples]}, or a list of examples and a list of labels",
+            )
+        return [
+            (_batch(manifest, few, f"example of {_label(label, 'label')!r}"), label)
+            for label, few in examples.items()
+        ]
+    if labels is None:
+        raise SupportSetError(
+            "no labels", hint="give a label for each example, or {label: [examples]}"
+        )
+    x = _batch(manifest, examples, "example")
+    names = _listed(labels)
+    _as_many(len(x), len(names), "labels")
+    return [(x[i : i + 1], _label(name, f"label {i}")) for i, name in enumerate(names)]
+
+
+def _batch(manifest: Manifest, examples: Any, what: str) -> Floats:
+    x, _ = to_batch(examples, manifest.input, what)
+    return x
+
+
+def _listed(labels: Any) -> list[Any]:
+    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+        raise SupportSetError(
+            f"labels is {type(labels).__name__}, wanted a list with a label for each example"
+        )
+    return list(labels)
+
+
+def _label(label: object, what: str) -> str:
+    if not isinstance(label, str):
+        raise SupportSetError(
+            f"{what} is {label!r} of type {type(label).__name__}, wanted a string",
+            hint="labels are strings: str(label) for each",
+        )
+    return str(label)
+
+
+def _as_many(examples: int, labels: int, word: str) -> None:
+    if examples != labels:
+        raise SupportSetError(
+            f"{examples} examples and {labels} {word}", hint=f"as many {word} as examples"
+        )
+
+
+def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
+    if isinstance(examples, Mapping) or targets is None:
+        raise SupportSetError(
+            "no targets", hint="a regression task takes examples and an array of targets"
+        )
+    x = _batch(engine.manifest, examples, "example")
+    found: Array = np.asarray(targets)
+    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
+        raise SupportSetError("targets are not all finite numbers")
+    found = found[:, None] if found.ndim == 1 else found
+    width = outputs(engine.manifest)
+    if found.ndim != 2 or found.shape[1] != (width or found.shape[1]):
+        raise SupportSetError(f"targets have shape {list(found.shape)}, wanted [S, {width}]")
+    _as_many(len(x), len(found), "targets")
+    targets = np.array(found, np.float32, order="C")
+    return Support(_embed(engine, x.copy()), targets, ())
+
+
+def outputs(manifest: Manifest) -> int | None:
+    """How many numbers a regression package predicts, where the manifest fixes it."""
+    size = manifest.graphs[manifest.predict].outputs[0].shape[-1]
+    return size if isinstance(size, int) else None
+
+
+def joined(first: Support, second: Support) -> Support:
+    """The examples of both, in order."""
+    x = np.concatenate([first.x, second.x])
+    if not first.classes:
+        return Support(x, np.concatenate([first.y, second.y]), ())
+    return classified(x, [*first.labels, *second.labels])
+
+
+def within(support: Support, limits: Limits) -> None:
+    """Refuse a support set outside the package's limits."""
+    if not len(support.x):
+        raise SupportSetError("no examples", hint="give at least one example of each class")
+    if len(support.x) > MAX_SUPPORT:
+        raise SupportSetError(f"{len(support.x)} examples, at most {MAX_SUPPORT} are taken")
+    if not support.classes:
+        _between(len(support.x), limits.shot.min, limits.shot.max, "example")
+        return
+    way = len(support.classes)
+    if way > MAX_WAY:
+        raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
+    _between(way, limits.way.min, limits.way.max, "class")
+    shots = support.y.sum(axis=0).astype(int)
+    for label, shot in zip(support.classes, shots, strict=True):
+        _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {label!r}")
+
+
+def _between(found: int, least: int, most: int | None, word: str, of: str = "") -> None:
+    many = {"class": "classes", "example": "examples"}[word]
+    if found < least or (most is not None and found > most):
+        wanted = f"{least} or more" if most is None else f"{least} to {most}"
+        words = f"{found} {word if found == 1 else many}"
+        hint = f"add {many}" if found < least else f"leave some {many} out"
+        raise SupportSetError(f"{words}{of}, this package takes {wanted}", hint=hint)

@@ -1,0 +1,136 @@
+"""A task: a learner adapted to one support set; immutable, shared freely between threads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .arrays import Array, Floats
+from .engine import Engine, State
+from .errors import AdaptError, SupportSetError
+from .examples import to_batch
+from .support import Support, gather, joined
+from .task_file import Saved, write
+
+if TYPE_CHECKING:
+    from .learner import Learner
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """What `Learner.adapt` returns; predictions do not depend on each other."""
+
+    learner: Learner
+    _support: Support = field(repr=False)
+    _states: tuple[State, ...] = field(repr=False)  # one, or one a sample
+    _seed: int | None = field(default=None, repr=False)  # of the samples' noise
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The labels in order of first appearance: the columns of `predict_proba`."""
+        return self._support.classes
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """How many examples of each class the task was adapted to."""
+        shots = self._support.y.sum(axis=0)
+        return {label: int(shot) for label, shot in zip(self.classes, shots, strict=False)}
+
+    def predict(self, queries: Any) -> Any:
+        """The label of one query, or a list of them for a batch; regression: the outputs."""
+        if self._regression:
+            return self._answer(queries, lambda states: states.mean(axis=0))
+        found, single = self._per_state(queries)
+        best = found.mean(axis=0).argmax(axis=1)
+        labels = [self.classes[i] for i in best]
+        return labels[0] if single else labels
+
+    def predict_proba(self, queries: Any) -> Floats:
+        """Probabilities [N] of one query or [Q, N] of a batch; with samples, their mean."""
+        self._classification("predict_proba")
+        return self._answer(queries, lambda states: states.mean(axis=0))
+
+    def logits(self, queries: Any) -> Floats:
+        """What `predict_proba` is the softmax of; with samples, the logarithm of the mean."""
+        self._classification("logits")
+        if self._seed is None:
+            query_x, single = self._query(queries)
+            found = self._engine.predict(self._states[0], query_x)
+            return found[0] if single else found
+        tiny = np.finfo(np.float32).tiny
+        return self._answer(queries, lambda states: np.log(states.mean(axis=0) + tiny))
+
+    def uncertainty(self, queries: Any) -> Floats:
+        """The standard deviation over samples of what predict_proba (regression: predict) gives."""
+        if self._seed is None:
+            raise AdaptError(
+                "the task has no samples",
+                hint="adapt with samples=10, rng=np.random.default_rng(0)",
+            )
+        return self._answer(queries, lambda states: states.std(axis=0))
+
+    def add(self, examples: Any, labels: Any = None) -> Task:
+        """A new task: this support set and more, of old classes or new ones."""
+        more = gather(self._engine, examples, labels)
+        if not len(more.x):
+            raise SupportSetError("no examples", hint="give at least one example to add")
+        return self.learner._task(joined(self._support, more), self._samples, self._seed)
+
+    def remove(self, label: str) -> Task:
+        """A new task: this support set without a class."""
+        self._classification("remove")
+        if label not in self.classes:
+            raise SupportSetError(
+                f"no class {label!r} in the task", hint=f"its classes: {', '.join(self.classes)}"
+            )
+        return self.learner._task(self._support.without(label), self._samples, self._seed)
+
+    def save(self, path: str | Path) -> None:
+        """Write the task, whole or not at all; `Learner.load_task` reads it."""
+        saved = Saved(self._support, self._states, self._seed)
+        write(Path(path), saved, self.learner.identity)
+
+    @property
+    def _engine(self) -> Engine:
+        return self.learner._engine
+
+    @property
+    def _samples(self) -> int | None:
+        return None if self._seed is None else len(self._states)
+
+    @property
+    def _regression(self) -> bool:
+        return self.learner.manifest.task == "regression"
+
+    def _classification(self, name: str) -> None:
+        if self._regression:
+            raise AdaptError(
+                f"{name} on a regression task", hint="predict gives a regression task's outputs"
+            )
+
+    def _query(self, queries: Any) -> tuple[Floats, bool]:
+        x, single = to_batch(queries, self.learner.manifest.input, "query")
+        return self._engine.embed(x), single
+
+    def _per_state(self, queries: Any) -> tuple[Floats, bool]:
+        """[samples, Q, N] probabilities, or [samples, Q, O] outputs."""
+        query_x, single = self._query(queries)
+        if not len(query_x):
+            return np.zeros((1, 0, self._support.y.shape[1]), np.float32), single
+        found = np.stack([self._engine.predict(state, query_x) for state in self._states])
+        return found if self._regression else softmax(found), single
+
+    def _answer(self, queries: Any, reduce: Any) -> Floats:
+        states, single = self._per_state(queries)
+        found: Floats = reduce(states)
+        return found[0] if single else found
+
+
+def softmax(logits: Array) -> Floats:
+    """Over the last axis, in float32."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    found: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return found

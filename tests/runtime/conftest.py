@@ -1,0 +1,70 @@
+"""Packages to load, to copy and to spoil."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from handful.runtime.manifest import Manifest, to_json
+from handful.runtime.npz import pack_npz
+
+from .small_packages import head, head_golden, line, line_golden, prototypes, prototypes_golden
+
+BUILDERS: dict[str, tuple[Callable[[Path], Manifest], Callable[[], dict[str, Any]]]] = {
+    "prototypes": (prototypes, prototypes_golden),
+    "head": (head, head_golden),
+    "line": (line, line_golden),
+}
+
+
+class Packages:
+    """Builds each package once; `copy` gives a fresh folder to spoil."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, name: str) -> Path:
+        folder = self.folder / name
+        if not folder.exists():
+            folder.mkdir()
+            build, golden = BUILDERS[name]
+            (folder / "manifest.json").write_text(to_json(build(folder)))
+            (folder / "conformance.npz").write_bytes(pack_npz(golden()))
+        return folder
+
+    def copy(self, name: str, to: Path) -> Path:
+        return shutil.copytree(self(name), to / name)
+
+
+@pytest.fixture(scope="session")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
+    return Packages(tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture
+def edit() -> Callable[..., None]:
+    """Change the manifest of a package: `edit(folder, lambda found: ...)`."""
+
+    def change(folder: Path, how: Callable[[dict[str, Any]], object]) -> None:
+        file = folder / "manifest.json"
+        found = json.loads(file.read_text())
+        how(found)
+        file.write_text(json.dumps(found))
+
+    return change
+
+
+@pytest.fixture
+def rehash(edit: Callable[..., None]) -> Callable[..., None]:
+    """Put altered bytes into a package with a manifest that agrees with them."""
+
+    def put(folder: Path, graph: str, data: bytes) -> None:
+        (folder / f"{graph}.onnx").write_bytes(data)
+        new = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+        edit(folder, lambda found: found["graphs"][graph].update(new))
+
+    return put

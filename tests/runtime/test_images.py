@@ -1,0 +1,157 @@
+"""Image files by the manifest's preprocessing, against small pictures made here."""
+
+import builtins
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handful.runtime.errors import HandfulError, InputError, SupportSetError
+from handful.runtime.images import read_folder, read_image
+from handful.runtime.manifest import InputSpec
+
+GREY = InputSpec(
+    kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
+    scale=1 / 255, resize=2, interpolation="box",
+)  # fmt: skip
+RGB = InputSpec(
+    kind="image", shape=(3, 2, 2), layout="CHW", range=(-1.0, 1.0), colour="rgb",
+    scale=1 / 127.5, offset=-1.0, resize=2, interpolation="bilinear",
+)  # fmt: skip
+INVERTED = InputSpec(
+    kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
+    scale=1 / 255, invert=True, resize=4, interpolation="lanczos",
+)  # fmt: skip
+
+
+def save(path: Path, pixels: Any) -> Path:
+    Image.fromarray(np.asarray(pixels, np.uint8)).save(path)
+    return path
+
+
+def test_a_grey_picture_by_hand(tmp_path: Path) -> None:
+    # 2 high, 4 wide: the shorter side is 2 already, the centre two columns remain
+    file = save(tmp_path / "a.png", [[1, 0, 51, 2], [3, 102, 255, 4]])
+    found = read_image(file, GREY)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found[..., 0], [[0, 0.2], [0.4, 1]], rtol=1e-6)
+
+
+def test_halving_with_a_box_means_four_pixels(tmp_path: Path) -> None:
+    pixels = np.kron(np.array([[0, 100], [200, 50]]), np.array([[1, 1], [1, 1]]))
+    found = read_image(save(tmp_path / "a.png", pixels), GREY)
+    np.testing.assert_allclose(found[..., 0] * 255, [[0, 100], [200, 50]], rtol=1e-5)
+
+
+def test_colours_layout_scale_and_offset(tmp_path: Path) -> None:
+    pixels = np.zeros((2, 2, 3))
+    pixels[0, 1] = [255, 51, 0]
+    found = read_image(save(tmp_path / "a.png", pixels), RGB)
+    np.testing.assert_allclose(found[:, 0, 1], [1, -0.6, -1], rtol=1e-6)
+    np.testing.assert_array_equal(found[:, 1, 1], [-1, -1, -1])
+
+
+def test_inverted_and_cut_from_a_larger_size(tmp_path: Path) -> None:
+    pixels = np.full((4, 4), 255)
+    pixels[1, 2] = 0
+    found = read_image(save(tmp_path / "a.png", pixels), INVERTED)
+    np.testing.assert_array_equal(found[..., 0], [[0, 1], [0, 0]])
+
+
+def test_transparency_is_white_paper(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", GREY), np.ones((2, 2, 1)))
+
+
+def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
+    Image.fromarray(np.full((2, 2), 257 * 102, np.uint16)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_image(tmp_path / "a.png", GREY), 0.4, rtol=1e-6)
+
+
+def test_a_turned_photograph_is_upright(tmp_path: Path) -> None:
+    image = Image.fromarray(np.array([[0, 255], [0, 255]], np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    image.save(tmp_path / "a.png", exif=exif)
+    found = read_image(tmp_path / "a.png", GREY)
+    np.testing.assert_array_equal(found[..., 0], [[0, 0], [1, 1]])
+
+
+def test_a_folder_a_class(tmp_path: Path) -> None:
+    for label, count in (("ka", 2), ("ga", 1)):
+        (tmp_path / label).mkdir()
+        for i in range(count):
+            save(tmp_path / label / f"{i}.png", np.full((2, 2), 10 * i))
+        (tmp_path / label / ".DS_Store").write_bytes(b"x")
+    found = read_folder(tmp_path, GREY)
+    assert {label: len(pictures) for label, pictures in found.items()} == {"ga": 1, "ka": 2}
+    assert found["ka"][1].max() == pytest.approx(10 / 255)
+
+
+def fails(call: Any, kind: type[HandfulError], words: str, hint: str | None) -> None:
+    with pytest.raises(HandfulError) as error:
+        call()
+    assert (str(error.value), error.value.hint) == (words, hint)
+    assert type(error.value) is kind
+
+
+def test_files_that_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "a.png"
+    fails(lambda: read_image(file, GREY), InputError, f"no file {file}", None)
+    file.write_bytes(b"hello")
+    fails(
+        lambda: read_image(file, GREY), InputError, f"{file} is not a picture that can be read",
+        "one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM",
+    )  # fmt: skip
+    save(file, np.random.default_rng(0).integers(0, 256, (40, 40)))
+    file.write_bytes(file.read_bytes()[:-400])
+    with pytest.raises(InputError) as error:
+        read_image(file, GREY)
+    assert str(error.value).startswith(f"{file} cannot be decoded: ")
+    save(file, np.zeros((5, 4)))
+    monkeypatch.setattr("handful.runtime.images.MAX_PIXELS", 10)
+    words = f"{file} has 4 × 5 pixels, at most 10 are read"
+    fails(lambda: read_image(file, GREY), InputError, words, None)
+
+
+def test_a_package_of_arrays_reads_no_pictures(tmp_path: Path) -> None:
+    fails(
+        lambda: read_image(tmp_path, InputSpec(kind="array", shape=(4,))), InputError,
+        "the package takes arrays, not pictures",
+        "give the arrays it was trained on to adapt and predict",
+    )  # fmt: skip
+
+
+def test_folders_that_are_no_task(tmp_path: Path) -> None:
+    hint = "one sub-folder a class, named as the class"
+    none = tmp_path / "none"
+    fails(lambda: read_folder(none, GREY), SupportSetError, f"no folder {none}", hint)
+    words = f"no sub-folders in {tmp_path}"
+    fails(lambda: read_folder(tmp_path, GREY), SupportSetError, words, hint)
+    (tmp_path / "ka").mkdir()
+    fails(
+        lambda: read_folder(tmp_path, GREY), SupportSetError,
+        f"no pictures in {tmp_path / 'ka'}", "add one at least, or remove the folder",
+    )  # fmt: skip
+    save(tmp_path / "ka" / "a.png", [[0]])
+    save(tmp_path / "b.png", [[0]])
+    words = f"b.png lies in {tmp_path} itself, wanted it in a sub-folder"
+    fails(lambda: read_folder(tmp_path, GREY), SupportSetError, words, hint)
+
+
+def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *rest: Any, **more: Any) -> Any:
+        if name == "PIL" or name.startswith("PIL."):
+            raise ImportError(name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    fails(
+        lambda: read_image(tmp_path / "a.png", GREY), InputError,
+        "reading pictures needs Pillow, which is not installed",
+        "pip install 'handful[images]'",
+    )  # fmt: skip

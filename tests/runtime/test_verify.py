@@ -1,0 +1,121 @@
+"""Golden vectors, descriptions and measurements of packages."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from handful.runtime.bench import bench
+from handful.runtime.errors import PackageError
+from handful.runtime.inspect import describe
+from handful.runtime.npz import pack_npz
+from handful.runtime.schema import text
+from handful.runtime.verify import relative_difference, verify
+
+
+def change(folder: Path, **changes: Any) -> None:
+    with np.load(folder / "conformance.npz") as found:
+        arrays: dict[str, Any] = {**found}
+    for name, value in changes.items():
+        key = name.replace("__", "/")
+        arrays = {k: v for k, v in arrays.items() if k != key} | (
+            {} if value is None else {key: value}
+        )
+    (folder / "conformance.npz").write_bytes(pack_npz(arrays))
+
+
+@pytest.mark.parametrize("name", ["prototypes", "head", "line"])
+def test_a_good_package_replays_what_numpy_computed(packages: Any, name: str) -> None:
+    report = verify(packages(name))
+    assert report.ok
+    assert report.failed == ()
+    assert report.worst < 1e-5
+
+
+def test_every_state_is_compared(packages: Any) -> None:
+    assert list(verify(packages("head")).differences) == [
+        "head/0/w",
+        *(f"head/{i}/{tensor}" for i in (1, 2, 3) for tensor in ("w", "loss")),
+        "logits",
+    ]
+
+
+def test_a_wrong_state_is_named(packages: Any, tmp_path: Path) -> None:
+    folder = packages.copy("head", tmp_path)
+    change(folder, head__2__w=np.zeros((3, 5), np.float32))
+    report = verify(folder)
+    assert report.failed == ("head/2/w",)
+    assert not report.ok
+
+
+def test_a_wrong_shape_differs_infinitely(packages: Any, tmp_path: Path) -> None:
+    folder = packages.copy("head", tmp_path)
+    change(folder, logits=np.zeros((4, 2), np.float32))
+    assert verify(folder).worst == float("inf")
+
+
+def test_large_states_may_be_thinned(packages: Any, tmp_path: Path) -> None:
+    folder = packages.copy("head", tmp_path)
+    with np.load(folder / "conformance.npz") as found:
+        w = found["head/3/w"]
+    change(folder, head__3__w=None, **{"head__3__w[::4]": w.reshape(-1)[::4]})
+    assert verify(folder).ok
+    change(folder, **{"head__3__w[::4]": w.reshape(-1)[::4] + 1})
+    assert verify(folder).failed == ("head/3/w",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("head__2__w", None, "conformance.npz has no `head/2/w`"),
+        ("extra", np.zeros(1, np.float32), "conformance.npz has an unknown `extra`"),
+        ("w[::x]", np.zeros(1, np.float32), "conformance.npz has an unknown `w[::x]`"),
+    ],
+)
+def test_missing_and_unknown_vectors(
+    packages: Any, tmp_path: Path, name: str, value: Any, words: str
+) -> None:
+    folder = packages.copy("head", tmp_path)
+    change(folder, **{name: value})
+    with pytest.raises(PackageError) as error:
+        verify(folder)
+    assert str(error.value) == words
+    assert error.value.hint == "export the package again"
+
+
+def test_relative_difference() -> None:
+    assert relative_difference([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
+    assert relative_difference([1e-7], [0.0]) == pytest.approx(0.1)  # the floor is 1e-6
+    assert relative_difference([np.nan], [1.0]) == float("inf")
+    assert relative_difference([1.0], [[1.0]]) == float("inf")
+    assert relative_difference([], []) == 0
+
+
+def test_describe(packages: Any) -> None:
+    found = describe(packages("head"))
+    assert found.order == ("embed", "start", "step × 3", "predict")
+    embed, _, step, _ = found.graphs
+    assert (embed.nodes, embed.parameters) == (2, 180)
+    assert embed.operators == {"Flatten": 1, "MatMul": 1}
+    assert embed.inputs == {"x": "float32 [B, 6, 6, 1]"}
+    assert step.outputs == {"w": "float32 [N, 5]", "loss": "float32 []"}
+    assert found.as_json()["manifest"]["stages"][0]["noise"] == ["w_noise"]
+    sizes = [(packages("head") / f).stat().st_size for f in ("manifest.json", "embed.onnx")]
+    assert found.bytes == sum(sizes) + sum(graph.bytes for graph in found.graphs[1:])
+
+
+def test_bench_measures_a_package(packages: Any) -> None:
+    found = bench(packages("prototypes"), way=3, shot=2, runs=3, cold_runs=1)
+    assert (found.package, found.way, found.shot, found.threads) == ("prototypes", 3, 2, 1)
+    times = {name: value for name, value in asdict(found).items() if name.endswith("_ms")}
+    assert all(0 < value < 60_000 for value in times.values()), times
+    assert found.cold_start_ms > found.load_ms
+
+
+def test_the_committed_schema_is_fresh() -> None:
+    committed = Path(__file__).parents[2] / "exported" / "manifest.schema.json"
+    assert committed.read_text() == text(), (
+        "run `python -m handful.runtime.schema > exported/manifest.schema.json`"
+    )

@@ -1,0 +1,1 @@
+"""Meta-training in PyTorch: learners, data, the loop, evaluation, export."""

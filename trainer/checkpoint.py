@@ -1,0 +1,59 @@
+"""Checkpoints: tensors as safetensors, the rest as JSON; written atomically, resumed bit for bit."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from handful.runtime.errors import HandfulError
+
+LAST, BEST = "last.safetensors", "best.safetensors"
+
+
+class CheckpointError(HandfulError):
+    """A run's files are missing, broken or belong to another run."""
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """The file is the old one or the new one, never half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
+    """Tensors and facts in one file, so that they cannot come from different steps."""
+    plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    write_atomic(path, save(plain, metadata={"handful": json.dumps(facts)}))
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `write_checkpoint` wrote."""
+    try:
+        content = path.read_bytes()
+        tensors = load(content)
+        size = int.from_bytes(content[:8], "little")
+        facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["handful"])
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"no {path.name} in {path.parent}", hint="a run is a folder made by `handful train`"
+        ) from None
+    except (SafetensorError, ValueError, KeyError, OSError) as error:
+        raise CheckpointError(f"{path} is not a checkpoint of handful: {error}") from error
+    return tensors, facts

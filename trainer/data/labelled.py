@@ -1,0 +1,108 @@
+"""A labelled set: all examples in memory, sorted by class, drawn from by index."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import InputSpec
+
+from .errors import DataError
+
+
+@dataclass(frozen=True)
+class LabelledSet:
+    """Examples [M, ...] sorted by class, uint8 pixels [M, H, W, C] or float32 anything.
+
+    Where a frozen backbone made the embeddings in `x`, `backbone` is its file and `pictures`
+    describes what it reads; an exported package begins there.
+    """
+
+    x: Tensor
+    counts: Tensor  # [C] int64: class c is the rows start[c] .. start[c] + counts[c]
+    classes: tuple[str, ...]
+    input: InputSpec
+    backbone: Path | None = None
+    pictures: InputSpec | None = None
+
+    @property
+    def start(self) -> Tensor:
+        """The first row of each class, [C]."""
+        return self.counts.cumsum(0) - self.counts
+
+    def to(self, device: torch.device) -> LabelledSet:
+        """The same set on a device."""
+        return replace(self, x=self.x.to(device), counts=self.counts.to(device))
+
+    def with_features(self, x: Tensor) -> LabelledSet:
+        """The same labels for embedded examples [M, ...]."""
+        return replace(self, x=x, input=InputSpec(kind="array", shape=tuple(x.shape[1:])))
+
+    def as_float(self, x: Tensor) -> Tensor:
+        """Pixels as the learner sees them, pixel · scale + offset; floats as they are."""
+        if x.dtype == torch.uint8:
+            return x.float() * self.input.scale + self.input.offset
+        return x
+
+    def take(self, classes: Sequence[int]) -> LabelledSet:
+        """The set of these classes, in this order."""
+        starts, counts = self.start.tolist(), self.counts.tolist()
+        rows = [torch.arange(starts[c], starts[c] + counts[c]) for c in classes]
+        return replace(
+            self,
+            x=self.x[torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64)],
+            counts=self.counts[torch.as_tensor(classes, dtype=torch.int64)],
+            classes=tuple(self.classes[c] for c in classes),
+        )
+
+    def rotated(self) -> LabelledSet:
+        """Four times the classes: each also turned by 90, 180 and 270 degrees, a class of its own."""
+        if self.x.ndim != 4 or self.x.shape[1] != self.x.shape[2]:
+            raise DataError(
+                f"rotations need square images, found examples of shape {list(self.x.shape[1:])}",
+                hint="set data.rotations = false",
+            )
+        parts = list(self.x.split(self.counts.tolist()))
+        return replace(
+            self,
+            x=torch.cat([part.rot90(k, (1, 2)) for part in parts for k in range(4)]),
+            counts=self.counts.repeat_interleave(4),
+            classes=tuple(f"{name}@{90 * k}" for name in self.classes for k in range(4)),
+        )
+
+
+def labelled(
+    groups: Mapping[str, Tensor], spec: InputSpec, *, where: str
+) -> LabelledSet:
+    """A set from class name → examples [K, ...]; the classes keep their order."""
+    if not groups:
+        raise DataError(f"no classes in {where}")
+    for name, x in groups.items():
+        if not len(x):
+            raise DataError(f"class {name} in {where} has no examples")
+    return LabelledSet(
+        torch.cat(list(groups.values())),
+        torch.tensor([len(x) for x in groups.values()]),
+        tuple(groups),
+        spec,
+    )
+
+
+def require(data: LabelledSet, *, way: int, shot: int, queries: int, where: str) -> None:
+    """Refuse tasks that the set cannot fill: too few classes, or a class with too few examples."""
+    if len(data.classes) < way:
+        raise DataError(
+            f"{where} has {len(data.classes)} classes, a task needs {way}",
+            hint="lower the way, or give the split more classes",
+        )
+    least = int(data.counts.argmin())
+    if int(data.counts[least]) < shot + queries:
+        raise DataError(
+            f"class {data.classes[least]} of {where} has {int(data.counts[least])} examples,"
+            f" a task needs {shot} + {queries}",
+            hint="lower shot or queries, or leave the class out",
+        )

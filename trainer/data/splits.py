@@ -1,0 +1,80 @@
+"""Splits by class: which classes meta-train, which validate, which test."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+
+from .errors import DataError
+from .labelled import LabelledSet
+
+Part = Literal["meta_train", "meta_val", "meta_test"]
+PARTS: tuple[str, ...] = get_args(Part)
+SHARES = {"meta_train": 0.64, "meta_val": 0.16, "meta_test": 0.20}  # as miniImageNet: 64/16/20
+
+
+def random_split(count: int, part: Part, seed: int) -> list[int]:
+    """The classes of a part of a random split, in ascending order."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
+    train = round(count * SHARES["meta_train"])
+    val = train + round(count * SHARES["meta_val"])
+    bounds = {"meta_train": (0, train), "meta_val": (train, val), "meta_test": (val, count)}
+    first, last = bounds[part]
+    return sorted(order[first:last])
+
+
+def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
+    """The classes of a part as listed in a JSON file: part → names (or indices) of classes.
+
+    `train`, `val` and `test` are read as short names; an index file with `class_split` is read too.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no split file {path}") from None
+    except (OSError, ValueError) as error:
+        raise DataError(f"split file {path} is not JSON: {error}") from error
+    if isinstance(found, Mapping) and isinstance(found.get("class_split"), Mapping):
+        found = found["class_split"]
+    if not isinstance(found, Mapping):
+        raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
+    lists = {name: _indices(found, name, classes, path) for name in PARTS}
+    for one in PARTS:
+        for other in PARTS:
+            if one < other and (both := set(lists[one]) & set(lists[other])):
+                raise DataError(
+                    f"split file {path} has class {classes[min(both)]} in {one} and in {other}",
+                    hint="a class belongs to one part",
+                )
+    return lists[part]
+
+
+def _indices(
+    found: Mapping[str, object], part: str, classes: Sequence[str], path: Path
+) -> list[int]:
+    names = found.get(part, found.get(part.removeprefix("meta_")))
+    if not isinstance(names, list):
+        raise DataError(f"split file {path} has no list {part}")
+    known = {name: i for i, name in enumerate(classes)}
+    chosen = []
+    for name in names:
+        index = name if isinstance(name, int) else known.get(str(name))
+        if index is None or not 0 <= index < len(classes):
+            raise DataError(f"split file {path} lists {name} in {part}, the data have no such class")
+        chosen.append(index)
+    return chosen
+
+
+def split(data: LabelledSet, how: str, part: Part, seed: int) -> LabelledSet:
+    """The part of the set: `random` with the seed, or as listed in the JSON file `how`."""
+    if how == "random":
+        chosen = random_split(len(data.classes), part, seed)
+    else:
+        chosen = listed_split(Path(how), data.classes, part)
+    if not chosen:
+        raise DataError(f"the split {how} leaves no classes for {part}")
+    return data.take(chosen)

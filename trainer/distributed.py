@@ -1,0 +1,87 @@
+"""Several processes under `torchrun`: each takes its share of the tasks, gradients are averaged."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from handful.trainer.episodes import Episode
+from handful.trainer.learners import Outcome, Tensors
+from handful.trainer.learners.form import ConfigError
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among `size`; alone by default."""
+
+    rank: int = 0
+    size: int = 1
+
+    @classmethod
+    def join(cls, device: torch.device) -> World:
+        """The group that torchrun's environment describes, or this process alone."""
+        if "WORLD_SIZE" not in os.environ:
+            return cls()
+        if not dist.is_initialized():
+            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        return cls(dist.get_rank(), dist.get_world_size())
+
+    @property
+    def first(self) -> bool:
+        """Whether this process writes files and speaks."""
+        return self.rank == 0
+
+    def share(self, episodes: Episode, noise: Mapping[str, Tensor]) -> tuple[Episode, Tensors]:
+        """This process's tasks; all processes drew the same ones from the same generator."""
+        tasks = episodes.query_y.shape[0]
+        if tasks % self.size:
+            raise ConfigError(
+                f"{tasks} tasks a step cannot be shared evenly by {self.size} processes",
+                hint="set meta.tasks to a multiple of the number of processes",
+            )
+        mine = slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
+        return Episode(*(t[mine] for t in episodes)), {n: t[mine] for n, t in noise.items()}
+
+    def average(
+        self, gradient: Tensors, loss: Tensor, outcome: Outcome
+    ) -> tuple[Tensors, Tensor, Outcome]:
+        """The mean over the processes of all three, in one message."""
+        if self.size == 1:
+            return gradient, loss, outcome
+        parts = [*gradient.values(), loss, *outcome.metrics.values(), *outcome.buffers.values()]
+        flat = torch.cat([t.reshape(-1) for t in parts])
+        dist.all_reduce(flat)
+        flat = flat / self.size
+        pieces = iter(
+            piece.reshape(t.shape)
+            for piece, t in zip(flat.split([t.numel() for t in parts]), parts, strict=True)
+        )
+        return (
+            {name: next(pieces) for name in gradient},
+            next(pieces),
+            Outcome(
+                {name: next(pieces) for name in outcome.metrics},
+                {name: next(pieces) for name in outcome.buffers},
+            ),
+        )
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process says so."""
+        if self.size == 1:
+            return flag
+        said = torch.tensor(float(flag))
+        dist.all_reduce(said, op=dist.ReduceOp.MAX)
+        return bool(said)
+
+    def agree(self, number: int) -> int:
+        """The first process's number."""
+        if self.size == 1:
+            return number
+        said = torch.tensor(number)
+        dist.broadcast(said, 0)
+        return int(said)

@@ -1,0 +1,76 @@
+"""The model card of a package: README.md, written from the manifest alone."""
+
+from __future__ import annotations
+
+from handful.runtime.manifest import Manifest
+
+
+def card(manifest: Manifest) -> str:
+    """Markdown: what it is, what it was trained on, accuracy, sizes, limits, licence."""
+    parts = [
+        f"# {manifest.name}",
+        f"A few-shot learner ({manifest.learner}) for devices, made by handful: onnxruntime adapts"
+        " it to new classes from a handful of labelled examples.",
+        _use(manifest),
+        "## Accuracy",
+        _accuracy(manifest),
+        "## Contents",
+        _contents(manifest),
+        "## Training",
+        _training(manifest),
+        f"## Licence\n\n{manifest.licence}",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _use(manifest: Manifest) -> str:
+    shape = ", ".join(map(str, manifest.input.shape))
+    return (
+        "```python\n"
+        "import handful\n\n"
+        f'task = handful.load("{manifest.name}").adapt(examples, labels)  # examples [S, {shape}]\n'
+        "task.predict(example)\n"
+        "```"
+    )
+
+
+def _accuracy(manifest: Manifest) -> str:
+    if not manifest.evaluation:
+        return "Not measured."
+    rows = [
+        f"| {e.data} | {e.split} | {e.way} | {e.shot} | {e.episodes} |"
+        f" {100 * e.accuracy:.2f} ± {100 * e.interval:.2f} |"
+        for e in manifest.evaluation
+    ]
+    head = "| data | split | way | shot | episodes | accuracy % (95 % interval) |"
+    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows]) + (
+        "\n\nMeasured on this package through the runtime; no prediction depends on other queries."
+    )
+
+
+def _contents(manifest: Manifest) -> str:
+    rows = [f"| {graph.file} | {graph.bytes} |" for graph in manifest.graphs.values()]
+    way, shot = manifest.limits.way, manifest.limits.shot
+    stages = "; ".join(
+        f"{s.name}: {s.init}" + (f", {s.steps} × {s.step}" if s.step else "")
+        for s in manifest.stages
+    )
+    return (
+        "\n".join(["| file | bytes |", "| --- | --- |", *rows])
+        + f"\n\nStages: {stages}. Classes in a task: {way.min} to {way.max or 'any number'};"
+        f" examples a class: {shot.min} to {shot.max or 'any number'}."
+    )
+
+
+def _training(manifest: Manifest) -> str:
+    found = manifest.training
+    lines = []
+    if "recipe" in found:
+        lines.append(f"Recipe: `{found['recipe']}`.")
+    if "seconds" in found:
+        lines.append(f"Training time: {found['seconds'] / 60:.0f} minutes.")
+    if "versions" in found:
+        versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+        lines.append(f"Versions: {versions}.")
+    lines.append("The whole configuration stands in manifest.json under `training`.")
+    return "\n".join(lines)

@@ -1,0 +1,155 @@
+"""Writing an exported package: graphs, manifest, golden vectors and card, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import Bounds, Evaluation, Limits, Manifest, to_json
+from handful.runtime.npz import pack_npz
+from handful.runtime.verify import FILE as CONFORMANCE
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.learners import Learner, Support, Tensors, adapt
+
+from .backbone import compose, run_backbone
+from .card import card
+from .graphs import Graphs, trace_learner
+from .parity import ExportError, check_parity, draw_uneven
+
+THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
+LICENCE = "Apache-2.0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is exported: a learner at its parameters, and real data to check it on."""
+
+    learner: Learner
+    params: Tensors
+    test: LabelledSet  # as the package sees it: pictures where there is a backbone
+    training: dict[str, Any]  # for the manifest: config, seed, versions
+    backbone: Path | None = None
+    licence: str = LICENCE
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""
+        if self.backbone is not None:
+            x = run_backbone(self.backbone, x)
+        return self.learner.embed(self.params, x)
+
+
+def export(source: Source, folder: Path, *, name: str | None = None, force: bool = False) -> Manifest:
+    """Trace, write, check against torch; the folder appears only when everything agrees."""
+    if source.learner.transductive:
+        raise ExportError(
+            f"{source.learner.name} with transductive normalisation cannot be exported:"
+            " its predictions depend on the other queries",
+            hint="train with network.normalisation = support, task, group or layer",
+        )
+    if folder.exists() and not force:
+        raise ExportError(
+            f"{folder} exists", hint="choose another folder, or replace it with --force"
+        )
+    if folder.exists() and not (folder / "manifest.json").is_file() and any(folder.iterdir()):
+        raise ExportError(f"{folder} is not an exported package, it is not replaced")
+    graphs = trace_learner(source.learner, source.params)
+    if source.backbone is not None:
+        graphs = compose(graphs, source.backbone, source.test.input)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    try:
+        os.chmod(temporary, 0o755)
+        manifest = _write(source, graphs, temporary, name or folder.name)
+        check_parity(source, temporary)
+        _move(temporary, folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return manifest
+
+
+def with_evaluation(folder: Path, manifest: Manifest, results: Sequence[Evaluation]) -> Manifest:
+    """The package with measured accuracies in its manifest and card."""
+    from handful.runtime.files import write_atomic
+
+    manifest = replace(manifest, evaluation=tuple(results))
+    write_atomic(folder / "README.md", card(manifest).encode())
+    write_atomic(folder / "manifest.json", to_json(manifest).encode())
+    return manifest
+
+
+def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
+    specs = {}
+    for key, model in graphs.models.items():
+        content = model.SerializeToString(deterministic=True)
+        (folder / f"{key}.onnx").write_bytes(content)
+        digest = hashlib.sha256(content).hexdigest()
+        specs[key] = graphs.spec(key, f"{key}.onnx", content, digest)
+    learner = source.learner
+    manifest = Manifest(
+        name=name,
+        learner=learner.name,
+        task="classification",
+        input=source.test.input,
+        embed=graphs.embed,
+        graphs=specs,
+        stages=graphs.stages,
+        predict=graphs.predict,
+        limits=Limits(way=Bounds(2, learner.max_way), shot=Bounds(learner.min_shot)),
+        training=source.training,
+        licence=source.licence,
+    )
+    (folder / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
+    (folder / "README.md").write_text(card(manifest), encoding="utf-8")
+    golden = golden_vectors(source)
+    (folder / CONFORMANCE).write_bytes(pack_npz(golden))
+    return manifest
+
+
+@torch.no_grad()
+def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
+    """Real support and query examples, every state on the way and the answers, as torch gets them."""
+    learner, data = source.learner, source.test
+    way = min(5, learner.max_way or 5, len(data.classes))
+    support, y, query = draw_uneven(
+        data, shots=[1 + i % 3 for i in range(way)], queries=1, generator=torch.Generator().manual_seed(0)
+    )
+    found: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
+
+    def observe(stage: str, i: int, tensors: Tensors) -> None:
+        found.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
+
+    params = source.params
+    state = adapt(learner, params, Support(source.embed(support), y), observe=observe)
+    found["logits"] = learner.predict(params, state, source.embed(query))
+    return dict(_thin(name, value.detach().cpu()) for name, value in found.items())
+
+
+def _thin(name: str, value: Tensor) -> tuple[str, np.ndarray[Any, Any]]:
+    """Large states keep every k-th value, and say so in their name: `inner/1/theta.w[::k]`."""
+    array = value.numpy()
+    if "/" not in name or array.size <= THIN_ABOVE:
+        return name, array
+    every = -(-array.size // THIN_ABOVE)
+    return f"{name}[::{every}]", array.reshape(-1)[::every].copy()
+
+
+def _move(temporary: Path, folder: Path) -> None:
+    """Put the finished folder in place; an old one is moved aside first and then removed."""
+    if not folder.exists():
+        os.replace(temporary, folder)
+        return
+    aside = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    os.replace(folder, aside)
+    os.replace(temporary, folder)
+    shutil.rmtree(aside, ignore_errors=True)

@@ -1,0 +1,88 @@
+"""From a learner's function, gradient included, to an ONNX graph.
+
+`torch.onnx.export` cannot trace `torch.func.grad` by itself, so the function is traced first by
+`make_fx` with symbolic sizes; what comes out has no gradients left to take, only arithmetic.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import onnx
+import torch
+from torch import Tensor
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from .decompositions import decomposition_table
+
+OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
+IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
+
+# Sizes to trace with. They differ from each other and from usual layer sizes, because equal sizes
+# are taken to be the same symbol.
+EXAMPLE_SIZES = {"S": 11, "N": 5, "Q": 7, "B": 13}
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph: its name and its shape, with symbols for free sizes."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+
+
+def trace(
+    function: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
+    examples: Mapping[str, Tensor],
+    ports: Sequence[Port],
+) -> onnx.ModelProto:
+    """The ONNX graph of `function`, whose inputs and outputs are dicts of named tensors.
+
+    `examples` [name] are inputs of EXAMPLE_SIZES; `ports` say which of their sizes stay free.
+    """
+    names = [port.name for port in ports]
+    inputs = tuple(examples[name] for name in names)
+    outputs: list[str] = []
+
+    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+        found = function(dict(zip(names, tensors, strict=True)))
+        outputs[:] = list(found)
+        # an input handed on unchanged would lose its name
+        return tuple(t.clone() if any(t is i for i in tensors) else t for t in found.values())
+
+    graph = make_fx(
+        flat,
+        tracing_mode="symbolic",
+        _allow_non_fake_inputs=True,
+        decomposition_table=decomposition_table(),
+    )(*inputs)
+    shapes = tuple(
+        {
+            axis: torch.export.Dim.DYNAMIC if isinstance(size, str) else torch.export.Dim.STATIC
+            for axis, size in enumerate(port.shape)
+        }
+        for port in ports
+    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations, nothing a user can mend
+        program = torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            dynamic_shapes=shapes,
+            input_names=names,
+            output_names=outputs,
+            opset_version=OPSET,
+            external_data=False,
+            optimize=True,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    model.ir_version = IR_VERSION
+    return model

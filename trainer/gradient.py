@@ -1,0 +1,106 @@
+"""The meta-gradient of a batch of tasks: one by one, or `vmap` over chunks of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import vmap
+
+from handful.trainer.episodes import Episode
+from handful.trainer.learners import Learner, Outcome, Tensors
+
+Batching = Literal["auto", "loop", "vmap"]
+
+
+def meta_gradient(
+    learner: Learner,
+    params: Tensors,
+    trainable: tuple[str, ...],
+    episodes: Episode,
+    noise: Mapping[str, Tensor],
+    *,
+    progress: float,
+    chunk: int,
+) -> tuple[Tensors, Tensor, Outcome]:
+    """Gradient, loss and outcome, each the mean over the T tasks of `episodes`.
+
+    `chunk` tasks go through `vmap` together; 1 means one task at a time without it.
+    """
+    tasks = episodes.query_y.shape[0]
+    leaves = {name: params[name].detach().requires_grad_() for name in trainable}
+    given = {**params, **leaves}
+    gradient = {name: torch.zeros_like(params[name]) for name in trainable}
+    total = torch.zeros((), device=episodes.query_y.device)
+    metrics: Tensors = {}
+    buffers: Tensors = {}
+    for first in range(0, tasks, chunk):
+        part = slice(first, min(first + chunk, tasks))
+        losses, outcome = _losses(
+            learner,
+            given,
+            Episode(*(t[part] for t in episodes)),
+            {name: t[part] for name, t in noise.items()},
+            progress,
+        )
+        loss = losses.sum() / tasks
+        found = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+        for name, g in zip(trainable, found, strict=True):
+            gradient[name] += g
+        total += loss.detach()
+        _add(metrics, outcome.metrics, tasks)
+        _add(buffers, outcome.buffers, tasks)
+    return gradient, total, Outcome(metrics, buffers)
+
+
+def _losses(
+    learner: Learner,
+    params: Tensors,
+    episodes: Episode,
+    noise: Mapping[str, Tensor],
+    progress: float,
+) -> tuple[Tensor, Outcome]:
+    """Losses [T] and outcomes with a leading [T]; one task alone goes without vmap."""
+
+    def one(episode: Episode, noise: Mapping[str, Tensor]) -> tuple[Tensor, Outcome]:
+        return learner.meta_loss(params, episode, noise, progress)
+
+    if episodes.query_y.shape[0] > 1:
+        losses, outcome = vmap(one)(episodes, dict(noise))
+        return losses, outcome
+    loss, outcome = one(
+        Episode(*(t[0] for t in episodes)), {name: t[0] for name, t in noise.items()}
+    )
+    return loss[None], Outcome(*({name: t[None] for name, t in d.items()} for d in outcome))
+
+
+def _add(into: Tensors, values: Tensors, tasks: int) -> None:
+    for name, value in values.items():
+        into[name] = into.get(name, torch.zeros((), device=value.device)) + (
+            value.detach().sum(dim=0) / tasks
+        )
+
+
+def choose_chunk(
+    batching: Batching, chunk: int, tasks: int, gradient: Callable[[int], object]
+) -> int:
+    """How many tasks to run together: as asked for, or on `auto` the faster of one and `chunk`.
+
+    `gradient(chunk)` computes one meta-gradient; it is timed twice a choice, after a warm-up.
+    """
+    chunk = min(chunk, tasks)
+    if batching == "loop" or chunk == 1:
+        return 1
+    if batching == "vmap":
+        return chunk
+
+    def seconds(size: int) -> float:
+        gradient(size)
+        start = time.perf_counter()
+        gradient(size)
+        return time.perf_counter() - start
+
+    return min((1, chunk), key=seconds)

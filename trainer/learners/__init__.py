@@ -1,0 +1,18 @@
+"""The learners there are: a plain dict, one file each."""
+
+from __future__ import annotations
+
+from .form import Learner, Outcome, Stage, Support, Tensors, adapt
+from .leo import LEO
+from .maml import MAML
+from .nearest import Nearest
+from .prototypical import Prototypical
+
+__all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
+
+LEARNERS: dict[str, type[Learner]] = {
+    "leo": LEO,
+    "maml": MAML,
+    "nearest": Nearest,
+    "prototypical": Prototypical,
+}

@@ -1,0 +1,42 @@
+"""Frozen features: running averages in and out of training, class means, lengths set to one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from handful.trainer.networks.normalise import Statistics
+
+from .form import Tensors
+
+MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
+
+
+def running(params: Tensors) -> Statistics | None:
+    """The running averages among the parameters as the statistics a network reads."""
+    found = {
+        name.replace(".running_", "."): value.detach()
+        for name, value in params.items()
+        if ".running_" in name
+    }
+    return found or None
+
+
+def updated_buffers(params: Tensors, statistics: Statistics) -> Tensors:
+    """The running averages after one more batch with these statistics."""
+    new: Tensors = {}
+    for name, value in params.items():
+        if ".running_" in name:
+            batch = statistics[name.replace(".running_", ".")].detach()
+            new[name] = (1 - MOMENTUM) * value + MOMENTUM * batch
+    return new
+
+
+def class_means(h: Tensor, y: Tensor) -> Tensor:
+    """Means [N, D] of the examples h [S, D] of each class of y [S, N]; shots may differ."""
+    return (y.T @ h) / y.sum(dim=0)[:, None]
+
+
+def unit_length(h: Tensor) -> Tensor:
+    """h / ‖h‖ along the last axis; a zero vector stays zero."""
+    return h * torch.rsqrt((h * h).sum(dim=-1, keepdim=True) + 1e-12)

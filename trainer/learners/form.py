@@ -1,0 +1,175 @@
+"""The one form of every learner: embed, stages of init and step, predict; written for one task, in values.
+
+    embed    x → h                                frozen while adapting; may be the identity
+    stages   init(state, support) → new tensors   the state is one dict of tensors that grows
+             step(state, support) → tensors, loss    run `steps` times; the gradient is inside
+    predict  (state, query) → logits [Q, N]
+
+These functions, and no others, are meta-trained (`vmap` makes one task T), evaluated and traced to
+ONNX. Randomness is an argument: a learner names the noise tensors it reads, zeros give the mean.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from handful.runtime.errors import HandfulError
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode
+
+Tensors = dict[str, Tensor]
+Noise = Mapping[str, Tensor]
+
+
+class ConfigError(HandfulError):
+    """A setting that a learner, a network or a run does not allow."""
+
+
+class Support(NamedTuple):
+    """The labelled examples of one task, embedded."""
+
+    x: Tensor  # [S, ...]
+    y: Tensor  # [S, N], one-hot float32
+
+
+Init = Callable[[Tensors, Tensors, Support, Noise], Tensors]
+Step = Callable[[Tensors, Tensors, Support], tuple[Tensors, Tensor]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One stage of adapting: `init` adds tensors to the state, `step` moves them `steps` times."""
+
+    name: str
+    init: Init  # (params, state, support, noise) → the tensors that this stage adds to the state
+    init_name: str  # the graph's name in the package
+    step: Step | None = None  # (params, state, support) → the same tensors after one step, the loss
+    step_name: str | None = None
+    steps: int = 0
+    noise: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)  # {"z_noise": ("N", 64)}
+
+
+class Outcome(NamedTuple):
+    """What a meta-loss reports beside the loss."""
+
+    metrics: Tensors  # scalars for the log
+    buffers: Tensors  # new values of parameters that have no gradient (running statistics)
+
+
+class Learner(ABC):
+    """A learner for one kind of input; `params` are its meta-parameters, values in a dict."""
+
+    name: ClassVar[str]
+    Config: ClassVar[type[Any]]
+
+    max_way: int | None = None  # a head with a fixed number of outputs serves up to this many classes
+    min_shot: int = 1
+    frozen_embed: bool = False  # True: embed is not meta-trained, episodes are drawn from embeddings
+    has_embed: bool = False  # False: embed is the identity and the package carries no embed graph
+    transductive: bool = False  # True: predictions depend on the query batch; export refuses
+    usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
+    symmetric: bool = True  # renaming the classes permutes the answers
+
+    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
+        self.config = config
+        self.spec = spec
+        self.way = way
+
+    @abstractmethod
+    def init(self, generator: torch.Generator) -> Tensors:
+        """Fresh meta-parameters, buffers included."""
+
+    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+        """The start that depends on data: `x` [M, ...] are the embedded meta-training examples."""
+        return params
+
+    def frozen(self, name: str) -> bool:
+        """Whether the parameter `name` is left alone by the meta-optimiser."""
+        return False
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, ...], each example by itself."""
+        return x
+
+    @abstractmethod
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """The stages in order; `training` may ask for fewer steps than evaluation."""
+
+    @abstractmethod
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """Logits [Q, N] of embedded queries [Q, ...]."""
+
+    def training_noise(
+        self, episodes: Episode, generator: torch.Generator
+    ) -> Tensors:
+        """What the meta-loss reads of randomness, [T, ...] for a batch of episodes."""
+        return {}
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """The loss of one task whose gradient trains the meta-parameters.
+
+        `progress` runs from 0 to 1 over the meta-training, for schedules.
+        """
+        support, query = embedded(self, params, episode)
+        state = adapt(self, params, support, training=True)
+        logits = self.predict(params, state, query)
+        return cross_entropy(logits, episode.query_y), outcome(logits, episode.query_y)
+
+
+def embedded(learner: Learner, params: Tensors, episode: Episode) -> tuple[Support, Tensor]:
+    """The support set and the queries through `embed`, unless the episode is embedded already."""
+    embed = (lambda _, x: x) if learner.frozen_embed else learner.embed
+    support = Support(embed(params, episode.support_x), episode.support_y)
+    return support, embed(params, episode.query_x)
+
+
+def adapt(
+    learner: Learner,
+    params: Tensors,
+    support: Support,
+    *,
+    noise: Noise | None = None,
+    training: bool = False,
+    observe: Callable[[str, int, Tensors], None] | None = None,
+) -> Tensors:
+    """Run the stages on one support set; `observe(stage, i, tensors)` sees every state on the way."""
+    state: Tensors = {}
+    for stage in learner.stages(training=training):
+        given = dict(noise or {}) | {
+            name: torch.zeros(
+                [support.y.shape[1] if d == "N" else int(d) for d in shape], device=support.y.device
+            )
+            for name, shape in stage.noise.items()
+            if name not in (noise or {})
+        }
+        own = stage.init(params, state, support, given)
+        state = {**state, **own}
+        if observe:
+            observe(stage.name, 0, own)
+        for i in range(stage.steps if stage.step else 0):
+            assert stage.step is not None
+            own, loss = stage.step(params, state, support)
+            state = {**state, **own}
+            if observe:
+                observe(stage.name, i + 1, {**own, "loss": loss})
+    return state
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean over examples of −Σ y log softmax(logits); logits and one-hot y [B, N]."""
+    return -(y * torch.log_softmax(logits, dim=-1)).sum(dim=-1).mean()
+
+
+def outcome(logits: Tensor, y: Tensor, **metrics: Tensor) -> Outcome:
+    """The accuracy on the queries, and what else the learner wants in the log."""
+    hits = (logits.argmax(dim=-1) == y.argmax(dim=-1)).to(logits.dtype).mean()
+    values = {"accuracy": hits, **metrics}
+    return Outcome({name: value.detach() for name, value in values.items()}, {})

@@ -1,0 +1,278 @@
+"""LEO: Latent Embedding Optimization (Rusu et al. 2019, arXiv:1807.05960).
+
+    embed    x ∈ R^D, the frozen features, centred and of unit length
+    encoder  e = W_e x;  r(i, j) = g_r([e_i, e_j]), a three-layer ReLU MLP
+             (μ_n, u_n) = mean over j, then over the examples i of class n;  z_n = μ_n + σ_n ε
+    decoder  (μ_w, u_w) = W_d z_n;  w_n = μ_w + σ_w ε;  scores ⟨x, w_n⟩
+    step     z ← z − α ∇_z L_support(decode(z)), α a learned vector of L
+    step     w ← w − α_w ∇_w L_support(w),       α_w a learned vector of D
+    outer    L_query + β KL(q(z|D) ‖ N(0, I)) + γ ‖stop_grad(z′) − z‖² + λ₁ ‖φ‖² + λ₂ ‖C_d − I‖²
+
+Differs from the paper: one z a class instead of K copies of it, with N × the mean loss over the
+support set instead of the sum over N·K (equal when the copies are: at evaluation, always); features
+are centred on the meta-training mean (Wang et al. 2019, arXiv:1911.04623); `start = "prototypes"`
+begins where w_n is the scaled class mean, so that training starts at the nearest class mean and
+improves on it, instead of at random maps; `start = "glorot"` is the paper's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig, build_network
+
+from .features import class_means, running, unit_length
+from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, outcome
+from .leo_start import glorot_maps, prototype_maps
+
+STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
+EMBED = "embed."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the paper leaves to choose; weights of the loss are the paper's mini 1-shot ones."""
+
+    latent_dim: int = 64  # L
+    latent_steps: int = 5
+    finetuning_steps: int = 5
+    latent_lr: float = 1.0  # where the learned vector α starts, as in the authors' code
+    finetuning_lr: float = 1e-3
+    dropout: float = 0.3
+    sampling: bool = True  # False: z and w are their means in training too (deterministic)
+    kl_weight: float = 0.756  # β
+    encoder_penalty: float = 5.76e-6  # γ
+    l2_weight: float = 3.6e-10  # λ₁
+    orthogonality: float = 0.188  # λ₂
+    start: Literal["prototypes", "glorot"] = "prototypes"
+    temperature: float = 10.0  # with start = "prototypes": ⟨x, w⟩ = temperature · cosine, about
+    network: NetworkConfig | None = None  # what embeds images; None: examples are features already
+
+
+class LEO(Learner):
+    """Classifiers generated from a latent code of the task, and optimised there."""
+
+    name = "leo"
+    Config = Config
+    usual_cause = (
+        "the latent step overshot: set meta.clip_value = 0.1 and meta.clip_norm = 0.1 as the"
+        " authors do, or lower learner.latent_lr"
+    )
+    frozen_embed = True
+    has_embed = True
+
+    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+        super().__init__(config, spec, way)
+        self.network = (
+            build_network(config.network, tuple(spec.shape), "convolution")
+            if config.network
+            else None
+        )
+        self.features = self.network.features if self.network else int(spec.shape[0])
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The four maps, the two rate vectors, the features' mean; `embed.` is the frozen network."""
+        size, latent = self.features, self.config.latent_dim
+        network = self.network.init(generator) if self.network else {}
+        return {
+            **{EMBED + name: value for name, value in network.items()},
+            "center": torch.zeros(size),
+            **glorot_maps(size, latent, generator),
+            "latent_lr": torch.full((latent,), self.config.latent_lr),
+            "finetuning_lr": torch.full((size,), self.config.finetuning_lr),
+        }
+
+    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+        """Centre the features; with start = "prototypes" set the maps where w is the class mean.
+
+        x [M, D] were embedded with the centre at 0, so they are of unit length.
+        """
+        center = x.mean(dim=0)
+        params = {**params, "center": center}
+        if self.config.start == "glorot":
+            return params
+        return {**params, **prototype_maps(params, unit_length(x - center), self.config)}
+
+    def frozen(self, name: str) -> bool:
+        """The features are frozen."""
+        return name.startswith(EMBED) or name == "center"
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → unit-length centred features [B, D]."""
+        if self.network:
+            own = {n[len(EMBED) :]: t for n, t in params.items() if n.startswith(EMBED)}
+            x = self.network(own, x, running(own))[0]
+        return unit_length(unit_length(x) - params["center"])
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """z in latent space, then w in weight space."""
+        latent = Stage(
+            name="latent",
+            init=encode,
+            init_name="encoder",
+            step=latent_step,
+            step_name="latent_step",
+            steps=self.config.latent_steps,
+            noise={"z_noise": ("N", self.config.latent_dim)},
+        )
+        weights = Stage(
+            name="weights",
+            init=decoder,
+            init_name="decoder",
+            step=finetune_step,
+            step_name="finetune_step",
+            steps=self.config.finetuning_steps,
+            noise={"w_noise": ("N", self.features)},
+        )
+        return (latent, weights)
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """⟨x, w_n⟩: [Q, N]."""
+        return query_x @ state["w"].T
+
+    def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
+        """ε of z and of every decoded w, and dropout masks of the support set, one a decode."""
+        tasks, support, size = episodes.support_x.shape
+        way, config = episodes.support_y.shape[-1], self.config
+        decodes = config.latent_steps + 1
+        keep = 1 - config.dropout
+        on = 1.0 if config.sampling else 0.0
+        noise = {
+            "z_noise": on * torch.randn(tasks, way, config.latent_dim, generator=generator),
+            "w_noise": on * torch.randn(tasks, decodes, way, size, generator=generator),
+            "keep": torch.bernoulli(
+                torch.full((tasks, decodes, support, size), keep), generator=generator
+            )
+            / keep,
+            "keep_query": torch.bernoulli(
+                torch.full((tasks, *episodes.query_x.shape[1:]), keep), generator=generator
+            )
+            / keep,
+        }
+        return {name: value.to(episodes.support_x.device) for name, value in noise.items()}
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """The authors' objective; in training every decode draws w and drops features anew."""
+        config = self.config
+        support = Support(episode.support_x, episode.support_y)
+        mean, std = latent_moments(params, support)
+        start = {"z": mean + std * noise["z_noise"]}
+        z = start
+        for i in range(config.latent_steps):
+            dropped = Support(support.x * noise["keep"][i], support.y)
+            z, _ = latent_step(params, z, dropped, noise["w_noise"][i])
+        dropped = Support(support.x * noise["keep"][-1], support.y)
+        w = decoder(params, z, dropped, {"w_noise": noise["w_noise"][-1]})
+        for _ in range(config.finetuning_steps):
+            w, _ = finetune_step(params, w, dropped)
+        logits = self.predict(params, w, episode.query_x * noise["keep_query"])
+        query_loss = cross_entropy(logits, episode.query_y)
+        moved = z["z"].detach() - start["z"]
+        penalties = {
+            "kl": divergence(mean, std, start["z"]),
+            "encoder_penalty": (moved * moved).mean(),
+            "orthogonality": orthogonality(params["decoder"]),
+        }
+        loss = (
+            query_loss
+            + config.kl_weight * penalties["kl"]
+            + config.encoder_penalty * penalties["encoder_penalty"]
+            + config.l2_weight * squared_norm(params)
+            + config.orthogonality * penalties["orthogonality"]
+        )
+        return loss, outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
+
+
+def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:
+    """μ and σ of z, each [N, L]: equation 4 with the relation network of equation 3."""
+    e = support.x @ params["encoder"]  # [S, L]
+    latent = e.shape[1]
+    first = params["relation.0"]  # [2 L, 2 L]: the two halves act on e_i and on e_j
+    pair = torch.relu((e @ first[:latent])[:, None, :] + (e @ first[latent:])[None, :, :])
+    r = torch.relu(pair @ params["relation.1"]) @ params["relation.2"]  # [S, S, 2 L]
+    codes = class_means(r.mean(dim=1), support.y)  # [N, 2 L]
+    return codes[:, :latent], deviation(codes[:, latent:], offset=0.0)
+
+
+def encode(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """z [N, L] = μ + σ ε."""
+    mean, std = latent_moments(params, support)
+    return {"z": mean + std * noise["z_noise"]}
+
+
+def decode(params: Tensors, z: Tensor, noise: Tensor | None = None) -> Tensor:
+    """w [N, D] = μ_w + σ_w ε of z [N, L]: equation 5; without noise its mean."""
+    codes = z @ params["decoder"]  # [N, 2 D]
+    size = codes.shape[1] // 2
+    if noise is None:
+        return codes[:, :size]
+    # the authors' offset: the deviation starts at Glorot's √(2 / (D + N))
+    offset = (2 / (size + z.shape[0])) ** 0.5
+    return codes[:, :size] + deviation(codes[:, size:], offset) * noise
+
+
+def decoder(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """w [N, D] of the optimised z."""
+    return {"w": decode(params, state["z"], noise["w_noise"])}
+
+
+def latent_step(
+    params: Tensors, state: Tensors, support: Support, noise: Tensor | None = None
+) -> tuple[Tensors, Tensor]:
+    """z ← z − α N ∇_z L(decode(z)): equation 7; `noise` [N, D] draws w in training."""
+    z, loss = descend(
+        lambda z: cross_entropy(support.x @ decode(params, z, noise).T, support.y),
+        state["z"],
+        params["latent_lr"] * support.y.shape[1],
+    )
+    return {"z": z}, loss
+
+
+def finetune_step(params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+    """w ← w − α_w N ∇_w L(w)."""
+    w, loss = descend(
+        lambda w: cross_entropy(support.x @ w.T, support.y),
+        state["w"],
+        params["finetuning_lr"] * support.y.shape[1],
+    )
+    return {"w": w}, loss
+
+
+def descend(loss, x, lr):  # type: ignore[no-untyped-def]
+    """x − lr ∇loss(x), and the loss at x."""
+    gradient, value = grad_and_value(loss)(x)
+    return x - lr * gradient, value
+
+
+def deviation(u: Tensor, offset: float) -> Tensor:
+    """σ = max(exp(u) − 1 + offset, 1e-10)."""
+    return torch.clamp(torch.exp(u) - 1 + offset, min=STD_FLOOR)
+
+
+def divergence(mean: Tensor, std: Tensor, z: Tensor) -> Tensor:
+    """The authors' one-sample estimate of KL(N(μ, σ²) ‖ N(0, 1)), a mean over coordinates."""
+    standard = (z - mean) / std
+    return (0.5 * (z * z - standard * standard) - torch.log(std)).mean()
+
+
+def orthogonality(decoder: Tensor) -> Tensor:
+    """Mean squared distance of the rows' correlation matrix from the identity."""
+    centred = decoder - decoder.mean(dim=1, keepdim=True)
+    rows = unit_length(centred)
+    difference = rows @ rows.T - torch.eye(rows.shape[0], device=rows.device)
+    return (difference * difference).mean()
+
+
+def squared_norm(params: Tensors) -> Tensor:
+    """‖φ_e‖² + ‖φ_r‖² + ‖φ_d‖², halved as tf.nn.l2_loss does."""
+    maps = ("encoder", "relation.0", "relation.1", "relation.2", "decoder")
+    return torch.stack([(params[name] * params[name]).sum() for name in maps]).sum() / 2

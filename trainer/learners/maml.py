@@ -1,0 +1,281 @@
+"""MAML: Model-Agnostic Meta-Learning (Finn et al. 2017, arXiv:1703.03400), and its nearest kin.
+
+    init     θ′ = θ
+    step     θ′ ← θ′ − α ∇θ′ L_support(f_θ′)        `inner_steps` times, equation 1
+    predict  f_θ′(x)
+    outer    min_θ Σ_T L_query(f_θ′)
+
+Kin, as options: `first_order` drops the second derivative (FOMAML); `adapt_only = "head"` moves the
+head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns α for every weight
+(Meta-SGD, Li 2017, arXiv:1707.09835); `rates = "step"` learns one α a tensor and step and
+`multi_step_loss` weighs the loss after every step (LSLR and MSL of MAML++, Antoniou 2019,
+arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
+(Ye and Chao 2022, arXiv:2106.16245).
+
+Differs from the paper: losses are means, so `inner_lr` is N times the authors' (their loss sums over
+classes: 0.4 at 5-way is 2.0 here); queries are normalised by the support set's statistics instead of
+their own batch's, unless `normalisation = "transductive"`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig, build_network
+from handful.trainer.networks.layers import Form
+from handful.trainer.networks.normalise import Statistics
+
+from .features import running, updated_buffers
+from .form import (
+    ConfigError,
+    Learner,
+    Noise,
+    Outcome,
+    Stage,
+    Support,
+    Tensors,
+    adapt,
+    cross_entropy,
+    outcome,
+)
+
+THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
+HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
+MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the paper leaves to choose."""
+
+    inner_steps: int = 5
+    evaluation_steps: int | None = None  # None: as in training
+    inner_lr: float = 0.5  # α on a mean loss; learned from this start unless rates = "fixed"
+    first_order: bool = False
+    adapt_only: Literal["all", "head"] = "all"
+    rates: Literal["fixed", "step", "coordinate"] = "fixed"
+    multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
+    head: Literal["fixed", "shared"] = "fixed"
+    network: NetworkConfig = field(
+        default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
+    )
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if self.inner_steps < 1 or (self.evaluation_steps or 1) < 1:
+            raise ConfigError("inner steps must be at least 1")
+        normalisation = self.network.normalisation
+        if normalisation == "running" and self.adapt_only == "all":
+            raise ConfigError(
+                "maml cannot normalise by running averages: every step changes the weights",
+                hint="set network.normalisation to support, task, group, layer or none",
+            )
+        if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
+            raise ConfigError(
+                f"a frozen body embeds each example by itself, found normalisation: {normalisation}",
+                hint="set network.normalisation to running, group, layer or none",
+            )
+
+
+class MAML(Learner):
+    """A start from which a few gradient steps suffice."""
+
+    name = "maml"
+    Config = Config
+    usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
+
+    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+        super().__init__(config, spec, way)
+        self.has_embed = config.adapt_only == "head"
+        form: Form = "convolution" if self.has_embed else "matmul"
+        self.network = build_network(config.network, tuple(spec.shape), form)
+        self.transductive = config.network.normalisation == "transductive"
+        self.symmetric = config.head == "shared"
+        self.max_way = way if config.head == "fixed" else None
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """θ with its head, and the learned rates."""
+        columns = self.way if self.config.head == "fixed" else 1
+        features = self.network.features
+        weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
+        theta = {
+            **self.network.init(generator),
+            "head.weight": weight,
+            "head.bias": torch.zeros(columns),
+        }
+        params = {THETA + name: value for name, value in theta.items()}
+        for name, value in theta.items():
+            if not self.moves(name) or self.config.rates == "fixed":
+                continue
+            shape = value.shape if self.config.rates == "coordinate" else (self.rate_steps,)
+            params[RATE + name] = torch.full(shape, self.config.inner_lr)
+        return params
+
+    def frozen(self, name: str) -> bool:
+        """Running averages are buffers."""
+        return ".running_" in name
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """ANIL's body, x [B, H, W, C] → h [B, D]; for the others the identity."""
+        if not self.has_embed:
+            return x
+        theta = part(params, THETA)
+        return self.network(theta, x, running(theta))[0]
+
+    @property
+    def rate_steps(self) -> int:
+        """Rates are learned for the training steps; further steps at evaluation use the last."""
+        return int(self.config.inner_steps)
+
+    def moves(self, name: str) -> bool:
+        """Whether the inner step changes the tensor `name` of θ: the authors leave γ and β alone."""
+        if name.startswith("head."):
+            return True
+        return self.config.adapt_only == "all" and name.endswith(".weight")
+
+    def with_normalisation(self, normalisation: Literal["transductive", "support"]) -> MAML:
+        """The same weights evaluated with another source of statistics."""
+        network = replace(self.config.network, normalisation=normalisation)
+        return MAML(replace(self.config, network=network), self.spec, self.way)
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """θ′ by inner steps, then the support set's statistics under θ′."""
+        steps = self.config.inner_steps
+        if not training:
+            steps = self.config.evaluation_steps or steps
+        inner = Stage(
+            name="inner",
+            init=self.start,
+            init_name="start",
+            step=self.step,
+            step_name="inner_step",
+            steps=steps,
+        )
+        if self.config.network.normalisation not in ("support", "task"):
+            return (inner,)
+        last = Stage(name="statistics", init=self.statistics, init_name="statistics")
+        return (inner, last)
+
+    def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+        """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
+        way = support.y.shape[1]
+        own: Tensors = {}
+        for name, value in part(params, THETA).items():
+            if not self.moves(name):
+                continue
+            if name.startswith("head."):
+                value = (
+                    value[..., :way]
+                    if self.config.head == "fixed"
+                    else value.expand(*value.shape[:-1], way)
+                )
+            own[THETA + name] = value
+        if self.config.rates == "step":
+            own["inner_count"] = torch.zeros((), dtype=torch.int64, device=support.y.device)
+        return own
+
+    def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """One inner step: θ′ − α ∇θ′ L, and the loss L it was taken on."""
+        fixed = part(params, THETA)
+        moving = part(state, THETA)
+
+        def support_loss(moving: Tensors) -> Tensor:
+            logits, _ = self.logits({**fixed, **moving}, support.x, None)
+            return cross_entropy(logits, support.y)
+
+        gradient, loss = grad_and_value(support_loss)(moving)
+        if self.config.first_order:
+            gradient = {name: g.detach() for name, g in gradient.items()}
+        own = {
+            THETA + name: value - self.rate(params, state, name) * gradient[name]
+            for name, value in moving.items()
+        }
+        if "inner_count" in state:
+            own["inner_count"] = state["inner_count"] + 1
+        return own, loss
+
+    def rate(self, params: Tensors, state: Tensors, name: str) -> Tensor | float:
+        """α for the tensor `name`: a number, a learned number of this step, or one a coordinate."""
+        if self.config.rates == "fixed":
+            return float(self.config.inner_lr)
+        rate = params[RATE + name]
+        if self.config.rates == "coordinate":
+            fixed_head = self.config.head == "fixed" and name.startswith("head.")
+            return rate[..., : state[THETA + name].shape[-1]] if fixed_head else rate
+        index = state["inner_count"].clamp(max=self.rate_steps - 1).reshape(1)
+        return rate.gather(0, index).reshape(())  # indexing would read the number while tracing
+
+    def statistics(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+        """The moments of the support set under θ′, layer by layer."""
+        theta = {**part(params, THETA), **part(state, THETA)}
+        _, gathered = self.network(theta, support.x)
+        return {STATISTICS + name: value for name, value in gathered.items()}
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """Logits [Q, N] of f_θ′, normalised by the support set's statistics."""
+        theta = {**part(params, THETA), **part(state, THETA)}
+        return self.logits(theta, query_x, part(state, STATISTICS) or None)[0]
+
+    def logits(
+        self, theta: Tensors, x: Tensor, statistics: Statistics | None
+    ) -> tuple[Tensor, Statistics]:
+        """f_θ(x): the network, unless it is the embedding, and a linear head."""
+        h, gathered = (x, {}) if self.has_embed else self.network(theta, x, statistics)
+        return h @ theta["head.weight"] + theta["head.bias"], gathered
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """L_query after the last step; under MSL a weighted sum over all steps."""
+        support, query, buffers = self.embedded(params, episode)
+        annealed = self.config.multi_step_loss
+        if progress >= annealed:
+            state = adapt(self, params, support, training=True)
+            logits = self.predict(params, state, query)
+            metrics, _ = outcome(logits, episode.query_y)
+            return cross_entropy(logits, episode.query_y), Outcome(metrics, buffers)
+        inner, *after = self.stages(training=True)
+        weights = multi_step_weights(inner.steps, progress / annealed)
+        state = inner.init(params, {}, support, noise)
+        loss = torch.zeros((), device=query.device)
+        for weight in weights:
+            own, _ = self.step(params, state, support)
+            state = {**state, **own}
+            final = dict(state)
+            for stage in after:
+                final |= stage.init(params, final, support, noise)
+            logits = self.predict(params, final, query)
+            loss = loss + weight * cross_entropy(logits, episode.query_y)
+        metrics, _ = outcome(logits, episode.query_y)
+        return loss, Outcome(metrics, buffers)
+
+    def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
+        """Support set, queries and new buffers; ANIL's body sees both sets as one batch."""
+        if not self.has_embed:
+            return Support(episode.support_x, episode.support_y), episode.query_x, {}
+        x = torch.cat([episode.support_x, episode.query_x])
+        count = episode.support_x.shape[0]
+        theta = part(params, THETA)
+        h, statistics = self.network(theta, x)
+        buffers = {
+            THETA + name: value for name, value in updated_buffers(theta, statistics).items()
+        }
+        return Support(h[:count], episode.support_y), h[count:], buffers
+
+
+def multi_step_weights(steps: int, progress: float) -> list[float]:
+    """MSL: 1/steps each at first, falling linearly to 0.03/steps; the last step takes the rest."""
+    early = (1 - progress) / steps + progress * MSL_FLOOR / steps
+    return [early] * (steps - 1) + [1 - early * (steps - 1)]
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}

@@ -1,0 +1,78 @@
+"""Nearest neighbour: the class of the most similar support example, by cosine; nothing is trained.
+
+    embed    h = x / ‖x‖, of pixels or of frozen features
+    state    the support set's h and labels
+    predict  max over the examples i of class n of ⟨h, h_i⟩       (the baseline of Vinyals et al. 2016)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.networks import NetworkConfig, build_network
+
+from .features import running, unit_length
+from .form import Learner, Noise, Stage, Support, Tensors
+
+ABSENT = -2.0  # below every cosine: an example of another class
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What is compared."""
+
+    network: NetworkConfig | None = None  # None: the raw example
+    temperature: float = 10.0  # logits are temperature × cosine, so that scores spread
+
+
+class Nearest(Learner):
+    """The yardstick of every learner."""
+
+    name = "nearest"
+    Config = Config
+    frozen_embed = True
+    has_embed = True
+
+    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+        super().__init__(config, spec, way)
+        self.network = (
+            build_network(config.network, tuple(spec.shape), "convolution")
+            if config.network
+            else None
+        )
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The frozen network's parameters, if there is one."""
+        network = self.network.init(generator) if self.network else {}
+        return {"embed." + name: value for name, value in network.items()}
+
+    def frozen(self, name: str) -> bool:
+        """Everything is."""
+        return True
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, D] of unit length."""
+        if self.network:
+            own = {name[len("embed.") :]: value for name, value in params.items()}
+            x = self.network(own, x, running(own))[0]
+        return unit_length(x.flatten(1))
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """The support set is the state."""
+        return (Stage(name="memory", init=remember, init_name="remember"),)
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """temperature × the best cosine of each class, for h [Q, D]: [Q, N]."""
+        similarity = query_x @ state["memory_x"].T  # [Q, S]
+        own = state["memory_y"].T[None]  # [1, N, S]
+        masked = similarity[:, None, :] * own + ABSENT * (1 - own)
+        return float(self.config.temperature) * masked.amax(dim=-1)
+
+
+def remember(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """The embedded support set [S, D] and its labels [S, N]."""
+    return {"memory_x": support.x * 1.0, "memory_y": support.y * 1.0}

@@ -1,0 +1,86 @@
+"""Prototypical networks (Snell et al. 2017, arXiv:1703.05175).
+
+    embed    h = f(x)
+    state    c_n = mean of f(x) over the examples of class n
+    predict  −‖f(x) − c_n‖²
+
+Training draws many classes a task (60-way); support and query go through f in one batch, so batch
+norm sees both; the averages gathered then are what the frozen f uses (equations 1 and 2).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig, build_network
+
+from .features import class_means, running, updated_buffers
+from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, outcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """What the paper leaves to choose."""
+
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+class Prototypical(Learner):
+    """The class means of a learned embedding."""
+
+    name = "prototypical"
+    Config = Config
+    has_embed = True
+
+    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+        super().__init__(config, spec, way)
+        self.network = build_network(config.network, tuple(spec.shape), "convolution")
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The network's parameters."""
+        return self.network.init(generator)
+
+    def frozen(self, name: str) -> bool:
+        """Running averages are buffers."""
+        return ".running_" in name
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, H, W, C] → h [B, D]."""
+        return self.network(params, x, running(params))[0]
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """One stage without steps: the class means."""
+        return (Stage(name="prototypes", init=prototypes, init_name="prototypes"),)
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """−‖h − c_n‖² for h [Q, D]: [Q, N]."""
+        return negative_squared_distance(query_x, state["c"])
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """Cross-entropy of the queries; the batch's statistics move the running averages."""
+        count = episode.support_x.shape[0]
+        x = torch.cat([episode.support_x, episode.query_x])
+        h, statistics = self.network(params, x)
+        c = class_means(h[:count], episode.support_y)
+        logits = negative_squared_distance(h[count:], c)
+        metrics, _ = outcome(logits, episode.query_y)
+        loss = cross_entropy(logits, episode.query_y)
+        return loss, Outcome(metrics, updated_buffers(params, statistics))
+
+
+def prototypes(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """c [N, D], the class means of h [S, D]."""
+    return {"c": class_means(support.x, support.y)}
+
+
+def negative_squared_distance(x: Tensor, c: Tensor) -> Tensor:
+    """−‖x_q − c_n‖² for x [Q, D] and c [N, D]: [Q, N]."""
+    difference = x[:, None, :] - c[None, :, :]
+    return -(difference * difference).sum(dim=-1)

@@ -1,0 +1,77 @@
+"""Networks as values: each is a frozen dataclass with init(generator) → params and a call."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from .conv4 import Conv4
+from .layers import Form
+from .mlp import MLP
+from .normalise import Normalisation, Params, Statistics
+from .resnet12 import ResNet12
+
+__all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
+
+
+class Network(Protocol):
+    """x [B, ...] → features [B, D] and the statistics of x; `statistics` replace x's own."""
+
+    @property
+    def features(self) -> int:
+        """D."""
+        ...
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Fresh parameters."""
+        ...
+
+    def __call__(
+        self, params: Params, x: Tensor, statistics: Statistics | None = None
+    ) -> tuple[Tensor, Statistics]:
+        """Features and statistics."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Which network, and what of it is open to choice."""
+
+    kind: Literal["conv4", "resnet12", "mlp"] = "conv4"
+    filters: int = 64  # conv4: all blocks; resnet12: the first of its four stages
+    halving: Literal["max", "stride"] = "max"  # conv4
+    readout: Literal["flatten", "mean"] = "flatten"  # conv4
+    hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
+    normalisation: Normalisation = "running"
+
+
+def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
+    """The network for inputs of `shape`: (H, W, C) for images, anything for an mlp."""
+    if config.kind == "mlp":
+        return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
+    from handful.trainer.learners.form import ConfigError
+
+    if len(shape) != 3:
+        raise ConfigError(
+            f"a {config.kind} network reads images [H, W, C], found examples of shape {list(shape)}",
+            hint="set network.kind = \"mlp\" for vectors",
+        )
+    height, width, channels = shape
+    if config.kind == "resnet12":
+        return ResNet12(
+            shape=(height, width, channels),
+            filters=config.filters,
+            normalisation=config.normalisation,
+            form=form,
+        )
+    return Conv4(
+        shape=(height, width, channels),
+        filters=config.filters,
+        halving=config.halving,
+        readout=config.readout,
+        normalisation=config.normalisation,
+        form=form,
+    )

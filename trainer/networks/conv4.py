@@ -1,0 +1,75 @@
+"""Conv4: four blocks of 3×3 convolution, normalisation, ReLU and halving, as in the few-shot papers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
+from .normalise import Normalisation, Params, Statistics, init_normalisation, normalise
+
+BLOCKS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conv4:
+    """Images [B, H, W, C] → features [B, D].
+
+    `max` halves by pooling (Vinyals 2016, Snell 2017: 28×28 gives D = filters), `stride` by strided
+    convolutions (Finn 2017 on Omniglot: 28 → 14 → 7 → 4 → 2, a quarter of the arithmetic). `mean`
+    averages the last map, `flatten` keeps its pixels.
+    """
+
+    shape: tuple[int, int, int]
+    filters: int = 64
+    halving: Literal["max", "stride"] = "max"
+    readout: Literal["flatten", "mean"] = "flatten"
+    normalisation: Normalisation = "running"
+    form: Form = "convolution"
+
+    @property
+    def features(self) -> int:
+        """D."""
+        height, width, _ = self.shape
+        for _ in range(BLOCKS):
+            height, width = (
+                (height // 2, width // 2)
+                if self.halving == "max"
+                else ((height + 1) // 2, (width + 1) // 2)
+            )
+        return self.filters * (1 if self.readout == "mean" else height * width)
+
+    def init(self, generator: torch.Generator) -> Params:
+        """Fresh weights; biases are the normalisation's β."""
+        params: Params = {}
+        inputs = self.shape[2]
+        for block in range(BLOCKS):
+            params[f"conv{block}.weight"] = init_conv3x3(
+                self.form, inputs, self.filters, generator
+            )
+            params |= init_normalisation(self.normalisation, f"conv{block}", self.filters)
+            inputs = self.filters
+        return params
+
+    def __call__(
+        self, params: Params, x: Tensor, statistics: Statistics | None = None
+    ) -> tuple[Tensor, Statistics]:
+        """Features [B, D] and the statistics of x, block by block."""
+        channel = 1 if self.form == "convolution" else -1
+        gathered: Statistics = {}
+        x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x
+        for block in range(BLOCKS):
+            name = f"conv{block}"
+            stride = 2 if self.halving == "stride" else 1
+            x = conv3x3(self.form, x, params[f"{name}.weight"], stride)
+            x, own = normalise(self.normalisation, params, name, x, statistics, channel)
+            gathered |= own
+            if self.halving == "max":  # before the ReLU: the same values, a quarter of the work
+                x = max_pool2x2(self.form, x)
+            x = torch.relu(x)
+        if self.readout == "mean":
+            x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))
+        return x.flatten(1), gathered

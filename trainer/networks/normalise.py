@@ -1,0 +1,129 @@
+"""Normalisation, a named choice: whose mean and variance a network divides by.
+
+    support        of the support set under the current weights; queries read the stored statistics
+    task           those blended with the input's own instance statistics by a learned weight that
+                   depends on the support size (TaskNorm-I, Bronskill et al. 2020, arXiv:2003.03284)
+    running        averages gathered in training, for networks that are frozen on the device
+    group, layer   of the input alone
+    none           no normalisation
+    transductive   of the query batch itself: for reproducing papers only, refused by export
+
+Everything is written elementwise: under `torch.func.vmap` torch's own batch norm and instance norm
+give a wrong second-order gradient (1 % off in float64, torch 2.13).
+"""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+Params = dict[str, Tensor]
+Statistics = dict[str, Tensor]
+Normalisation = Literal["support", "task", "running", "group", "layer", "none", "transductive"]
+NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
+
+EPSILON = 1e-3  # the MAML authors' batch norm
+GROUPS = 8
+
+
+def init_normalisation(kind: Normalisation, name: str, channels: int) -> Params:
+    """γ and β [C] of the layer `name`; TaskNorm's two scalars of the blend."""
+    if kind == "none":
+        return {f"{name}.beta": torch.zeros(channels)}
+    params = {f"{name}.gamma": torch.ones(channels), f"{name}.beta": torch.zeros(channels)}
+    if kind == "task":
+        # α = sigmoid(scale · |S| + offset); equation 8 of the paper, started at α ≈ 0.5 for small S
+        params |= {f"{name}.blend_scale": torch.tensor(0.01), f"{name}.blend_offset": torch.zeros(())}
+    if kind == "running":
+        params |= {
+            f"{name}.running_mean": torch.zeros(channels),
+            f"{name}.running_var": torch.ones(channels),
+        }
+    return params
+
+
+def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over `dims`, kept as axes of length 1."""
+    mean = x.mean(dim=dims, keepdim=True)
+    centred = x - mean
+    return mean, (centred * centred).mean(dim=dims, keepdim=True)
+
+
+def normalise(
+    kind: Normalisation,
+    params: Params,
+    name: str,
+    x: Tensor,
+    statistics: Statistics | None,
+    channel: int,
+) -> tuple[Tensor, Statistics]:
+    """x [B, ...] normalised along `channel`, and the statistics that a later input may be given.
+
+    With `statistics` None the moments are x's own (x is the support set, or the training batch).
+    """
+    axes = tuple(d for d in range(1, x.ndim) if d != channel % x.ndim)
+    shape = [1] * x.ndim
+    shape[channel] = -1
+    gamma, beta = params.get(f"{name}.gamma"), params[f"{name}.beta"].reshape(shape)
+    if gamma is None:
+        return x + beta, {}
+    gamma = gamma.reshape(shape)
+    if kind in ("group", "layer"):
+        return _of_the_input(x, GROUPS if kind == "group" else 1, channel) * gamma + beta, {}
+    own: Statistics = {}
+    if kind == "running" and statistics is None:
+        return _running_batch(params, name, x, channel)
+    if statistics is None:
+        mean, var = moments(x, (0, *axes))
+        own = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
+    else:
+        mean = statistics[f"{name}.mean"].reshape(shape)
+        var = statistics[f"{name}.var"].reshape(shape)
+    if kind == "task":
+        if statistics is None:
+            size = torch.full_like(params[f"{name}.blend_offset"], 1.0) * x.shape[0]
+            blend = params[f"{name}.blend_scale"] * size + params[f"{name}.blend_offset"]
+            own[f"{name}.alpha"] = torch.sigmoid(blend)
+        alpha = (own if statistics is None else statistics)[f"{name}.alpha"]
+        mean, var = _blend(alpha, mean, var, *moments(x, axes)) if axes else (mean, var)
+    scale = gamma * torch.rsqrt(var + EPSILON)
+    return (x - mean) * scale + beta, own
+
+
+def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
+    """Batch norm of a network that is frozen while adapting: first order only, so torch's own is
+    right here, and twice as fast on a CPU.
+    """
+    moved = x.movedim(channel, 1)
+    gamma, beta = params[f"{name}.gamma"], params[f"{name}.beta"]
+    y, mean, inverse = torch.native_batch_norm(
+        moved, gamma, beta, None, None, True, 0.0, EPSILON
+    )
+    own = {f"{name}.mean": mean, f"{name}.var": inverse.detach() ** -2 - EPSILON}
+    return y.movedim(1, channel), own
+
+
+def _blend(
+    alpha: Tensor, mean: Tensor, var: Tensor, own_mean: Tensor, own_var: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Moments of the mixture α·context + (1 − α)·instance: equations 6 and 7 of TaskNorm."""
+    blended = alpha * mean + (1 - alpha) * own_mean
+    context, instance = mean - blended, own_mean - blended
+    return blended, (
+        alpha * (var + context * context) + (1 - alpha) * (own_var + instance * instance)
+    )
+
+
+def _of_the_input(x: Tensor, groups: int, channel: int) -> Tensor:
+    """Group normalisation of each example (Wu and He 2018); one group is layer normalisation."""
+    channels = x.shape[channel]
+    if channel % x.ndim == 1:  # [B, C, ...]
+        grouped = x.reshape(x.shape[0], groups, channels // groups, *x.shape[2:])
+        dims = tuple(range(2, grouped.ndim))
+    else:  # [B, ..., C]
+        grouped = x.reshape(*x.shape[:-1], groups, channels // groups)
+        dims = (*range(1, grouped.ndim - 2), grouped.ndim - 1)
+    mean, var = moments(grouped, dims)
+    return ((grouped - mean) * torch.rsqrt(var + EPSILON)).reshape(x.shape)

@@ -1,0 +1,216 @@
+"""A whole run: data, pre-training of a frozen network, preparation, meta-training, its folder.
+
+    config.json         the settings        metrics.jsonl      a line a step
+    last.safetensors    to resume from      best.safetensors   the best validated parameters
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+from handful.runtime.errors import HandfulError
+from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic, write_checkpoint
+from handful.trainer.config import MetaConfig, RunConfig, from_dict, to_dict
+from handful.trainer.data import load_data
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.distributed import World
+from handful.trainer.evaluation import embed_set
+from handful.trainer.learners import LEARNERS, Learner, Tensors
+from handful.trainer.learners.prototypical import Config as PrototypicalConfig
+from handful.trainer.learners.prototypical import Prototypical
+from handful.trainer.loop import Progress, Run, log_line, meta_train
+
+CONFIG, METRICS, PRETRAINED = "config.json", "metrics.jsonl", "pretrained"
+
+
+class RunError(HandfulError):
+    """A run's folder cannot be used as asked."""
+
+
+class Reporter(Protocol):
+    """How a run speaks while it goes on."""
+
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """A new phase of `total` steps; the result is called with each line of progress."""
+        ...
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A learner with parameters, ready to be evaluated or exported."""
+
+    learner: Learner
+    params: Tensors
+    config: RunConfig
+    facts: dict[str, Any]
+
+
+def train(
+    config: RunConfig,
+    folder: Path,
+    *,
+    device: str = "cpu",
+    resume: bool = False,
+    report: Reporter,
+    stop: Callable[[], bool] = lambda: False,
+) -> Progress:
+    """Meta-train into `folder`; a folder that holds a run is resumed or refused, never overwritten."""
+    target = torch.device(device)
+    world = World.join(target)
+    _claim(config, folder, resume=resume, first=world.first)
+    train_set = load_data(config.data, "meta_train").to(target)
+    validation = load_data(config.data, "meta_val").to(target)
+    learner = build_learner(config, train_set)
+    facts = {"config": to_dict(config), "versions": versions()}
+    params = learner.init(torch.Generator().manual_seed(config.meta.seed))
+    params = {name: p.to(target) for name, p in params.items()}
+    embedding = getattr(learner, "network", None) if learner.frozen_embed else None
+    if embedding is not None:
+        found = _pretrained(config, folder, train_set, validation, world, report, stop)
+        if found is None:
+            return Progress()
+        params |= {f"embed.{name}": p for name, p in found.items()}
+    if learner.frozen_embed:
+        embedded = embed_set(learner, params, train_set)
+        params = learner.prepare(params, embedded.x)
+        train_set = embed_set(learner, params, train_set)
+        validation = embed_set(learner, params, validation)
+
+    run = Run(
+        learner=learner,
+        params=params,
+        train=train_set,
+        validation=validation,
+        config=config.meta,
+        folder=folder,
+        facts=facts,
+        world=world,
+    )
+    return _phase(run, config.learner, folder / METRICS, report, resume and (folder / LAST).exists(), stop)
+
+
+def _phase(
+    run: Run,
+    name: str,
+    metrics: Path,
+    report: Reporter,
+    resume: bool,
+    stop: Callable[[], bool],
+) -> Progress:
+    """One meta-training with its log and its bar."""
+    done = read_checkpoint(run.folder / LAST)[1]["progress"]["step"] if resume else 0
+    show, log = report.phase(name, run.config.steps, done), log_line(metrics)
+
+    def both(line: dict[str, Any]) -> None:
+        log(line)
+        show(line)
+
+    run.report = both
+    return meta_train(run, resume=resume, stop=stop)
+
+
+def _pretrained(
+    config: RunConfig,
+    folder: Path,
+    train_set: LabelledSet,
+    validation: LabelledSet,
+    world: World,
+    report: Reporter,
+    stop: Callable[[], bool],
+) -> Tensors | None:
+    """The frozen network, trained as a prototypical network; None when stopped on the way."""
+    settings = config.pretrain or MetaConfig(way=(60,), queries=5, tasks=1)
+    inner = RunConfig(
+        learner="prototypical",
+        settings=PrototypicalConfig(network=config.settings.network),
+        data=config.data,
+        meta=settings,
+    )
+    place = folder / PRETRAINED
+    learner = build_learner(inner, train_set)
+    params = learner.init(torch.Generator().manual_seed(settings.seed))
+    run = Run(
+        learner=learner,
+        params={name: p.to(train_set.x.device) for name, p in params.items()},
+        train=train_set,
+        validation=validation,
+        config=settings,
+        folder=place,
+        facts={"config": to_dict(inner), "versions": versions()},
+        world=world,
+    )
+    if world.first:
+        place.mkdir(exist_ok=True)
+        write_atomic(place / CONFIG, json.dumps(to_dict(inner), indent=2).encode())
+    resume = (place / LAST).exists()
+    progress = _phase(run, "backbone", place / METRICS, report, resume, stop)
+    if not progress.finished and progress.step < settings.steps:
+        return None
+    found = read_checkpoint(place / BEST)[0]
+    return {name: p.to(train_set.x.device) for name, p in found.items()}
+
+
+def _claim(config: RunConfig, folder: Path, *, resume: bool, first: bool) -> None:
+    """Make the folder this run's own, or say why it cannot be."""
+    place = folder / CONFIG
+    if place.exists():
+        if not resume:
+            raise RunError(
+                f"{folder} holds a run already",
+                hint="go on with it by --resume, or name another folder with --out",
+            )
+        if json.loads(place.read_text()) != json.loads(json.dumps(to_dict(config))):
+            raise RunError(
+                f"{folder} holds a run with other settings",
+                hint="resume without changing settings, or name another folder with --out",
+            )
+    elif resume:
+        raise RunError(f"no run to resume in {folder}")
+    elif first:
+        if folder.exists() and any(folder.iterdir()):
+            raise RunError(f"{folder} is not empty", hint="name another folder with --out")
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(place, json.dumps(to_dict(config), indent=2).encode())
+
+
+def build_learner(config: RunConfig, data: LabelledSet) -> Learner:
+    """The learner for this data's examples."""
+    return LEARNERS[config.learner](config.settings, data.input, max(config.meta.way))
+
+
+def read_config(folder: Path) -> RunConfig:
+    """The settings of the run in `folder`."""
+    try:
+        found = json.loads((folder / CONFIG).read_text())
+    except (OSError, ValueError):
+        raise RunError(
+            f"no {CONFIG} in {folder}", hint="a run is a folder made by `handful train`"
+        ) from None
+    return from_dict(found, where=str(folder / CONFIG))
+
+
+def load_run(folder: Path, data: LabelledSet) -> Trained:
+    """The best validated parameters of the run in `folder`, on the data's device."""
+    config = read_config(folder)
+    params, facts = read_checkpoint(folder / BEST)
+    learner = build_learner(config, data)
+    return Trained(learner, {n: p.to(data.x.device) for n, p in params.items()}, config, facts)
+
+
+def versions() -> dict[str, str]:
+    """What the run was made with."""
+    found = {"python": platform.python_version()}
+    for name in ("handful", "torch", "onnx", "onnxruntime", "numpy"):
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
