@@ -30,9 +30,10 @@ __all__ = [
     "load",
 ]
 
+if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 
-def __getattr__(name: str) -> object:
-    """The names that need numpy and onnxruntime: see handful.runtime."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(runtime, name)
+    def __getattr__(name: str) -> object:
+        """The names that need numpy and onnxruntime: see handful.runtime."""
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(runtime, name)

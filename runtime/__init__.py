@@ -33,11 +33,12 @@ __all__ = [
 
 _LAZY = {"Learner": "learner", "Task": "task", "load": "packages"}
 
+if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 
-def __getattr__(name: str) -> object:
-    """The names that need numpy and onnxruntime, imported when they are first used."""
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from importlib import import_module
+    def __getattr__(name: str) -> object:
+        """The names that need numpy and onnxruntime, imported when they are first used."""
+        if name not in _LAZY:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-    return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)
+        return getattr(import_module(f"{__name__}.{_LAZY[name]}"), name)

@@ -21,15 +21,9 @@ class Engine:
     """The graphs of one package in the order that its manifest gives."""
 
     def __init__(self, manifest: Manifest, graphs: Mapping[str, Graph]) -> None:
+        """`graphs` has one entry for each in the manifest."""
         self.manifest = manifest
         self.graphs = dict(graphs)
-
-    @property
-    def embedded_shape(self) -> tuple[int | str, ...]:
-        """The shape of one embedded example."""
-        if self.manifest.embed is None:
-            return self.manifest.input.shape
-        return self.manifest.graphs[self.manifest.embed].outputs[0].shape[1:]
 
     def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK) -> Floats:
         """x [B, ...] → h [B, ...], `chunk` examples at a time."""

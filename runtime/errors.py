@@ -15,6 +15,7 @@ class HandfulError(Exception):
     """An error to show to a person: what is wrong, then how to put it right."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """`message` is one fact, lower case; `hint` is what to do."""
         super().__init__(message)
         self.hint = hint
 

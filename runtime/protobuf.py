@@ -34,6 +34,8 @@ def walk(data: memoryview) -> Iterator[tuple[int, int, Value]]:
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
     """The unsigned number at `at`, and where the next byte is."""
+    if at < len(data) and data[at] < 0x80:  # nearly always
+        return data[at], at + 1
     result = 0
     for i, byte in enumerate(data[at : at + 10]):
         result |= (byte & 0x7F) << (7 * i)

@@ -15,10 +15,12 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 TENSOR = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,199}")
 HASH = re.compile(r"[0-9a-f]{64}")
+SIZES = "up to 8 positive numbers with a product up to 2²⁶"
 SYMBOLS = ("B", "S", "N", "Q")
 DEVICES = {"con", "prn", "aux", "nul", *(f"{d}{i}" for d in ("com", "lpt") for i in range(10))}
 TAKEN = ("manifest.json", "conformance.npz", "readme.md")
-MAX_GRAPHS, MAX_STEPS, MAX_AXES, MAX_AXIS = 64, 10_000, 8, 2**24
+MAX_GRAPHS, MAX_STEPS, MAX_AXES = 64, 10_000, 8
+MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES = 2**29
 
 Known = dict[str, "TensorSpec"]
@@ -56,8 +58,8 @@ def _name(text: str, place: str, wanted: str) -> None:
 
 def _input(spec: InputSpec) -> None:
     image = spec.kind == "image"
-    if not spec.shape or any(not 0 < size <= MAX_AXIS for size in spec.shape):
-        raise ManifestError(f"`input.shape` is {list(spec.shape)}, wanted positive sizes")
+    if not 0 < len(spec.shape) < MAX_AXES or not _sizes(spec.shape):
+        raise ManifestError(f"`input.shape` is {list(spec.shape)}, wanted {SIZES}")
     for name in ("layout", "colour", "resize", "interpolation"):
         if image and getattr(spec, name) is None:
             raise ManifestError(f"`input.{name}` is null, wanted a value: the input is an image")
@@ -121,15 +123,17 @@ def _tensors(tensors: tuple[TensorSpec, ...], place: str) -> None:
             raise ManifestError(f"`{place}[{i}].name` is {tensor.name[:60]!r}, wanted a plain name")
         if names.count(tensor.name) > 1:
             raise ManifestError(f"`{place}` names {tensor.name!r} twice")
-        sizes = all(
-            size in SYMBOLS if isinstance(size, str) else 0 < size <= MAX_AXIS
-            for size in tensor.shape
-        )
-        if len(tensor.shape) > MAX_AXES or not sizes:
+        fixed = tuple(size for size in tensor.shape if not isinstance(size, str))
+        symbols = {size for size in tensor.shape if isinstance(size, str)}
+        if len(tensor.shape) > MAX_AXES or not _sizes(fixed) or not symbols <= set(SYMBOLS):
             raise ManifestError(
                 f"`{place}[{i}].shape` is {list(tensor.shape)}, "
-                f"wanted positive numbers or {', '.join(SYMBOLS)}, at most {MAX_AXES}"
+                f"wanted {SIZES}, or {', '.join(SYMBOLS)} among them"
             )
+
+
+def _sizes(shape: tuple[int, ...]) -> bool:
+    return all(size > 0 for size in shape) and math.prod(shape) <= MAX_VALUES
 
 
 def _flow(manifest: Manifest) -> set[str]:

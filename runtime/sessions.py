@@ -1,7 +1,9 @@
 """onnxruntime sessions: built from bytes when they are first needed, on the providers asked for."""
 
+import logging
 import os
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -12,6 +14,7 @@ from .arrays import Array
 from .errors import AdaptError, PackageError, SessionError
 from .manifest import GraphSpec
 
+log = logging.getLogger("handful")
 CPU = "CPUExecutionProvider"
 GPU = ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-qnn")
 ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
@@ -46,9 +49,9 @@ class Setup(NamedTuple):
     options: ort.SessionOptions
 
     @property
-    def on_device(self) -> bool:
-        """Whether tensors stay on a CUDA device between steps."""
-        return bool(self.providers) and _name(self.providers[0]) in ON_CUDA
+    def device(self) -> str | None:
+        """Where tensors stay between steps; None: they are numpy's, which is fastest on a CPU."""
+        return "cuda" if _name(self.providers[0]) in ON_CUDA else None
 
 
 def setup(
@@ -100,6 +103,7 @@ class Graph:
     """One ONNX graph; the session is built by the first run, once, whichever thread comes first."""
 
     def __init__(self, name: str, spec: GraphSpec, data: bytes, setup: Setup) -> None:
+        """`data` was checked and vetted; it is let go once the session stands."""
         self.name = name
         self.spec = spec
         self._setup = setup
@@ -126,8 +130,8 @@ class Graph:
         session = self.session()
         feeds = {name: known[name] for name in self._inputs}
         try:
-            if self._setup.on_device:
-                return self._run_on_device(session, feeds)
+            if self._setup.device is not None:
+                return self._run_on(self._setup.device, session, feeds)
             found: Any = session.run(self._own_outputs, feeds)
             return dict(zip(self._outputs, found, strict=True))
         except Exception as error:  # its classes are private and changed between versions
@@ -137,22 +141,23 @@ class Graph:
                 hint="`handful verify` tells whether the package is whole",
             ) from error
 
-    def _run_on_device(
-        self, session: ort.InferenceSession, feeds: dict[str, Value]
+    def _run_on(
+        self, device: str, session: ort.InferenceSession, feeds: dict[str, Value]
     ) -> dict[str, Value]:
         binding = session.io_binding()
         for name, value in feeds.items():
             if isinstance(value, np.ndarray):
-                value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), "cuda", 0)
+                value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), device, 0)
             binding.bind_ortvalue_input(name, value)
         for name in self._own_outputs:
-            binding.bind_output(name, "cuda", 0)
+            binding.bind_output(name, device, 0)
         session.run_with_iobinding(binding)
         binding.synchronize_outputs()
         return dict(zip(self._outputs, binding.get_outputs(), strict=True))
 
     def _build(self, data: bytes) -> ort.InferenceSession:
         wanted = list(self._setup.providers)
+        began = time.perf_counter()
         try:
             session = ort.InferenceSession(data, self._setup.options, providers=wanted)
         except Exception as error:
@@ -161,7 +166,8 @@ class Graph:
                 f"{first_line(error)}",
                 hint="`handful verify` tells whether the package is whole",
             ) from error
-        session.disable_fallback()
+        log.debug("session %s: %.1f ms", self.name, (time.perf_counter() - began) * 1e3)
+        session.disable_fallback()  # which would print, and go on with another provider
         active = session.get_providers()
         for provider in wanted:
             if _name(provider) not in active:

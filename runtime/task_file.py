@@ -97,10 +97,14 @@ def _about(path: Path, found: Array | None) -> dict[str, Any]:
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
     ok = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
     ok = ok and len(set(classes)) == len(classes) and type(samples) is int
-    ok = ok and 1 <= samples <= 1000 and (samples == 1 if seed is None else type(seed) is int)
+    ok = ok and 1 <= samples <= 1000 and (samples == 1 if seed is None else _seed(seed))
     if not ok:
         raise wrong
     return about
+
+
+def _seed(value: object) -> bool:
+    return type(value) is int and 0 <= value < 2**63
 
 
 def _support(

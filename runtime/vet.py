@@ -10,7 +10,8 @@ from .operators import ALLOWED, CONTROL_FLOW, RANDOM
 
 IR_VERSION, OPSET = 8, 18
 MAX_NODES = 20_000
-MAX_ELEMENTS = 2**27  # of a constant, and of what a constant shape asks for
+MAX_ELEMENTS = 2**27  # of a constant
+MAX_MADE = 2**24  # elements of what a constant shape asks for
 MAX_ATTRIBUTES = 64  # of a node
 TYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 2: "uint8", 3: "int8", 11: "float64"}
 WIDTH = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 11: 8}
@@ -26,7 +27,7 @@ GRAPH_REFUSED = {14: "quantisation annotations", 15: "sparse initialisers"}
 NODE = {1: "", 2: "output", 3: "", 4: "op", 5: "attribute", 6: "", 7: "domain", 9: ""}
 NODE_REFUSED = {8: "an overload", 10: "device configurations"}
 ATTRIBUTE = {
-    **dict.fromkeys((2, 3, 4, 7, 8, 9, 13, 20), ""), 1: "name", 5: "tensor", 10: "tensor"
+    **dict.fromkeys((2, 3, 4, 7, 9, 13, 20), ""), 1: "name", 5: "tensor", 8: "ints", 10: "tensor"
 }  # fmt: skip
 ATTRIBUTE_REFUSED = {
     6: "a subgraph", 11: "a subgraph", 14: "a type", 15: "a type",
@@ -148,15 +149,17 @@ def _operator(op: str) -> None:
 
 
 def _attribute(data: memoryview, found: Vetted, op: str, output: str) -> None:
-    name = ""
+    name, ints = "", []
     for number, wire, value in pb.walk(data):
         kind = _known(number, ATTRIBUTE, ATTRIBUTE_REFUSED, f"an attribute of {op}")
         if kind == "name":
             name = pb.text(wire, value)
         elif kind == "tensor":
             _tensor(pb.message(wire, value), found, output)
-        elif number == 8 and output and name == "value_ints":
-            found.constants.setdefault(output, []).extend(pb.integers(wire, value))
+        elif kind == "ints":
+            ints += pb.integers(wire, value)
+    if output and name == "value_ints":
+        found.constants[output] = ints
 
 
 def _tensor(data: memoryview, found: Vetted, output: str) -> None:
@@ -208,8 +211,8 @@ def _constant_shape(op: str, inputs: list[str], found: Vetted) -> None:
     if at is None or len(inputs) <= at:
         return
     shape = found.constants.get(inputs[at], [])
-    if math.prod(max(size, 1) for size in shape) > MAX_ELEMENTS:
-        raise PackageError(f"{op} makes a tensor of shape {shape}, at most {MAX_ELEMENTS} values")
+    if math.prod(max(size, 1) for size in shape) > MAX_MADE:
+        raise PackageError(f"{op} makes a tensor of shape {shape}, at most {MAX_MADE} values")
 
 
 def _value_info(data: memoryview) -> tuple[str, tuple[str, Shape]]:

@@ -17,6 +17,7 @@ from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.form import ConfigError
 
 C = TypeVar("C")
+KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text"}
 RECIPES = Path(__file__).parent / "recipes"
 
 
@@ -46,9 +47,10 @@ class MetaConfig:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        for name in ("steps", "tasks", "queries", "chunk", "validate_every", "validation_episodes"):
-            if getattr(self, name) < (0 if name == "steps" else 1):
-                raise ConfigError(f"{name} must be positive, found: {getattr(self, name)}")
+        for name, value in vars(self).items():
+            number = isinstance(value, int | float)
+            if number and name != "seed" and not value > (-1 if name == "steps" else 0):
+                raise ConfigError(f"{name} must be positive, found: {value}")
         if not self.way or min(self.way) < 2 or not self.shot or min(self.shot) < 1:
             raise ConfigError(
                 f"way must be at least 2 and shot at least 1, found: {self.way}, {self.shot}"
@@ -80,8 +82,13 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
 def from_dict(found: Mapping[str, Any], *, where: str) -> RunConfig:
     """The settings in a plain dict, as a recipe or a checkpoint holds them."""
     found = dict(found)
-    settings = dict(found.pop("learner", {}))
-    name = settings.pop("name", None)
+    settings = dict(_section(found.pop("learner", {}), f"{where} [learner]"))
+    if "name" not in settings:
+        raise ConfigError(
+            f"no learner in {where}",
+            hint='add a section [learner] with name = "maml", or one of: ' + ", ".join(LEARNERS),
+        )
+    name = settings.pop("name")
     if name not in LEARNERS:
         raise ConfigError(
             f"no such learner in {where}: {name}", hint=f"there are: {', '.join(LEARNERS)}"
@@ -111,26 +118,46 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return found
 
 
-def build(kind: type[C], found: Mapping[str, Any], where: str) -> C:
-    """A config dataclass from a dict: names and types checked, sections nested."""
+def build(kind: type[C], found: Any, where: str, base: C | None = None) -> C:
+    """A config dataclass from a dict: names and types checked, sections nested.
+
+    What `found` leaves out is as in `base`, for a section whose defaults are not the class's own.
+    """
     hints = typing.get_type_hints(kind)
-    _known(found, set(hints), where)
+    _known(_section(found, where), set(hints), where)
+    bases = _defaults(kind)
     values = {
-        name: _convert(hints[name], value, f"{where} {name}") for name, value in found.items()
+        name: _convert(hints[name], value, f"{where} {name}", bases.get(name))
+        for name, value in found.items()
     }
+    if base is not None:
+        return dataclasses.replace(typing.cast(Any, base), **values)
     return kind(**values)
 
 
-def _convert(hint: Any, value: Any, where: str) -> Any:
+def _defaults(kind: Any) -> dict[str, Any]:
+    """The sections that the dataclass makes when none is given."""
+    return {
+        f.name: f.default_factory()
+        for f in dataclasses.fields(kind)
+        if f.default_factory is not dataclasses.MISSING
+    }
+
+
+def _section(found: Any, where: str) -> Mapping[str, Any]:
+    if not isinstance(found, Mapping):
+        raise ConfigError(f"{where} is a section, found: {found!r}")
+    return found
+
+
+def _convert(hint: Any, value: Any, where: str, base: Any = None) -> Any:
     """`value` as the field's type wants it, or a ConfigError that names both."""
     origin, options = typing.get_origin(hint), typing.get_args(hint)
     if origin in (typing.Union, types.UnionType):
         kinds = [o for o in options if o is not type(None)]
-        return _convert(kinds[0], value, where) if value is not None else None
+        return _convert(kinds[0], value, where, base) if value is not None else None
     if dataclasses.is_dataclass(hint):
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{where} is a section, found: {value!r}")
-        return build(typing.cast(type[Any], hint), value, where)
+        return build(typing.cast(type[Any], hint), value, where, base)
     if origin is Literal:
         if value not in options:
             raise ConfigError(f"{where} is one of {', '.join(map(str, options))}, found: {value!r}")
@@ -143,7 +170,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Path and isinstance(value, str):
         return Path(value)
     if type(value) is not hint:
-        raise ConfigError(f"{where} is a {hint.__name__}, found: {value!r}")
+        raise ConfigError(f"{where} is {KINDS.get(hint, hint.__name__)}, found: {value!r}")
     return value
 
 

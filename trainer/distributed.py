@@ -28,7 +28,11 @@ class World:
         if "WORLD_SIZE" not in os.environ:
             return cls()
         if not dist.is_initialized():
-            dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+            cuda = device.type == "cuda"
+            if cuda:
+                torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+            # flags and numbers stay on the CPU, which nccl does not serve
+            dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
         return cls(dist.get_rank(), dist.get_world_size())
 
     @property
@@ -77,6 +81,10 @@ class World:
         said = torch.tensor(float(flag))
         dist.all_reduce(said, op=dist.ReduceOp.MAX)
         return bool(said)
+
+    def wait(self) -> None:
+        """Until the first process is here too: what it wrote can be read."""
+        self.agree(0)
 
     def agree(self, number: int) -> int:
         """The first process's number."""

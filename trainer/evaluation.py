@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.learners import Learner, Support, Tensors, adapt
+from handful.trainer.learners.form import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +44,7 @@ def evaluate(
 
     Every learner and the exported package see the same tasks for the same seed.
     """
+    fits(learner, data, way=way, shot=shot, queries=queries, where="the set")
     generator = torch.Generator().manual_seed(seed)
     found = []
     for _ in range(episodes):
@@ -53,6 +55,18 @@ def evaluate(
     return summarise(
         found, way=way, shot=shot, queries=queries, transductive=learner.transductive
     )
+
+
+def fits(
+    learner: Learner, data: LabelledSet, *, way: int, shot: int, queries: int, where: str
+) -> None:
+    """Refuse tasks that the data cannot fill, or that have more classes than the learner's head."""
+    require(data, way=way, shot=shot, queries=queries, where=where)
+    if learner.max_way is not None and way > learner.max_way:
+        raise ConfigError(
+            f"{learner.name} has a head of {learner.max_way} classes, a task of {way} was asked for",
+            hint='lower the way, or train with learner.head = "shared"',
+        )
 
 
 @torch.no_grad()

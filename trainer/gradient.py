@@ -47,7 +47,8 @@ def meta_gradient(
             progress,
         )
         loss = losses.sum() / tasks
-        found = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
+        # a learner with nothing to train has no leaves, and autograd refuses an empty list
+        found = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True) if leaves else ()
         for name, g in zip(trainable, found, strict=True):
             gradient[name] += g
         total += loss.detach()

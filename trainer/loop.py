@@ -19,7 +19,7 @@ from handful.trainer.config import MetaConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.distributed import World
 from handful.trainer.episodes import Episode, sample
-from handful.trainer.evaluation import embed_set, evaluate
+from handful.trainer.evaluation import embed_set, evaluate, fits
 from handful.trainer.gradient import choose_chunk, meta_gradient
 from handful.trainer.learners import Learner, Outcome, Tensors
 from handful.trainer.optimiser import MetaOptimiser
@@ -62,6 +62,7 @@ class Run:
 def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lambda: False) -> Progress:
     """Sample, loss, step, log, validate, checkpoint; returns early, saved, once `stop()` is true."""
     config, learner = run.config, run.learner
+    _check(run)
     trainable = tuple(name for name in run.params if not learner.frozen(name))
     generator = torch.Generator().manual_seed(config.seed)
     saved, progress = _resume(run, generator) if resume else ({}, Progress())
@@ -69,6 +70,9 @@ def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lam
     optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
     optimiser.restore(saved)
     began, bad = time.monotonic() - progress.seconds, 0
+    if config.steps == 0:  # nothing to train: the start is what is evaluated
+        _validate(run, progress)
+        _save(run, optimiser, generator, progress)
     while progress.step < config.steps and not progress.finished:
         episodes = _episodes(run, generator)
         noise = learner.training_noise(episodes, generator)
@@ -106,6 +110,29 @@ def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lam
             _save(run, optimiser, generator, progress)
             break
     return progress
+
+
+def _check(run: Run) -> None:
+    """Refuse before the first step what would fail at a later one."""
+    config, learner = run.config, run.learner
+    for way in config.way:
+        for shot in config.shot:
+            fits(
+                learner,
+                run.train,
+                way=way,
+                shot=shot,
+                queries=config.queries,
+                where="the meta-training set",
+            )
+    fits(
+        learner,
+        run.validation,
+        way=config.validation_way,
+        shot=config.validation_shot,
+        queries=config.validation_queries,
+        where="the validation set",
+    )
 
 
 def _episodes(run: Run, generator: torch.Generator) -> Episode:

@@ -65,7 +65,9 @@ def train(
     """Meta-train into `folder`; a folder that holds a run is resumed or refused, never overwritten."""
     target = torch.device(device)
     world = World.join(target)
-    _claim(config, folder, resume=resume, first=world.first)
+    if world.first:
+        _claim(config, folder, resume=resume)
+    world.wait()
     train_set = load_data(config.data, "meta_train").to(target)
     validation = load_data(config.data, "meta_val").to(target)
     learner = build_learner(config, train_set)
@@ -147,18 +149,19 @@ def _pretrained(
         facts={"config": to_dict(inner), "versions": versions()},
         world=world,
     )
+    resume = (place / LAST).exists()
     if world.first:
         place.mkdir(exist_ok=True)
         write_atomic(place / CONFIG, json.dumps(to_dict(inner), indent=2).encode())
-    resume = (place / LAST).exists()
     progress = _phase(run, "backbone", place / METRICS, report, resume, stop)
     if not progress.finished and progress.step < settings.steps:
         return None
+    world.wait()
     found = read_checkpoint(place / BEST)[0]
     return {name: p.to(train_set.x.device) for name, p in found.items()}
 
 
-def _claim(config: RunConfig, folder: Path, *, resume: bool, first: bool) -> None:
+def _claim(config: RunConfig, folder: Path, *, resume: bool) -> None:
     """Make the folder this run's own, or say why it cannot be."""
     place = folder / CONFIG
     if place.exists():
@@ -174,7 +177,7 @@ def _claim(config: RunConfig, folder: Path, *, resume: bool, first: bool) -> Non
             )
     elif resume:
         raise RunError(f"no run to resume in {folder}")
-    elif first:
+    else:
         if folder.exists() and any(folder.iterdir()):
             raise RunError(f"{folder} is not empty", hint="name another folder with --out")
         folder.mkdir(parents=True, exist_ok=True)

@@ -238,6 +238,17 @@ def test_two_onnxruntimes_in_one_environment(tmp_path: Any) -> None:
     )
 
 
+def test_a_graph_that_fails_says_on_what(packages: Any) -> None:
+    graph = handful.load(packages("prototypes"))._engine.graphs["means"]
+    feeds = {"support_x": np.zeros((2, 4), np.float32), "support_y": np.zeros((3, 2), np.float32)}
+    with pytest.raises(AdaptError) as error:
+        graph.run(feeds)
+    assert str(error.value).startswith(
+        "graph means failed on support_x [2, 4], support_y [3, 2]: [ONNXRuntimeError] : "
+    )
+    assert error.value.hint == "`handful verify` tells whether the package is whole"
+
+
 def test_episodes_that_do_not_fit(packages: Any) -> None:
     learner = handful.load(packages("prototypes"))
     x = np.zeros((3, 4), np.float32)

@@ -110,7 +110,12 @@ MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
      "`graphs.predict.inputs` has 'query_x': float32 ['Q', 7], wanted float32 ['Q', 5]", None),
     (put("graphs/predict/outputs/0/shape", ["Z", "N"]),
      "`graphs.predict.outputs[0].shape` is ['Z', 'N'], "
-     "wanted positive numbers or B, S, N, Q, at most 8", None),
+     "wanted up to 8 positive numbers with a product up to 2²⁶, or B, S, N, Q among them", None),
+    (put("graphs/start/inputs/0/shape", ["N", 2**13, 2**14]),
+     "`graphs.start.inputs[0].shape` is ['N', 8192, 16384], "
+     "wanted up to 8 positive numbers with a product up to 2²⁶, or B, S, N, Q among them", None),
+    (put("input/shape", [0, 6, 1]), "`input.shape` is [0, 6, 1], "
+     "wanted up to 8 positive numbers with a product up to 2²⁶", None),
     (put("embed", None), "`graphs.step.inputs` has 'support_x': float32 ['S', 5], "
      "wanted float32 ['S', 6, 6, 1]", None),
     (put("graphs/extra", {"file": "x", "sha256": "0" * 64, "bytes": 1, "inputs": [],

@@ -60,6 +60,7 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),
     (about(samples=2), "task.npz is not a saved task", MADE),
+    (about(seed=-1), "task.npz is not a saved task", MADE),
     (about(more=2), "task.npz is not a saved task", MADE),
     (lambda found: found.pop("about"), "task.npz is not a saved task", MADE),
     (about(classes=["a", "b", "c"]),

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from .errors import DataError
+
+MAX_SIDE = 4096  # as the manifest's
+
+Interpolation = Literal["lanczos", "bilinear", "bicubic", "box"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,6 +22,8 @@ class DataConfig:
     split: str = "vinyals"  # omniglot: vinyals or lake; others: random, or a JSON file of classes
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
     image_size: int = 28  # pixels a side
+    resize: int | None = None  # folder: the shorter side before the centre is cut; None: image_size
+    interpolation: Interpolation = "lanczos"  # of a folder's images
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
@@ -24,6 +32,10 @@ class DataConfig:
     backbone_scale: float = 1 / 127.5  # what the backbone reads is pixel · scale + offset
     backbone_offset: float = -1.0
 
-    def at_size(self, size: int) -> DataConfig:
-        """The same source as colour pictures of another size."""
-        return replace(self, image_size=size, colour="rgb")
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        if not self.source:
+            raise DataError("data.source is empty", hint="omniglot, glyphs, a folder or a file")
+        for name, side in (("image_size", self.image_size), ("resize", self.resize)):
+            if side is not None and not 1 <= side <= MAX_SIDE:
+                raise DataError(f"data.{name} is {side}, wanted 1 to {MAX_SIDE} pixels")

@@ -60,13 +60,13 @@ class LabelledSet:
         )
 
     def rotated(self) -> LabelledSet:
-        """Four times the classes: each also turned by 90, 180 and 270 degrees, a class of its own."""
+        """Four times the classes: turned by 90, 180 and 270 degrees, each is a class of its own."""
         if self.x.ndim != 4 or self.x.shape[1] != self.x.shape[2]:
             raise DataError(
                 f"rotations need square images, found examples of shape {list(self.x.shape[1:])}",
                 hint="set data.rotations = false",
             )
-        parts = list(self.x.split(self.counts.tolist()))
+        parts = torch.split(self.x, self.counts.tolist())
         return replace(
             self,
             x=torch.cat([part.rot90(k, (1, 2)) for part in parts for k in range(4)]),
@@ -75,15 +75,19 @@ class LabelledSet:
         )
 
 
-def labelled(
-    groups: Mapping[str, Tensor], spec: InputSpec, *, where: str
-) -> LabelledSet:
+def labelled(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> LabelledSet:
     """A set from class name → examples [K, ...]; the classes keep their order."""
     if not groups:
         raise DataError(f"no classes in {where}")
+    first = next(iter(groups.values()))
     for name, x in groups.items():
         if not len(x):
             raise DataError(f"class {name} in {where} has no examples")
+        if x.shape[1:] != first.shape[1:]:
+            raise DataError(
+                f"class {name} in {where} has examples of shape {list(x.shape[1:])},"
+                f" wanted {list(first.shape[1:])} as in class {next(iter(groups))}"
+            )
     return LabelledSet(
         torch.cat(list(groups.values())),
         torch.tensor([len(x) for x in groups.values()]),

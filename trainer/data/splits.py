@@ -35,7 +35,10 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"no split file {path}") from None
+        raise DataError(
+            f"no split file {path}",
+            hint='data.split is "random" or a JSON file; Omniglot has "vinyals" and "lake"',
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"split file {path} is not JSON: {error}") from error
     if isinstance(found, Mapping) and isinstance(found.get("class_split"), Mapping):
@@ -60,21 +63,36 @@ def _indices(
     if not isinstance(names, list):
         raise DataError(f"split file {path} has no list {part}")
     known = {name: i for i, name in enumerate(classes)}
-    chosen = []
+    chosen: list[int] = []
     for name in names:
-        index = name if isinstance(name, int) else known.get(str(name))
+        index = name if type(name) is int else known.get(str(name))
         if index is None or not 0 <= index < len(classes):
-            raise DataError(f"split file {path} lists {name} in {part}, the data have no such class")
+            raise DataError(
+                f"split file {path} lists {name} in {part}, the data have no such class",
+                hint=f"there are {len(classes)} classes, the first is {classes[0]}",
+            )
+        if index in chosen:
+            raise DataError(f"split file {path} lists {name} twice in {part}")
         chosen.append(index)
+    return chosen
+
+
+def choose(classes: Sequence[str], how: str, part: Part, seed: int) -> list[int]:
+    """The classes of the part, by position: `random`, or as listed in the JSON file `how`."""
+    if how in ("vinyals", "lake"):
+        raise DataError(f"the split {how} is Omniglot's", hint='set data.split = "random"')
+    if how == "random":
+        chosen = random_split(len(classes), part, seed)
+    else:
+        chosen = listed_split(Path(how), classes, part)
+    if not chosen:
+        raise DataError(
+            f"the split {how} leaves no classes for {part}, the data have {len(classes)}",
+            hint="a part needs as many classes as a task has",
+        )
     return chosen
 
 
 def split(data: LabelledSet, how: str, part: Part, seed: int) -> LabelledSet:
     """The part of the set: `random` with the seed, or as listed in the JSON file `how`."""
-    if how == "random":
-        chosen = random_split(len(data.classes), part, seed)
-    else:
-        chosen = listed_split(Path(how), data.classes, part)
-    if not chosen:
-        raise DataError(f"the split {how} leaves no classes for {part}")
-    return data.take(chosen)
+    return data.take(choose(data.classes, how, part, seed))

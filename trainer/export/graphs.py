@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import onnx
 import torch
@@ -14,7 +14,7 @@ from handful.trainer.learners import Learner, Stage, Support, Tensors
 from handful.trainer.learners.form import ConfigError
 
 from .simplify import simplify
-from .trace import EXAMPLE_SIZES, Port, trace
+from .trace import Port, trace
 
 LOSS = "loss"
 
@@ -43,15 +43,30 @@ def trace_learner(learner: Learner, params: Tensors) -> Graphs:
     return _Tracer(learner, params).run()
 
 
+def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
+    """Sizes to trace with: primes that no tensor of the learner has, since equal sizes are taken to
+    be one symbol, and a size that is compared with a fixed one loses its own.
+    """
+    inner = learner.embed(params, torch.rand(2, *learner.spec.shape)).shape[1:]
+    shapes = [tuple(p.shape) for p in params.values()]
+    noise = [shape for stage in learner.stages() for shape in stage.noise.values()]
+    taken = {size for shape in (*shapes, *noise, learner.spec.shape, inner) for size in shape}
+    free = [p for p in range(5, 500) if p not in taken and all(p % d for d in range(2, p))]
+    way = free[0]
+    if learner.max_way is not None:
+        # below the limit, so that a slice of the head keeps its size free
+        below = list(range(min(5, learner.max_way - 1), 1, -1)) or [2]
+        way = next((size for size in below if size not in taken), below[0])
+    rest = [size for size in free if size > way]
+    return {"N": way, "Q": rest[0], "S": rest[1], "B": rest[2]}
+
+
 class _Tracer:
     """Walks the stages once with example tensors, tracing each function on the way."""
 
     def __init__(self, learner: Learner, params: Tensors) -> None:
         self.learner, self.params = learner, params
-        self.sizes = dict(EXAMPLE_SIZES)
-        if learner.max_way is not None:
-            # below the limit, so that a slice of the head keeps its size free
-            self.sizes["N"] = max(2, min(self.sizes["N"], learner.max_way - 1))
+        self.sizes = example_sizes(learner, params)
         self.other = {"S": self.sizes["S"] + 3, "N": self.sizes["N"] - 1}
         self.models: dict[str, onnx.ModelProto] = {}
         self.ports: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
@@ -109,9 +124,10 @@ class _Tracer:
                 {name: self.shapes[name] for name in own},
             )
             self.state |= {name: t.detach().clone() for name, t in own.items()}
-            if stage.step is not None:
+            step_name = (stage.step_name or f"{stage.name}_step") if stage.steps else None
+            if stage.step is not None and step_name is not None:
                 self._add(
-                    stage.step_name or f"{stage.name}_step",
+                    step_name,
                     _step(stage, params, tuple(self.state)),
                     {**self.state, **common},
                     [*_ports(self.shapes, self.state), *fixed],
@@ -121,7 +137,7 @@ class _Tracer:
                 StageSpec(
                     name=stage.name,
                     init=stage.init_name,
-                    step=(stage.step_name or f"{stage.name}_step") if stage.step else None,
+                    step=step_name if stage.step else None,
                     steps=stage.steps if stage.step else 0,
                     state=tuple(own),
                     noise=tuple(stage.noise),
@@ -139,16 +155,24 @@ class _Tracer:
     ) -> None:
         """Trace, simplify, and note the tensors that the graph really reads."""
         dtypes = {n: str(t.dtype).removeprefix("torch.") for n, t in examples.items()}
-        model = simplify(trace(function, examples, ports), ports, outputs)
+        model = simplify(trace(function, examples, self._traced(ports)), ports, outputs)
         read = {i.name for i in model.graph.input}
         self.models[name] = model
         self.ports[name] = (
             tuple(TensorSpec(p.name, dtypes[p.name], p.shape) for p in ports if p.name in read),  # type: ignore[arg-type]
             tuple(
-                TensorSpec(n, "int64" if dtypes.get(n) == "int64" else "float32", shape)
-                for n, shape in outputs.items()
+                TensorSpec(n, "int64" if _is_int64(made) else "float32", shape)
+                for (n, shape), made in zip(outputs.items(), model.graph.output, strict=True)
             ),
         )
+
+    def _traced(self, ports: list[Port]) -> list[Port]:
+        """With a limit of two classes N has one value only, and no slice below it to keep it free."""
+        if self.learner.max_way != 2:
+            return ports
+        return [
+            replace(p, shape=tuple(2 if size == "N" else size for size in p.shape)) for p in ports
+        ]
 
     def _support(self, inner: tuple[int, ...], sizes: Mapping[str, int]) -> Support:
         y = torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
@@ -172,6 +196,10 @@ class _Tracer:
                 )
             found.append(symbol or a)
         return tuple(found)
+
+
+def _is_int64(output: onnx.ValueInfoProto) -> bool:
+    return bool(output.type.tensor_type.elem_type == onnx.TensorProto.INT64)
 
 
 def _init(

@@ -24,7 +24,7 @@ from handful.trainer.learners import Learner, Support, Tensors, adapt
 from .backbone import compose, run_backbone
 from .card import card
 from .graphs import Graphs, trace_learner
-from .parity import ExportError, check_parity, draw_uneven
+from .parity import ExportError, check_parity, checkable, draw_uneven
 
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 LICENCE = "Apache-2.0"
@@ -62,6 +62,7 @@ def export(source: Source, folder: Path, *, name: str | None = None, force: bool
         )
     if folder.exists() and not (folder / "manifest.json").is_file() and any(folder.iterdir()):
         raise ExportError(f"{folder} is not an exported package, it is not replaced")
+    source = replace(source, test=checkable(source.test))
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
         graphs = compose(graphs, source.backbone, source.test.input)

@@ -30,8 +30,23 @@ EPISODES: tuple[tuple[int, ...], ...] = (
 )
 
 
+LEAST = 4  # examples of a class: three shots of the golden vectors and a query
+
+
 class ExportError(HandfulError):
     """A learner cannot be exported as asked."""
+
+
+def checkable(data: LabelledSet) -> LabelledSet:
+    """The classes with enough examples to check a package on; ExportError where two are not left."""
+    enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
+    if len(enough) < 2:
+        raise ExportError(
+            f"{len(enough)} of {len(data.classes)} test classes have {LEAST} examples or more,"
+            " wanted 2 to check a package on",
+            hint="give the meta_test split more classes, or its classes more examples",
+        )
+    return data if len(enough) == len(data.classes) else data.take(enough)
 
 
 def draw_uneven(

@@ -21,10 +21,6 @@ from .decompositions import decomposition_table
 OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
 IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
 
-# Sizes to trace with. They differ from each other and from usual layer sizes, because equal sizes
-# are taken to be the same symbol.
-EXAMPLE_SIZES = {"S": 11, "N": 5, "Q": 7, "B": 13}
-
 
 @dataclass(frozen=True)
 class Port:
@@ -42,7 +38,7 @@ def trace(
 ) -> onnx.ModelProto:
     """The ONNX graph of `function`, whose inputs and outputs are dicts of named tensors.
 
-    `examples` [name] are inputs of EXAMPLE_SIZES; `ports` say which of their sizes stay free.
+    `examples` are inputs of some sizes; `ports` say which of these stay free.
     """
     names = [port.name for port in ports]
     inputs = tuple(examples[name] for name in names)

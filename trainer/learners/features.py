@@ -5,11 +5,25 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
 
-from .form import Tensors
+from .form import ConfigError, Tensors
 
 MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
+
+OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read the batch they are given
+
+
+def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:
+    """The network of an `embed`, which sees each example by itself."""
+    if config.normalisation in OF_THE_BATCH:
+        raise ConfigError(
+            "a frozen body embeds each example by itself, found normalisation:"
+            f" {config.normalisation}",
+            hint="set network.normalisation to running, group, layer or none",
+        )
+    return build_network(config, shape, "convolution")
 
 
 def running(params: Tensors) -> Statistics | None:

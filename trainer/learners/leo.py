@@ -26,10 +26,20 @@ from torch.func import grad_and_value
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.networks import NetworkConfig, build_network
+from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, running, unit_length
-from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, outcome
+from .features import class_means, embedding_network, running, unit_length
+from .form import (
+    ConfigError,
+    Learner,
+    Noise,
+    Outcome,
+    Stage,
+    Support,
+    Tensors,
+    cross_entropy,
+    outcome,
+)
 from .leo_start import glorot_maps, prototype_maps
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
@@ -71,10 +81,14 @@ class LEO(Learner):
     def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
         super().__init__(config, spec, way)
         self.network = (
-            build_network(config.network, tuple(spec.shape), "convolution")
-            if config.network
-            else None
+            embedding_network(config.network, tuple(spec.shape)) if config.network else None
         )
+        if self.network is None and len(spec.shape) != 1:
+            raise ConfigError(
+                "leo without a network reads vectors [D], found examples of shape"
+                f" {list(spec.shape)}",
+                hint="set learner.network, or data.backbone for embeddings",
+            )
         self.features = self.network.features if self.network else int(spec.shape[0])
 
     def init(self, generator: torch.Generator) -> Tensors:

@@ -69,7 +69,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        if self.inner_steps < 1 or (self.evaluation_steps or 1) < 1:
+        steps = (self.inner_steps, self.evaluation_steps)
+        if any(count is not None and count < 1 for count in steps):
             raise ConfigError("inner steps must be at least 1")
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":

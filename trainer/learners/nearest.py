@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from handful.runtime.manifest import InputSpec
-from handful.trainer.networks import NetworkConfig, build_network
+from handful.trainer.networks import NetworkConfig
 
-from .features import running, unit_length
+from .features import embedding_network, running, unit_length
 from .form import Learner, Noise, Stage, Support, Tensors
 
 ABSENT = -2.0  # below every cosine: an example of another class
@@ -40,9 +40,7 @@ class Nearest(Learner):
     def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
         super().__init__(config, spec, way)
         self.network = (
-            build_network(config.network, tuple(spec.shape), "convolution")
-            if config.network
-            else None
+            embedding_network(config.network, tuple(spec.shape)) if config.network else None
         )
 
     def init(self, generator: torch.Generator) -> Tensors:

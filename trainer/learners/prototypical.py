@@ -17,9 +17,9 @@ from torch import Tensor
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.networks import NetworkConfig, build_network
+from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, running, updated_buffers
+from .features import class_means, embedding_network, running, updated_buffers
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, outcome
 
 
@@ -39,7 +39,7 @@ class Prototypical(Learner):
 
     def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
         super().__init__(config, spec, way)
-        self.network = build_network(config.network, tuple(spec.shape), "convolution")
+        self.network = embedding_network(config.network, tuple(spec.shape))
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network's parameters."""

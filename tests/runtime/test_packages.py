@@ -1,0 +1,85 @@
+"""Finding packages, the public names, and the device path on a device that is here."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import handful
+from handful import runtime
+from handful.runtime import packages as finding
+from handful.runtime.engine import Engine
+from handful.runtime.errors import PackageError
+from handful.runtime.sessions import Setup
+
+X = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
+
+
+def test_the_public_names_are_the_same_in_both_places() -> None:
+    assert handful.__all__ == runtime.__all__
+    for name in handful.__all__:
+        assert getattr(handful, name) is getattr(runtime, name)
+    with pytest.raises(AttributeError, match="module 'handful' has no attribute 'train'"):
+        _ = handful.train  # type: ignore[attr-defined]
+
+
+def test_shipped_packages_are_found_by_name(
+    packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages.copy("head", tmp_path)
+    (tmp_path / "manifest.schema.json").write_text("{}")
+    monkeypatch.setattr(finding, "SHIPPED", tmp_path)
+    monkeypatch.chdir(tmp_path.parent)
+    assert finding.shipped() == ["head"]
+    assert handful.load("head").path == tmp_path / "head"
+    with pytest.raises(PackageError) as error:
+        handful.load("tail")
+    assert str(error.value) == "no folder tail, and no shipped package of that name"
+    assert error.value.hint == "shipped packages: head"
+
+
+def test_a_folder_comes_before_a_shipped_package_of_its_name(
+    packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "SHIPPED", packages("head").parent)
+    packages.copy("head", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert handful.load("head").path == Path("head")
+
+
+def test_tensors_that_stay_on_the_device(
+    packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = handful.load(packages("head")).adapt(X, list("abab"))
+    monkeypatch.setattr(Setup, "device", "cpu")  # CUDA's path, with the CPU as the device
+    learner = handful.load(packages("head"))
+    seen: list[str] = []
+    engine: Engine = learner._engine
+    h = engine.embed(X)
+    state = engine.adapt(h, np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
+    assert {name: type(value).__name__ for name, value in state.items()} == {"w": "OrtValue"}
+    engine.adapt(
+        h,
+        np.eye(2, dtype=np.float32)[[0, 1, 0, 1]],
+        observe=lambda stage, i, tensors: seen.append(f"{stage}/{i} {sorted(tensors)}"),
+    )
+    assert seen == ["head/0 ['w']", *(f"head/{i} ['loss', 'w']" for i in (1, 2, 3))]
+    task = learner.adapt(X, list("abab"))
+    np.testing.assert_array_equal(task.logits(X), wanted.logits(X))
+    task.save(tmp_path / "task.npz")
+    np.testing.assert_array_equal(
+        learner.load_task(tmp_path / "task.npz").logits(X), wanted.logits(X)
+    )
+
+
+def test_sessions_are_built_when_they_are_needed(packages: Any, tmp_path: Path) -> None:
+    learner = handful.load(packages("head"))
+    graphs = learner._engine.graphs
+    assert [name for name, graph in graphs.items() if graph._session] == []
+    learner.adapt(X, list("abab")).save(tmp_path / "task.npz")
+    assert [name for name, graph in graphs.items() if graph._session] == ["embed", "start", "step"]
+    fresh = handful.load(packages("head"))
+    fresh.load_task(tmp_path / "task.npz").predict(X)
+    built = [name for name, graph in fresh._engine.graphs.items() if graph._session]
+    assert built == ["embed", "predict"]

@@ -1,0 +1,100 @@
+"""Splits by class: disjoint, complete, repeatable, and named exactly when wrong."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.data import DataError, LabelledSet
+from handful.trainer.data.splits import PARTS, Part, listed_split, random_split, split
+
+CLASSES = ("ant", "bee", "cat", "dog")
+
+
+def listed(path: Path, found: Any) -> Path:
+    path = path / "split.json"
+    path.write_text(found if isinstance(found, str) else json.dumps(found))
+    return path
+
+
+def test_a_random_split_is_64_16_20_and_leaves_nothing_out() -> None:
+    parts: list[Part] = ["meta_train", "meta_val", "meta_test"]
+    assert tuple(parts) == PARTS
+    found = [random_split(100, part, 3) for part in parts]
+    assert list(map(len, found)) == [64, 16, 20]
+    assert sorted(index for part in found for index in part) == list(range(100))
+    assert found[0] == sorted(found[0]) == random_split(100, "meta_train", 3)
+    assert found[0] != random_split(100, "meta_train", 4)
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"meta_train": ["dog", "ant"], "meta_val": ["bee"], "meta_test": ["cat"]},
+        {"train": ["dog", "ant"], "val": ["bee"], "test": ["cat"]},
+        {"meta_train": [3, 0], "meta_val": [1], "meta_test": [2]},
+        {"classes": [], "class_split": {"train": ["dog", "ant"], "val": ["bee"], "test": ["cat"]}},
+    ],
+)
+def test_the_forms_of_a_listed_split(tmp_path: Path, found: Any) -> None:
+    path = listed(tmp_path, found)
+    assert listed_split(path, CLASSES, "meta_train") == [3, 0]
+    assert listed_split(path, CLASSES, "meta_val") == [1]
+    assert listed_split(path, CLASSES, "meta_test") == [2]
+
+
+BAD: dict[str, tuple[Any, str]] = {
+    "not an object": (
+        ["ant"],
+        "split file … is not an object of meta_train, meta_val, meta_test",
+    ),
+    "no list": ({"train": ["ant"], "val": []}, "split file … has no list meta_test"),
+    "unknown class": (
+        {"train": ["ant"], "val": ["fox"], "test": []},
+        "split file … lists fox in meta_val, the data have no such class",
+    ),
+    "unknown number": (
+        {"train": [4], "val": [], "test": []},
+        "split file … lists 4 in meta_train, the data have no such class",
+    ),
+    "a class in two parts": (
+        {"train": ["ant", "bee"], "val": ["cat"], "test": ["bee"]},
+        "split file … has class bee in meta_test and in meta_train",
+    ),
+    "not JSON": (
+        "{",
+        "split file … is not JSON: Expecting property name enclosed in double quotes:"
+        " line 1 column 2 (char 1)",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_split_files_are_named(tmp_path: Path, case: str) -> None:
+    found, wanted = BAD[case]
+    path = listed(tmp_path, found)
+    with pytest.raises(DataError) as error:
+        listed_split(path, CLASSES, "meta_train")
+    assert str(error.value) == wanted.replace("…", str(path))
+
+
+def test_a_split_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as error:
+        listed_split(tmp_path / "none.json", CLASSES, "meta_train")
+    assert str(error.value) == f"no split file {tmp_path / 'none.json'}"
+
+
+def test_split_takes_the_classes_and_refuses_an_empty_part(tmp_path: Path) -> None:
+    spec = InputSpec(kind="array", shape=(1,))
+    x = torch.arange(4.0)[:, None]
+    data = LabelledSet(x, torch.ones(4, dtype=torch.int64), CLASSES, spec)
+    path = listed(tmp_path, {"train": ["dog", "ant"], "val": ["bee"], "test": []})
+    chosen = split(data, str(path), "meta_train", 0)
+    assert chosen.classes == ("dog", "ant")
+    assert chosen.x.tolist() == [[3], [0]]
+    with pytest.raises(DataError) as error:
+        split(data, str(path), "meta_test", 0)
+    assert str(error.value) == f"the split {path} leaves no classes for meta_test, the data have 4"

@@ -1,0 +1,206 @@
+"""Small data and small learners that the trainer's tests share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import Episode
+from handful.trainer.learners import Learner, Support, Tensors, adapt
+from handful.trainer.learners.leo import LEO
+from handful.trainer.learners.leo import Config as LEOConfig
+from handful.trainer.learners.maml import MAML
+from handful.trainer.learners.maml import Config as MAMLConfig
+from handful.trainer.learners.nearest import Config as NearestConfig
+from handful.trainer.learners.nearest import Nearest
+from handful.trainer.learners.prototypical import Config as PrototypicalConfig
+from handful.trainer.learners.prototypical import Prototypical
+from handful.trainer.networks import NetworkConfig
+from handful.trainer.networks.normalise import Normalisation
+
+SIZE, FEATURES, WAY = 16, 10, 5
+IMAGE = InputSpec(
+    kind="image",
+    shape=(SIZE, SIZE, 1),
+    layout="HWC",
+    range=(0.0, 1.0),
+    colour="grey",
+    scale=1 / 255,
+    invert=True,
+    resize=SIZE,
+    interpolation="lanczos",
+)
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def pictures(classes: int = 60, each: int = 8, seed: int = 0) -> LabelledSet:
+    """A random picture a class, and noise on it."""
+    draw = generator(seed)
+    prototypes = torch.randint(0, 256, (classes, 1, SIZE, SIZE, 1), generator=draw).float()
+    noise = torch.randn(classes, each, SIZE, SIZE, 1, generator=draw) * 40
+    x = (prototypes + noise).clamp(0, 255).to(torch.uint8).flatten(0, 1)
+    return LabelledSet(x, torch.full((classes,), each), names(classes), IMAGE)
+
+
+def vectors(classes: int = 60, each: int = 8, size: int = FEATURES, seed: int = 0) -> LabelledSet:
+    """A random vector a class, and noise on it."""
+    draw = generator(seed)
+    prototypes = torch.randn(classes, 1, size, generator=draw)
+    x = (prototypes + 0.4 * torch.randn(classes, each, size, generator=draw)).flatten(0, 1)
+    spec = InputSpec(kind="array", shape=(size,))
+    return LabelledSet(x, torch.full((classes,), each), names(classes), spec)
+
+
+def names(classes: int) -> tuple[str, ...]:
+    return tuple(f"class {c}" for c in range(classes))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A learner with parameters and data it can learn."""
+
+    learner: Learner
+    params: Tensors
+    data: LabelledSet
+
+    def answer(self, x: Tensor, y: Tensor, query: Tensor) -> Tensor:
+        """Logits of raw queries after adapting to raw examples x with labels y."""
+        embed = self.learner.embed
+        state = adapt(self.learner, self.params, Support(embed(self.params, x), y))
+        return self.learner.predict(self.params, state, embed(self.params, query))
+
+    @property
+    def trainable(self) -> tuple[str, ...]:
+        return tuple(name for name in self.params if not self.learner.frozen(name))
+
+
+def double(tensors: Tensors) -> Tensors:
+    """The floats among them in float64."""
+    return {n: t.double() if t.is_floating_point() else t for n, t in tensors.items()}
+
+
+def double_episode(episode: Episode) -> Episode:
+    return Episode(*(t.double() for t in episode))
+
+
+def uneven(
+    data: LabelledSet, shots: list[int], *, queries: int = 2, seed: int = 0
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Support [S, ...], one-hot labels and queries of a task with these shots."""
+    classes = torch.randperm(len(data.classes), generator=generator(seed))[: len(shots)].tolist()
+    starts = data.start.tolist()
+    support = [range(starts[c], starts[c] + shot) for c, shot in zip(classes, shots, strict=True)]
+    query = [
+        range(starts[c] + shot, starts[c] + shot + queries)
+        for c, shot in zip(classes, shots, strict=True)
+    ]
+    y = torch.eye(len(shots)).repeat_interleave(torch.tensor(shots), dim=0)
+    x, q = (data.x[[row for rows in part for row in rows]] for part in (support, query))
+    return data.as_float(x), y, data.as_float(q)
+
+
+def conv4(normalisation: Normalisation, filters: int = 8) -> NetworkConfig:
+    return NetworkConfig(filters=filters, halving="stride", normalisation=normalisation)
+
+
+def moved(params: Tensors, learner: Learner, share: float = 0.05) -> Tensors:
+    """The trainable parameters away from their start, where much is zero or one."""
+    draw = generator(7)
+    return {
+        name: p if learner.frozen(name) else p + share * torch.randn(p.shape, generator=draw)
+        for name, p in params.items()
+    }
+
+
+def on_pictures(learner: Learner) -> Case:
+    return Case(learner, moved(learner.init(generator()), learner), pictures())
+
+
+def maml(
+    normalisation: Normalisation, *, filters: int = 8, inner_steps: int = 2, **settings: object
+) -> Case:
+    config = MAMLConfig(
+        network=conv4(normalisation, filters),
+        inner_steps=inner_steps,
+        inner_lr=0.2,
+        **settings,  # type: ignore[arg-type]
+    )
+    return on_pictures(MAML(config, IMAGE, WAY))
+
+
+def maml_on_vectors(normalisation: Normalisation, **settings: object) -> Case:
+    """A fully connected network, which is traced in a tenth of the time."""
+    network = NetworkConfig(kind="mlp", hidden=(32, 24), normalisation=normalisation)
+    config = MAMLConfig(network=network, inner_steps=2, inner_lr=0.2, **settings)  # type: ignore[arg-type]
+    data = vectors()
+    learner = MAML(config, data.input, WAY)
+    return Case(learner, moved(learner.init(generator()), learner), data)
+
+
+def leo(**settings: object) -> Case:
+    """LEO on vectors, prepared on them."""
+    fixed = {"latent_dim": 6, "latent_steps": 2, "finetuning_steps": 2, "latent_lr": 0.3}
+    config = LEOConfig(**{**fixed, "finetuning_lr": 0.05, **settings})  # type: ignore[arg-type]
+    data = vectors()
+    learner = LEO(config, data.input, WAY)
+    params = learner.init(generator())
+    params = learner.prepare(params, learner.embed(params, data.x))
+    return Case(learner, moved(params, learner, 0.02), data)
+
+
+def leo_on_pictures() -> Case:
+    data = pictures()
+    config = LEOConfig(latent_dim=6, latent_steps=1, finetuning_steps=1, network=conv4("running"))
+    learner = LEO(config, data.input, WAY)
+    params = learner.init(generator())
+    params = learner.prepare(params, learner.embed(params, data.as_float(data.x)))
+    return Case(learner, params, data)
+
+
+def nearest_on_vectors() -> Case:
+    data = vectors()
+    return Case(Nearest(NearestConfig(), data.input, WAY), {}, data)
+
+
+CASES: dict[str, Callable[[], Case]] = {
+    "leo": leo,
+    "leo-pictures": leo_on_pictures,
+    "maml-support-fixed": lambda: maml("support"),
+    "maml-task-shared-step": lambda: maml("task", head="shared", rates="step"),
+    "maml-group-shared-coordinate": lambda: maml(
+        "group", filters=16, head="shared", rates="coordinate"
+    ),
+    "maml-layer-fixed-step": lambda: maml("layer", rates="step", evaluation_steps=3),
+    "maml-none-fixed-coordinate": lambda: maml("none", rates="coordinate"),
+    "mlp-support-shared-coordinate": lambda: maml_on_vectors(
+        "support", head="shared", rates="coordinate"
+    ),
+    "mlp-task-shared-step": lambda: maml_on_vectors(
+        "task", head="shared", rates="step", evaluation_steps=3
+    ),
+    "mlp-group-fixed-coordinate": lambda: maml_on_vectors("group", rates="coordinate"),
+    "maml-first-order": lambda: maml("support", head="shared", first_order=True),
+    "anil": lambda: maml("running", adapt_only="head", head="shared"),
+    "prototypical": lambda: on_pictures(
+        Prototypical(PrototypicalConfig(network=conv4("running")), IMAGE, WAY)
+    ),
+    "nearest": nearest_on_vectors,
+    "nearest-network": lambda: on_pictures(
+        Nearest(NearestConfig(network=conv4("running")), IMAGE, WAY)
+    ),
+}
+
+
+@cache
+def case(name: str) -> Case:
+    """The case of that name, made once; nothing may write to its tensors."""
+    return CASES[name]()

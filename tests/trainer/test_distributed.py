@@ -1,0 +1,98 @@
+"""Several processes: two under torchrun train what one does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from handful.trainer import run
+from handful.trainer.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.distributed import World
+from handful.trainer.episodes import sample
+from handful.trainer.learners.form import ConfigError
+
+from .small import generator, vectors
+from .two_processes import RUNS, train_all
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The runs of one process and of two."""
+    alone, together = (tmp_path_factory.mktemp(name) for name in ("alone", "together"))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    found = subprocess.run(
+        [*torchrun, "--nproc-per-node", "2", "-m", "tests.trainer.two_processes", str(together)],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert found.returncode == 0, found.stderr[-4000:]
+    before = run.load_data
+    try:
+        train_all(alone)
+    finally:
+        run.load_data = before
+    return alone, together
+
+
+FILES = [(name, file) for name in RUNS for file in (LAST, BEST)]
+
+
+@pytest.mark.parametrize(("name", "file"), [*FILES, ("leo/pretrained", LAST)])
+def test_two_processes_train_the_parameters_of_one(
+    name: str, file: str, folders: tuple[Path, Path]
+) -> None:
+    """A mean of two halves rounds like a mean of two tasks, so even the bits are the same."""
+    (one, facts), (two, other) = (read_checkpoint(folder / name / file) for folder in folders)
+    assert one.keys() == two.keys()
+    for key in one:
+        torch.testing.assert_close(one[key], two[key], rtol=1e-6, atol=1e-7)
+    for found in (facts, other):
+        found.get("progress", {}).pop("seconds", None)
+    assert facts == other
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_only_the_first_process_writes_the_log(name: str, folders: tuple[Path, Path]) -> None:
+    lines = [
+        [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
+        for folder in folders
+    ]
+    assert [line["step"] for line in lines[1]] == [1, 2, 3, 4]
+    for one, two in zip(*lines, strict=True):
+        assert two["loss"] == pytest.approx(one["loss"], rel=1e-6)
+        assert two.get("validation") == one.get("validation")
+
+
+def test_tasks_are_shared_out_once_each() -> None:
+    episodes = sample(vectors(), tasks=4, way=2, shot=1, queries=1, generator=generator())
+    noise = {"z": torch.arange(4.0)}
+    parts = [World(rank, 2).share(episodes, noise) for rank in (0, 1)]
+    assert torch.equal(torch.cat([noise["z"] for _, noise in parts]), noise["z"])
+    for i in range(4):
+        assert torch.equal(torch.cat([episode[i] for episode, _ in parts]), episodes[i])
+
+
+def test_tasks_that_cannot_be_shared_evenly_are_refused() -> None:
+    episodes = sample(vectors(), tasks=3, way=2, shot=1, queries=1, generator=generator())
+    with pytest.raises(ConfigError) as caught:
+        World(0, 2).share(episodes, {})
+    assert str(caught.value) == "3 tasks a step cannot be shared evenly by 2 processes"
+    assert caught.value.hint == "set meta.tasks to a multiple of the number of processes"
+
+
+def test_alone_nothing_is_averaged_or_asked() -> None:
+    world = World()
+    assert world.first
+    assert (world.any(True), world.any(False), world.agree(7)) == (True, False, 7)

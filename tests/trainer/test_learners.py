@@ -1,0 +1,163 @@
+"""What holds for every learner: symmetries, one by one, vmap, and that it learns."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from handful.trainer.config import MetaConfig
+from handful.trainer.episodes import sample
+from handful.trainer.gradient import meta_gradient
+from handful.trainer.learners import LEARNERS, Support, adapt
+from handful.trainer.learners.form import ConfigError
+from handful.trainer.optimiser import MetaOptimiser
+
+from .small import CASES, Case, case, double, double_episode, generator, uneven
+
+SHOTS = [1, 3, 2, 2]
+TRAINED = [name for name in CASES if not name.startswith("nearest")]
+CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+
+
+def test_every_learner_has_a_case() -> None:
+    assert {case(name).learner.name for name in CASES} == set(LEARNERS)
+    assert all(LEARNERS[name].name == name for name in LEARNERS)
+
+
+def test_the_nearest_neighbour_has_nothing_to_train() -> None:
+    assert case("nearest").trainable == case("nearest-network").trainable == ()
+
+
+def exact(name: str) -> Case:
+    """The case in float64, where equal means equal."""
+    found = case(name)
+    return Case(found.learner, double(found.params), found.data)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_renaming_the_classes_permutes_the_answers(name: str) -> None:
+    found = exact(name)
+    x, y, query = (t.double() for t in uneven(found.data, SHOTS))
+    order = torch.tensor([2, 0, 3, 1])
+    answer, renamed = found.answer(x, y, query), found.answer(x, y[:, order], query)
+    if found.learner.symmetric:
+        torch.testing.assert_close(renamed, answer[:, order], rtol=1e-9, atol=1e-9)
+    else:  # a row of the head for each class: says so, and means it
+        assert not torch.allclose(renamed, answer[:, order], rtol=1e-3)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_order_of_the_support_set_does_not_matter(name: str) -> None:
+    found = exact(name)
+    x, y, query = (t.double() for t in uneven(found.data, SHOTS))
+    order = torch.randperm(len(x), generator=generator(5))
+    torch.testing.assert_close(
+        found.answer(x[order], y[order], query), found.answer(x, y, query), rtol=1e-8, atol=1e-8
+    )
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_prediction_does_not_depend_on_the_other_queries(name: str) -> None:
+    found = case(name)
+    x, y, query = uneven(found.data, SHOTS)
+    together = found.answer(x, y, query)
+    alone = torch.cat([found.answer(x, y, q[None]) for q in query])
+    torch.testing.assert_close(alone, together, **CLOSE)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_an_embedding_does_not_depend_on_the_other_examples(name: str) -> None:
+    found = case(name)
+    x, _, _ = uneven(found.data, SHOTS)
+    together = found.learner.embed(found.params, x)
+    alone = torch.cat([found.learner.embed(found.params, one[None]) for one in x])
+    torch.testing.assert_close(alone, together, **CLOSE)
+
+
+@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("way", [2, 5, 9])
+def test_any_number_of_classes_within_the_limit(name: str, way: int) -> None:
+    found = case(name)
+    way = min(way, found.learner.max_way or way)
+    x, y, query = uneven(found.data, [1] * way)
+    assert found.answer(x, y, query).shape == (2 * way, way)
+    assert bool(found.answer(x, y, query).isfinite().all())
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
+    found = exact(name)
+    data = embedded(case(name))
+    episodes = sample(data, tasks=3, way=4, shot=2, queries=2, generator=generator())
+    episodes = double_episode(episodes)
+    noise = double(found.learner.training_noise(episodes, generator()))
+    leaves = found.trainable
+    one, two = (
+        meta_gradient(
+            found.learner, found.params, leaves, episodes, noise, progress=0.5, chunk=chunk
+        )
+        for chunk in (1, 3)
+    )
+    for name_ in leaves:
+        torch.testing.assert_close(one[0][name_], two[0][name_], rtol=1e-7, atol=1e-9)
+    torch.testing.assert_close(one[1], two[1])
+    for left, right in zip(one[2], two[2], strict=True):
+        assert left.keys() == right.keys()
+        for key in left:
+            torch.testing.assert_close(left[key], right[key], rtol=1e-6, atol=1e-6)
+    assert any(float(g.abs().max()) > 0 for g in one[0].values())
+
+
+def embedded(found: Case):  # type: ignore[no-untyped-def]
+    """The data as the meta-loss sees them."""
+    from handful.trainer.evaluation import embed_set
+
+    frozen = found.learner.frozen_embed
+    return embed_set(found.learner, found.params, found.data) if frozen else found.data
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_few_meta_steps_lower_the_loss(name: str) -> None:
+    found = case(name)
+    learner, leaves = found.learner, found.trainable
+    episodes = sample(embedded(found), tasks=4, way=5, shot=1, queries=3, generator=generator(3))
+    noise = learner.training_noise(episodes, generator())
+    params = {n: p.clone() for n, p in found.params.items()}
+    optimiser = MetaOptimiser({n: params[n] for n in leaves}, MetaConfig(lr=5e-3))
+    losses = []
+    for step in range(1, 16):
+        gradient, loss, _ = meta_gradient(
+            learner, params, leaves, episodes, noise, progress=0.0, chunk=4
+        )
+        optimiser.step(gradient, step)
+        losses.append(float(loss))
+    assert losses[-1] < 0.97 * losses[0]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_adapting_twice_gives_the_same_and_writes_to_nothing(name: str) -> None:
+    found = case(name)
+    before = {n: p.clone() for n, p in found.params.items()}
+    x, y, _ = uneven(found.data, SHOTS)
+    support = Support(found.learner.embed(found.params, x), y)
+    copies = support.x.clone(), support.y.clone()
+    one, two = (adapt(found.learner, found.params, support) for _ in range(2))
+    assert all(torch.equal(one[n], two[n]) for n in one)
+    assert all(torch.equal(before[n], p) for n, p in found.params.items())
+    assert torch.equal(copies[0], support.x)
+    assert torch.equal(copies[1], support.y)
+
+
+@pytest.mark.parametrize("name", ["leo", "nearest", "prototypical"])
+def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
+    from handful.trainer.networks import NetworkConfig
+
+    from .small import vectors
+
+    kind = LEARNERS[name]
+    with pytest.raises(ConfigError) as caught:
+        kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
+    assert str(caught.value) == (
+        "a conv4 network reads images [H, W, C], found examples of shape [10]"
+    )
+    assert caught.value.hint == 'set network.kind = "mlp" for vectors'

@@ -1,0 +1,85 @@
+"""Prototypical networks by hand."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from handful.trainer.episodes import Episode
+from handful.trainer.learners import Support, adapt
+from handful.trainer.learners.features import class_means, updated_buffers
+from handful.trainer.learners.form import ConfigError, cross_entropy
+from handful.trainer.learners.prototypical import Config, Prototypical, negative_squared_distance
+from handful.trainer.networks import NetworkConfig
+
+from .small import IMAGE, case, conv4, generator, uneven
+
+
+def test_class_means_of_uneven_shots_by_hand() -> None:
+    h = torch.tensor([[1.0, 2.0], [3.0, 6.0], [5.0, 5.0]])
+    y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
+    torch.testing.assert_close(class_means(h, y), torch.tensor([[2.0, 4.0], [5.0, 5.0]]))
+
+
+def test_logits_are_minus_the_squared_distance() -> None:
+    c = torch.tensor([[2.0, 4.0], [5.0, 5.0]])
+    found = negative_squared_distance(torch.tensor([[2.0, 5.0]]), c)
+    torch.testing.assert_close(found, torch.tensor([[-1.0, -9.0]]))
+
+
+def test_support_and_queries_are_normalised_as_one_batch() -> None:
+    """The loss uses moments over both sets; the averages take a tenth of them."""
+    learner = Prototypical(Config(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5)
+    params = learner.init(generator())
+    x, y, query = uneven(case("prototypical").data, [1, 2, 1], queries=2)
+    query_y = torch.eye(3).repeat_interleave(2, dim=0)
+    loss, outcome = learner.meta_loss(params, Episode(x, y, query, query_y), {}, 0.0)
+
+    before = torch.cat([x, query]).flatten(1) @ params["dense0.weight"]
+    mean, var = before.mean(dim=0), before.var(dim=0, correction=0)
+    h = torch.relu((before - mean) / torch.sqrt(var + 1e-3))
+    logits = negative_squared_distance(h[len(x) :], class_means(h[: len(x)], y))
+    torch.testing.assert_close(loss, cross_entropy(logits, query_y), rtol=1e-4, atol=1e-5)
+    wanted = {"dense0.running_mean": 0.1 * mean, "dense0.running_var": 0.9 + 0.1 * var}
+    assert outcome.buffers.keys() == wanted.keys()
+    for name, value in wanted.items():
+        torch.testing.assert_close(outcome.buffers[name], value, rtol=1e-4, atol=1e-5)
+
+
+def test_averages_move_by_a_tenth() -> None:
+    params = {"a.running_mean": torch.tensor([1.0]), "a.weight": torch.tensor([9.0])}
+    found = updated_buffers(params, {"a.mean": torch.tensor([2.0])})
+    assert found.keys() == {"a.running_mean"}
+    torch.testing.assert_close(found["a.running_mean"], torch.tensor([1.1]))
+
+
+def test_a_frozen_embedding_reads_the_averages() -> None:
+    learner = Prototypical(Config(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5)
+    params = learner.init(generator())
+    params["dense0.running_mean"] = torch.tensor([0.5, -0.5, 0.0])
+    params["dense0.running_var"] = torch.tensor([4.0, 1.0, 0.25])
+    x = torch.rand(2, *IMAGE.shape, generator=generator(1))
+    before = x.flatten(1) @ params["dense0.weight"]
+    moments = params["dense0.running_mean"], params["dense0.running_var"]
+    wanted = torch.relu((before - moments[0]) / torch.sqrt(moments[1] + 1e-3))
+    torch.testing.assert_close(learner.embed(params, x), wanted)
+
+
+def test_one_example_a_class_is_its_own_prototype() -> None:
+    found = case("prototypical")
+    x, y, _ = uneven(found.data, [1, 1, 1])
+    h = found.learner.embed(found.params, x)
+    state = adapt(found.learner, found.params, Support(h, y))
+    torch.testing.assert_close(state["c"], h)
+    logits = found.learner.predict(found.params, state, h)
+    torch.testing.assert_close(logits.diagonal(), torch.zeros(3))
+
+
+@pytest.mark.parametrize("normalisation", ["support", "task", "transductive"])
+def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Prototypical(Config(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        f"a frozen body embeds each example by itself, found normalisation: {normalisation}"
+    )
+    assert caught.value.hint == "set network.normalisation to running, group, layer or none"

@@ -1,0 +1,182 @@
+"""A frozen ONNX backbone: pictures become embeddings once, kept in the user's cache folder."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import onnxruntime as ort
+import torch
+from torch import Tensor
+
+from handful.runtime.arrays import Floats
+from handful.runtime.manifest import InputSpec
+
+from .cache import cache_folder, keep
+from .config import DataConfig
+from .errors import DataError
+from .labelled import LabelledSet
+from .pictures import converted
+
+BATCH = 16  # pictures at a time: EfficientNet-Lite0 at 224 then stays below 300 MiB
+WANTED = "a backbone reads float32 [n, C, S, S] or [n, S, S, C], C 1 or 3, n free, and gives [n, D]"
+COLOURS: dict[int, Literal["grey", "rgb"]] = {1: "grey", 3: "rgb"}
+
+
+class BackboneInput(NamedTuple):
+    """What the graph reads: the input's name, its pictures' side in pixels, layout and colour."""
+
+    name: str
+    size: int
+    layout: Literal["HWC", "CHW"]
+    colour: Literal["grey", "rgb"]
+
+
+def backbone_input(path: Path) -> BackboneInput:
+    """The input of the graph, from the graph itself."""
+    return _input(_session(path), path)
+
+
+def for_backbone(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+    """Pictures [M, H, W, C] as the backbone wants them, its layout and preprocessing in `input`."""
+    path = _path(config)
+    wanted = backbone_input(path)
+    found = pictures.x
+    if found.dtype != torch.uint8 or found.ndim != 4:
+        raise DataError(
+            f"backbone {path} reads pictures,"
+            f" found {str(found.dtype).removeprefix('torch.')} {list(found.shape[1:])}",
+            hint="give a folder of images, or uint8 pixels [M, H, W, C] in an npz file",
+        )
+    if pictures.input.layout == "CHW":
+        found = found.permute(0, 2, 3, 1)
+    x = converted(found, wanted.size, wanted.colour, config.interpolation)
+    x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
+    return replace(pictures, x=x.contiguous(), input=_spec(pictures.input, wanted, config))
+
+
+def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+    """The backbone's embeddings [M, D] of uint8 pictures, from the cache where they were kept."""
+    path = _path(config)
+    pictures = for_backbone(pictures, config)
+    file = cache_folder() / f"{_key(path, pictures)}.npy"
+    x = _cached(file, len(pictures.x))
+    if x is None:
+        x = _embed(path, pictures)
+        _keep(file, x)
+    return replace(
+        pictures,
+        x=torch.from_numpy(x),
+        input=InputSpec(kind="array", shape=x.shape[1:]),
+        backbone=path,
+        pictures=pictures.input,
+    )
+
+
+def _path(config: DataConfig) -> Path:
+    if config.backbone is None:
+        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
+    return config.backbone
+
+
+def _session(path: Path) -> Any:
+    if not path.is_file():
+        raise DataError(f"no backbone {path}", hint="data.backbone is an ONNX file")
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what is wrong is raised
+    try:
+        return ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as cause:  # onnxruntime has a class for each status, none of them documented
+        raise DataError(f"backbone {path} is not an ONNX graph that runs: {cause}") from cause
+
+
+def _input(session: Any, path: Path) -> BackboneInput:
+    inputs, outputs = session.get_inputs(), session.get_outputs()
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise DataError(
+            f"backbone {path} has {len(inputs)} inputs and {len(outputs)} outputs,"
+            " wanted one of each",
+            hint=WANTED,
+        )
+    shape, kind = list(inputs[0].shape), inputs[0].type
+    if kind == "tensor(float)" and len(shape) == 4 and not isinstance(shape[0], int):
+        _, a, b, c = shape
+        if a in COLOURS and b == c and isinstance(b, int):
+            return BackboneInput(inputs[0].name, b, "CHW", COLOURS[a])
+        if c in COLOURS and a == b and isinstance(a, int):
+            return BackboneInput(inputs[0].name, a, "HWC", COLOURS[c])
+    raise DataError(f"backbone {path} reads {kind} {shape}", hint=WANTED)
+
+
+def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> InputSpec:
+    side, scale, offset = wanted.size, config.backbone_scale, config.backbone_offset
+    channels = 1 if wanted.colour == "grey" else 3
+    ends = (offset, 255 * scale + offset)
+    return replace(
+        source,
+        shape=(channels, side, side) if wanted.layout == "CHW" else (side, side, channels),
+        layout=wanted.layout,
+        range=(min(ends), max(ends)),
+        colour=wanted.colour,
+        scale=scale,
+        offset=offset,
+        resize=max(side, config.resize or side),
+        interpolation=config.interpolation,
+    )
+
+
+def _embed(path: Path, pictures: LabelledSet) -> Floats:
+    session = _session(path)
+    name = session.get_inputs()[0].name
+    batches = torch.split(pictures.x, BATCH)
+    parts = [_run(session, name, pictures.as_float(part), path) for part in batches]
+    x = np.concatenate(parts)
+    finite = np.isfinite(x).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"backbone {path} gives values that are not finite for picture {finite.argmin()}",
+            hint="data.backbone_scale and data.backbone_offset must be those it was trained with",
+        )
+    return x
+
+
+def _run(session: Any, name: str, x: Tensor, path: Path) -> Floats:
+    try:
+        found = np.asarray(session.run(None, {name: x.numpy()})[0])
+    except Exception as cause:  # as above
+        raise DataError(f"backbone {path} fails on {list(x.shape)}: {cause}") from cause
+    if found.dtype != np.float32 or found.ndim != 2 or len(found) != len(x):
+        raise DataError(
+            f"backbone {path} gives {found.dtype} {list(found.shape)} for {len(x)} pictures",
+            hint=WANTED,
+        )
+    return found
+
+
+def _key(path: Path, pictures: LabelledSet) -> str:
+    """The hash of everything that the embeddings depend on."""
+    digest = hashlib.sha256(json.dumps([asdict(pictures.input), list(pictures.x.shape)]).encode())
+    with path.open("rb") as file:
+        digest.update(hashlib.file_digest(file, "sha256").digest())
+    digest.update(pictures.x.contiguous().numpy().data)
+    return digest.hexdigest()
+
+
+def _cached(file: Path, count: int) -> Floats | None:
+    """What was kept; None where nothing was, or where it is not whole and is to be made anew."""
+    try:
+        x = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return x if x.dtype == np.float32 and x.ndim == 2 and len(x) == count else None
+
+
+def _keep(file: Path, x: Floats) -> None:
+    stream = io.BytesIO()
+    np.save(stream, x, allow_pickle=False)
+    keep(file, stream.getvalue())

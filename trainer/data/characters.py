@@ -1,0 +1,170 @@
+"""Omniglot's files in each of their forms: what they hold, and reading some of it."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .arrays import read_arrays
+from .errors import DataError
+from .pictures import SIDE, read_drawing, resize_drawing
+
+PACKED, PACKED_BITS, INDEX = "omniglot_28.npz", "omniglot_105_bits.npz", "omniglot_index.json"
+HALVES = ("images_background", "images_evaluation")  # folders, or zips of them
+DRAWING = re.compile(r"(?:.*/)?([^/]+/character\d+)/[^/.][^/]*\.png")
+BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
+
+Pixels = NDArray[np.uint8]
+
+
+class Characters(NamedTuple):
+    """Characters by name, "Alphabet/character01"; `read` gives [K, size, size], ink bright."""
+
+    names: tuple[str, ...]  # sorted
+    background: frozenset[str]
+    read: Callable[[Sequence[str], int], list[Pixels]]
+
+
+class _Half(NamedTuple):
+    """One of the two official archives, or the folder that it was unpacked into."""
+
+    root: Path
+    files: dict[str, list[str]]  # of each character
+
+
+def holds(where: Path) -> bool:
+    """Whether the folder has Omniglot in one of its forms."""
+    packed = any((where / file).is_file() for file in (PACKED, PACKED_BITS))
+    return (packed and (where / INDEX).is_file()) or all(_root(where, half) for half in HALVES)
+
+
+def characters(where: Path) -> Characters:
+    """What the folder has; nothing is decoded before it is read."""
+    if (where / INDEX).is_file():
+        return _packed(where)
+    halves = [_half(root) for half in HALVES if (root := _root(where, half))]
+    by_name: dict[str, _Half] = {}
+    for half in halves:
+        for name in half.files:
+            if name in by_name:
+                raise DataError(
+                    f"character {name} is in {by_name[name].root} and in {half.root}",
+                    hint="one is a copy of the other: get it again",
+                )
+            by_name[name] = half
+
+    def read(names: Sequence[str], size: int) -> list[Pixels]:
+        found: dict[str, Pixels] = {}
+        for half in halves:
+            found |= _drawn(half, [name for name in names if by_name[name] is half], size)
+        return [found[name] for name in names]
+
+    return Characters(tuple(sorted(by_name)), frozenset(halves[0].files), read)
+
+
+def _root(where: Path, half: str) -> Path | None:
+    folder, archive = where / half, where / f"{half}.zip"
+    return folder if folder.is_dir() else archive if archive.is_file() else None
+
+
+def _half(root: Path) -> _Half:
+    if root.is_dir():
+        every = [file.relative_to(root).as_posix() for file in root.glob("*/*/*.png")]
+    else:
+        with _archive(root) as archive:
+            every = [name for name in archive.namelist() if not name.startswith("__MACOSX/")]
+    files: dict[str, list[str]] = {}
+    for name in sorted(every):
+        if match := DRAWING.fullmatch(name):
+            files.setdefault(match[1], []).append(name)
+    if not files:
+        raise DataError(f"no characters in {root}", hint="wanted Alphabet/character01/*.png")
+    return _Half(root, files)
+
+
+def _drawn(half: _Half, names: Sequence[str], size: int) -> dict[str, Pixels]:
+    def drawn(read: Callable[[str], bytes]) -> dict[str, Pixels]:
+        return {
+            name: np.stack([read_drawing(read(f), size, half.root / f) for f in half.files[name]])
+            for name in names
+        }
+
+    if half.root.is_dir():
+        return drawn(lambda name: (half.root / name).read_bytes())
+    with _archive(half.root) as archive:
+        return drawn(archive.read)
+
+
+@contextmanager
+def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except BROKEN as cause:
+        raise DataError(
+            f"{path} is not a whole zip: {cause}", hint="remove it and download it again"
+        ) from cause
+
+
+def _packed(where: Path) -> Characters:
+    listed = _index(where / INDEX)
+    names = [f"{alphabet}/{character}" for _, alphabet, character in listed]
+    background = frozenset(
+        n for n, (half, *_) in zip(names, listed, strict=True) if half == "background"
+    )
+    row = {name: i for i, name in enumerate(names)}
+
+    def read(chosen: Sequence[str], size: int) -> list[Pixels]:
+        if size == 28 and (where / PACKED).is_file():
+            images = _images(where / PACKED, len(names), (28, 28))
+            return [images[row[name]] for name in chosen]
+        if not (where / PACKED_BITS).is_file():
+            raise DataError(
+                f"no {PACKED_BITS} in {where}, wanted for data.image_size: {size}",
+                hint=f"set data.image_size = 28 to read {PACKED}",
+            )
+        bits = _images(where / PACKED_BITS, len(names), (SIDE, 14))
+        return [_unpacked(bits[row[name]], size) for name in chosen]
+
+    return Characters(tuple(sorted(names)), background, read)
+
+
+def _index(path: Path) -> list[tuple[str, str, str]]:
+    try:
+        found: Any = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        listed = [(str(half), str(alphabet), str(name)) for half, alphabet, name in found]
+    except (OSError, ValueError, KeyError, TypeError) as cause:
+        raise DataError(f"{path} has no list `classes` of [split, alphabet, character]") from cause
+    if len(set(listed)) < len(listed):
+        twice = next(entry for entry in listed if listed.count(entry) > 1)
+        raise DataError(f"{path} has class {'/'.join(twice[1:])} twice")
+    return listed
+
+
+def _images(file: Path, count: int, shape: tuple[int, int]) -> Pixels:
+    images = read_arrays(file, ("images",))["images"]
+    if (
+        images.dtype != np.uint8
+        or images.ndim != 4
+        or (len(images), *images.shape[2:]) != (count, *shape)
+    ):
+        raise DataError(
+            f"{file} `images` is {images.dtype} {list(images.shape)},"
+            f" wanted uint8 [{count}, K, {shape[0]}, {shape[1]}]",
+            hint=f"{INDEX} lists {count} classes",
+        )
+    return images
+
+
+def _unpacked(bits: Pixels, size: int) -> Pixels:
+    """Packed bits [K, 105, 14], 1 = ink, as grey levels [K, size, size]."""
+    return np.stack([resize_drawing(ink, size) for ink in np.unpackbits(bits, axis=-1, count=SIDE)])

@@ -1,0 +1,96 @@
+"""A folder of images, one sub-folder a class, prepared as the runtime will prepare them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from handful.runtime.errors import InputError
+from handful.runtime.images import IGNORED, LABELS, read_image
+from handful.runtime.manifest import InputSpec
+
+from .config import DataConfig, Interpolation
+from .errors import DataError
+from .labelled import LabelledSet, labelled
+from .splits import Part, split
+
+
+def load_folder(config: DataConfig, part: Part) -> LabelledSet:
+    """The part's classes, named as their sub-folders and sorted; only their images are read."""
+    folder = Path(config.source)
+    files = image_files(folder)
+    rows = iter(range(sum(map(len, files.values()))))
+    listing = {name: torch.tensor([next(rows) for _ in found]) for name, found in files.items()}
+    spec = picture_spec(
+        config.image_size, config.colour, resize=config.resize, interpolation=config.interpolation
+    )
+    chosen = split(labelled(listing, spec, where=str(folder)), config.split, part, config.seed)
+    every = [file for found in files.values() for file in found]
+    return replace(chosen, x=_read([every[row] for row in chosen.x.tolist()], spec))
+
+
+def image_files(folder: Path) -> dict[str, list[Path]]:
+    """Class → its files, both sorted; hidden files, and files beside the classes, are no images."""
+    if not folder.is_dir():
+        raise DataError(f"no folder {folder}", hint=LABELS)
+    classes = [item for item in _visible(folder) if item.is_dir()]
+    if not classes:
+        raise DataError(f"no sub-folders in {folder}", hint=LABELS)
+    return {item.name: _visible(item) for item in classes}
+
+
+def picture_spec(
+    size: int,
+    colour: Literal["grey", "rgb"],
+    *,
+    resize: int | None = None,
+    interpolation: Interpolation = "lanczos",
+) -> InputSpec:
+    """Square pictures: the shorter side resized, the centre of `size` cut out, pixels in 0..1."""
+    if resize is not None and resize < size:
+        raise DataError(
+            f"data.resize is {resize}, pictures of {size} pixels a side cannot be cut out",
+            hint=f"wanted {size} at least, or no data.resize",
+        )
+    return InputSpec(
+        kind="image",
+        shape=(size, size, 1 if colour == "grey" else 3),
+        layout="HWC",
+        range=(0.0, 1.0),
+        colour=colour,
+        scale=1 / 255,
+        resize=resize or size,
+        interpolation=interpolation,
+    )
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(
+        item
+        for item in folder.iterdir()
+        if not item.name.startswith(".") and item.name.lower() not in IGNORED
+    )
+
+
+def _read(files: list[Path], spec: InputSpec) -> Tensor:
+    """The pixels of all files, uint8 [M, H, W, C]."""
+    try:
+        import PIL  # noqa: F401
+    except ImportError as cause:
+        raise DataError(
+            "reading pictures needs Pillow, which is not installed",
+            hint="pip install 'handful[train]'",
+        ) from cause
+    pixels = replace(spec, scale=1.0, offset=0.0)
+    x = np.empty((len(files), *spec.shape), np.uint8)
+    for row, file in enumerate(files):
+        try:
+            x[row] = read_image(file, pixels)
+        except InputError as error:
+            raise DataError(str(error), hint=error.hint) from error
+    return torch.from_numpy(x)
