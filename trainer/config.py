@@ -100,9 +100,7 @@ def from_dict(found: Mapping[str, Any], *, where: str) -> RunConfig:
         settings=build(LEARNERS[name].Config, settings, f"{where} [learner]"),
         data=build(DataConfig, found.get("data", {}), f"{where} [data]"),
         meta=build(MetaConfig, found.get("meta", {}), f"{where} [meta]"),
-        pretrain=None
-        if pretrain is None
-        else build(MetaConfig, pretrain, f"{where} [pretrain]"),
+        pretrain=None if pretrain is None else build(MetaConfig, pretrain, f"{where} [pretrain]"),
     )
 
 
@@ -131,7 +129,7 @@ def build(kind: type[C], found: Any, where: str, base: C | None = None) -> C:
         for name, value in found.items()
     }
     if base is not None:
-        return dataclasses.replace(typing.cast(Any, base), **values)
+        return typing.cast(C, dataclasses.replace(typing.cast(Any, base), **values))
     return kind(**values)
 
 

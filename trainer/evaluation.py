@@ -52,9 +52,7 @@ def evaluate(
         episode = Episode(*(t[0] for t in batch))
         found.append(accuracy(learner, params, episode))
         tick()
-    return summarise(
-        found, way=way, shot=shot, queries=queries, transductive=learner.transductive
-    )
+    return summarise(found, way=way, shot=shot, queries=queries, transductive=learner.transductive)
 
 
 def fits(
@@ -64,7 +62,8 @@ def fits(
     require(data, way=way, shot=shot, queries=queries, where=where)
     if learner.max_way is not None and way > learner.max_way:
         raise ConfigError(
-            f"{learner.name} has a head of {learner.max_way} classes, a task of {way} was asked for",
+            f"{learner.name} has a head of {learner.max_way} classes,"
+            f" a task of {way} was asked for",
             hint='lower the way, or train with learner.head = "shared"',
         )
 
@@ -95,11 +94,11 @@ def summarise(
 
 
 @torch.no_grad()
-def embed_set(learner: Learner, params: Tensors, data: LabelledSet, batch: int = 512) -> LabelledSet:
+def embed_set(
+    learner: Learner, params: Tensors, data: LabelledSet, batch: int = 512
+) -> LabelledSet:
     """The set with every example embedded once, since `embed` is frozen while adapting."""
     if not learner.has_embed:
         return data
-    parts: list[Tensor] = [
-        learner.embed(params, data.as_float(x)) for x in data.x.split(batch)
-    ]
+    parts: list[Tensor] = [learner.embed(params, data.as_float(x)) for x in data.x.split(batch)]
     return data.with_features(torch.cat(parts))

@@ -48,7 +48,8 @@ def meta_gradient(
         )
         loss = losses.sum() / tasks
         # a learner with nothing to train has no leaves, and autograd refuses an empty list
-        found = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True) if leaves else ()
+        wanted = list(leaves.values())
+        found = torch.autograd.grad(loss, wanted, materialize_grads=True) if wanted else ()
         for name, g in zip(trainable, found, strict=True):
             gradient[name] += g
         total += loss.detach()

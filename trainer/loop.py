@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
+from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic, write_checkpoint
 from handful.trainer.config import MetaConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.distributed import World
@@ -59,7 +59,9 @@ class Run:
     report: Callable[[dict[str, Any]], None] = lambda line: None
 
 
-def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lambda: False) -> Progress:
+def meta_train(
+    run: Run, *, resume: bool = False, stop: Callable[[], bool] = lambda: False
+) -> Progress:
     """Sample, loss, step, log, validate, checkpoint; returns early, saved, once `stop()` is true."""
     config, learner = run.config, run.learner
     _check(run)
@@ -69,9 +71,12 @@ def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lam
     run.params = {name: p.detach().clone() for name, p in run.params.items()}  # Adam moves in place
     optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
     optimiser.restore(saved)
+    if progress.step == 0:  # the start may be the best there is: it is a candidate as well
+        line = {"step": 0, **_validate(run, progress)}
+        if run.world.first:
+            run.report(line)
     began, bad = time.monotonic() - progress.seconds, 0
-    if config.steps == 0:  # nothing to train: the start is what is evaluated
-        _validate(run, progress)
+    if config.steps == 0:  # nothing to train: the start is the run
         _save(run, optimiser, generator, progress)
     while progress.step < config.steps and not progress.finished:
         episodes = _episodes(run, generator)
@@ -109,6 +114,7 @@ def meta_train(run: Run, *, resume: bool = False, stop: Callable[[], bool] = lam
         if stopping:
             _save(run, optimiser, generator, progress)
             break
+    progress.finished = progress.finished or progress.step >= config.steps
     return progress
 
 
@@ -183,14 +189,18 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         progress.best, progress.since_best = result.accuracy, 0
         if run.world.first:
             write_checkpoint(
-                run.folder / BEST, run.params, {**run.facts, "step": progress.step, "validation": result.accuracy}
+                run.folder / BEST,
+                run.params,
+                {**run.facts, "step": progress.step, "validation": result.accuracy},
             )
     if config.patience is not None and progress.since_best >= config.patience:
         progress.finished = True
     return {"validation": result.accuracy, "interval": result.interval}
 
 
-def _save(run: Run, optimiser: MetaOptimiser, generator: torch.Generator, progress: Progress) -> None:
+def _save(
+    run: Run, optimiser: MetaOptimiser, generator: torch.Generator, progress: Progress
+) -> None:
     if not run.world.first:
         return
     tensors = {f"params/{name}": t for name, t in run.params.items()}
@@ -214,6 +224,13 @@ def _resume(run: Run, generator: torch.Generator) -> tuple[Tensors, Progress]:
     run.params = under("params/")
     generator.set_state(tensors["generator"])
     return under("optimiser/"), Progress(**facts["progress"])
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the lines of steps that a killed run took after its last checkpoint."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    write_atomic(path, "".join(f"{line}\n" for line in kept).encode())
 
 
 def log_line(path: Path) -> Callable[[dict[str, Any]], None]:

@@ -1,7 +1,7 @@
 """A whole run: data, pre-training of a frozen network, preparation, meta-training, its folder.
 
-    config.json         the settings        metrics.jsonl      a line a step
-    last.safetensors    to resume from      best.safetensors   the best validated parameters
+config.json         the settings        metrics.jsonl      a line a step
+last.safetensors    to resume from      best.safetensors   the best validated parameters
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from handful.runtime.errors import HandfulError
 from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic, write_checkpoint
 from handful.trainer.config import MetaConfig, RunConfig, from_dict, to_dict
 from handful.trainer.data import load_data
-from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.distributed import World
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Learner, Tensors
 from handful.trainer.learners.prototypical import Config as PrototypicalConfig
 from handful.trainer.learners.prototypical import Prototypical
-from handful.trainer.loop import Progress, Run, log_line, meta_train
+from handful.trainer.loop import Progress, Run, forget_after, log_line, meta_train
 
 CONFIG, METRICS, PRETRAINED = "config.json", "metrics.jsonl", "pretrained"
 
@@ -70,6 +70,7 @@ def train(
     world.wait()
     train_set = load_data(config.data, "meta_train").to(target)
     validation = load_data(config.data, "meta_val").to(target)
+    _suffice(config, train_set, validation)
     learner = build_learner(config, train_set)
     facts = {"config": to_dict(config), "versions": versions()}
     params = learner.init(torch.Generator().manual_seed(config.meta.seed))
@@ -85,7 +86,6 @@ def train(
         params = learner.prepare(params, embedded.x)
         train_set = embed_set(learner, params, train_set)
         validation = embed_set(learner, params, validation)
-
     run = Run(
         learner=learner,
         params=params,
@@ -96,7 +96,9 @@ def train(
         facts=facts,
         world=world,
     )
-    return _phase(run, config.learner, folder / METRICS, report, resume and (folder / LAST).exists(), stop)
+    return _phase(
+        run, config.learner, folder / METRICS, report, resume and (folder / LAST).exists(), stop
+    )
 
 
 def _phase(
@@ -109,6 +111,8 @@ def _phase(
 ) -> Progress:
     """One meta-training with its log and its bar."""
     done = read_checkpoint(run.folder / LAST)[1]["progress"]["step"] if resume else 0
+    if resume and run.world.first:
+        forget_after(metrics, done)
     show, log = report.phase(name, run.config.steps, done), log_line(metrics)
 
     def both(line: dict[str, Any]) -> None:
@@ -154,11 +158,30 @@ def _pretrained(
         place.mkdir(exist_ok=True)
         write_atomic(place / CONFIG, json.dumps(to_dict(inner), indent=2).encode())
     progress = _phase(run, "backbone", place / METRICS, report, resume, stop)
-    if not progress.finished and progress.step < settings.steps:
+    if not progress.finished:
         return None
     world.wait()
     found = read_checkpoint(place / BEST)[0]
     return {name: p.to(train_set.x.device) for name, p in found.items()}
+
+
+def _suffice(config: RunConfig, train_set: LabelledSet, validation: LabelledSet) -> None:
+    """Refuse data that cannot fill the tasks asked for, before anything is trained."""
+    for meta in (config.meta, *([config.pretrain] if config.pretrain else [])):
+        require(
+            train_set,
+            way=max(meta.way),
+            shot=max(meta.shot),
+            queries=meta.queries,
+            where="the meta-training split",
+        )
+        require(
+            validation,
+            way=meta.validation_way,
+            shot=meta.validation_shot,
+            queries=meta.validation_queries,
+            where="the meta-validation split",
+        )
 
 
 def _claim(config: RunConfig, folder: Path, *, resume: bool) -> None:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.export.package import export
 
 from . import small
 
@@ -19,3 +23,16 @@ def pictures() -> LabelledSet:
 def vectors() -> LabelledSet:
     """60 classes of 8 vectors."""
     return small.vectors()
+
+
+@pytest.fixture(scope="session")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The exported package of a case, made once."""
+    place = tmp_path_factory.mktemp("exported")
+
+    def of(name: str) -> Path:
+        if not (place / name).exists():
+            export(small.source(small.case(name)), place / name)
+        return place / name
+
+    return of

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from torch import Tensor
 from handful.runtime.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
+from handful.trainer.export.package import Source
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.leo import Config as LEOConfig
@@ -146,6 +148,21 @@ def maml_on_vectors(normalisation: Normalisation, **settings: object) -> Case:
     return Case(learner, moved(learner.init(generator()), learner), data)
 
 
+VECTOR = InputSpec(kind="array", shape=(3,))
+
+
+def tiny(normalisation: Normalisation, **settings: Any) -> tuple[MAML, Tensors, Episode]:
+    """An MLP 3 → 5 → 4 → 3 classes in float64, and one task of uneven shots."""
+    network = NetworkConfig(kind="mlp", hidden=(5, 4), normalisation=normalisation)
+    learner = MAML(MAMLConfig(network=network, inner_lr=0.3, **settings), VECTOR, 3)
+    draw = generator(2)
+    params = double(learner.init(draw))
+    params = {n: p + 0.2 * torch.randn(p.shape, generator=draw).double() for n, p in params.items()}
+    y = torch.eye(3).repeat_interleave(torch.tensor([2, 1, 2]), dim=0).double()
+    x, query = (torch.randn(size, 3, generator=draw, dtype=torch.float64) for size in (5, 6))
+    return learner, params, Episode(x, y, query, torch.eye(3).double().repeat(2, 1))
+
+
 def leo(**settings: object) -> Case:
     """LEO on vectors, prepared on them."""
     fixed = {"latent_dim": 6, "latent_steps": 2, "finetuning_steps": 2, "latent_lr": 0.3}
@@ -177,7 +194,7 @@ CASES: dict[str, Callable[[], Case]] = {
     "maml-support-fixed": lambda: maml("support"),
     "maml-task-shared-step": lambda: maml("task", head="shared", rates="step"),
     "maml-group-shared-coordinate": lambda: maml(
-        "group", filters=16, head="shared", rates="coordinate"
+        "group", filters=32, head="shared", rates="coordinate"
     ),
     "maml-layer-fixed-step": lambda: maml("layer", rates="step", evaluation_steps=3),
     "maml-none-fixed-coordinate": lambda: maml("none", rates="coordinate"),
@@ -204,3 +221,8 @@ CASES: dict[str, Callable[[], Case]] = {
 def case(name: str) -> Case:
     """The case of that name, made once; nothing may write to its tensors."""
     return CASES[name]()
+
+
+def source(found: Case) -> Source:
+    """What export is given to export the case."""
+    return Source(learner=found.learner, params=found.params, test=found.data, training={"seed": 3})

@@ -54,7 +54,7 @@ def test_overrides_are_toml_or_bare_words() -> None:
 
 
 def test_a_section_given_in_part_keeps_the_learners_own_defaults() -> None:
-    """MAML's network is strided and normalised by the support set, a network's own default is not."""
+    """MAML's network is strided and reads the support set's statistics; a plain one does not."""
     found = from_toml(TEXT, where="mine.toml").settings.network
     assert (found.filters, found.halving, found.normalisation) == (32, "stride", "support")
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
 from handful.trainer.config import MetaConfig
+from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import sample
+from handful.trainer.evaluation import embed_set
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import LEARNERS, Support, adapt
 from handful.trainer.learners.form import ConfigError
+from handful.trainer.networks import NetworkConfig
 from handful.trainer.optimiser import MetaOptimiser
 
-from .small import CASES, Case, case, double, double_episode, generator, uneven
+from .small import CASES, Case, case, double, double_episode, generator, uneven, vectors
 
 SHOTS = [1, 3, 2, 2]
 TRAINED = [name for name in CASES if not name.startswith("nearest")]
-CLOSE = {"rtol": 1e-4, "atol": 1e-4}
+CLOSE: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
 def test_every_learner_has_a_case() -> None:
@@ -108,10 +113,8 @@ def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
     assert any(float(g.abs().max()) > 0 for g in one[0].values())
 
 
-def embedded(found: Case):  # type: ignore[no-untyped-def]
+def embedded(found: Case) -> LabelledSet:
     """The data as the meta-loss sees them."""
-    from handful.trainer.evaluation import embed_set
-
     frozen = found.learner.frozen_embed
     return embed_set(found.learner, found.params, found.data) if frozen else found.data
 
@@ -150,10 +153,6 @@ def test_adapting_twice_gives_the_same_and_writes_to_nothing(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["leo", "nearest", "prototypical"])
 def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
-    from handful.trainer.networks import NetworkConfig
-
-    from .small import vectors
-
     kind = LEARNERS[name]
     with pytest.raises(ConfigError) as caught:
         kind(kind.Config(network=NetworkConfig()), vectors().input, 5)

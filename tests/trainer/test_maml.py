@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,19 +10,18 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
-from handful.runtime.manifest import InputSpec
-from handful.trainer.episodes import Episode, sample
+from handful.trainer.episodes import Episode
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt, maml
-from handful.trainer.learners.form import ConfigError, cross_entropy
-from handful.trainer.learners.maml import MAML, Config, multi_step_weights
+from handful.trainer.learners.maml import MAML, Config
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation, Statistics
 
-from .small import IMAGE, CASES, Case, conv4, double, double_episode, generator, uneven
-from .small import case as made
-
-VECTOR = InputSpec(kind="array", shape=(3,))
+from .small import (
+    VECTOR,
+    generator,
+    tiny,
+)
 
 
 class Scalar(MAML):
@@ -85,18 +83,6 @@ def test_two_steps_of_the_scalar_task_by_hand(monkeypatch: pytest.MonkeyPatch) -
         ),
     )
     assert seen == [("inner", 0, [1.0]), ("inner", 1, [1.5, 2.0]), ("inner", 2, [1.875, 1.125])]
-
-
-def tiny(normalisation: Normalisation, **settings: Any) -> tuple[MAML, Tensors, Episode]:
-    """An MLP 3 → 5 → 4 → 3 classes in float64, and one task of uneven shots."""
-    network = NetworkConfig(kind="mlp", hidden=(5, 4), normalisation=normalisation)
-    learner = MAML(Config(network=network, inner_lr=0.3, **settings), VECTOR, 3)
-    draw = generator(2)
-    params = double(learner.init(draw))
-    params = {n: p + 0.2 * torch.randn(p.shape, generator=draw).double() for n, p in params.items()}
-    y = torch.eye(3).repeat_interleave(torch.tensor([2, 1, 2]), dim=0).double()
-    x, query = (torch.randn(size, 3, generator=draw, dtype=torch.float64) for size in (5, 6))
-    return learner, params, Episode(x, y, query, torch.eye(3).double().repeat(2, 1))
 
 
 VARIANTS: list[dict[str, Any]] = [
@@ -170,201 +156,3 @@ def test_first_order_adapts_as_second_order_does() -> None:
     support = Support(episode.support_x, episode.support_y)
     one, two = adapt(first, params, support), adapt(second, params, support)
     assert all(torch.equal(one[name], two[name]) for name in two)
-
-
-def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:
-    """∇ of the support loss at the start, by torch.autograd alone."""
-    start = learner.start(params, {}, support, {})
-    leaves = {
-        n.removeprefix("theta."): t.detach().requires_grad_()
-        for n, t in start.items()
-        if n.startswith("theta.")
-    }
-    theta = {n.removeprefix("theta."): p for n, p in params.items() if n.startswith("theta.")}
-    theta = {n: p.detach() for n, p in theta.items()} | leaves
-    h, _ = learner.network(theta, support.x)
-    loss = cross_entropy(h @ theta["head.weight"] + theta["head.bias"], support.y)
-    found = torch.autograd.grad(loss, list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
-
-
-def test_meta_sgd_moves_each_weight_by_its_own_rate() -> None:
-    learner, params, episode = tiny("support", rates="coordinate")
-    support = Support(episode.support_x, episode.support_y)
-    start = learner.start(params, {}, support, {})
-    own, _ = learner.step(params, start, support)
-    found = slopes(learner, params, support)
-    assert {n.removeprefix("theta.") for n in own} == found.keys()
-    for name, slope in found.items():
-        rate = params[f"rate.{name}"]
-        assert rate.shape == params[f"theta.{name}"].shape
-        assert len(rate.unique()) == rate.numel()
-        torch.testing.assert_close(
-            own[f"theta.{name}"], start[f"theta.{name}"] - rate * slope, rtol=1e-9, atol=1e-12
-        )
-
-
-def test_rates_of_a_tensor_and_step_and_the_last_one_after_them() -> None:
-    learner, params, episode = tiny("none", inner_steps=2, evaluation_steps=4, rates="step")
-    support = Support(episode.support_x, episode.support_y)
-    params["rate.head.bias"] = torch.tensor([0.1, 0.7], dtype=torch.float64)
-    found: list[Tensors] = []
-    adapt(learner, params, support, observe=lambda stage, i, t: found.append(t))
-    assert [int(t["inner_count"]) for t in found] == [0, 1, 2, 3, 4]
-    for before, after, rate in zip(found, found[1:], (0.1, 0.7, 0.7, 0.7), strict=False):
-        at = {**params, **{n: t for n, t in before.items() if n != "inner_count"}}
-        wanted = before["theta.head.bias"] - rate * slopes(learner, at, support)["head.bias"]
-        torch.testing.assert_close(after["theta.head.bias"], wanted, rtol=1e-9, atol=1e-12)
-
-
-def test_multi_step_weights_by_hand() -> None:
-    assert multi_step_weights(5, 0.0) == pytest.approx([0.2] * 5)
-    assert multi_step_weights(5, 0.5) == pytest.approx([0.103] * 4 + [0.588])
-    assert multi_step_weights(5, 1.0) == pytest.approx([0.006] * 4 + [0.976])
-
-
-def test_the_multi_step_loss_is_the_weighted_sum() -> None:
-    learner, params, episode = tiny("support", inner_steps=3, multi_step_loss=0.4)
-    loss, _ = learner.meta_loss(params, episode, {}, progress=0.1)
-    losses = []
-    support = Support(episode.support_x, episode.support_y)
-    for steps in (1, 2, 3):
-        shorter = MAML(replace(learner.config, inner_steps=steps), VECTOR, 3)
-        logits = shorter.predict(params, adapt(shorter, params, support), episode.query_x)
-        losses.append(cross_entropy(logits, episode.query_y))
-    weights = multi_step_weights(3, 0.25)
-    torch.testing.assert_close(loss, sum(w * t for w, t in zip(weights, losses, strict=True)))
-    late, _ = learner.meta_loss(params, episode, {}, progress=0.4)
-    torch.testing.assert_close(late, losses[-1])
-
-
-def test_anil_leaves_the_body_alone() -> None:
-    found = made("anil")
-    assert found.learner.has_embed
-    x, y, _ = uneven(found.data, [1, 2, 1])
-    h = found.learner.embed(found.params, x)
-    state = adapt(found.learner, found.params, Support(h, y))
-    assert state.keys() == {"theta.head.weight", "theta.head.bias"}
-    rates = CASES["anil"]().params
-    assert not [name for name in rates if name.startswith("rate.")]
-
-
-def test_an_anil_step_is_a_linear_heads() -> None:
-    found = made("anil")
-    x, y, _ = uneven(found.data, [1, 2, 1])
-    h = found.learner.embed(found.params, x)
-    own, _ = found.learner.stages()[0].step(  # type: ignore[misc]
-        found.params, found.learner.start(found.params, {}, Support(h, y), {}), Support(h, y)  # type: ignore[attr-defined]
-    )
-    weight, bias = (found.params[f"theta.head.{n}"].expand(-1, 3) if n == "weight" else
-                    found.params[f"theta.head.{n}"].expand(3) for n in ("weight", "bias"))  # fmt: skip
-    wrong = (torch.softmax(h @ weight + bias, dim=1) - y) / len(h)
-    torch.testing.assert_close(own["theta.head.weight"], weight - 0.2 * h.T @ wrong)
-    torch.testing.assert_close(own["theta.head.bias"], bias - 0.2 * wrong.sum(dim=0))
-
-
-def test_a_fixed_head_with_fewer_classes_is_the_smaller_head() -> None:
-    found = made("maml-support-fixed")
-    assert found.learner.max_way == 5
-    x, y, query = uneven(found.data, [1, 2, 1])
-    smaller = MAML(found.learner.config, IMAGE, 3)
-    cut = {n: p[..., :3] if ".head." in n else p for n, p in found.params.items()}
-    wanted = Case(smaller, cut, found.data).answer(x, y, query)
-    answer = found.answer(x, y, query)
-    assert answer.shape == (6, 3)
-    torch.testing.assert_close(answer, wanted)
-
-
-def test_a_shared_head_starts_all_classes_from_one_row() -> None:
-    found = made("maml-task-shared-step")
-    assert found.learner.max_way is None
-    assert found.params["theta.head.weight"].shape == (8, 1)
-    x, y, _ = uneven(found.data, [1] * 7)
-    start = found.learner.stages()[0].init(found.params, {}, Support(x, y), {})
-    assert start["theta.head.weight"].shape == (8, 7)
-    assert torch.equal(start["theta.head.weight"], found.params["theta.head.weight"].expand(-1, 7))
-
-
-def test_more_steps_at_evaluation_than_in_training() -> None:
-    found = made("maml-layer-fixed-step")
-    assert found.learner.stages(training=True)[0].steps == 2
-    assert found.learner.stages()[0].steps == 3
-    x, y, _ = uneven(found.data, [1, 1])
-    for training, steps in ((True, 2), (False, 3)):
-        state = adapt(found.learner, found.params, Support(x, y), training=training)
-        assert int(state["inner_count"]) == steps
-
-
-def test_the_norms_scale_and_shift_are_not_adapted() -> None:
-    found = made("maml-support-fixed")
-    names = [n for n in found.params if n.endswith((".gamma", ".beta"))]
-    x, y, _ = uneven(found.data, [1, 1])
-    state = adapt(found.learner, found.params, Support(x, y))
-    assert len(names) == 8
-    assert not set(names) & state.keys()
-
-
-def test_the_same_weights_under_the_query_batchs_statistics() -> None:
-    found = made("maml-support-fixed")
-    assert isinstance(found.learner, MAML)
-    other = found.learner.with_normalisation("transductive")
-    assert other.transductive
-    assert not found.learner.transductive
-    x, y, query = uneven(found.data, [1, 1, 1])
-    # queries that are the support set have its statistics
-    one = found.answer(x, y, x)
-    torch.testing.assert_close(Case(other, found.params, found.data).answer(x, y, x), one)
-    apart = Case(other, found.params, found.data).answer(x, y, query)
-    assert not torch.allclose(apart, found.answer(x, y, query), atol=1e-3)
-
-
-def test_support_statistics_are_those_under_the_adapted_weights() -> None:
-    found = made("maml-support-fixed")
-    x, y, _ = uneven(found.data, [2, 1, 1])
-    state = adapt(found.learner, found.params, Support(x, y))
-    theta = {n.removeprefix("theta."): t for n, t in {**found.params, **state}.items()}
-    learner = found.learner
-    assert isinstance(learner, MAML)
-    _, wanted = learner.network(theta, x)
-    for name, value in wanted.items():
-        torch.testing.assert_close(state[f"statistics.{name}"], value)
-
-
-def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
-    found = made("maml-support-fixed")
-    config = replace(found.learner.config, multi_step_loss=1.0)
-    learner = MAML(config, IMAGE, 5)
-    episodes = double_episode(
-        sample(found.data, tasks=3, way=5, shot=1, queries=2, generator=generator())
-    )
-    params = double(found.params)
-    one, two = (
-        meta_gradient(learner, params, tuple(params), episodes, {}, progress=0.3, chunk=chunk)[0]
-        for chunk in (1, 3)
-    )
-    for name in one:
-        torch.testing.assert_close(one[name], two[name], rtol=1e-8, atol=1e-10)
-
-
-@pytest.mark.parametrize(
-    ("settings", "text", "hint"),
-    [
-        ({"inner_steps": 0}, "inner steps must be at least 1", None),
-        ({"evaluation_steps": 0}, "inner steps must be at least 1", None),
-        (
-            {"network": conv4("running")},
-            "maml cannot normalise by running averages: every step changes the weights",
-            "set network.normalisation to support, task, group, layer or none",
-        ),
-        (
-            {"adapt_only": "head", "network": conv4("support")},
-            "a frozen body embeds each example by itself, found normalisation: support",
-            "set network.normalisation to running, group, layer or none",
-        ),
-    ],
-)
-def test_settings_that_cannot_be(settings: dict[str, Any], text: str, hint: str | None) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Config(**settings)
-    assert str(caught.value) == text
-    assert caught.value.hint == hint

@@ -60,12 +60,12 @@ def load_small(config: DataConfig, part: str) -> LabelledSet:
 
 
 def train_all(folder: Path) -> None:
-    run.load_data = load_small  # type: ignore[assignment]
     for name, settings in RUNS.items():
         config: RunConfig = from_dict(settings, where=name)
         run.train(config, folder / name, report=Silent())
 
 
 if __name__ == "__main__":
+    vars(run)["load_data"] = load_small
     train_all(Path(sys.argv[1]))
     dist.destroy_process_group()

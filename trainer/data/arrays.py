@@ -16,7 +16,7 @@ from handful.runtime.manifest import InputSpec
 from .config import DataConfig
 from .errors import DataError
 from .labelled import LabelledSet
-from .splits import Part, split
+from .splits import Part, listed_names, split
 
 FORM = "examples are [M, D] floats, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
 
@@ -106,7 +106,7 @@ def _labels(y: Array, count: int, where: str) -> Array:
 
 def class_names(how: str, labels: Sequence[int | str], where: str) -> tuple[str, ...]:
     """Text labels as they are; numbers by the list `classes` of the split file, if it has one."""
-    names = None if how == "random" else _listed_names(Path(how))
+    names = None if how == "random" else _index_names(Path(how))
     if names is None:
         return tuple(map(str, labels))
     for label in labels:
@@ -115,18 +115,10 @@ def class_names(how: str, labels: Sequence[int | str], where: str) -> tuple[str,
     return tuple(names[label] if isinstance(label, int) else label for label in labels)
 
 
-def _listed_names(path: Path) -> list[str] | None:
+def _index_names(path: Path) -> list[str] | None:
     """The list `classes` of an index file; what else is wrong with the file, the split will say."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    names = found.get("classes") if isinstance(found, dict) else None
-    if names is None:
-        return None
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise DataError(f"`classes` in {path} is not a list of names")
-    if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"`classes` in {path} has {twice} twice")
-    return names
+    return listed_names(found, path)

@@ -43,13 +43,12 @@ class _Half(NamedTuple):
 
 def holds(where: Path) -> bool:
     """Whether the folder has Omniglot in one of its forms."""
-    packed = any((where / file).is_file() for file in (PACKED, PACKED_BITS))
-    return (packed and (where / INDEX).is_file()) or all(_root(where, half) for half in HALVES)
+    return _is_packed(where) or all(_root(where, half) for half in HALVES)
 
 
 def characters(where: Path) -> Characters:
     """What the folder has; nothing is decoded before it is read."""
-    if (where / INDEX).is_file():
+    if _is_packed(where):
         return _packed(where)
     halves = [_half(root) for half in HALVES if (root := _root(where, half))]
     by_name: dict[str, _Half] = {}
@@ -69,6 +68,11 @@ def characters(where: Path) -> Characters:
         return [found[name] for name in names]
 
     return Characters(tuple(sorted(by_name)), frozenset(halves[0].files), read)
+
+
+def _is_packed(where: Path) -> bool:
+    arrays = any((where / file).is_file() for file in (PACKED, PACKED_BITS))
+    return arrays and (where / INDEX).is_file()
 
 
 def _root(where: Path, half: str) -> Path | None:
@@ -144,9 +148,10 @@ def _index(path: Path) -> list[tuple[str, str, str]]:
         listed = [(str(half), str(alphabet), str(name)) for half, alphabet, name in found]
     except (OSError, ValueError, KeyError, TypeError) as cause:
         raise DataError(f"{path} has no list `classes` of [split, alphabet, character]") from cause
-    if len(set(listed)) < len(listed):
-        twice = next(entry for entry in listed if listed.count(entry) > 1)
-        raise DataError(f"{path} has class {'/'.join(twice[1:])} twice")
+    names = [f"{alphabet}/{name}" for _, alphabet, name in listed]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"{path} has class {twice} twice")
     return listed
 
 

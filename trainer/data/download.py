@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import http.client
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -39,11 +40,11 @@ def fetch(base: str, archive: Archive, folder: Path, *, progress: Progress = sil
     url = base + archive.name
     try:
         data = _read(url, progress)
+    except urllib.error.HTTPError as cause:
+        cause.close()  # it holds the connection
+        raise _failed(url, folder, cause) from cause
     except (OSError, ValueError, http.client.HTTPException) as cause:
-        raise DataError(
-            f"cannot download {url}: {cause}",
-            hint=f"download it elsewhere and put it into {folder}",
-        ) from cause
+        raise _failed(url, folder, cause) from cause
     found = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if found != archive.md5:
         raise DataError(
@@ -52,6 +53,13 @@ def fetch(base: str, archive: Archive, folder: Path, *, progress: Progress = sil
         )
     keep(target, data)
     return target
+
+
+def _failed(url: str, folder: Path, cause: Exception) -> DataError:
+    return DataError(
+        f"cannot download {url}: {cause}",
+        hint=f"download it elsewhere and put it into {folder}",
+    )
 
 
 def _read(url: str, progress: Progress) -> bytes:

@@ -13,7 +13,7 @@ from .errors import DataError
 from .labelled import LabelledSet
 
 Part = Literal["meta_train", "meta_val", "meta_test"]
-PARTS: tuple[str, ...] = get_args(Part)
+PARTS: tuple[Part, ...] = get_args(Part)
 SHARES = {"meta_train": 0.64, "meta_val": 0.16, "meta_test": 0.20}  # as miniImageNet: 64/16/20
 
 
@@ -41,11 +41,15 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
         ) from None
     except (OSError, ValueError) as error:
         raise DataError(f"split file {path} is not JSON: {error}") from error
+    numbered = classes
     if isinstance(found, Mapping) and isinstance(found.get("class_split"), Mapping):
+        numbered = listed_names(found, path) or classes  # an index file numbers its own classes
         found = found["class_split"]
     if not isinstance(found, Mapping):
         raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
-    lists = {name: _indices(found, name, classes, path) for name in PARTS}
+    known: dict[str | int, int] = {name: i for i, name in enumerate(classes)}
+    known |= {i: known[name] for i, name in enumerate(numbered) if name in known}
+    lists = {name: _indices(found, name, known, path) for name in PARTS}
     for one in PARTS:
         for other in PARTS:
             if one < other and (both := set(lists[one]) & set(lists[other])):
@@ -56,20 +60,32 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
     return lists[part]
 
 
+def listed_names(found: object, path: Path) -> list[str] | None:
+    """The list `classes` of an index file, where it has one."""
+    names = found.get("classes") if isinstance(found, Mapping) else None
+    if names is None:
+        return None
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise DataError(f"`classes` in {path} is not a list of names")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DataError(f"`classes` in {path} has {twice} twice")
+    return names
+
+
 def _indices(
-    found: Mapping[str, object], part: str, classes: Sequence[str], path: Path
+    found: Mapping[str, object], part: str, known: Mapping[str | int, int], path: Path
 ) -> list[int]:
     names = found.get(part, found.get(part.removeprefix("meta_")))
     if not isinstance(names, list):
         raise DataError(f"split file {path} has no list {part}")
-    known = {name: i for i, name in enumerate(classes)}
     chosen: list[int] = []
     for name in names:
-        index = name if type(name) is int else known.get(str(name))
-        if index is None or not 0 <= index < len(classes):
+        index = known.get(name) if type(name) in (int, str) else None
+        if index is None:
             raise DataError(
                 f"split file {path} lists {name} in {part}, the data have no such class",
-                hint=f"there are {len(classes)} classes, the first is {classes[0]}",
+                hint=f"the data have, for one, {next(iter(known))}",
             )
         if index in chosen:
             raise DataError(f"split file {path} lists {name} twice in {part}")

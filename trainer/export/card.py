@@ -66,7 +66,9 @@ def _training(manifest: Manifest) -> str:
     found = manifest.training
     lines = []
     if "recipe" in found:
-        lines.append(f"Recipe: `{found['recipe']}`.")
+        lines.append(f"Reproduce it: `handful train {found['recipe']} --out runs/{manifest.name}`.")
+    if "step" in found:
+        lines.append(f"Parameters of step {found['step']}, the best validated.")
     if "seconds" in found:
         lines.append(f"Training time: {found['seconds'] / 60:.0f} minutes.")
     if "versions" in found:

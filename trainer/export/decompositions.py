@@ -78,17 +78,27 @@ def convolution_backward(
     if output_mask[0]:
         kernel = weight.shape[2:]
         rest = [
-            x.shape[2 + i] - ((gradient.shape[2 + i] - 1) * stride[i] - 2 * padding[i]
-            + dilation[i] * (kernel[i] - 1) + 1)
+            x.shape[2 + i]
+            - (
+                (gradient.shape[2 + i] - 1) * stride[i]
+                - 2 * padding[i]
+                + dilation[i] * (kernel[i] - 1)
+                + 1
+            )
             for i in range(len(stride))
         ]
-        to_x = aten.convolution(
-            gradient, weight, None, stride, padding, dilation, True, rest, 1
-        )
+        to_x = aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, 1)
     if output_mask[1]:
         to_weight = aten.convolution(
-            x.transpose(0, 1), gradient.transpose(0, 1), None, dilation, padding, stride, False,
-            [0] * len(stride), 1,
+            x.transpose(0, 1),
+            gradient.transpose(0, 1),
+            None,
+            dilation,
+            padding,
+            stride,
+            False,
+            [0] * len(stride),
+            1,
         ).transpose(0, 1)
         to_weight = to_weight[:, :, : weight.shape[2], : weight.shape[3]]
     if output_mask[2]:

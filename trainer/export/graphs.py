@@ -167,7 +167,7 @@ class _Tracer:
         )
 
     def _traced(self, ports: list[Port]) -> list[Port]:
-        """With a limit of two classes N has one value only, and no slice below it to keep it free."""
+        """With a limit of two classes N has one value, and no slice below it keeps it free."""
         if self.learner.max_way != 2:
             return ports
         return [

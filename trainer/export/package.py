@@ -48,7 +48,9 @@ class Source:
         return self.learner.embed(self.params, x)
 
 
-def export(source: Source, folder: Path, *, name: str | None = None, force: bool = False) -> Manifest:
+def export(
+    source: Source, folder: Path, *, name: str | None = None, force: bool = False
+) -> Manifest:
     """Trace, write, check against torch; the folder appears only when everything agrees."""
     if source.learner.transductive:
         raise ExportError(
@@ -122,7 +124,10 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
     learner, data = source.learner, source.test
     way = min(5, learner.max_way or 5, len(data.classes))
     support, y, query = draw_uneven(
-        data, shots=[1 + i % 3 for i in range(way)], queries=1, generator=torch.Generator().manual_seed(0)
+        data,
+        shots=[1 + i % 3 for i in range(way)],
+        queries=1,
+        generator=torch.Generator().manual_seed(0),
     )
     found: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
 

@@ -38,7 +38,7 @@ class ExportError(HandfulError):
 
 
 def checkable(data: LabelledSet) -> LabelledSet:
-    """The classes with enough examples to check a package on; ExportError where two are not left."""
+    """The classes with enough examples to check a package on; there must be two."""
     enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
     if len(enough) < 2:
         raise ExportError(
@@ -74,7 +74,7 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
     worst: dict[str, float] = {}
 
     def note(name: str, found: object, wanted: Tensor) -> None:
-        worst[name] = max(worst.get(name, 0.0), relative_difference(found, wanted.numpy()))
+        worst[name] = max(worst.get(name, 0.0), relative_difference(found, wanted.numpy(), name))
 
     fitting = [
         shots
@@ -83,9 +83,7 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
         and max(shots) < int(source.test.counts.min())
     ]
     for shots in fitting:
-        support, y, query = draw_uneven(
-            source.test, shots=shots, queries=2, generator=generator
-        )
+        support, y, query = draw_uneven(source.test, shots=shots, queries=2, generator=generator)
         wanted: dict[str, Tensors] = {}
         embedded = source.embed(support)
         state = adapt(
@@ -99,11 +97,13 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
         found = engine.adapt(
             h,
             y.numpy(),
-            observe=lambda stage, i, tensors: [
-                note(f"{stage}/{i}/{name}", value, wanted[f"{stage}/{i}"][name])  # noqa: B023
-                for name, value in tensors.items()
-            ]
-            and None,
+            observe=lambda stage, i, tensors: (
+                [
+                    note(f"{stage}/{i}/{name}", value, wanted[f"{stage}/{i}"][name])  # noqa: B023
+                    for name, value in tensors.items()
+                ]
+                and None
+            ),
         )
         logits = learner.predict(source.params, state, source.embed(query))
         answer = engine.predict(found, engine.embed(query.numpy()))

@@ -72,7 +72,8 @@ def trace(
             dynamo=True,
             dynamic_shapes=shapes,
             input_names=names,
-            output_names=outputs,
+            # not the names of inputs: a node that reads an output would read the input instead
+            output_names=[f"made.{name}" for name in outputs],
             opset_version=OPSET,
             external_data=False,
             optimize=True,

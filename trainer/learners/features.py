@@ -12,7 +12,7 @@ from .form import ConfigError, Tensors
 
 MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
 
-OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read the batch they are given
+OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read their batch
 
 
 def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:

@@ -52,7 +52,9 @@ class Stage:
     step: Step | None = None  # (params, state, support) → the same tensors after one step, the loss
     step_name: str | None = None
     steps: int = 0
-    noise: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)  # {"z_noise": ("N", 64)}
+    noise: Mapping[str, tuple[str | int, ...]] = field(
+        default_factory=dict
+    )  # {"z_noise": ("N", 64)}
 
 
 class Outcome(NamedTuple):
@@ -68,9 +70,13 @@ class Learner(ABC):
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
 
-    max_way: int | None = None  # a head with a fixed number of outputs serves up to this many classes
+    max_way: int | None = (
+        None  # a head with a fixed number of outputs serves up to this many classes
+    )
     min_shot: int = 1
-    frozen_embed: bool = False  # True: embed is not meta-trained, episodes are drawn from embeddings
+    frozen_embed: bool = (
+        False  # True: embed is not meta-trained, episodes are drawn from embeddings
+    )
     has_embed: bool = False  # False: embed is the identity and the package carries no embed graph
     transductive: bool = False  # True: predictions depend on the query batch; export refuses
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
@@ -105,9 +111,7 @@ class Learner(ABC):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """Logits [Q, N] of embedded queries [Q, ...]."""
 
-    def training_noise(
-        self, episodes: Episode, generator: torch.Generator
-    ) -> Tensors:
+    def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """What the meta-loss reads of randomness, [T, ...] for a batch of episodes."""
         return {}
 

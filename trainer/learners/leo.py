@@ -17,6 +17,7 @@ improves on it, instead of at random maps; `start = "glorot"` is the paper's.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -261,7 +262,9 @@ def finetune_step(params: Tensors, state: Tensors, support: Support) -> tuple[Te
     return {"w": w}, loss
 
 
-def descend(loss, x, lr):  # type: ignore[no-untyped-def]
+def descend(
+    loss: Callable[[Tensor], Tensor], x: Tensor, lr: Tensor | float
+) -> tuple[Tensor, Tensor]:
     """x − lr ∇loss(x), and the loss at x."""
     gradient, value = grad_and_value(loss)(x)
     return x - lr * gradient, value

@@ -213,7 +213,9 @@ class MAML(Learner):
         index = state["inner_count"].clamp(max=self.rate_steps - 1).reshape(1)
         return rate.gather(0, index).reshape(())  # indexing would read the number while tracing
 
-    def statistics(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    def statistics(
+        self, params: Tensors, state: Tensors, support: Support, noise: Noise
+    ) -> Tensors:
         """The moments of the support set under θ′, layer by layer."""
         theta = {**part(params, THETA), **part(state, THETA)}
         _, gathered = self.network(theta, support.x)

@@ -1,8 +1,8 @@
 """Nearest neighbour: the class of the most similar support example, by cosine; nothing is trained.
 
-    embed    h = x / ‖x‖, of pixels or of frozen features
-    state    the support set's h and labels
-    predict  max over the examples i of class n of ⟨h, h_i⟩       (the baseline of Vinyals et al. 2016)
+embed    h = x / ‖x‖, of pixels or of frozen features
+state    the support set's h and labels
+predict  max over the examples i of class n of ⟨h, h_i⟩       (the baseline of Vinyals et al. 2016)
 """
 
 from __future__ import annotations

@@ -47,9 +47,7 @@ class Conv4:
         params: Params = {}
         inputs = self.shape[2]
         for block in range(BLOCKS):
-            params[f"conv{block}.weight"] = init_conv3x3(
-                self.form, inputs, self.filters, generator
-            )
+            params[f"conv{block}.weight"] = init_conv3x3(self.form, inputs, self.filters, generator)
             params |= init_normalisation(self.normalisation, f"conv{block}", self.filters)
             inputs = self.filters
         return params

@@ -40,9 +40,7 @@ def _patches(x: Tensor, stride: int) -> Tensor:
     batch, height, width, channels = x.shape
     if stride == 1:
         padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-        shifted = [
-            padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)
-        ]
+        shifted = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
         return torch.cat(shifted, dim=-1)
     # stride 2 as four phases, so that every slice has step 1 (a strided slice's gradient scatters)
     rows, columns = (height + 1) // 2, (width + 1) // 2

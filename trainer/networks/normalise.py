@@ -35,7 +35,10 @@ def init_normalisation(kind: Normalisation, name: str, channels: int) -> Params:
     params = {f"{name}.gamma": torch.ones(channels), f"{name}.beta": torch.zeros(channels)}
     if kind == "task":
         # α = sigmoid(scale · |S| + offset); equation 8 of the paper, started at α ≈ 0.5 for small S
-        params |= {f"{name}.blend_scale": torch.tensor(0.01), f"{name}.blend_offset": torch.zeros(())}
+        params |= {
+            f"{name}.blend_scale": torch.tensor(0.01),
+            f"{name}.blend_offset": torch.zeros(()),
+        }
     if kind == "running":
         params |= {
             f"{name}.running_mean": torch.zeros(channels),
@@ -98,9 +101,7 @@ def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[
     """
     moved = x.movedim(channel, 1)
     gamma, beta = params[f"{name}.gamma"], params[f"{name}.beta"]
-    y, mean, inverse = torch.native_batch_norm(
-        moved, gamma, beta, None, None, True, 0.0, EPSILON
-    )
+    y, mean, inverse = torch.native_batch_norm(moved, gamma, beta, None, None, True, 0.0, EPSILON)
     own = {f"{name}.mean": mean, f"{name}.var": inverse.detach() ** -2 - EPSILON}
     return y.movedim(1, channel), own
 

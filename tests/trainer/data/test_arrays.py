@@ -89,6 +89,12 @@ def test_a_label_without_a_name(tmp_path: Path) -> None:
     assert refusal(config) == (wanted, None)
 
 
+def test_a_class_that_is_named_twice(tmp_path: Path) -> None:
+    index = {"classes": ["ant", "bee", "ant"], "class_split": ALL_TRAIN}
+    config = write(tmp_path, index, x=np.zeros((2, 3)), y=np.array([0, 2]))
+    assert refusal(config) == ("`classes` in …/split.json has ant twice", None)
+
+
 LABELS = np.array([0, 1])
 BAD_ARRAYS: dict[str, tuple[dict[str, Any], tuple[str, str | None]]] = {
     "no such array": (

@@ -71,6 +71,22 @@ def test_training_sees_what_the_runtime_will_see(tmp_path: Path) -> None:
         np.testing.assert_allclose(row.numpy(), seen, atol=1e-6)
 
 
+def test_resized_to_more_than_is_cut_out(tmp_path: Path) -> None:
+    rings = np.zeros((8, 8), np.uint8)
+    rings[2:6, 2:6] = 200  # the middle half
+    for name in "abcde":
+        save(tmp_path / name / "x.png", rings)
+    settings = config(tmp_path, image_size=2, resize=4, interpolation="box", split="random")
+    data = load_folder(settings, "meta_test")
+    assert data.x.tolist() == [[[[200], [200]]] * 2]
+    assert (data.input.shape, data.input.resize) == ((2, 2, 1), 4)
+    assert data.input.interpolation == "box"
+    with pytest.raises(DataError) as error:
+        load_folder(config(tmp_path, image_size=8, resize=4, split="random"), "meta_test")
+    assert str(error.value) == ("data.resize is 4, pictures of 8 pixels a side cannot be cut out")
+    assert error.value.hint == "wanted 8 at least, or no data.resize"
+
+
 def test_hidden_files_and_files_beside_the_classes_are_no_images(animals: Path) -> None:
     (animals / "README.md").write_text("about animals")
     (animals / ".cache").mkdir()

@@ -84,6 +84,14 @@ def test_no_classes_and_no_examples() -> None:
     assert str(error.value) == "class b in here has no examples"
 
 
+def test_classes_of_different_shapes() -> None:
+    with pytest.raises(DataError) as error:
+        labelled({"a": torch.ones(1, 4), "b": torch.ones(2, 3)}, VECTOR, where="here")
+    assert str(error.value) == (
+        "class b in here has examples of shape [3], wanted [4] as in class a"
+    )
+
+
 def test_tasks_that_the_set_cannot_fill() -> None:
     require(letters(), way=3, shot=1, queries=0, where="letters")
     with pytest.raises(DataError) as error:

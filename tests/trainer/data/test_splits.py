@@ -9,7 +9,7 @@ import torch
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
-from handful.trainer.data.splits import PARTS, Part, listed_split, random_split, split
+from handful.trainer.data.splits import PARTS, Part, choose, listed_split, random_split, split
 
 CLASSES = ("ant", "bee", "cat", "dog")
 
@@ -46,6 +46,21 @@ def test_the_forms_of_a_listed_split(tmp_path: Path, found: Any) -> None:
     assert listed_split(path, CLASSES, "meta_test") == [2]
 
 
+def test_an_index_file_numbers_its_own_classes(tmp_path: Path) -> None:
+    names = ["dog", "fox", "cat", "bee", "ant"]  # in another order, and one that we do not have
+    index = {"classes": names, "class_split": {"train": [0, 4], "val": [3], "test": [2]}}
+    path = listed(tmp_path, index)
+    assert listed_split(path, CLASSES, "meta_train") == [3, 0]
+    assert listed_split(path, CLASSES, "meta_test") == [2]
+    index["class_split"] = {"train": [1], "val": [], "test": []}
+    with pytest.raises(DataError) as error:
+        listed_split(listed(tmp_path, index), CLASSES, "meta_train")
+    assert str(error.value) == (
+        f"split file {path} lists 1 in meta_train, the data have no such class"
+    )
+    assert error.value.hint == "the data have, for one, ant"
+
+
 BAD: dict[str, tuple[Any, str]] = {
     "not an object": (
         ["ant"],
@@ -59,6 +74,14 @@ BAD: dict[str, tuple[Any, str]] = {
     "unknown number": (
         {"train": [4], "val": [], "test": []},
         "split file … lists 4 in meta_train, the data have no such class",
+    ),
+    "true, which is no number": (
+        {"train": [True], "val": [], "test": []},
+        "split file … lists True in meta_train, the data have no such class",
+    ),
+    "a class twice in a part": (
+        {"train": ["ant", 0], "val": [], "test": []},
+        "split file … lists 0 twice in meta_train",
     ),
     "a class in two parts": (
         {"train": ["ant", "bee"], "val": ["cat"], "test": ["bee"]},
@@ -85,6 +108,17 @@ def test_a_split_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         listed_split(tmp_path / "none.json", CLASSES, "meta_train")
     assert str(error.value) == f"no split file {tmp_path / 'none.json'}"
+    assert error.value.hint == (
+        'data.split is "random" or a JSON file; Omniglot has "vinyals" and "lake"'
+    )
+
+
+@pytest.mark.parametrize("how", ["vinyals", "lake"])
+def test_the_splits_of_omniglot_are_for_omniglot(how: str) -> None:
+    with pytest.raises(DataError) as error:
+        choose(CLASSES, how, "meta_train", 0)
+    assert str(error.value) == f"the split {how} is Omniglot's"
+    assert error.value.hint == 'set data.split = "random"'
 
 
 def test_split_takes_the_classes_and_refuses_an_empty_part(tmp_path: Path) -> None:

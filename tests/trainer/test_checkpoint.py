@@ -1,0 +1,52 @@
+"""Checkpoints: what is written comes back, and a failed write leaves the old one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from handful.trainer.checkpoint import (
+    LAST,
+    CheckpointError,
+    read_checkpoint,
+    write_checkpoint,
+)
+
+
+def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
+    tensors = {"a": torch.arange(6).reshape(2, 3).T, "n": torch.tensor(3, dtype=torch.int64)}
+    write_checkpoint(tmp_path / LAST, tensors, {"step": 3, "name": "ka"})
+    found, facts = read_checkpoint(tmp_path / LAST)
+    assert facts == {"step": 3, "name": "ka"}
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]
+
+
+def test_a_checkpoint_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(tmp_path / LAST)
+    assert str(caught.value) == f"no last.safetensors in {tmp_path}"
+    assert caught.value.hint == "a run is a folder made by `handful train`"
+    for content in (b"", b"no", b"\x08\x00\x00\x00\x00\x00\x00\x00{}      "):
+        (tmp_path / LAST).write_bytes(content)
+        with pytest.raises(CheckpointError) as caught:
+            read_checkpoint(tmp_path / LAST)
+        assert str(caught.value).startswith(f"{tmp_path / LAST} is not a checkpoint of handful: ")
+
+
+def test_a_failed_write_leaves_the_old_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_checkpoint(tmp_path / LAST, {"a": torch.ones(1)}, {"step": 1})
+
+    def full(source: str, target: str) -> None:
+        raise OSError("no space left")
+
+    monkeypatch.setattr("os.replace", full)
+    with pytest.raises(OSError, match="no space left"):
+        write_checkpoint(tmp_path / LAST, {"a": torch.zeros(1)}, {"step": 2})
+    monkeypatch.undo()
+    assert read_checkpoint(tmp_path / LAST)[1] == {"step": 1}
+    assert [path.name for path in tmp_path.iterdir()] == [LAST]

@@ -1,0 +1,187 @@
+"""LEO: where it starts, what its loss is made of, what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode, sample
+from handful.trainer.learners import Support, Tensors, adapt, leo_start
+from handful.trainer.learners.features import class_means
+from handful.trainer.learners.form import ConfigError
+from handful.trainer.learners.leo import (
+    LEO,
+    Config,
+    decode,
+    divergence,
+    encode,
+    latent_moments,
+    orthogonality,
+    squared_norm,
+)
+
+from .small import IMAGE, conv4, double, generator, vectors
+
+SIZE, LATENT = 4, 3
+
+
+def params() -> Tensors:
+    """Random maps and rates in float64."""
+    draw = generator(3)
+    maps = leo_start.glorot_maps(SIZE, LATENT, draw)
+    rates = {"latent_lr": torch.rand(LATENT, generator=draw) + 0.5}
+    rates["finetuning_lr"] = torch.rand(SIZE, generator=draw)
+    return double({**maps, **rates})
+
+
+def support(shots: tuple[int, ...] = (2, 1, 3)) -> Support:
+    y = torch.eye(len(shots)).repeat_interleave(torch.tensor(shots), dim=0).double()
+    return Support(torch.randn(len(y), SIZE, generator=generator(4), dtype=torch.float64), y)
+
+
+def prepared(latent: int) -> tuple[LEO, Tensors, Tensor]:
+    data = vectors(classes=40, each=10, size=8)
+    learner = LEO(Config(latent_dim=latent), data.input, 5)
+    fresh = learner.init(generator())
+    found = learner.prepare(fresh, learner.embed(fresh, data.x))
+    return learner, found, learner.embed(found, data.x)
+
+
+def test_the_prototype_start_decodes_to_the_scaled_class_means(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leo_start, "SHARE", 0.0)
+    learner, found, h = prepared(latent=8)
+    y = torch.eye(5).repeat_interleave(10, dim=0)
+    s = Support(h[:50], y)
+    z = encode(found, {}, s, {"z_noise": torch.zeros(5, 8)})["z"]
+    w = decode(found, z)
+    torch.testing.assert_close(w, 10.0 * class_means(h[:50], y), rtol=1e-4, atol=1e-4)
+    logits = learner.predict(found, {"w": w}, h[50:60])
+    torch.testing.assert_close(
+        logits, 10.0 * h[50:60] @ class_means(h[:50], y).T, rtol=1e-4, atol=1e-4
+    )
+    # z is of the prior's order, and its deviation of FIRST_STD's
+    assert float(z.square().mean()) == pytest.approx(1.0, rel=0.4)
+    std = latent_moments(found, s)[1]
+    assert float(std.mean()) == pytest.approx(leo_start.FIRST_STD, rel=0.35)
+
+
+def test_the_prototype_start_as_it_is_keeps_the_order_of_the_class_means() -> None:
+    _, found, h = prepared(latent=8)
+    y = torch.eye(5).repeat_interleave(10, dim=0)
+    s = Support(h[:50], y)
+    w = decode(found, encode(found, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
+    means = class_means(h[:50], y)
+    cosine = torch.nn.functional.cosine_similarity(w, means)
+    assert float(cosine.min()) > 0.95
+    same = (h[:50] @ w.T).argmax(dim=1) == (h[:50] @ means.T).argmax(dim=1)
+    assert float(same.double().mean()) > 0.95
+
+
+def test_a_smaller_latent_space_keeps_the_largest_directions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(leo_start, "SHARE", 0.0)
+    _, found, h = prepared(latent=3)
+    y = torch.eye(5).repeat_interleave(10, dim=0)
+    s = Support(h[:50], y)
+    w = decode(found, encode(found, {}, s, {"z_noise": torch.zeros(5, 3)})["z"])
+    # Wang et al.'s centred features are unit vectors again: the directions are of those
+    basis = torch.linalg.svd(h, full_matrices=False)[2][:3]
+    wanted = 10.0 * class_means(h[:50], y) @ basis.T @ basis
+    cosine = torch.nn.functional.cosine_similarity(w, wanted)
+    assert float(cosine.min()) > 0.99
+
+
+def test_the_papers_start_leaves_the_maps_alone() -> None:
+    data = vectors()
+    learner = LEO(Config(start="glorot"), data.input, 5)
+    fresh = learner.init(generator())
+    found = learner.prepare(fresh, learner.embed(fresh, data.x))
+    changed = {name for name in fresh if not torch.equal(fresh[name], found[name])}
+    assert changed == {"center"}
+
+
+def test_the_loss_is_the_sum_of_its_named_parts() -> None:
+    config = Config(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.5,
+                    encoder_penalty=0.25, l2_weight=0.125, orthogonality=2.0)  # fmt: skip
+    learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
+    s = support()
+    p = params()
+    query = torch.randn(6, SIZE, generator=generator(9), dtype=torch.float64)
+    query_y = torch.eye(3, dtype=torch.float64).repeat(2, 1)
+    episode = Episode(s.x, s.y, query, query_y)
+    noise = learner.training_noise(Episode(*(t[None] for t in episode)), generator())
+    loss, outcome = learner.meta_loss(p, episode, {n: t[0] for n, t in noise.items()}, 0.0)
+    state = adapt(learner, p, s)
+    scores = torch.log_softmax(query @ state["w"].T, dim=-1)
+    mean, std = latent_moments(p, s)
+    query_loss = -(scores * query_y).sum(dim=-1).mean()
+    wanted = (
+        query_loss
+        + 0.5 * divergence(mean, std, mean)
+        + 0.25 * (state["z"] - mean).square().mean()
+        + 0.125 * squared_norm(p)
+        + 2.0 * orthogonality(p["decoder"])
+    )
+    torch.testing.assert_close(loss, wanted, rtol=1e-10, atol=1e-10)
+    torch.testing.assert_close(outcome.metrics["query_loss"], query_loss, rtol=1e-10, atol=1e-10)
+    hits = (scores.argmax(dim=1) == query_y.argmax(dim=1)).double().mean()
+    torch.testing.assert_close(outcome.metrics["accuracy"], hits)
+
+
+def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
+    """γ ‖stop_grad(z′) − z‖²: α moves z′ alone, so its gradient does not change."""
+    config = Config(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.0, l2_weight=0.0,
+                    encoder_penalty=1.0, orthogonality=0.0, finetuning_steps=0)  # fmt: skip
+    learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
+    s, p = support(), params()
+    episode = Episode(s.x, s.y, s.x, s.y)
+    noise = learner.training_noise(Episode(*(t[None] for t in episode)), generator())
+    rate = p["latent_lr"].clone().requires_grad_()
+    given = {n: t[0] for n, t in noise.items()}
+    with_penalty, _ = learner.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
+    found = torch.autograd.grad(with_penalty, rate)[0]
+    without = LEO(Config(**{**vars(config), "encoder_penalty": 0.0}), learner.spec, 3)
+    plain, _ = without.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
+    torch.testing.assert_close(found, torch.autograd.grad(plain, rate)[0])
+    assert with_penalty.item() > plain.item()
+
+
+def test_noise_is_of_the_right_size_and_dropout_keeps_the_mean() -> None:
+    data = vectors()
+    learner = LEO(Config(latent_dim=6, latent_steps=2, dropout=0.25), data.input, 5)
+    episodes = sample(data, tasks=40, way=5, shot=2, queries=3, generator=generator())
+    noise = learner.training_noise(episodes, generator())
+    assert {name: tuple(t.shape) for name, t in noise.items()} == {
+        "z_noise": (40, 5, 6),
+        "w_noise": (40, 3, 5, 10),
+        "keep": (40, 3, 10, 10),
+        "keep_query": (40, 15, 10),
+    }
+    assert sorted(set(noise["keep"].flatten().tolist())) == pytest.approx([0.0, 1 / 0.75])
+    assert float(noise["keep"].mean()) == pytest.approx(1.0, abs=0.02)
+    still = LEO(Config(sampling=False), data.input, 5).training_noise(episodes, generator())
+    assert float(still["z_noise"].abs().sum() + still["w_noise"].abs().sum()) == 0.0
+
+
+def test_the_features_are_frozen_and_nothing_else() -> None:
+    learner = LEO(Config(latent_dim=4, network=conv4("running")), IMAGE, 5)
+    names = learner.init(generator())
+    free = {name for name in names if not learner.frozen(name)}
+    assert free == {
+        "encoder", "relation.0", "relation.1", "relation.2", "decoder", "latent_lr",
+        "finetuning_lr",
+    }  # fmt: skip
+
+
+def test_pictures_without_a_network_are_refused() -> None:
+    with pytest.raises(ConfigError) as caught:
+        LEO(Config(), IMAGE, 5)
+    assert str(caught.value) == (
+        "leo without a network reads vectors [D], found examples of shape [16, 16, 1]"
+    )
+    assert caught.value.hint == "set learner.network, or data.backbone for embeddings"

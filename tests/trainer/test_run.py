@@ -1,0 +1,126 @@
+"""A whole run in its folder: claimed, resumed after a stop or a kill, refused, loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from handful.trainer import run
+from handful.trainer.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
+from handful.trainer.config import RunConfig, from_dict
+from handful.trainer.run import RunError, load_run, read_config, train
+
+from .small import vectors
+from .two_processes import RUNS, Silent, load_small
+
+
+@pytest.fixture(autouse=True)
+def _small_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "load_data", load_small)
+
+
+def config(name: str = "leo", **meta: Any) -> RunConfig:
+    settings = RUNS[name]
+    return from_dict({**settings, "meta": {**settings["meta"], **meta}}, where=name)
+
+
+def after(steps: int) -> Callable[[], bool]:
+    calls = iter(range(1, 10_000))
+    return lambda: next(calls) >= steps
+
+
+def steps_of(folder: Path) -> list[int]:
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line)["step"] for line in lines]
+
+
+def same(one: Path, two: Path) -> bool:
+    (left, _), (right, _) = read_checkpoint(one), read_checkpoint(two)
+    return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 6], ids=["in pre-training", "there again", "in training"])
+def test_a_stopped_run_goes_on_as_if_it_had_not(stop: int, tmp_path: Path) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config(), whole, report=Silent())
+    assert train(config(), parts, report=Silent(), stop=after(stop)).step < 4
+    assert train(config(), parts, report=Silent(), resume=True).step == 4
+    for file in (LAST, BEST, f"pretrained/{LAST}", f"pretrained/{BEST}"):
+        assert same(whole / file, parts / file), file
+    assert steps_of(parts) == steps_of(parts / "pretrained") == [0, 1, 2, 3, 4]
+
+
+def test_a_killed_run_forgets_the_steps_after_its_last_checkpoint(tmp_path: Path) -> None:
+    calls = []
+
+    def killed() -> bool:
+        calls.append(1)
+        if len(calls) == 4:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        train(config("maml"), tmp_path / "killed", report=Silent(), stop=killed)
+    with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 4, "lo')  # half a line, as a full disk leaves it
+    assert train(config("maml"), tmp_path / "killed", report=Silent(), resume=True).step == 4
+    train(config("maml"), tmp_path / "whole", report=Silent())
+    assert steps_of(tmp_path / "killed") == [0, 1, 2, 3, 4]
+    assert same(tmp_path / "killed" / LAST, tmp_path / "whole" / LAST)
+
+
+def test_a_finished_run_is_loaded_with_its_best_parameters(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(config("maml"), folder, report=Silent())
+    found = load_run(folder, vectors())
+    assert found.learner.name == "maml"
+    assert found.config == read_config(folder) == config("maml")
+    best, facts = read_checkpoint(folder / BEST)
+    assert all(torch.equal(found.params[name], best[name]) for name in best)
+    assert found.facts == facts
+    assert facts["versions"].keys() >= {"python", "torch", "numpy"}
+
+
+def refused(folder: Path, settings: RunConfig, **options: Any) -> RunError:
+    with pytest.raises(RunError) as caught:
+        train(settings, folder, report=Silent(), **options)
+    return caught.value
+
+
+def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    train(config("maml"), folder, report=Silent())
+    before = (folder / LAST).read_bytes()
+    error = refused(folder, config("maml"))
+    assert str(error) == f"{folder} holds a run already"
+    assert error.hint == "go on with it by --resume, or name another folder with --out"
+    error = refused(folder, config("maml", lr=0.5), resume=True)
+    assert str(error) == f"{folder} holds a run with other settings"
+    assert error.hint == "resume without changing settings, or name another folder with --out"
+    assert (folder / LAST).read_bytes() == before
+
+
+def test_other_folders_are_refused(tmp_path: Path) -> None:
+    error = refused(tmp_path / "none", config("maml"), resume=True)
+    assert str(error) == f"no run to resume in {tmp_path / 'none'}"
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("dear")
+    error = refused(tmp_path / "letters", config("maml"))
+    assert str(error) == f"{tmp_path / 'letters'} is not empty"
+    assert error.hint == "name another folder with --out"
+
+
+def test_a_folder_without_a_run(tmp_path: Path) -> None:
+    with pytest.raises(RunError) as caught:
+        read_config(tmp_path)
+    assert str(caught.value) == f"no config.json in {tmp_path}"
+    assert caught.value.hint == "a run is a folder made by `handful train`"
+    (tmp_path / "config.json").write_text(json.dumps({"learner": {"name": "nearest"}}))
+    with pytest.raises(CheckpointError) as error:
+        load_run(tmp_path, vectors())
+    assert str(error.value) == f"no best.safetensors in {tmp_path}"

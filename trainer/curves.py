@@ -1,0 +1,65 @@
+"""A picture of a run: loss and accuracy over the steps, from its metrics.jsonl."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+from handful.runtime.files import write_atomic
+
+METRICS, CURVES = "metrics.jsonl", "curves.png"
+SMOOTH_OVER = 50  # windows that the run is divided into for the smoothed line
+
+
+def read_metrics(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the run, the last one of each step: a resumed run repeats some."""
+    lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
+    by_step = {line["step"]: line for line in map(json.loads, lines)}
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def draw_curves(folder: Path) -> Path:
+    """Write curves.png into the run's folder."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    lines = read_metrics(folder)
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss, accuracy = figure.subplots(1, 2)
+    for axes, name in ((loss, "loss"), (accuracy, "accuracy")):
+        points = [(line["step"], line[name]) for line in lines if name in line]
+        steps, values = [p[0] for p in points], [p[1] for p in points]
+        axes.plot(steps, values, linewidth=0.5, alpha=0.35, color="tab:blue")
+        axes.plot(*_smoothed(steps, values), color="tab:blue", label=f"meta-training {name}")
+        axes.set_xlabel("step")
+        axes.set_ylabel(name)
+        axes.grid(alpha=0.3)
+    checked = [line for line in lines if "validation" in line]
+    accuracy.errorbar(
+        [line["step"] for line in checked],
+        [line["validation"] for line in checked],
+        yerr=[line["interval"] for line in checked],
+        color="tab:orange",
+        marker="o",
+        markersize=3,
+        label="meta-validation, 95 %",
+    )
+    loss.legend()
+    accuracy.legend()
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=130)
+    write_atomic(folder / CURVES, out.getvalue())
+    return folder / CURVES
+
+
+def _smoothed(steps: list[int], values: list[float]) -> tuple[list[float], list[float]]:
+    """Means over windows."""
+    width = max(1, len(steps) // SMOOTH_OVER)
+    groups = [slice(i, i + width) for i in range(0, len(steps), width)]
+    return (
+        [sum(steps[g]) / len(steps[g]) for g in groups],
+        [sum(values[g]) / len(values[g]) for g in groups],
+    )

@@ -1,0 +1,110 @@
+"""The demonstration: meta-train on invented characters, export, adapt to five new ones, draw it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import handful
+from handful.runtime.errors import HandfulError
+from handful.runtime.evaluate import Accuracy
+from handful.runtime.evaluate import evaluate as evaluate_by_runtime
+from handful.runtime.verify import verify
+from handful.trainer.commands import episodes_by_index, export_command, read_recipe, train_command
+from handful.trainer.data import LabelledSet, load_data
+from handful.trainer.demo_picture import draw_answers
+from handful.trainer.progress import Bars, bars
+
+FOLDER = Path("demo")
+WAY, SHOT, QUERIES, EPISODES = 5, 1, 5, 200
+
+
+def main() -> None:
+    """Train, export, verify, adapt, compare, draw; everything lands in ./demo."""
+    if FOLDER.exists():
+        if not (FOLDER / "run").exists() and any(FOLDER.iterdir()):
+            raise HandfulError(f"{FOLDER} holds something else", hint="run it in another folder")
+        say(f"replacing the earlier demonstration in {FOLDER}")
+        shutil.rmtree(FOLDER)
+    say("1/4  meta-training LEO on characters that a program invents")
+    with bars() as report:
+        done = train_command(
+            "glyphs-leo",
+            FOLDER / "run",
+            changes=(),
+            device="cpu",
+            resume=False,
+            threads=None,
+            report=report,
+        )
+        if not done.finished:
+            raise HandfulError("interrupted before the learner was trained")
+        say("2/4  exporting it as ONNX graphs, its gradient steps included")
+        package = FOLDER / "glyphs-leo"
+        export_command(
+            FOLDER / "run", package, name=None, force=False, episodes=0, count=report.count
+        )
+        say("3/4  replaying its golden vectors in onnxruntime")
+        checked = verify(package)
+        say(f"     {len(checked.differences)} agree, worst difference {checked.worst:.0e}")
+        say("4/4  adapting it to five characters it has never seen, one drawing each")
+        show(package, report)
+
+
+def show(package: Path, report: Bars) -> None:
+    """Accuracy beside chance and pixels, and the picture of one task."""
+    data = load_data(read_recipe("glyphs-leo", ()).data, "meta_test")
+    learner = handful.load(package)
+    drawn = episodes_by_index(
+        data, way=WAY, shot=SHOT, queries=QUERIES, episodes=EPISODES, seed=0
+    )
+    tick = report.count("tasks", EPISODES)
+    found = evaluate_by_runtime(learner, data.x.numpy(), drawn, progress=lambda _: tick())
+    pixels = nearest_on_pixels(data)
+    names = [f"character {i}" for i in range(WAY)]
+    support = data.x.numpy()[drawn.support[0]]
+    queries = data.x.numpy()[drawn.query[0]]
+    task = learner.adapt(support, names)
+    answers = task.predict(queries)
+    wanted = [names[i] for i in drawn.query_y[0]]
+    picture = draw_answers(FOLDER / "demo.png", support, names, queries, answers, wanted)
+    print(f"{WAY}-way {SHOT}-shot on unseen characters, {EPISODES} tasks, through onnxruntime alone")
+    print(f"  chance                    {100 / WAY:5.1f} %")
+    print(f"  nearest neighbour, pixels {100 * pixels.accuracy:5.1f} ± {100 * pixels.interval:.1f} %")
+    print(f"  handful, LEO              {100 * found.accuracy:5.1f} ± {100 * found.interval:.1f} %")
+    print(f"  picture: {picture}")
+
+
+def nearest_on_pixels(data: LabelledSet) -> Accuracy:
+    """The nearest neighbour on the same tasks."""
+    from handful.trainer.evaluation import embed_set, evaluate
+    from handful.trainer.learners.nearest import Config, Nearest
+
+    learner = Nearest(Config(), data.input, WAY)
+    result = evaluate(
+        learner,
+        {},
+        embed_set(learner, {}, data),
+        way=WAY,
+        shot=SHOT,
+        queries=QUERIES,
+        episodes=EPISODES,
+        seed=0,
+    )
+    return Accuracy(result.accuracy, result.interval, np.empty(0))
+
+
+def say(text: str) -> None:
+    """Words, to stderr."""
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except HandfulError as error:
+        say(f"error: {error}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
+        sys.exit(1)
