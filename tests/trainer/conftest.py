@@ -15,7 +15,7 @@ from . import small
 
 @pytest.fixture(scope="session")
 def pictures() -> LabelledSet:
-    """60 classes of 8 pictures 16×16: a random prototype each, and noise."""
+    """60 classes of 8 pictures 20×20: a random prototype each, and noise."""
     return small.pictures()
 
 

@@ -26,7 +26,7 @@ from handful.trainer.learners.prototypical import Prototypical
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 
-SIZE, FEATURES, WAY = 16, 10, 5
+SIZE, FEATURES, WAY = 20, 10, 5  # 20 → 10 → 5 → 3 → 2: four pixels for statistics at the end
 IMAGE = InputSpec(
     kind="image",
     shape=(SIZE, SIZE, 1),

@@ -81,7 +81,7 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
 def test_a_batch_of_episodes_is_one_hot_and_between_zero_and_one(pictures: LabelledSet) -> None:
     episodes = sample(pictures, tasks=2, way=3, shot=2, queries=4, generator=generator())
     assert [tuple(t.shape) for t in episodes] == [
-        (2, 6, 16, 16, 1), (2, 6, 3), (2, 12, 16, 16, 1), (2, 12, 3),
+        (2, 6, 20, 20, 1), (2, 6, 3), (2, 12, 20, 20, 1), (2, 12, 3),
     ]  # fmt: skip
     assert episodes.support_x.dtype == torch.float32
     assert (float(episodes.support_x.min()), float(episodes.support_x.max())) == (0.0, 1.0)

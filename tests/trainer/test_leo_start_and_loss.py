@@ -182,6 +182,6 @@ def test_pictures_without_a_network_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         LEO(Config(), IMAGE, 5)
     assert str(caught.value) == (
-        "leo without a network reads vectors [D], found examples of shape [16, 16, 1]"
+        "leo without a network reads vectors [D], found examples of shape [20, 20, 1]"
     )
     assert caught.value.hint == "set learner.network, or data.backbone for embeddings"

@@ -135,10 +135,10 @@ def test_a_fixed_head_with_fewer_classes_is_the_smaller_head() -> None:
 def test_a_shared_head_starts_all_classes_from_one_row() -> None:
     found = made("maml-task-shared-step")
     assert found.learner.max_way is None
-    assert found.params["theta.head.weight"].shape == (8, 1)
+    assert found.params["theta.head.weight"].shape == (32, 1)
     x, y, _ = uneven(found.data, [1] * 7)
     start = found.learner.stages()[0].init(found.params, {}, Support(x, y), {})
-    assert start["theta.head.weight"].shape == (8, 7)
+    assert start["theta.head.weight"].shape == (32, 7)
     assert torch.equal(start["theta.head.weight"], found.params["theta.head.weight"].expand(-1, 7))
 
 
