@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
+import re
 import sys
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
 from handful.runtime.errors import HandfulError
 
 TRAIN_EXTRA = ("torch", "onnx", "onnxscript", "onnx_ir", "rich", "safetensors", "matplotlib", "PIL")
-FOLDER = click.Path(path_type=Path)
+PATH = click.Path(path_type=Path)
+INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 
 
 class Command(click.Command):
-    """A command whose own errors are two lines and exit status 1."""
+    """A command whose errors are an error and a hint, exit status 1, and never a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let whole numbers that may be given several times stand together: `--way 5 20`."""
+        numbers = [p for p in self.params if isinstance(p.type, click.IntRange)]
+        several = {p.opts[0] for p in numbers if isinstance(p, click.Option) and p.multiple}
+        return super().parse_args(ctx, spread(args, several))
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run it; nothing that a user can cause shows a traceback."""
+        """Run it."""
         try:
             return super().invoke(ctx)
         except HandfulError as error:
@@ -31,11 +38,11 @@ class Command(click.Command):
                 raise
             fail(f"{error.name} is not installed", "pip install 'handful[train]'")
         except KeyboardInterrupt:
-            fail("interrupted", None, status=130)
+            fail("interrupted", status=INTERRUPTED)
         except OSError as error:
-            if error.filename is None:
+            if error.filename is None:  # a closed pipe, say, on which click ends quietly
                 raise
-            fail(f"{error.strerror}: {error.filename}", None)
+            fail(f"{error.strerror}: {error.filename}")
 
 
 class Group(click.Group):
@@ -48,9 +55,24 @@ class Group(click.Group):
         return list(self.commands)
 
 
-def fail(message: str, hint: str | None, *, status: int = 1) -> None:
+def spread(args: list[str], names: set[str]) -> list[str]:
+    """`--way 5 20` and `--way 5,20` as `--way=5 --way=20`."""
+    found: list[str] = []
+    option = ""
+    for arg in args:
+        if option and re.fullmatch(r"\d+(,\d+)*", arg):
+            if found[-1] == option:
+                found.pop()
+            found += [f"{option}={number}" for number in arg.split(",")]
+        else:
+            option = arg if arg in names else ""
+            found.append(arg)
+    return found
+
+
+def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:
     """Say what is wrong and how to put it right, then exit."""
-    click.echo(f"error: {message}" + (f"\n\nhint: {hint}" if hint else ""), err=True)
+    say(f"error: {message}" + (f"\n\nhint: {hint}" if hint else ""))
     sys.exit(status)
 
 
@@ -59,20 +81,14 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
-def show(data: Any) -> None:
-    """Data as JSON."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False, default=str))
+def show(text: str, data: Any, as_json: bool) -> None:
+    """Data: as text, or as JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
 
 
-def many(ctx: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> list[int]:
-    """`--way 5 --way 20` or `--way 5,20`."""
-    try:
-        found = [int(part) for item in value for part in item.split(",")]
-    except ValueError:
-        raise click.BadParameter(f"{', '.join(value)} is not a list of whole numbers") from None
-    if min(found) < 1:
-        raise click.BadParameter("must be positive")
-    return found
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+a_package = click.argument("package")
+a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
 
 
 @click.group(
@@ -84,306 +100,193 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("recipe", required=False, default="leo")
-@click.option("--data", help="omniglot, glyphs, a folder of images or an .npz file")
-@click.option("--out", type=FOLDER, required=True, help="the run's folder")
+@click.argument("recipe", required=False)
+@click.option("--data", help="omniglot, glyphs, a folder of images or an .npz file.")
+@click.option("--out", type=PATH, required=True, help="The run's folder.")
 @click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="change a setting, as meta.lr=0.01",
+    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting, as meta.lr=0.01."
 )
-@click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
-@click.option("--threads", type=click.IntRange(1), help="processor threads")
-@click.option("--resume", is_flag=True, help="go on with the run in --out")
+@a_device
+@click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: torch's]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 def train(
-    recipe: str,
-    data: str | None,
-    out: Path,
-    changes: tuple[str, ...],
-    device: str,
-    threads: int | None,
-    resume: bool,
+    recipe: str | None, data: str | None, out: Path, changes: tuple[str, ...], **how: Any
 ) -> None:
-    """Meta-train by RECIPE: a learner's name, a recipe's name or a TOML file."""
+    """Meta-train a learner.
+
+    RECIPE: a learner's name, the name of a recipe, or a TOML file.
+    """
+    if not recipe and not how["resume"]:
+        raise click.UsageError("Missing argument 'RECIPE': a learner, a recipe or a TOML file.")
     from handful.trainer.commands import train_command
     from handful.trainer.progress import bars
 
-    given = [*([f"data.source={json.dumps(data)}"] if data else []), *changes]
+    source = [f"data.source={json.dumps(data, ensure_ascii=False)}"] if data else []
     with bars() as report:
-        done = train_command(
-            recipe, out, changes=given, device=device, resume=resume, threads=threads, report=report
-        )
+        done = train_command(recipe, out, changes=[*source, *changes], report=report, **how)
     if not done.finished:
-        say(f"stopped and saved; go on with: handful train --resume --out {out}")
-        sys.exit(130)
+        again = f"go on with: handful train --resume --out {out}"
+        fail("interrupted, and saved", again, status=INTERRUPTED)
     say(f"done: {out}; next: handful evaluate {out}, handful export {out} FOLDER")
 
 
 @main.command()
-@click.argument("run_or_package", type=FOLDER)
+@click.argument("run_or_package")
 @click.option(
-    "--way", multiple=True, default=["5"], callback=many, help="classes in a task; several: 5,20"
+    "--way", "ways", type=click.IntRange(2), multiple=True, default=[5], help="Classes, as 5 20."
 )
 @click.option(
-    "--shot", multiple=True, default=["1"], callback=many, help="examples a class; several: 1,5"
+    "--shot",
+    "shots",
+    type=click.IntRange(1),
+    multiple=True,
+    default=[1],
+    help="Examples of each, as 1 5.",
 )
-@click.option("--queries", type=click.IntRange(1), default=15, help="queries a class")
-@click.option("--episodes", type=click.IntRange(2), default=1000)
-@click.option("--seed", default=0)
-@click.option("--transductive", is_flag=True, help="normalise by the query batch (runs only)")
-@click.option("--device", default="cpu")
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def evaluate(
-    run_or_package: Path,
-    way: list[int],
-    shot: list[int],
-    queries: int,
-    episodes: int,
-    seed: int,
-    transductive: bool,
-    device: str,
-    as_json: bool,
-) -> None:
-    """Accuracy ± 95 % on meta-test classes: of a run in torch, of a package in the runtime."""
-    from handful.trainer.commands import evaluate_package, evaluate_run
+@click.option("--episodes", type=click.IntRange(2), default=1000, help="Tasks.")
+@click.option("--queries", type=click.IntRange(1), default=15, help="Queries a class.")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Of the tasks.")
+@click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
+@a_device
+@as_json
+def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
+    """Measure accuracy ± 95 % on meta-test classes.
+
+    A run is measured in torch, a package through the runtime, both on the same tasks.
+    """
+    from handful.runtime.text import accuracies
+    from handful.trainer.commands import evaluate_command
     from handful.trainer.progress import bars
 
-    sizes: dict[str, Any] = {
-        "ways": way,
-        "shots": shot,
-        "queries": queries,
-        "episodes": episodes,
-        "seed": seed,
-    }
     with bars() as report:
-        if (run_or_package / "manifest.json").exists():
-            if transductive:
-                raise click.UsageError("a package is never transductive: evaluate the run")
-            results = evaluate_package(run_or_package, **sizes, count=report.count)
-        else:
-            results = evaluate_run(
-                run_or_package,
-                **sizes,
-                transductive=transductive,
-                device=device,
-                count=report.count,
-            )
-    if as_json:
-        show([dataclasses.asdict(result) for result in results])
-        return
-    rows = [
-        (
-            r.way,
-            r.shot,
-            r.episodes,
-            f"{100 * r.accuracy:.2f} ± {100 * r.interval:.2f}",
-            "transductive" if r.transductive else "",
-        )
-        for r in results
-    ]
-    table(("way", "shot", "episodes", "accuracy %", ""), rows)
+        found = evaluate_command(run_or_package, count=report.count, **how)
+    show(accuracies(found), [asdict(result) for result in found], as_json)
 
 
 @main.command()
-@click.argument("run", type=FOLDER)
-@click.argument("folder", type=FOLDER)
-@click.option("--name", help="the package's name; else the folder's")
-@click.option("--force", is_flag=True, help="replace a package that is there")
-@click.option(
-    "--episodes", type=click.IntRange(0), default=1000, help="measure over so many; 0: not"
-)
-def export(run: Path, folder: Path, name: str | None, force: bool, episodes: int) -> None:
-    """Trace RUN with its gradients into the package FOLDER; refused where ONNX and torch differ."""
+@click.argument("run", type=PATH)
+@click.argument("folder", type=PATH)
+@click.option("--name", help="The package's name.  [default: the folder's]")
+@click.option("--force", is_flag=True, help="Replace a package that is there.")
+@click.option("--episodes", type=click.IntRange(0), default=1000, help="To measure; 0: do not.")
+def export(run: Path, folder: Path, **how: Any) -> None:
+    """Trace a run, gradients included, into a package.
+
+    The package is written to FOLDER, unless ONNX and torch differ anywhere.
+    """
+    from handful.runtime.text import accuracies
     from handful.trainer.commands import export_command
     from handful.trainer.progress import bars
 
     with bars() as report:
-        manifest = export_command(
-            run, folder, name=name, force=force, episodes=episodes, count=report.count
-        )
-    size = sum(graph.bytes for graph in manifest.graphs.values())
-    say(
-        f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes; agrees with torch at every state"
-    )
+        found = export_command(run, folder, count=report.count, **how)
+    size = sum(graph.bytes for graph in found.graphs.values())
+    say(f"wrote {folder}: {len(found.graphs)} graphs, {size} bytes, as torch at every state")
+    if found.evaluation:
+        click.echo(accuracies(found.evaluation))
 
 
 @main.command()
-@click.argument("package", type=FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def verify(package: Path, as_json: bool) -> None:
-    """Check hashes and graphs, replay the golden vectors."""
+@a_package
+@as_json
+def verify(package: str, as_json: bool) -> None:
+    """Check a package: hashes, graphs, golden vectors."""
+    from handful.runtime.text import verified
     from handful.runtime.verify import verify as verify_package
 
-    report = verify_package(package)
-    if as_json:
-        show(dataclasses.asdict(report) | {"ok": report.ok, "worst": report.worst})
-    else:
-        click.echo(
-            f"{report.name}: {report.files} files, {report.bytes} bytes,"
-            f" {len(report.differences)} golden vectors, worst difference {report.worst:.1e}"
-        )
-    if not report.ok:
+    found = verify_package(package)
+    show(verified(found), {**asdict(found), "worst": found.worst, "ok": found.ok}, as_json)
+    if not found.ok:
         fail(
-            f"{report.name} does not give what its trainer got: {', '.join(report.failed[:3])}",
+            f"{found.name} does not give what its trainer got: {', '.join(found.failed[:3])}",
             "export the package again",
         )
 
 
 @main.command()
-@click.argument("package", type=FOLDER)
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def inspect(package: Path, as_json: bool) -> None:
-    """Graphs, sizes, operations, limits, accuracy."""
+@a_package
+@as_json
+def inspect(package: str, as_json: bool) -> None:
+    """Show a package: graphs, sizes, limits, accuracy."""
     from handful.runtime.inspect import describe
+    from handful.runtime.text import described
 
     found = describe(package)
-    if as_json:
-        show(found.as_json())
-        return
-    manifest = found.manifest
-    way, shot = manifest.limits.way, manifest.limits.shot
-    click.echo(f"{manifest.name}: {manifest.learner}, {manifest.task}, {found.bytes} bytes")
-    click.echo(
-        f"input   {manifest.input.kind} {list(manifest.input.shape)}, licence {manifest.licence}"
-    )
-    click.echo(
-        f"limits  way {way.min} to {way.max or 'any'}, shot {shot.min} to {shot.max or 'any'}"
-    )
-    click.echo(f"order   {' → '.join(found.order)}\n")
-    rows = [
-        (
-            g.name,
-            g.bytes,
-            g.nodes,
-            g.parameters,
-            ", ".join(f"{k} {v}" for k, v in list(g.operators.items())[:5]),
-        )
-        for g in found.graphs
-    ]
-    table(("graph", "bytes", "nodes", "values", "operators"), rows)
-    if manifest.evaluation:
-        click.echo()
-        table(
-            ("data", "way", "shot", "episodes", "accuracy %"),
-            [
-                (
-                    e.data,
-                    e.way,
-                    e.shot,
-                    e.episodes,
-                    f"{100 * e.accuracy:.2f} ± {100 * e.interval:.2f}",
-                )
-                for e in manifest.evaluation
-            ],
-        )
+    show(described(found), found.as_json(), as_json)
 
 
 @main.command()
-@click.argument("package", type=FOLDER)
-@click.argument("examples", type=FOLDER)
-@click.option("--out", type=FOLDER, required=True, help="the task file to write")
-@click.option("--force", is_flag=True, help="replace a file that is there")
-def adapt(package: Path, examples: Path, out: Path, force: bool) -> None:
-    """Adapt PACKAGE to the images in EXAMPLES, one sub-folder a class; writes a task file."""
-    from handful.runtime.images import read_folder
-    from handful.runtime.packages import load
+@a_package
+@click.argument("pictures", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The task file to write.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
+    """Adapt a package to pictures; writes a task file.
 
-    if out.exists() and not force:
-        fail(f"{out} exists", "choose another file, or replace it with --force")
-    learner = load(str(package))
-    task = learner.adapt(read_folder(examples, learner.input))
-    task.save(out)
+    PICTURES is a folder with one sub-folder a class.
+    """
+    from handful.runtime.on_files import adapt_folder
+
+    task = adapt_folder(package, pictures, out, force=force)
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
-    say(f"wrote {out}: {counts}")
+    say(f"wrote {out}: {counts}; next: handful predict --package {package} {out} PICTURE")
 
 
 @main.command()
-@click.argument("package", type=FOLDER)
-@click.argument("task", type=FOLDER)
-@click.argument("images", type=FOLDER, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="print JSON, all probabilities")
-def predict(package: Path, task: Path, images: tuple[Path, ...], as_json: bool) -> None:
-    """Label each of IMAGES by TASK, which `handful adapt` made from PACKAGE: label, score, file."""
-    from handful.runtime.images import read_image
-    from handful.runtime.packages import load
+@click.argument("task", type=PATH)
+@click.argument("pictures", type=PATH, nargs=-1, required=True)
+@click.option("--package", help="What made the task; needed where it does not ship with handful.")
+@as_json
+def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json: bool) -> None:
+    """Label pictures by a task: label, score, file.
 
-    learner = load(str(package))
-    adapted = learner.load_task(task)
-    pictures = [read_image(image, learner.input) for image in images]
-    rows = [adapted.predict_proba(picture) for picture in pictures]
-    if as_json:
-        show(
-            [
-                {
-                    "file": str(image),
-                    "probabilities": dict(zip(adapted.classes, map(float, row), strict=True)),
-                }
-                for image, row in zip(images, rows, strict=True)
-            ]
-        )
-        return
-    for image, row in zip(images, rows, strict=True):
-        best = int(row.argmax())
-        click.echo(f"{adapted.classes[best]}\t{row[best]:.3f}\t{image}")
+    TASK is a file that `handful adapt` wrote.
+    """
+    from handful.runtime.on_files import predict_files
+
+    found = predict_files(task, pictures, package=package)
+    lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in found)
+    show("\n".join(lines), [asdict(answer) for answer in found], as_json)
 
 
 @main.command()
-@click.argument("package", type=FOLDER)
-@click.option("--way", type=click.IntRange(2), default=5)
-@click.option("--shot", type=click.IntRange(1), default=1)
-@click.option("--threads", type=click.IntRange(1), default=1)
-@click.option("--runs", type=click.IntRange(1), default=50)
-@click.option("--json", "as_json", is_flag=True, help="print JSON")
-def bench(package: Path, way: int, shot: int, threads: int, runs: int, as_json: bool) -> None:
-    """Cold start, adapt, predict, memory, on this machine."""
+@a_package
+@click.option("--way", type=click.IntRange(2), default=5, help="Classes.")
+@click.option("--shot", type=click.IntRange(1), default=1, help="Examples a class.")
+@click.option("--threads", type=click.IntRange(1), default=1, help="Processor threads.")
+@click.option("--runs", type=click.IntRange(1), default=50, help="Medians are over so many.")
+@as_json
+def bench(package: str, as_json: bool, **how: int) -> None:
+    """Time a package here: cold start, adapt, predict."""
     from handful.runtime.bench import bench as measure
+    from handful.runtime.text import benched
 
-    found = dataclasses.asdict(measure(package, way=way, shot=shot, threads=threads, runs=runs))
-    if as_json:
-        show(found)
-        return
-    for name, value in found.items():
-        click.echo(f"{name:14} {value:.3f}" if isinstance(value, float) else f"{name:14} {value}")
+    found = measure(package, **how)
+    show(benched(found), asdict(found), as_json)
 
 
 @main.command()
 def learners() -> None:
-    """The learners that can be trained, and the recipes there are."""
-    from handful.trainer.commands import recipes
-    from handful.trainer.learners import LEARNERS
+    """List the learners and the recipes."""
+    from handful.runtime.text import pairs
+    from handful.trainer.recipe import described_learners, recipes
 
-    for name, learner in LEARNERS.items():
-        click.echo(f"{name:14} {(learner.__doc__ or '').splitlines()[0]}")
-    say("recipes: " + ", ".join(name for name in recipes() if name not in LEARNERS))
+    click.echo(pairs(described_learners()))
+    click.echo(f"\nrecipes: {', '.join(recipes())}")
 
 
 @main.command()
 def data() -> None:
-    """The data sources there are."""
+    """List the data sources."""
+    from handful.runtime.text import pairs
     from handful.trainer.data import SOURCES
 
-    for name, text in SOURCES.items():
-        click.echo(f"{name:14} {text}")
+    click.echo(pairs(SOURCES.items()))
 
 
 @main.command()
 def packages() -> None:
-    """The packages that ship with handful."""
+    """List the packages that ship with handful."""
     from handful.runtime.packages import shipped
 
-    for name in shipped():
-        click.echo(name)
-
-
-def table(head: tuple[str, ...], rows: list[tuple[Any, ...]]) -> None:
-    """Columns as wide as they must be; numbers to the right."""
-    cells = [head, *[tuple(str(cell) for cell in row) for row in rows]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    right: list[Callable[[str, int], str]] = [
-        str.rjust if rows and isinstance(rows[0][i], int | float) else str.ljust
-        for i in range(len(head))
-    ]
-    for row in cells:
-        click.echo("  ".join(f(c, w) for f, c, w in zip(right, row, widths, strict=True)).rstrip())
+    click.echo("\n".join(shipped()))

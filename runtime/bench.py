@@ -45,11 +45,11 @@ def bench(
 ) -> Bench:
     """Measure the package at `path` on made-up examples."""
     folder = find(path)
-    cold = sorted(_cold(folder, way, shot, threads) for _ in range(cold_runs))
-    cold_ms, rss = cold[len(cold) // 2]
     began = time.perf_counter()
     learner = load(folder, threads=threads)
     load_ms = (time.perf_counter() - began) * 1e3
+    cold = sorted(_cold(folder, way, shot, threads) for _ in range(cold_runs))
+    cold_ms, rss = cold[len(cold) // 2]
     engine = learner._engine
     x, y = examples(learner.input, way, shot)
     support_x = engine.embed(x)

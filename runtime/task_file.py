@@ -79,6 +79,15 @@ def read(path: Path, manifest: Manifest, identity: str) -> Saved:
     return Saved(support, tuple(states), about["seed"])
 
 
+def package_hash(path: Path) -> str:
+    """The identity of the package that the task in `path` was saved with."""
+    from .npz import read_npz
+
+    data = read_regular(path, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
+    arrays = read_npz(data, limit=MAX_BYTES, name=path.name, error=TaskFileError)
+    return str(_about(path, arrays.get("about"))["package"])
+
+
 def _about(path: Path, found: Array | None) -> dict[str, Any]:
     wrong = TaskFileError(f"{path.name} is not a saved task", hint="`Task.save` writes them")
     if found is None or found.dtype != np.uint8 or found.ndim != 1:

@@ -1,47 +1,132 @@
-"""The README's tree, links and Python are true."""
+"""The README's tree, links, commands and Python are true."""
 
+from __future__ import annotations
+
+import ast
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+import click
+import pytest
+from click.testing import CliRunner
+
+import handful
+from handful.cli import main
+
+ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
-def tree() -> list[str]:
-    """The paths of the README's tree."""
-    block = README.split("## The tree\n\n```\n")[1].split("```")[0]
-    found, folder = [], ""
+def blocks(kind: str, text: str = README) -> list[str]:
+    """The fenced blocks of one language."""
+    return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+
+
+def tree() -> list[Path]:
+    """The paths of the README's tree, in its order."""
+    (block,) = blocks("", README.split("## The tree")[1])
+    found: list[Path] = []
+    above: list[str] = []
     for line in block.splitlines():
         name = line.split()[0]
-        if line.startswith(" "):
-            found.append(folder + name)
-        else:
-            folder = name if name.endswith("/") else ""
-            found.append(name)
+        above = above[: (len(line) - len(line.lstrip())) // 2]
+        found.append(ROOT.joinpath(*above, name))
+        if name.endswith("/"):
+            above.append(name)
     return found
 
 
+def commands(text: str) -> list[list[str]]:
+    """The lines of the shell blocks that call handful, without their comments."""
+    lines = [line for block in blocks("sh", text) for line in block.splitlines()]
+    split = [shlex.split(line, comments=True) for line in lines]
+    return [words[1:] for words in split if words[:1] == ["handful"]]
+
+
 def test_every_file_of_the_tree_is_there() -> None:
-    assert [name for name in tree() if not (ROOT / name).exists()] == []
+    assert [str(path) for path in tree() if not path.exists()] == []
 
 
-def test_every_folder_of_code_is_in_the_tree() -> None:
-    folders = {f"{p.parent.relative_to(ROOT)}/" for p in (ROOT / "trainer").glob("*/__init__.py")}
-    assert folders <= set(tree())
+def test_every_module_is_in_the_tree() -> None:
+    modules = {
+        path
+        for part in ("trainer", "runtime")
+        for path in (ROOT / part).rglob("*.py")
+        if path.name != "__init__.py"
+    }
+    assert sorted(str(path.relative_to(ROOT)) for path in modules - set(tree())) == []
 
 
-def test_every_link_leads_somewhere() -> None:
-    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    for page in pages:
-        for target in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
-            if "://" not in target:
-                assert (page.parent / target).exists(), f"{page.name}: {target}"
+def test_no_line_of_the_tree_stands_twice() -> None:
+    assert len(set(tree())) == len(tree())
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if "://" not in target]
+    assert [target for target in local if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    text = index.read_text(encoding="utf-8")
+    linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", text)}
+    assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
 
 
 def test_the_readme_adapts() -> None:
-    code = README.split("```python\n")[1].split("```")[0]
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    (code,) = blocks("python")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={"PYTHONPATH": str(Path(handful.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
-    assert done.stdout == "ka\n('ka', 'ga', 'na')\n"
+    assert done.stdout.splitlines() == re.findall(r"print\(.*\)  # (.*)", code)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_python_block_is_python(page: Path) -> None:
+    for block in blocks("python", page.read_text(encoding="utf-8")):
+        ast.parse(block.replace("…", "..."))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_line_is_one_that_the_command_takes(page: Path) -> None:
+    for words in commands(page.read_text(encoding="utf-8")):
+        assert words[0] in main.commands, words
+        command = main.commands[words[0]]
+        command.make_context(words[0], list(words[1:]), parent=click.Context(main))
+
+
+def test_every_command_is_on_its_page() -> None:
+    page = (ROOT / "docs" / "command-line.md").read_text(encoding="utf-8")
+    assert {words[0] for words in commands(page)} == set(main.commands)
+    for name, command in main.commands.items():
+        for option in (p for p in command.params if isinstance(p, click.Option)):
+            assert option.opts[0] in page, f"{name} {option.opts[0]}"
+
+
+@pytest.mark.slow
+def test_the_readmes_training_runs_on_glyphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    train, evaluate, export = [
+        words for words in commands(README) if words[0] in ("train", "evaluate", "export")
+    ]
+    small = [
+        *("--data", "glyphs", "--set", "pretrain.steps=20", "--set", "meta.steps=5"),
+        *("--set", "pretrain.validation_episodes=5", "--set", "meta.validation_episodes=5"),
+    ]
+    for words in ([*train, *small], [*evaluate, "--episodes", "5"], [*export, "--episodes", "5"]):
+        result = CliRunner().invoke(main, words, catch_exceptions=False)
+        assert result.exit_code == 0, result.stderr
+    assert (tmp_path / "exported" / "my-leo" / "manifest.json").is_file()

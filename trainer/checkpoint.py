@@ -1,4 +1,4 @@
-"""Checkpoints: tensors as safetensors, the rest as JSON; written atomically, resumed bit for bit."""
+"""Checkpoints: tensors as safetensors, the rest as JSON; atomic, resumed bit for bit."""
 
 from __future__ import annotations
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,24 +16,29 @@ from handful.runtime.errors import HandfulError
 from handful.runtime.evaluate import Episodes
 from handful.runtime.evaluate import evaluate as evaluate_by_runtime
 from handful.runtime.learner import open_package
-from handful.runtime.manifest import Evaluation, Manifest
-from handful.trainer.config import RECIPES, RunConfig, from_dict, from_toml, to_dict
+from handful.runtime.manifest import FILE, Evaluation, Manifest
+from handful.runtime.packages import find
+from handful.trainer.config import from_dict
 from handful.trainer.curves import draw_curves
 from handful.trainer.data import LabelledSet, load_data, load_pictures
 from handful.trainer.data.labelled import require
 from handful.trainer.episodes import draw
 from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.export.package import Source, export, with_evaluation
-from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.form import ConfigError
 from handful.trainer.learners.maml import MAML
 from handful.trainer.loop import Progress
-from handful.trainer.progress import Bars
+from handful.trainer.progress import Bars, Silent
+from handful.trainer.recipe import named_recipe, read_recipe
 from handful.trainer.run import METRICS, load_run, read_config, train
+
+Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
+
+WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 
 
 def train_command(
-    recipe: str,
+    recipe: str | None,
     folder: Path,
     *,
     changes: Sequence[str],
@@ -40,52 +47,38 @@ def train_command(
     threads: int | None,
     report: Bars,
 ) -> Progress:
-    """Train by a recipe, or resume the run in the folder; draws curves.png at the end."""
+    """Train by a recipe; `resume` needs none. Draws curves.png at the end."""
     if threads:
         torch.set_num_threads(threads)
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ConfigError(f"no CUDA device for --device {device}", hint="leave --device out")
-    config = read_config(folder) if resume else read_recipe(recipe, changes)
+    device = str(device_of(device))
+    if resume and not recipe and not changes:
+        config = read_config(folder)
+    else:
+        config = read_recipe(recipe or read_config(folder).learner, changes)
+    first = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
+    voice = report if first else Silent()
     with interrupted() as stop:
-        progress = train(config, folder, device=device, resume=resume, report=report, stop=stop)
-    if (folder / METRICS).exists():
+        progress = train(config, folder, device=device, resume=resume, report=voice, stop=stop)
+    if first and (folder / METRICS).exists():
         draw_curves(folder)
     return progress
 
 
-def read_recipe(recipe: str, changes: Sequence[str]) -> RunConfig:
-    """A TOML file, the name of a recipe, or a learner's name: then its recipe for the data."""
-    path = Path(recipe)
-    if path.suffix == ".toml":
-        if not path.is_file():
-            raise ConfigError(f"no recipe file {recipe}")
-        return from_toml(path.read_text(encoding="utf-8"), where=recipe, changes=changes)
-    source = next(
-        (c.split("=", 1)[1].strip("\"'") for c in changes if c.startswith("data.source=")), None
-    )
-    for name in (recipe, f"{source or 'omniglot'}-{recipe}"):
-        file = RECIPES / f"{name}.toml"
-        if file.is_file():
-            return from_toml(file.read_text(encoding="utf-8"), where=file.name, changes=changes)
-    if recipe not in LEARNERS:
+def device_of(name: str) -> torch.device:
+    """The device of that name, if this machine has it; under torchrun a GPU for each process."""
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+            device = torch.device("cuda", index)
+            torch.cuda.set_device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ConfigError(
-            f"no recipe and no learner {recipe}", hint=f"there are: {', '.join(recipes())}"
-        )
-    return from_toml(f'[learner]\nname = "{recipe}"', where=recipe, changes=changes)
-
-
-def recipes() -> list[str]:
-    """The names of the recipes that come with handful, and of the learners."""
-    return [*sorted(file.stem for file in RECIPES.glob("*.toml")), *LEARNERS]
-
-
-def named_recipe(config: RunConfig) -> dict[str, str]:
-    """The recipe that comes with handful and has exactly these settings, for the card."""
-    for file in sorted(RECIPES.glob("*.toml")):
-        text = file.read_text(encoding="utf-8")
-        if to_dict(from_toml(text, where=file.name)) == to_dict(config):
-            return {"recipe": file.stem}
-    return {}
+            f"no device {name} on this machine",
+            hint="cpu, or cuda with a CUDA build of torch",
+        ) from error
+    return device
 
 
 @contextmanager
@@ -110,6 +103,35 @@ def interrupted() -> Iterator[Callable[[], bool]]:
         signal.signal(signal.SIGINT, before)
 
 
+def evaluate_command(
+    path: str,
+    *,
+    ways: Sequence[int],
+    shots: Sequence[int],
+    queries: int,
+    episodes: int,
+    seed: int,
+    transductive: bool,
+    device: str,
+    count: Count,
+) -> list[Result]:
+    """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime."""
+    sizes: dict[str, Any] = {
+        "ways": ways,
+        "shots": shots,
+        "queries": queries,
+        "episodes": episodes,
+        "seed": seed,
+        "count": count,
+    }
+    folder = Path(path)
+    if folder.is_dir() and not (folder / FILE).exists():
+        return evaluate_run(folder, **sizes, transductive=transductive, device=device)
+    if transductive:
+        raise ConfigError("a package is never transductive", hint="evaluate the run that made it")
+    return evaluate_package(find(path), **sizes)
+
+
 def evaluate_run(
     folder: Path,
     *,
@@ -120,11 +142,11 @@ def evaluate_run(
     seed: int,
     transductive: bool,
     device: str,
-    count: Callable[[str, int], Callable[[], None]],
+    count: Count,
 ) -> list[Result]:
     """A run's best parameters on its meta-test classes, in torch."""
     config = read_config(folder)
-    data = load_data(config.data, "meta_test").to(torch.device(device))
+    data = load_data(config.data, "meta_test").to(device_of(device))
     found = load_run(folder, data)
     learner = found.learner
     if transductive and not learner.transductive:
@@ -135,23 +157,21 @@ def evaluate_run(
             )
         learner = learner.with_normalisation("transductive")
     embedded = embed_set(learner, found.params, data)
-    results = []
-    for way in ways:
-        for shot in shots:
-            results.append(
-                evaluate(
-                    learner,
-                    found.params,
-                    embedded,
-                    way=way,
-                    shot=shot,
-                    queries=queries,
-                    episodes=episodes,
-                    seed=seed,
-                    tick=count(f"{way}-way {shot}-shot", episodes),
-                )
-            )
-    return results
+    return [
+        evaluate(
+            learner,
+            found.params,
+            embedded,
+            way=way,
+            shot=shot,
+            queries=queries,
+            episodes=episodes,
+            seed=seed,
+            tick=count(f"{way}-way {shot}-shot", episodes),
+        )
+        for way in ways
+        for shot in shots
+    ]
 
 
 def evaluate_package(
@@ -162,7 +182,7 @@ def evaluate_package(
     queries: int,
     episodes: int,
     seed: int,
-    count: Callable[[str, int], Callable[[], None]],
+    count: Count,
 ) -> list[Result]:
     """An exported package on the meta-test classes of its training, through the runtime alone."""
     learner = open_package(folder)
@@ -173,10 +193,10 @@ def evaluate_package(
     results = []
     for way in ways:
         for shot in shots:
-            tick = count(f"{way}-way {shot}-shot", episodes)
             drawn = episodes_by_index(
                 data, way=way, shot=shot, queries=queries, episodes=episodes, seed=seed
             )
+            tick = count(f"{way}-way {shot}-shot", episodes)
             found = evaluate_by_runtime(
                 learner,
                 data.x.numpy(),
@@ -221,7 +241,7 @@ def export_command(
     name: str | None,
     force: bool,
     episodes: int,
-    count: Callable[[str, int], Callable[[], None]],
+    count: Count,
 ) -> Manifest:
     """Export a run's best parameters, then measure the package through the runtime."""
     config = read_config(run)
@@ -238,15 +258,13 @@ def export_command(
     manifest = export(source, folder, name=name, force=force)
     if not episodes:
         return manifest
-    most = manifest.limits.way.max or len(pictures.classes)
-    ways = [way for way in (5, 20) if way <= min(most, len(pictures.classes))]
     least = int(pictures.counts.min())
-    shots = [shot for shot in (1, 5) if shot < least]
+    shots = [shot for shot in SHOTS if shot < least] or [1]
     results = evaluate_package(
         folder,
-        ways=ways,
+        ways=_ways(manifest.limits.way.max, len(pictures.classes)),
         shots=shots,
-        queries=min(15, least - max(shots)),
+        queries=max(1, min(15, least - max(shots))),
         episodes=episodes,
         seed=0,
         count=count,
@@ -260,4 +278,10 @@ def export_command(
         )
         for r in results
     ]
-    return with_evaluation(folder, replace(manifest), measured)
+    return with_evaluation(folder, manifest, measured)
+
+
+def _ways(limit: int | None, classes: int) -> list[int]:
+    """Those of the usual ways that the package and the data allow, or the most that they do."""
+    most = min(limit or classes, classes)
+    return [way for way in WAYS if way <= most] or [most]

@@ -59,7 +59,7 @@ class MetaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that makes a run; `pretrain` trains the frozen network of a learner that has one."""
+    """Everything that makes a run; `pretrain` trains the learner's network beforehand."""
 
     learner: str
     settings: Any  # the learner's own Config

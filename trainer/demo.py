@@ -13,10 +13,11 @@ from handful.runtime.errors import HandfulError
 from handful.runtime.evaluate import Accuracy
 from handful.runtime.evaluate import evaluate as evaluate_by_runtime
 from handful.runtime.verify import verify
-from handful.trainer.commands import episodes_by_index, export_command, read_recipe, train_command
+from handful.trainer.commands import episodes_by_index, export_command, train_command
 from handful.trainer.data import LabelledSet, load_data
 from handful.trainer.demo_picture import draw_answers
 from handful.trainer.progress import Bars, bars
+from handful.trainer.recipe import read_recipe
 
 FOLDER = Path("demo")
 WAY, SHOT, QUERIES, EPISODES = 5, 1, 5, 200
@@ -51,16 +52,15 @@ def main() -> None:
         checked = verify(package)
         say(f"     {len(checked.differences)} agree, worst difference {checked.worst:.0e}")
         say("4/4  adapting it to five characters it has never seen, one drawing each")
-        show(package, report)
+        found = answers(package, report)
+    print(found)
 
 
-def show(package: Path, report: Bars) -> None:
-    """Accuracy beside chance and pixels, and the picture of one task."""
+def answers(package: Path, report: Bars) -> str:
+    """Accuracy beside chance and pixels, as text; draws the picture of one task."""
     data = load_data(read_recipe("glyphs-leo", ()).data, "meta_test")
     learner = handful.load(package)
-    drawn = episodes_by_index(
-        data, way=WAY, shot=SHOT, queries=QUERIES, episodes=EPISODES, seed=0
-    )
+    drawn = episodes_by_index(data, way=WAY, shot=SHOT, queries=QUERIES, episodes=EPISODES, seed=0)
     tick = report.count("tasks", EPISODES)
     found = evaluate_by_runtime(learner, data.x.numpy(), drawn, progress=lambda _: tick())
     pixels = nearest_on_pixels(data)
@@ -68,22 +68,32 @@ def show(package: Path, report: Bars) -> None:
     support = data.x.numpy()[drawn.support[0]]
     queries = data.x.numpy()[drawn.query[0]]
     task = learner.adapt(support, names)
-    answers = task.predict(queries)
     wanted = [names[i] for i in drawn.query_y[0]]
-    picture = draw_answers(FOLDER / "demo.png", support, names, queries, answers, wanted)
-    print(f"{WAY}-way {SHOT}-shot on unseen characters, {EPISODES} tasks, through onnxruntime alone")
-    print(f"  chance                    {100 / WAY:5.1f} %")
-    print(f"  nearest neighbour, pixels {100 * pixels.accuracy:5.1f} ± {100 * pixels.interval:.1f} %")
-    print(f"  handful, LEO              {100 * found.accuracy:5.1f} ± {100 * found.interval:.1f} %")
-    print(f"  picture: {picture}")
+    picture = draw_answers(
+        FOLDER / "demo.png", support, names, queries, task.predict(queries), wanted
+    )
+    return "\n".join(
+        [
+            f"{WAY}-way {SHOT}-shot, unseen characters, {EPISODES} tasks, by onnxruntime alone",
+            f"  chance                     {100 / WAY:.1f} %",
+            f"  nearest neighbour, pixels  {percent(pixels)}",
+            f"  handful, LEO               {percent(found)}",
+            f"  picture                    {picture}",
+        ]
+    )
+
+
+def percent(found: Accuracy) -> str:
+    """As `96.2 ± 0.8 %`."""
+    return f"{100 * found.accuracy:.1f} ± {100 * found.interval:.1f} %"
 
 
 def nearest_on_pixels(data: LabelledSet) -> Accuracy:
     """The nearest neighbour on the same tasks."""
     from handful.trainer.evaluation import embed_set, evaluate
-    from handful.trainer.learners.nearest import Config, Nearest
+    from handful.trainer.learners.nearest import Nearest, NearestConfig
 
-    learner = Nearest(Config(), data.input, WAY)
+    learner = Nearest(NearestConfig(), data.input, WAY)
     result = evaluate(
         learner,
         {},
@@ -108,3 +118,5 @@ if __name__ == "__main__":
     except HandfulError as error:
         say(f"error: {error}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

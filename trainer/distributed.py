@@ -63,7 +63,7 @@ class World:
         flat = flat / self.size
         pieces = iter(
             piece.reshape(t.shape)
-            for piece, t in zip(flat.split([t.numel() for t in parts]), parts, strict=True)
+            for piece, t in zip(torch.split(flat, [t.numel() for t in parts]), parts, strict=True)
         )
         return (
             {name: next(pieces) for name in gradient},

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
 
 from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.episodes import Episode, sample
@@ -40,7 +39,7 @@ def evaluate(
     seed: int,
     tick: Callable[[], None] = lambda: None,
 ) -> Result:
-    """The learner on `episodes` tasks; `data` must be embedded already where `embed` is not identity.
+    """The learner on `episodes` tasks; `data` must be embedded already, where it embeds.
 
     Every learner and the exported package see the same tasks for the same seed.
     """
@@ -100,5 +99,5 @@ def embed_set(
     """The set with every example embedded once, since `embed` is frozen while adapting."""
     if not learner.has_embed:
         return data
-    parts: list[Tensor] = [learner.embed(params, data.as_float(x)) for x in data.x.split(batch)]
+    parts = [learner.embed(params, data.as_float(x)) for x in torch.split(data.x, batch)]
     return data.with_features(torch.cat(parts))

@@ -87,11 +87,11 @@ def _add(into: Tensors, values: Tensors, tasks: int) -> None:
 
 
 def choose_chunk(
-    batching: Batching, chunk: int, tasks: int, gradient: Callable[[int], object]
+    batching: Batching, chunk: int, tasks: int, gradient: Callable[..., object]
 ) -> int:
     """How many tasks to run together: as asked for, or on `auto` the faster of one and `chunk`.
 
-    `gradient(chunk)` computes one meta-gradient; it is timed twice a choice, after a warm-up.
+    `gradient(chunk=…)` computes one meta-gradient; it is timed twice a choice, after a warm-up.
     """
     chunk = min(chunk, tasks)
     if batching == "loop" or chunk == 1:
@@ -100,9 +100,9 @@ def choose_chunk(
         return chunk
 
     def seconds(size: int) -> float:
-        gradient(size)
+        gradient(chunk=size)
         start = time.perf_counter()
-        gradient(size)
+        gradient(chunk=size)
         return time.perf_counter() - start
 
     return min((1, chunk), key=seconds)

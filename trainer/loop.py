@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from handful.trainer.distributed import World
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set, evaluate, fits
 from handful.trainer.gradient import choose_chunk, meta_gradient
-from handful.trainer.learners import Learner, Outcome, Tensors
+from handful.trainer.learners import Learner, Tensors
 from handful.trainer.optimiser import MetaOptimiser
 
 BAD_STEPS = 3  # non-finite steps in a row that end a run
@@ -62,7 +63,7 @@ class Run:
 def meta_train(
     run: Run, *, resume: bool = False, stop: Callable[[], bool] = lambda: False
 ) -> Progress:
-    """Sample, loss, step, log, validate, checkpoint; returns early, saved, once `stop()` is true."""
+    """Sample, loss, step, log, validate, checkpoint; returns early, saved, after `stop()`."""
     config, learner = run.config, run.learner
     _check(run)
     trainable = tuple(name for name in run.params if not learner.frozen(name))
@@ -81,18 +82,15 @@ def meta_train(
     while progress.step < config.steps and not progress.finished:
         episodes = _episodes(run, generator)
         noise = learner.training_noise(episodes, generator)
-        share = progress.step / max(config.steps, 1)
-
-        def gradient(chunk: int) -> tuple[Tensors, Tensor, Outcome]:
-            mine, own_noise = run.world.share(episodes, noise)
-            return meta_gradient(
-                learner, run.params, trainable, mine, own_noise, progress=share, chunk=chunk
-            )
-
+        mine, own_noise = run.world.share(episodes, noise)
+        share = progress.step / config.steps
+        gradient = partial(
+            meta_gradient, learner, run.params, trainable, mine, own_noise, progress=share
+        )
         if not progress.chunk:
-            chunk = choose_chunk(config.batching, config.chunk, len(episodes.query_y), gradient)
+            chunk = choose_chunk(config.batching, config.chunk, len(mine.query_y), gradient)
             progress.chunk = run.world.agree(chunk)
-        found, loss, outcome = run.world.average(*gradient(progress.chunk))
+        found, loss, outcome = run.world.average(*gradient(chunk=progress.chunk))
         progress.step += 1
         if _finite(loss, found):
             bad = 0
@@ -164,7 +162,7 @@ def _finite(loss: Tensor, gradient: Tensors) -> bool:
 def _give_up(learner: Learner, step: int, bad: int) -> None:
     if bad >= BAD_STEPS:
         raise TrainingError(
-            f"loss or gradient of {learner.name} not finite in {bad} steps in a row, at step {step}",
+            f"loss or gradient of {learner.name} not finite, {bad} steps in a row, at step {step}",
             hint=f"{learner.usual_cause}; the last checkpoint is kept",
         )
 

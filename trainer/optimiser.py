@@ -17,6 +17,7 @@ class MetaOptimiser:
     """Adam over named leaves; its state goes in and out of a checkpoint as a dict of tensors."""
 
     def __init__(self, leaves: Tensors, config: MetaConfig) -> None:
+        """Adam over `leaves`, which it moves in place."""
         self.leaves = leaves
         self.config = config
         # an untrained learner (nearest neighbour) has no leaves, and Adam refuses an empty list

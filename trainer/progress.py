@@ -13,6 +13,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
 )
@@ -31,11 +32,12 @@ class Bars:
     """A Reporter that draws one bar a phase and prints each validation."""
 
     def __init__(self, progress: Progress) -> None:
+        """Bars among those of `progress`, which starts with the first of them."""
         self.progress = progress
 
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
         """A bar for the phase; its task shows the newest line."""
-        bar = self.progress.add_task(name, total=total, completed=done, facts="")
+        bar = self._add(name, total, done)
 
         def show(line: dict[str, Any]) -> None:
             facts = f"loss {line['loss']:.3f}" if "loss" in line else ""
@@ -52,8 +54,20 @@ class Bars:
 
     def count(self, name: str, total: int) -> Callable[[], None]:
         """A bar that moves by one a call."""
-        bar = self.progress.add_task(name, total=total, facts="")
+        bar = self._add(name, total, 0)
         return lambda: self.progress.advance(bar)
+
+    def _add(self, name: str, total: int, done: int) -> TaskID:
+        self.progress.start()  # no sooner: a command that fails at once leaves no empty line
+        return self.progress.add_task(name, total=total, completed=done, facts="")
+
+
+class Silent:
+    """A Reporter that says nothing: of all processes but the first."""
+
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """Nothing to show."""
+        return lambda line: None
 
 
 @contextmanager
@@ -67,5 +81,9 @@ def bars() -> Iterator[Bars]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[facts]}"),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
+    progress = Progress(*columns, console=Console(stderr=True), redirect_stdout=False)
+    try:
         yield Bars(progress)
+    finally:
+        if progress.tasks:
+            progress.stop()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,16 +17,16 @@ from typing import Any, Protocol
 import torch
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic, write_checkpoint
+from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic
 from handful.trainer.config import MetaConfig, RunConfig, from_dict, to_dict
 from handful.trainer.data import load_data
 from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.distributed import World
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Learner, Tensors
-from handful.trainer.learners.prototypical import Config as PrototypicalConfig
-from handful.trainer.learners.prototypical import Prototypical
+from handful.trainer.learners.prototypical import PrototypicalConfig
 from handful.trainer.loop import Progress, Run, forget_after, log_line, meta_train
+from handful.trainer.networks import NetworkConfig
 
 CONFIG, METRICS, PRETRAINED = "config.json", "metrics.jsonl", "pretrained"
 
@@ -62,7 +62,7 @@ def train(
     report: Reporter,
     stop: Callable[[], bool] = lambda: False,
 ) -> Progress:
-    """Meta-train into `folder`; a folder that holds a run is resumed or refused, never overwritten."""
+    """Meta-train into `folder`; a run that is there is resumed or refused, never overwritten."""
     target = torch.device(device)
     world = World.join(target)
     if world.first:
@@ -72,15 +72,20 @@ def train(
     validation = load_data(config.data, "meta_val").to(target)
     _suffice(config, train_set, validation)
     learner = build_learner(config, train_set)
+    if config.pretrain is not None and learner.trained_before() is None:
+        raise RunError(
+            f"{config.learner} has no network to train before",
+            hint="drop the section [pretrain], or give the learner a network",
+        )
     facts = {"config": to_dict(config), "versions": versions()}
     params = learner.init(torch.Generator().manual_seed(config.meta.seed))
     params = {name: p.to(target) for name, p in params.items()}
-    embedding = getattr(learner, "network", None) if learner.frozen_embed else None
-    if embedding is not None:
-        found = _pretrained(config, folder, train_set, validation, world, report, stop)
+    network = learner.trained_before()
+    if network is not None and (learner.frozen_embed or config.pretrain is not None):
+        found = _pretrained(config, network, folder, train_set, validation, world, report, stop)
         if found is None:
             return Progress()
-        params |= {f"embed.{name}": p for name, p in found.items()}
+        params = learner.take_over(params, found)
     if learner.frozen_embed:
         embedded = embed_set(learner, params, train_set)
         params = learner.prepare(params, embedded.x)
@@ -125,6 +130,7 @@ def _phase(
 
 def _pretrained(
     config: RunConfig,
+    network: NetworkConfig,
     folder: Path,
     train_set: LabelledSet,
     validation: LabelledSet,
@@ -132,11 +138,11 @@ def _pretrained(
     report: Reporter,
     stop: Callable[[], bool],
 ) -> Tensors | None:
-    """The frozen network, trained as a prototypical network; None when stopped on the way."""
+    """The network, trained as a prototypical network; None when stopped on the way."""
     settings = config.pretrain or MetaConfig(way=(60,), queries=5, tasks=1)
     inner = RunConfig(
         learner="prototypical",
-        settings=PrototypicalConfig(network=config.settings.network),
+        settings=PrototypicalConfig(network=network),
         data=config.data,
         meta=settings,
     )

@@ -15,14 +15,10 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
 from handful.trainer.export.package import Source
 from handful.trainer.learners import Learner, Support, Tensors, adapt
-from handful.trainer.learners.leo import LEO
-from handful.trainer.learners.leo import Config as LEOConfig
-from handful.trainer.learners.maml import MAML
-from handful.trainer.learners.maml import Config as MAMLConfig
-from handful.trainer.learners.nearest import Config as NearestConfig
-from handful.trainer.learners.nearest import Nearest
-from handful.trainer.learners.prototypical import Config as PrototypicalConfig
-from handful.trainer.learners.prototypical import Prototypical
+from handful.trainer.learners.leo import LEO, LEOConfig
+from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.learners.nearest import Nearest, NearestConfig
+from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 

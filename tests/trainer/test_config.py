@@ -26,7 +26,7 @@ shot = [1, 5]
 def test_a_recipe_as_dataclasses() -> None:
     found = from_toml(TEXT, where="mine.toml")
     assert found.learner == "maml"
-    assert isinstance(found.settings, maml.Config)
+    assert isinstance(found.settings, maml.MAMLConfig)
     assert (found.settings.inner_lr, found.settings.network.filters) == (1.0, 32)
     assert type(found.settings.inner_lr) is float
     assert (found.meta.way, found.meta.shot) == ((5,), (1, 5))
@@ -73,8 +73,8 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     ("[learner]\nname = 'lion'", [], "no such learner in mine.toml: lion",
      "there are: leo, maml, nearest, prototypical"),
     (TEXT, ["learner.inner_step=1"], "no such setting in mine.toml [learner]: inner_step",
-     "there are: adapt_only, evaluation_steps, first_order, head, inner_lr, inner_steps,"
-     " multi_step_loss, network, rates"),
+     "there are: adapt_only, evaluation_steps, first_order, head, head_lr, inner_lr,"
+     " inner_steps, multi_step_loss, network, rates"),
     (TEXT, ["mata.lr=1"], "no such setting in mine.toml: mata", "there are: data, meta, pretrain"),
     (TEXT, ["data=3"], "mine.toml [data] is a section, found: 3", None),
     (TEXT, ["meta.steps=1.5"], "mine.toml [meta] steps is a whole number, found: 1.5", None),
@@ -130,7 +130,7 @@ def test_none_is_left_out() -> None:
     found: dict[str, Any] = to_dict(from_dict({"learner": {"name": "leo"}}, where="here"))
     assert "network" not in found["learner"]
     assert "patience" not in found["meta"]
-    assert isinstance(from_dict(found, where="again").settings, leo.Config)
+    assert isinstance(from_dict(found, where="again").settings, leo.LEOConfig)
 
 
 def test_settings_do_not_change_after_they_were_made() -> None:

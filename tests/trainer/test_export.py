@@ -21,10 +21,8 @@ from handful.runtime.manifest import Evaluation, Manifest, read_manifest
 from handful.runtime.verify import relative_difference, verify
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.leo import LEO
-from handful.trainer.learners.leo import Config as LEOConfig
-from handful.trainer.learners.maml import MAML
-from handful.trainer.learners.maml import Config as MAMLConfig
+from handful.trainer.learners.leo import LEO, LEOConfig
+from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
 from .small import CASES, Case, case, generator, source, uneven, vectors

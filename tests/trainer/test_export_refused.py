@@ -14,8 +14,7 @@ from handful.trainer.export import parity
 from handful.trainer.export.package import export
 from handful.trainer.export.parity import ExportError
 from handful.trainer.learners.leo import LEO
-from handful.trainer.learners.maml import MAML
-from handful.trainer.learners.maml import Config as MAMLConfig
+from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
 from .small import IMAGE, Case, case, leo, on_pictures, source, vectors

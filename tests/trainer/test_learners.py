@@ -156,7 +156,5 @@ def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
     kind = LEARNERS[name]
     with pytest.raises(ConfigError) as caught:
         kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
-    assert str(caught.value) == (
-        "a conv4 network reads images [H, W, C], found examples of shape [10]"
-    )
+    assert str(caught.value) == ("a conv4 network reads images [H, W, C], found shape [10]")
     assert caught.value.hint == 'set network.kind = "mlp" for vectors'

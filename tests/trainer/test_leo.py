@@ -16,19 +16,17 @@ from handful.runtime.manifest import InputSpec
 from handful.trainer.learners import Support, Tensors, adapt, leo_start
 from handful.trainer.learners.leo import (
     LEO,
-    Config,
+    LEOConfig,
     decode,
     decoder,
     descend,
     deviation,
-    divergence,
     encode,
     finetune_step,
     latent_moments,
     latent_step,
-    orthogonality,
-    squared_norm,
 )
+from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 
 from .small import double, generator
 
@@ -168,7 +166,7 @@ def test_gradients_of_the_finetuning_step_in_all_entries() -> None:
 
 def test_gradients_of_encoding_and_both_stages_in_all_entries() -> None:
     """The meta-gradient through the whole adaptation, with noise in every place."""
-    config = Config(latent_dim=LATENT, latent_steps=2, finetuning_steps=2)
+    config = LEOConfig(latent_dim=LATENT, latent_steps=2, finetuning_steps=2)
     learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
     p, s = params(), support()
     names = tuple(p)

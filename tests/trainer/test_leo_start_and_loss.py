@@ -13,14 +13,12 @@ from handful.trainer.learners.features import class_means
 from handful.trainer.learners.form import ConfigError
 from handful.trainer.learners.leo import (
     LEO,
-    Config,
+    LEOConfig,
     decode,
-    divergence,
     encode,
     latent_moments,
-    orthogonality,
-    squared_norm,
 )
+from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 
 from .small import IMAGE, conv4, double, generator, vectors
 
@@ -43,7 +41,7 @@ def support(shots: tuple[int, ...] = (2, 1, 3)) -> Support:
 
 def prepared(latent: int) -> tuple[LEO, Tensors, Tensor]:
     data = vectors(classes=40, each=10, size=8)
-    learner = LEO(Config(latent_dim=latent), data.input, 5)
+    learner = LEO(LEOConfig(latent_dim=latent), data.input, 5)
     fresh = learner.init(generator())
     found = learner.prepare(fresh, learner.embed(fresh, data.x))
     return learner, found, learner.embed(found, data.x)
@@ -98,7 +96,7 @@ def test_a_smaller_latent_space_keeps_the_largest_directions(
 
 def test_the_papers_start_leaves_the_maps_alone() -> None:
     data = vectors()
-    learner = LEO(Config(start="glorot"), data.input, 5)
+    learner = LEO(LEOConfig(start="glorot"), data.input, 5)
     fresh = learner.init(generator())
     found = learner.prepare(fresh, learner.embed(fresh, data.x))
     changed = {name for name in fresh if not torch.equal(fresh[name], found[name])}
@@ -106,7 +104,7 @@ def test_the_papers_start_leaves_the_maps_alone() -> None:
 
 
 def test_the_loss_is_the_sum_of_its_named_parts() -> None:
-    config = Config(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.5,
+    config = LEOConfig(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.5,
                     encoder_penalty=0.25, l2_weight=0.125, orthogonality=2.0)  # fmt: skip
     learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
     s = support()
@@ -135,7 +133,7 @@ def test_the_loss_is_the_sum_of_its_named_parts() -> None:
 
 def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
     """γ ‖stop_grad(z′) − z‖²: α moves z′ alone, so its gradient does not change."""
-    config = Config(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.0, l2_weight=0.0,
+    config = LEOConfig(latent_dim=LATENT, dropout=0.0, sampling=False, kl_weight=0.0, l2_weight=0.0,
                     encoder_penalty=1.0, orthogonality=0.0, finetuning_steps=0)  # fmt: skip
     learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
     s, p = support(), params()
@@ -145,7 +143,7 @@ def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
     given = {n: t[0] for n, t in noise.items()}
     with_penalty, _ = learner.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
     found = torch.autograd.grad(with_penalty, rate)[0]
-    without = LEO(Config(**{**vars(config), "encoder_penalty": 0.0}), learner.spec, 3)
+    without = LEO(LEOConfig(**{**vars(config), "encoder_penalty": 0.0}), learner.spec, 3)
     plain, _ = without.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
     torch.testing.assert_close(found, torch.autograd.grad(plain, rate)[0])
     assert with_penalty.item() > plain.item()
@@ -153,7 +151,7 @@ def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
 
 def test_noise_is_of_the_right_size_and_dropout_keeps_the_mean() -> None:
     data = vectors()
-    learner = LEO(Config(latent_dim=6, latent_steps=2, dropout=0.25), data.input, 5)
+    learner = LEO(LEOConfig(latent_dim=6, latent_steps=2, dropout=0.25), data.input, 5)
     episodes = sample(data, tasks=40, way=5, shot=2, queries=3, generator=generator())
     noise = learner.training_noise(episodes, generator())
     assert {name: tuple(t.shape) for name, t in noise.items()} == {
@@ -164,12 +162,12 @@ def test_noise_is_of_the_right_size_and_dropout_keeps_the_mean() -> None:
     }
     assert sorted(set(noise["keep"].flatten().tolist())) == pytest.approx([0.0, 1 / 0.75])
     assert float(noise["keep"].mean()) == pytest.approx(1.0, abs=0.02)
-    still = LEO(Config(sampling=False), data.input, 5).training_noise(episodes, generator())
+    still = LEO(LEOConfig(sampling=False), data.input, 5).training_noise(episodes, generator())
     assert float(still["z_noise"].abs().sum() + still["w_noise"].abs().sum()) == 0.0
 
 
 def test_the_features_are_frozen_and_nothing_else() -> None:
-    learner = LEO(Config(latent_dim=4, network=conv4("running")), IMAGE, 5)
+    learner = LEO(LEOConfig(latent_dim=4, network=conv4("running")), IMAGE, 5)
     names = learner.init(generator())
     free = {name for name in names if not learner.frozen(name)}
     assert free == {
@@ -180,7 +178,7 @@ def test_the_features_are_frozen_and_nothing_else() -> None:
 
 def test_pictures_without_a_network_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        LEO(Config(), IMAGE, 5)
+        LEO(LEOConfig(), IMAGE, 5)
     assert str(caught.value) == (
         "leo without a network reads vectors [D], found examples of shape [20, 20, 1]"
     )

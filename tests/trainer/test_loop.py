@@ -224,9 +224,7 @@ def test_three_bad_steps_in_a_row_end_the_run(tmp_path: Path) -> None:
     found, lines = sick(tmp_path, bad=(3, 4, 5), validate_every=2)
     with pytest.raises(TrainingError) as caught:
         meta_train(found)
-    assert str(caught.value) == (
-        "loss or gradient of sick not finite in 3 steps in a row, at step 5"
-    )
+    assert str(caught.value) == ("loss or gradient of sick not finite, 3 steps in a row, at step 5")
     assert caught.value.hint == "its food; the last checkpoint is kept"
     assert len(lines) == 5
     assert read_checkpoint(tmp_path / LAST)[1]["progress"]["step"] == 4

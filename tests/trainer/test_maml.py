@@ -13,7 +13,7 @@ from torch.autograd.gradcheck import GradcheckError
 from handful.trainer.episodes import Episode
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt, maml
-from handful.trainer.learners.maml import MAML, Config
+from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation, Statistics
 
@@ -40,7 +40,7 @@ def half_square(output: Tensor, target: Tensor) -> Tensor:
 def scalar(**settings: Any) -> tuple[Scalar, Tensors, Episode]:
     """θ = 1; the support set wants a = 3, the queries b = 5; α = ¼."""
     network = NetworkConfig(kind="mlp", hidden=(), normalisation="none")
-    config = Config(network=network, inner_lr=0.25, head="shared", **settings)
+    config = MAMLConfig(network=network, inner_lr=0.25, head="shared", **settings)
     learner = Scalar(config, VECTOR, 1)
     params = learner.init(generator())
     params["theta.head.bias"] = torch.tensor([1.0])

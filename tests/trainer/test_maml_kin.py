@@ -12,7 +12,7 @@ from handful.trainer.episodes import sample
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.form import ConfigError, cross_entropy
-from handful.trainer.learners.maml import MAML, Config, multi_step_weights
+from handful.trainer.learners.maml import MAML, MAMLConfig, multi_step_weights
 
 from .small import (
     CASES,
@@ -222,6 +222,6 @@ def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
 )
 def test_settings_that_cannot_be(settings: dict[str, Any], text: str, hint: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
-        Config(**settings)
+        MAMLConfig(**settings)
     assert str(caught.value) == text
     assert caught.value.hint == hint

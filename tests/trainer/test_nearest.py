@@ -8,13 +8,13 @@ import torch
 from handful.runtime.manifest import InputSpec
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.form import ConfigError
-from handful.trainer.learners.nearest import Config, Nearest
+from handful.trainer.learners.nearest import Nearest, NearestConfig
 
 from .small import IMAGE, conv4
 
 
 def learner(temperature: float = 10.0) -> Nearest:
-    return Nearest(Config(temperature=temperature), InputSpec(kind="array", shape=(2,)), 5)
+    return Nearest(NearestConfig(temperature=temperature), InputSpec(kind="array", shape=(2,)), 5)
 
 
 def test_the_best_cosine_of_each_class_times_the_temperature() -> None:
@@ -41,7 +41,7 @@ def test_an_example_of_zeros_stays_zero() -> None:
 
 
 def test_pictures_are_compared_pixel_by_pixel() -> None:
-    found = Nearest(Config(), IMAGE, 5)
+    found = Nearest(NearestConfig(), IMAGE, 5)
     x = torch.rand(3, *IMAGE.shape)
     wanted = x.reshape(3, -1) / x.reshape(3, -1).norm(dim=1, keepdim=True)
     torch.testing.assert_close(found.embed({}, x), wanted)
@@ -49,7 +49,7 @@ def test_pictures_are_compared_pixel_by_pixel() -> None:
 
 def test_statistics_of_the_batch_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
-        Nearest(Config(network=conv4("support")), IMAGE, 5)
+        Nearest(NearestConfig(network=conv4("support")), IMAGE, 5)
     assert str(caught.value) == (
         "a frozen body embeds each example by itself, found normalisation: support"
     )

@@ -9,7 +9,11 @@ from handful.trainer.episodes import Episode
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.features import class_means, updated_buffers
 from handful.trainer.learners.form import ConfigError, cross_entropy
-from handful.trainer.learners.prototypical import Config, Prototypical, negative_squared_distance
+from handful.trainer.learners.prototypical import (
+    Prototypical,
+    PrototypicalConfig,
+    negative_squared_distance,
+)
 from handful.trainer.networks import NetworkConfig
 
 from .small import IMAGE, case, conv4, generator, uneven
@@ -29,7 +33,9 @@ def test_logits_are_minus_the_squared_distance() -> None:
 
 def test_support_and_queries_are_normalised_as_one_batch() -> None:
     """The loss uses moments over both sets; the averages take a tenth of them."""
-    learner = Prototypical(Config(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5)
+    learner = Prototypical(
+        PrototypicalConfig(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5
+    )
     params = learner.init(generator())
     x, y, query = uneven(case("prototypical").data, [1, 2, 1], queries=2)
     query_y = torch.eye(3).repeat_interleave(2, dim=0)
@@ -54,7 +60,9 @@ def test_averages_move_by_a_tenth() -> None:
 
 
 def test_a_frozen_embedding_reads_the_averages() -> None:
-    learner = Prototypical(Config(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5)
+    learner = Prototypical(
+        PrototypicalConfig(network=NetworkConfig(kind="mlp", hidden=(3,))), IMAGE, 5
+    )
     params = learner.init(generator())
     params["dense0.running_mean"] = torch.tensor([0.5, -0.5, 0.0])
     params["dense0.running_var"] = torch.tensor([4.0, 1.0, 0.25])
@@ -78,7 +86,7 @@ def test_one_example_a_class_is_its_own_prototype() -> None:
 @pytest.mark.parametrize("normalisation", ["support", "task", "transductive"])
 def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
     with pytest.raises(ConfigError) as caught:
-        Prototypical(Config(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]
+        Prototypical(PrototypicalConfig(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]
     assert str(caught.value) == (
         f"a frozen body embeds each example by itself, found normalisation: {normalisation}"
     )

@@ -66,6 +66,6 @@ def train_all(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    vars(run)["load_data"] = load_small
+    setattr(run, "load_data", load_small)  # noqa: B010
     train_all(Path(sys.argv[1]))
     dist.destroy_process_group()

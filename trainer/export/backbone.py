@@ -27,7 +27,7 @@ def run_backbone(path: Path, x: Tensor) -> Tensor:
     options.log_severity_level = 3
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
-    parts = [session.run(None, {name: part.numpy()})[0] for part in x.split(BATCH)]
+    parts = [session.run(None, {name: part.numpy()})[0] for part in torch.split(x, BATCH)]
     return torch.cat([torch.from_numpy(part).flatten(1) for part in parts])
 
 

@@ -120,7 +120,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
 
 @torch.no_grad()
 def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
-    """Real support and query examples, every state on the way and the answers, as torch gets them."""
+    """Real support and query examples, every state on the way, the answers, as torch gets them."""
     learner, data = source.learner, source.test
     way = min(5, learner.max_way or 5, len(data.classes))
     support, y, query = draw_uneven(

@@ -1,4 +1,4 @@
-"""The exported graphs in onnxruntime against the learner in torch, state by state, on real episodes."""
+"""The exported graphs in onnxruntime against torch, state by state, on real episodes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 from handful.runtime.learner import open_package
 from handful.runtime.verify import TOLERANCE, relative_difference
@@ -67,7 +68,7 @@ def draw_uneven(
 
 @torch.no_grad()
 def check_parity(source: Source, folder: Path) -> dict[str, float]:
-    """The worst relative difference of every tensor; ExportError where one exceeds the tolerance."""
+    """The worst relative difference of every tensor; ExportError where one is too large."""
     learner = source.learner
     engine = open_package(folder)._engine
     generator = torch.Generator().manual_seed(1)
@@ -92,19 +93,14 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
             Support(embedded, y),
             observe=lambda stage, i, t: wanted.update({f"{stage}/{i}": t}),  # noqa: B023
         )
+
+        def compare(stage: str, i: int, tensors: dict[str, Array]) -> None:
+            for name, value in tensors.items():
+                note(f"{stage}/{i}/{name}", value, wanted[f"{stage}/{i}"][name])  # noqa: B023
+
         h = engine.embed(support.numpy())
         note("embed", h, embedded)
-        found = engine.adapt(
-            h,
-            y.numpy(),
-            observe=lambda stage, i, tensors: (
-                [
-                    note(f"{stage}/{i}/{name}", value, wanted[f"{stage}/{i}"][name])  # noqa: B023
-                    for name, value in tensors.items()
-                ]
-                and None
-            ),
-        )
+        found = engine.adapt(h, y.numpy(), observe=compare)
         logits = learner.predict(source.params, state, source.embed(query))
         answer = engine.predict(found, engine.embed(query.numpy()))
         note("logits", answer, logits)

@@ -1,4 +1,4 @@
-"""What is done to a traced graph before it is written: fewer nodes, plain names, no traces of us."""
+"""What is done to a traced graph before it is written: fewer nodes, plain names."""
 
 from __future__ import annotations
 

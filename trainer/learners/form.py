@@ -1,4 +1,4 @@
-"""The one form of every learner: embed, stages of init and step, predict; written for one task, in values.
+"""The one form of every learner, written for one task, in values.
 
     embed    x → h                                frozen while adapting; may be the identity
     stages   init(state, support) → new tensors   the state is one dict of tensors that grows
@@ -22,6 +22,7 @@ from torch import Tensor
 from handful.runtime.errors import HandfulError
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig
 
 Tensors = dict[str, Tensor]
 Noise = Mapping[str, Tensor]
@@ -74,15 +75,14 @@ class Learner(ABC):
         None  # a head with a fixed number of outputs serves up to this many classes
     )
     min_shot: int = 1
-    frozen_embed: bool = (
-        False  # True: embed is not meta-trained, episodes are drawn from embeddings
-    )
+    frozen_embed: bool = False  # True: embed is not meta-trained, episodes are of embeddings
     has_embed: bool = False  # False: embed is the identity and the package carries no embed graph
     transductive: bool = False  # True: predictions depend on the query batch; export refuses
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
     symmetric: bool = True  # renaming the classes permutes the answers
 
     def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
         self.config = config
         self.spec = spec
         self.way = way
@@ -94,6 +94,14 @@ class Learner(ABC):
     def prepare(self, params: Tensors, x: Tensor) -> Tensors:
         """The start that depends on data: `x` [M, ...] are the embedded meta-training examples."""
         return params
+
+    def trained_before(self) -> NetworkConfig | None:
+        """The network that may be trained before, as a prototypical network: examples alone."""
+        return None
+
+    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
+        """`params` with those of the network that `trained_before` names."""
+        raise NotImplementedError
 
     def frozen(self, name: str) -> bool:
         """Whether the parameter `name` is left alone by the meta-optimiser."""
@@ -144,7 +152,7 @@ def adapt(
     training: bool = False,
     observe: Callable[[str, int, Tensors], None] | None = None,
 ) -> Tensors:
-    """Run the stages on one support set; `observe(stage, i, tensors)` sees every state on the way."""
+    """Run the stages on one support set; `observe(stage, i, tensors)` sees every state."""
     state: Tensors = {}
     for stage in learner.stages(training=training):
         given = dict(noise or {}) | {
@@ -177,3 +185,8 @@ def outcome(logits: Tensor, y: Tensor, **metrics: Tensor) -> Outcome:
     hits = (logits.argmax(dim=-1) == y.argmax(dim=-1)).to(logits.dtype).mean()
     values = {"accuracy": hits, **metrics}
     return Outcome({name: value.detach() for name, value in values.items()}, {})
+
+
+def part(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors whose name starts with `prefix`, without it."""
+    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}

@@ -40,7 +40,9 @@ from .form import (
     Tensors,
     cross_entropy,
     outcome,
+    part,
 )
+from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
@@ -48,7 +50,7 @@ EMBED = "embed."
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class LEOConfig:
     """What the paper leaves to choose; weights of the loss are the paper's mini 1-shot ones."""
 
     latent_dim: int = 64  # L
@@ -71,7 +73,7 @@ class LEO(Learner):
     """Classifiers generated from a latent code of the task, and optimised there."""
 
     name = "leo"
-    Config = Config
+    Config = LEOConfig
     usual_cause = (
         "the latent step overshot: set meta.clip_value = 0.1 and meta.clip_norm = 0.1 as the"
         " authors do, or lower learner.latent_lr"
@@ -79,7 +81,8 @@ class LEO(Learner):
     frozen_embed = True
     has_embed = True
 
-    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+    def __init__(self, config: LEOConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
         self.network = (
             embedding_network(config.network, tuple(spec.shape)) if config.network else None
@@ -93,7 +96,7 @@ class LEO(Learner):
         self.features = self.network.features if self.network else int(spec.shape[0])
 
     def init(self, generator: torch.Generator) -> Tensors:
-        """The four maps, the two rate vectors, the features' mean; `embed.` is the frozen network."""
+        """Four maps, two rate vectors, the features' mean; `embed.` is the frozen network."""
         size, latent = self.features, self.config.latent_dim
         network = self.network.init(generator) if self.network else {}
         return {
@@ -115,6 +118,15 @@ class LEO(Learner):
             return params
         return {**params, **prototype_maps(params, unit_length(x - center), self.config)}
 
+    def trained_before(self) -> NetworkConfig | None:
+        """What embeds images, if this is not left to a backbone."""
+        network: NetworkConfig | None = self.config.network
+        return network
+
+    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
+        """The frozen network's parameters are those found."""
+        return params | {EMBED + name: value for name, value in found.items()}
+
     def frozen(self, name: str) -> bool:
         """The features are frozen."""
         return name.startswith(EMBED) or name == "center"
@@ -122,7 +134,7 @@ class LEO(Learner):
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
         if self.network:
-            own = {n[len(EMBED) :]: t for n, t in params.items() if n.startswith(EMBED)}
+            own = part(params, EMBED)
             x = self.network(own, x, running(own))[0]
         return unit_length(unit_length(x) - params["center"])
 
@@ -273,23 +285,3 @@ def descend(
 def deviation(u: Tensor, offset: float) -> Tensor:
     """σ = max(exp(u) − 1 + offset, 1e-10)."""
     return torch.clamp(torch.exp(u) - 1 + offset, min=STD_FLOOR)
-
-
-def divergence(mean: Tensor, std: Tensor, z: Tensor) -> Tensor:
-    """The authors' one-sample estimate of KL(N(μ, σ²) ‖ N(0, 1)), a mean over coordinates."""
-    standard = (z - mean) / std
-    return (0.5 * (z * z - standard * standard) - torch.log(std)).mean()
-
-
-def orthogonality(decoder: Tensor) -> Tensor:
-    """Mean squared distance of the rows' correlation matrix from the identity."""
-    centred = decoder - decoder.mean(dim=1, keepdim=True)
-    rows = unit_length(centred)
-    difference = rows @ rows.T - torch.eye(rows.shape[0], device=rows.device)
-    return (difference * difference).mean()
-
-
-def squared_norm(params: Tensors) -> Tensor:
-    """‖φ_e‖² + ‖φ_r‖² + ‖φ_d‖², halved as tf.nn.l2_loss does."""
-    maps = ("encoder", "relation.0", "relation.1", "relation.2", "decoder")
-    return torch.stack([(params[name] * params[name]).sum() for name in maps]).sum() / 2

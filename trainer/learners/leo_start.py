@@ -1,4 +1,4 @@
-"""Where LEO's maps start: at random as in the paper, or where the decoded weights are class means."""
+"""Where LEO's maps start: at random as in the paper, or where it decodes class means."""
 
 from __future__ import annotations
 

@@ -12,9 +12,9 @@ head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns �
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
-Differs from the paper: losses are means, so `inner_lr` is N times the authors' (their loss sums over
-classes: 0.4 at 5-way is 2.0 here); queries are normalised by the support set's statistics instead of
-their own batch's, unless `normalisation = "transductive"`.
+Differs from the paper: losses are means, so `inner_lr` is N times the authors' (their loss sums
+over classes: 0.4 at 5-way is 2.0 here); queries are normalised by the support set's statistics
+instead of their own batch's, unless `normalisation = "transductive"`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
+from handful.trainer.networks.transfer import trained_as, transferred
 
 from .features import running, updated_buffers
 from .form import (
@@ -44,6 +45,7 @@ from .form import (
     adapt,
     cross_entropy,
     outcome,
+    part,
 )
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
@@ -52,12 +54,13 @@ MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class MAMLConfig:
     """What the paper leaves to choose."""
 
     inner_steps: int = 5
     evaluation_steps: int | None = None  # None: as in training
     inner_lr: float = 0.5  # α on a mean loss; learned from this start unless rates = "fixed"
+    head_lr: float | None = None  # the head's α, where it is not inner_lr
     first_order: bool = False
     adapt_only: Literal["all", "head"] = "all"
     rates: Literal["fixed", "step", "coordinate"] = "fixed"
@@ -80,7 +83,8 @@ class Config:
             )
         if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
             raise ConfigError(
-                f"a frozen body embeds each example by itself, found normalisation: {normalisation}",
+                "a frozen body embeds each example by itself, found normalisation:"
+                f" {normalisation}",
                 hint="set network.normalisation to running, group, layer or none",
             )
 
@@ -89,14 +93,15 @@ class MAML(Learner):
     """A start from which a few gradient steps suffice."""
 
     name = "maml"
-    Config = Config
+    Config = MAMLConfig
     usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
 
-    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+    def __init__(self, config: MAMLConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
         self.has_embed = config.adapt_only == "head"
-        form: Form = "convolution" if self.has_embed else "matmul"
-        self.network = build_network(config.network, tuple(spec.shape), form)
+        self.form: Form = "convolution" if self.has_embed else "matmul"
+        self.network = build_network(config.network, tuple(spec.shape), self.form)
         self.transductive = config.network.normalisation == "transductive"
         self.symmetric = config.head == "shared"
         self.max_way = way if config.head == "fixed" else None
@@ -116,8 +121,19 @@ class MAML(Learner):
             if not self.moves(name) or self.config.rates == "fixed":
                 continue
             shape = value.shape if self.config.rates == "coordinate" else (self.rate_steps,)
-            params[RATE + name] = torch.full(shape, self.config.inner_lr)
+            params[RATE + name] = torch.full(shape, self.first_rate(name))
         return params
+
+    def trained_before(self) -> NetworkConfig:
+        """The body, under running averages where it reads a set's moments or none."""
+        network: NetworkConfig = self.config.network
+        return replace(network, normalisation=trained_as(network.normalisation))
+
+    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
+        """θ starts from the body that was found."""
+        normalisation = self.config.network.normalisation
+        body = transferred(found, normalisation, self.form)
+        return params | {THETA + name: value for name, value in body.items()}
 
     def frozen(self, name: str) -> bool:
         """Running averages are buffers."""
@@ -136,7 +152,7 @@ class MAML(Learner):
         return int(self.config.inner_steps)
 
     def moves(self, name: str) -> bool:
-        """Whether the inner step changes the tensor `name` of θ: the authors leave γ and β alone."""
+        """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
         if name.startswith("head."):
             return True
         return self.config.adapt_only == "all" and name.endswith(".weight")
@@ -202,10 +218,15 @@ class MAML(Learner):
             own["inner_count"] = state["inner_count"] + 1
         return own, loss
 
+    def first_rate(self, name: str) -> float:
+        """α for the tensor `name` as it is set: where it is learned, its start."""
+        head = self.config.head_lr
+        return float(self.config.inner_lr if head is None or name[:5] != "head." else head)
+
     def rate(self, params: Tensors, state: Tensors, name: str) -> Tensor | float:
         """α for the tensor `name`: a number, a learned number of this step, or one a coordinate."""
         if self.config.rates == "fixed":
-            return float(self.config.inner_lr)
+            return self.first_rate(name)
         rate = params[RATE + name]
         if self.config.rates == "coordinate":
             fixed_head = self.config.head == "fixed" and name.startswith("head.")
@@ -247,7 +268,7 @@ class MAML(Learner):
         inner, *after = self.stages(training=True)
         weights = multi_step_weights(inner.steps, progress / annealed)
         state = inner.init(params, {}, support, noise)
-        loss = torch.zeros((), device=query.device)
+        loss, logits = torch.zeros((), device=query.device), torch.empty(0)
         for weight in weights:
             own, _ = self.step(params, state, support)
             state = {**state, **own}
@@ -277,8 +298,3 @@ def multi_step_weights(steps: int, progress: float) -> list[float]:
     """MSL: 1/steps each at first, falling linearly to 0.03/steps; the last step takes the rest."""
     early = (1 - progress) / steps + progress * MSL_FLOOR / steps
     return [early] * (steps - 1) + [1 - early * (steps - 1)]
-
-
-def part(tensors: Tensors, prefix: str) -> Tensors:
-    """The tensors whose name starts with `prefix`, without it."""
-    return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}

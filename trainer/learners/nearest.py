@@ -16,13 +16,14 @@ from handful.runtime.manifest import InputSpec
 from handful.trainer.networks import NetworkConfig
 
 from .features import embedding_network, running, unit_length
-from .form import Learner, Noise, Stage, Support, Tensors
+from .form import Learner, Noise, Stage, Support, Tensors, part
 
+EMBED = "embed."
 ABSENT = -2.0  # below every cosine: an example of another class
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class NearestConfig:
     """What is compared."""
 
     network: NetworkConfig | None = None  # None: the raw example
@@ -33,11 +34,12 @@ class Nearest(Learner):
     """The yardstick of every learner."""
 
     name = "nearest"
-    Config = Config
+    Config = NearestConfig
     frozen_embed = True
     has_embed = True
 
-    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+    def __init__(self, config: NearestConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
         self.network = (
             embedding_network(config.network, tuple(spec.shape)) if config.network else None
@@ -46,7 +48,16 @@ class Nearest(Learner):
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network's parameters, if there is one."""
         network = self.network.init(generator) if self.network else {}
-        return {"embed." + name: value for name, value in network.items()}
+        return {EMBED + name: value for name, value in network.items()}
+
+    def trained_before(self) -> NetworkConfig | None:
+        """What embeds images, if this is not left to a backbone."""
+        network: NetworkConfig | None = self.config.network
+        return network
+
+    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
+        """The frozen network's parameters are those found."""
+        return params | {EMBED + name: value for name, value in found.items()}
 
     def frozen(self, name: str) -> bool:
         """Everything is."""
@@ -55,7 +66,7 @@ class Nearest(Learner):
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D] of unit length."""
         if self.network:
-            own = {name[len("embed.") :]: value for name, value in params.items()}
+            own = part(params, EMBED)
             x = self.network(own, x, running(own))[0]
         return unit_length(x.flatten(1))
 

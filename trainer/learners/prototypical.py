@@ -24,7 +24,7 @@ from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entrop
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
+class PrototypicalConfig:
     """What the paper leaves to choose."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
@@ -34,10 +34,11 @@ class Prototypical(Learner):
     """The class means of a learned embedding."""
 
     name = "prototypical"
-    Config = Config
+    Config = PrototypicalConfig
     has_embed = True
 
-    def __init__(self, config: Config, spec: InputSpec, way: int) -> None:
+    def __init__(self, config: PrototypicalConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
         self.network = embedding_network(config.network, tuple(spec.shape))
 

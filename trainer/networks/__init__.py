@@ -56,7 +56,7 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
 
     if len(shape) != 3:
         raise ConfigError(
-            f"a {config.kind} network reads images [H, W, C], found examples of shape {list(shape)}",
+            f"a {config.kind} network reads images [H, W, C], found shape {list(shape)}",
             hint='set network.kind = "mlp" for vectors',
         )
     height, width, channels = shape

@@ -1,4 +1,4 @@
-"""Conv4: four blocks of 3×3 convolution, normalisation, ReLU and halving, as in the few-shot papers."""
+"""Conv4: four blocks of 3×3 convolution, normalisation, ReLU and halving; the field's network."""
 
 from __future__ import annotations
 

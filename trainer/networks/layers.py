@@ -1,10 +1,9 @@
-"""Convolution and pooling in two forms: as torch's own, or as matrix products with per-task weights.
+"""Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
 
 `convolution` runs on [B, C, H, W] with F.conv2d: the form for networks that are frozen while
-adapting. `matmul` runs on [B, H, W, C]: the nine shifted inputs side by side, times a matrix
-[9 C, O]. Its gradients are matrix products too, so a task's own weights make a batched product
-under `vmap` instead of a grouped convolution, and the exported gradient step needs no transposed
-convolution and no large-kernel weight gradient.
+adapting. `matmul` runs on [B, H, W, C] with weights [9 C, O], rows by kernel row, kernel column and
+channel: in an exported graph the nine shifted inputs side by side, times that matrix; its gradients
+are matrix products too, so the step needs no transposed convolution and no large kernels.
 """
 
 from __future__ import annotations
@@ -15,6 +14,9 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .convolution import convolve
+from .pooling import larger_half
 
 Form = Literal["convolution", "matmul"]
 
@@ -28,32 +30,16 @@ def init_conv3x3(form: Form, inputs: int, outputs: int, generator: torch.Generat
     return weight.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
 
 
+def as_matrix(weight: Tensor) -> Tensor:
+    """[O, C, 3, 3] as [9 C, O]."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
 def conv3x3(form: Form, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
     """A 3×3 convolution with padding 1 and no bias; the output is ⌈H / stride⌉ wide."""
     if form == "convolution":
         return F.conv2d(x, weight, stride=stride, padding=1)
-    return _patches(x, stride) @ weight
-
-
-def _patches(x: Tensor, stride: int) -> Tensor:
-    """[B, H, W, C] → [B, H′, W′, 9 C]: for each output pixel its 3×3 neighbourhood, row by row."""
-    batch, height, width, channels = x.shape
-    if stride == 1:
-        padded = F.pad(x, (0, 0, 1, 1, 1, 1))
-        shifted = [padded[:, i : i + height, j : j + width] for i in range(3) for j in range(3)]
-        return torch.cat(shifted, dim=-1)
-    # stride 2 as four phases, so that every slice has step 1 (a strided slice's gradient scatters)
-    rows, columns = (height + 1) // 2, (width + 1) // 2
-    padded = F.pad(x, (0, 0, 1, 2 * columns + 1 - width, 1, 2 * rows + 1 - height))
-    phases = padded.reshape(batch, rows + 1, 2, columns + 1, 2, channels)
-    return torch.cat(
-        [
-            phases[:, i // 2 : i // 2 + rows, i % 2, j // 2 : j // 2 + columns, j % 2]
-            for i in range(3)
-            for j in range(3)
-        ],
-        dim=-1,
-    )
+    return convolve(x, weight, stride)
 
 
 def max_pool2x2(form: Form, x: Tensor) -> Tensor:
@@ -62,6 +48,7 @@ def max_pool2x2(form: Form, x: Tensor) -> Tensor:
         return F.max_pool2d(x, 2)
     batch, height, width, channels = x.shape
     rows, columns = height // 2, width // 2
-    windows = x[:, : 2 * rows, : 2 * columns].reshape(batch, rows, 2, columns, 2, channels)
-    rowwise = torch.maximum(windows[:, :, 0], windows[:, :, 1])  # [B, H/2, W/2, 2, C]
-    return torch.maximum(rowwise[:, :, :, 0], rowwise[:, :, :, 1])
+    if height % 2 or width % 2:
+        x = x[:, : 2 * rows, : 2 * columns]
+    x = larger_half(x.reshape(batch, rows, 4 * columns * channels))
+    return larger_half(x.reshape(batch, rows, columns, 2 * channels))

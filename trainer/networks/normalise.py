@@ -12,12 +12,16 @@ Everything is written elementwise: under `torch.func.vmap` torch's own batch nor
 give a wrong second-order gradient (1 % off in float64, torch 2.13).
 """
 
+# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor
+from torch.autograd import Function
 
 Params = dict[str, Tensor]
 Statistics = dict[str, Tensor]
@@ -54,6 +58,47 @@ def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     return mean, (centred * centred).mean(dim=dims, keepdim=True)
 
 
+def standardise(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """γ (x − mean) / √(var + ε) by moments over `dims`, and these moments."""
+    y, mean, var = _Standardise.apply(x, gamma, dims)  # type: ignore[no-untyped-call]
+    return y, mean, var
+
+
+class _Standardise(Function):
+    """The gradient in five passes over the data; written out, autograd takes nine."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        mean, var = moments(x, dims)
+        return (x - mean) * (gamma * torch.rsqrt(var + EPSILON)), mean, var
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, gamma, ctx.dims = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, gamma, output[1], output[2])
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: Tensor | None, to_mean: Tensor | None, to_var: Tensor | None
+    ) -> Any:
+        x, gamma, mean, var = ctx.saved_tensors
+        gradient = torch.zeros_like(x) if gradient is None else gradient
+        centred, inverse = x - mean, torch.rsqrt(var + EPSILON)
+        scaled = gradient * (gamma * inverse)
+        away = scaled.mean(dim=ctx.dims, keepdim=True)
+        along = (scaled * centred).mean(dim=ctx.dims, keepdim=True) * (inverse * inverse)
+        count = x.numel() // mean.numel()
+        away = away if to_mean is None else away - to_mean / count
+        along = along if to_var is None else along - to_var * (2 / count)
+        to_gamma = None
+        if ctx.needs_input_grad[1]:
+            to_gamma = (gradient * centred * inverse).sum_to_size(gamma.shape)
+        return scaled - away - centred * along, to_gamma, None
+
+
 def normalise(
     kind: Normalisation,
     params: Params,
@@ -74,10 +119,14 @@ def normalise(
         return x + beta, {}
     gamma = gamma.reshape(shape)
     if kind in ("group", "layer"):
-        return _of_the_input(x, GROUPS if kind == "group" else 1, channel) * gamma + beta, {}
+        groups = GROUPS if kind == "group" else 1
+        return _of_the_input(x, gamma, groups, channel) + beta, {}
     own: Statistics = {}
     if kind == "running" and statistics is None:
         return _running_batch(params, name, x, channel)
+    if statistics is None and kind != "task":
+        y, mean, var = standardise(x, gamma, (0, *axes))
+        return y + beta, {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     if statistics is None:
         mean, var = moments(x, (0, *axes))
         own = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
@@ -92,7 +141,7 @@ def normalise(
         alpha = (own if statistics is None else statistics)[f"{name}.alpha"]
         mean, var = _blend(alpha, mean, var, *moments(x, axes)) if axes else (mean, var)
     scale = gamma * torch.rsqrt(var + EPSILON)
-    return (x - mean) * scale + beta, own
+    return x * scale + (beta - mean * scale), own
 
 
 def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
@@ -117,14 +166,15 @@ def _blend(
     )
 
 
-def _of_the_input(x: Tensor, groups: int, channel: int) -> Tensor:
+def _of_the_input(x: Tensor, gamma: Tensor, groups: int, channel: int) -> Tensor:
     """Group normalisation of each example (Wu and He 2018); one group is layer normalisation."""
     channels = x.shape[channel]
     if channel % x.ndim == 1:  # [B, C, ...]
         grouped = x.reshape(x.shape[0], groups, channels // groups, *x.shape[2:])
+        gamma = gamma.reshape(1, groups, channels // groups, *[1] * (x.ndim - 2))
         dims = tuple(range(2, grouped.ndim))
     else:  # [B, ..., C]
         grouped = x.reshape(*x.shape[:-1], groups, channels // groups)
+        gamma = gamma.reshape(groups, channels // groups)
         dims = (*range(1, grouped.ndim - 2), grouped.ndim - 1)
-    mean, var = moments(grouped, dims)
-    return ((grouped - mean) * torch.rsqrt(var + EPSILON)).reshape(x.shape)
+    return standardise(grouped, gamma, dims)[0].reshape(x.shape)

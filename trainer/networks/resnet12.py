@@ -11,7 +11,7 @@ from torch import Tensor
 from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
 from .normalise import Normalisation, Params, Statistics, init_normalisation, normalise
 
-# Channels of the stages as multiples of the first's: 64, 160, 320, 640 (Lee et al. 2019, MetaOptNet).
+# Channels of the stages over the first's: 64, 160, 320, 640 (Lee et al. 2019, MetaOptNet).
 WIDTHS = (1.0, 2.5, 5.0, 10.0)
 SLOPE = 0.1  # leaky ReLU, as there
 

@@ -1,0 +1,61 @@
+"""Adapting and predicting on picture files: what `handful adapt` and `handful predict` do."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .errors import TaskFileError
+from .files import sha256
+from .images import read_folder, read_image
+from .learner import Learner
+from .manifest import read_bytes
+from .packages import SHIPPED, load, shipped
+from .task import Task
+from .task_file import package_hash
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a task says of one picture."""
+
+    file: str
+    label: str
+    score: float  # the label's probability
+    probabilities: dict[str, float]
+
+
+def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool = False) -> Task:
+    """Adapt to a folder of pictures, one sub-folder a class, and save the task to `out`."""
+    if out.exists() and not force:
+        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
+    learner = load(package)
+    task = learner.adapt(read_folder(pictures, learner.input))
+    task.save(out)
+    return task
+
+
+def predict_files(
+    task: Path, pictures: Sequence[Path], *, package: str | Path | None = None
+) -> list[Answer]:
+    """The answers of a saved task; `package` made it, and may be left out where it ships."""
+    learner = load(package) if package is not None else _made_with(task)
+    loaded = learner.load_task(task)
+    return [_answer(loaded, picture) for picture in pictures]
+
+
+def _answer(task: Task, picture: Path) -> Answer:
+    found = task.predict_proba(read_image(picture, task.learner.input))
+    best = int(found.argmax())
+    probabilities = dict(zip(task.classes, map(float, found), strict=True))
+    return Answer(str(picture), task.classes[best], float(found[best]), probabilities)
+
+
+def _made_with(task: Path) -> Learner:
+    wanted = package_hash(task)
+    for name in shipped():
+        if sha256(read_bytes(SHIPPED / name)) == wanted:
+            return load(name)
+    raise TaskFileError(
+        f"{task.name} was saved with a package that does not ship with handful",
+        hint="name the package: --package FOLDER",
+    )

@@ -1,0 +1,117 @@
+"""What the commands found, as plain text: tables whose columns are as wide as they must be."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .manifest import Bounds
+
+if TYPE_CHECKING:
+    from .bench import Bench
+    from .inspect import Description
+    from .verify import Report
+
+MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
+
+
+class Measured(Protocol):
+    """An accuracy: of the trainer, or in a manifest."""
+
+    @property
+    def way(self) -> int: ...  # noqa: D102
+    @property
+    def shot(self) -> int: ...  # noqa: D102
+    @property
+    def episodes(self) -> int: ...  # noqa: D102
+    @property
+    def accuracy(self) -> float: ...  # noqa: D102
+    @property
+    def interval(self) -> float: ...  # noqa: D102
+    @property
+    def transductive(self) -> bool: ...  # noqa: D102
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Numbers to the right, words to the left."""
+    found = list(rows)
+    cells = [list(head), *[[str(cell) for cell in row] for row in found]]
+    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    right = [bool(found) and isinstance(found[0][i], int | float) for i in range(len(head))]
+    lines = (
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for cell, width, number in zip(row, widths, right, strict=True)
+        )
+        for row in cells
+    )
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def pairs(rows: Iterable[tuple[str, Any]]) -> str:
+    """Names, and what there is to say of each."""
+    found = list(rows)
+    width = max((len(name) for name, _ in found), default=0)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in found)
+
+
+def accuracies(results: Iterable[Measured]) -> str:
+    """A line for each way and shot."""
+    rows = [
+        (
+            r.way,
+            r.shot,
+            r.episodes,
+            f"{100 * r.accuracy:.2f} ± {100 * r.interval:.2f}",
+            "transductive" if r.transductive else "",
+        )
+        for r in results
+    ]
+    return table(("way", "shot", "episodes", "accuracy %", ""), rows)
+
+
+def described(found: "Description") -> str:
+    """A package: what it takes, what it runs, what it reached."""
+    manifest = found.manifest
+    size = ", ".join(map(str, manifest.input.shape))
+    parts = [
+        f"{manifest.name}: {manifest.learner}, {manifest.task}, {found.bytes} bytes",
+        f"input   {manifest.input.kind} [{size}]",
+        f"limits  way {_bounds(manifest.limits.way)}, shot {_bounds(manifest.limits.shot)}",
+        f"order   {' → '.join(found.order)}",
+        f"licence {manifest.licence}",
+        "",
+        table(
+            ("graph", "bytes", "nodes", "parameters", "operators"),
+            ((g.name, g.bytes, g.nodes, g.parameters, _most(g.operators)) for g in found.graphs),
+        ),
+    ]
+    for data in dict.fromkeys(f"{e.data}, {e.split}" for e in manifest.evaluation):
+        own = [e for e in manifest.evaluation if f"{e.data}, {e.split}" == data]
+        parts += ["", f"measured on {data}:", accuracies(own)]
+    return "\n".join(parts)
+
+
+def verified(report: "Report") -> str:
+    """One line: what was compared, and how far apart it was."""
+    return (
+        f"{report.name}: {report.files} files, {report.bytes} bytes, "
+        f"{len(report.differences)} golden vectors, worst difference {report.worst:.1e}"
+    )
+
+
+def benched(found: "Bench") -> str:
+    """A line for each measurement."""
+    words = {
+        name: "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else value
+        for name, value in asdict(found).items()
+    }
+    return pairs(words.items())
+
+
+def _bounds(bounds: Bounds) -> str:
+    return f"{bounds.min} or more" if bounds.max is None else f"{bounds.min} to {bounds.max}"
+
+
+def _most(operators: dict[str, int]) -> str:
+    most = [f"{name} {count}" for name, count in list(operators.items())[:MOST_OPERATORS]]
+    return ", ".join([*most, "…"] if len(operators) > len(most) else most)

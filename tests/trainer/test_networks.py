@@ -1,0 +1,96 @@
+"""Networks: every operation of ours against torch's, its second-order gradient, and vmap."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.autograd import gradcheck, gradgradcheck
+from torch.func import vmap
+
+from handful.trainer.networks.convolution import convolve, patches, unpatches
+from handful.trainer.networks.layers import max_pool2x2
+from handful.trainer.networks.normalise import EPSILON, standardise
+
+from .small import generator
+
+
+def random(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=generator(seed), dtype=torch.float64)
+
+
+def torch_convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    kernel = weight.reshape(3, 3, x.shape[3], -1).permute(3, 2, 0, 1)
+    return F.conv2d(x.permute(0, 3, 1, 2), kernel, stride=stride, padding=1).permute(0, 2, 3, 1)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
+def test_a_convolution_is_its_patches_times_the_weights(
+    shape: tuple[int, ...], stride: int
+) -> None:
+    x, weight = random(*shape), random(9 * shape[3], 2, seed=1)
+    expected = torch_convolution(x, weight, stride)
+    torch.testing.assert_close(patches(x, stride) @ weight, expected)
+    torch.testing.assert_close(convolve(x, weight, stride), expected)
+
+
+@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
+def test_unpatches_is_the_gradient_of_patches(shape: tuple[int, ...]) -> None:
+    x = random(*shape).requires_grad_()
+    spread = patches(x, 2)
+    gradient = random(*spread.shape, seed=1)
+    (expected,) = torch.autograd.grad(spread, x, gradient)
+    torch.testing.assert_close(unpatches(gradient, shape[1], shape[2]), expected)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("size", [4, 5])
+def test_gradients_of_a_convolution_to_the_second_order(size: int, stride: int) -> None:
+    x, weight = random(2, size, 4, 2).requires_grad_(), random(18, 3, seed=1).requires_grad_()
+    assert gradcheck(lambda x, w: convolve(x, w, stride), (x, weight))
+    assert gradgradcheck(lambda x, w: convolve(x, w, stride), (x, weight))
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_a_convolution_of_several_tasks_is_that_of_each(shared: bool) -> None:
+    x, weights = random(3, 2, 4, 4, 2), random(3, 18, 3, seed=1)
+    found = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
+        x, weights[0] if shared else weights
+    )
+    for task in range(3):
+        expected = torch_convolution(x[task], weights[0 if shared else task], 1)
+        torch.testing.assert_close(found[task], expected)
+
+
+@pytest.mark.parametrize("size", [4, 5])
+def test_max_pooling_agrees_with_torch_where_values_are_equal_too(size: int) -> None:
+    x = torch.randint(0, 3, (2, size, size, 3), generator=generator()).double().requires_grad_()
+    ours = max_pool2x2("matmul", x)
+    theirs = F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
+    torch.testing.assert_close(ours, theirs)
+    towards = random(*ours.shape)
+    (found,), (expected,) = (torch.autograd.grad(y, x, towards) for y in (ours, theirs))
+    # of equals torch takes the first row by row, ours the first column by column
+    rows = size // 2 * 2
+    windows = [
+        g[:, :rows, :rows].reshape(2, rows // 2, 2, rows // 2, 2, 3).sum(dim=(2, 4))
+        for g in (found, expected)
+    ]
+    torch.testing.assert_close(*windows)
+    assert bool(((found != 0).sum() == (expected != 0).sum()).item())
+
+
+@pytest.mark.parametrize("dims", [(0, 1), (1,)])
+def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -> None:
+    x, gamma = random(3, 4, 2).requires_grad_(), random(2, seed=1).requires_grad_()
+    y, mean, var = standardise(x, gamma, dims)
+    torch.testing.assert_close(mean, x.mean(dim=dims, keepdim=True))
+    torch.testing.assert_close(var, x.var(dim=dims, correction=0, keepdim=True))
+    torch.testing.assert_close(y, gamma * (x - mean) / (var + EPSILON).sqrt())
+    for part in range(3):
+        given = (x,) if part else (x, gamma)
+        function = lambda x, g=gamma, part=part: standardise(x, g, dims)[part]  # noqa: E731
+        assert gradcheck(function, given)
+        assert gradgradcheck(function, given)

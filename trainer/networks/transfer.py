@@ -1,0 +1,50 @@
+"""Weights trained under running averages, for a network with another normalisation or form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .layers import Form, as_matrix
+from .normalise import EPSILON, Normalisation, Params
+
+# of the support set or the batch; and none, since training from scratch wants one
+NOT_ALONE = ("support", "task", "transductive", "none")
+
+
+def trained_as(normalisation: Normalisation) -> Normalisation:
+    """The normalisation under which a network is trained that embeds each example by itself."""
+    return "running" if normalisation in NOT_ALONE else normalisation
+
+
+def transferred(found: Params, normalisation: Normalisation, form: Form) -> Params:
+    """`found`, trained in the form "convolution", for the same network as it is used.
+
+    Without normalisation the running averages and γ are absorbed by the weights and β: the network
+    computes what it did. Where a set's own moments take the averages' place, these are dropped.
+    """
+    params: Params = {}
+    for name, value in found.items():
+        layer, _, kind = name.rpartition(".")
+        if kind == "weight":
+            value = as_matrix(value) if form == "matmul" and value.ndim == 4 else value
+        if normalisation == "none" and f"{layer}.running_var" in found:
+            value = _absorbed(found, layer, kind, value)
+        averaged = kind in ("running_mean", "running_var")
+        if (averaged and normalisation != "running") or (
+            kind == "gamma" and normalisation == "none"
+        ):
+            continue
+        params[name] = value.contiguous()
+    return params
+
+
+def _absorbed(found: Params, layer: str, kind: str, value: Tensor) -> Tensor:
+    """Weight or β of a layer y = γ (w x − mean) / √(var + ε) + β, written as w′ x + β′."""
+    scale = found[f"{layer}.gamma"] * torch.rsqrt(found[f"{layer}.running_var"] + EPSILON)
+    if kind == "weight":
+        outputs_first = value.ndim == 4
+        return value * (scale.reshape(-1, 1, 1, 1) if outputs_first else scale)
+    if kind == "beta":
+        return value - found[f"{layer}.running_mean"] * scale
+    return value
