@@ -14,13 +14,13 @@ from typing import Any
 import torch
 from results import section
 
-from handful.trainer.commands import read_recipe
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, Part, load_data
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import Result, embed_set, evaluate, summarise
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.prototypical import negative_squared_distance
+from handful.trainer.recipe import read_recipe
 from handful.trainer.run import load_run, train
 
 WAY, QUERIES, EPISODES, SEED = 5, 15, 1000, 0

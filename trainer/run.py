@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from torch import Tensor
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic
@@ -28,6 +29,7 @@ from handful.trainer.learners.prototypical import PrototypicalConfig
 from handful.trainer.loop import Progress, Run, forget_after, log_line, meta_train
 from handful.trainer.networks import NetworkConfig
 
+PREPARED = 8192  # examples from which a learner may prepare its start
 CONFIG, METRICS, PRETRAINED = "config.json", "metrics.jsonl", "pretrained"
 
 
@@ -86,9 +88,10 @@ def train(
         if found is None:
             return Progress()
         params = learner.take_over(params, found)
+    with torch.no_grad():
+        few = train_set.as_float(some_rows(train_set.x, PREPARED, config.meta.seed))
+        params = learner.prepare(params, learner.embed(params, few))
     if learner.frozen_embed:
-        embedded = embed_set(learner, params, train_set)
-        params = learner.prepare(params, embedded.x)
         train_set = embed_set(learner, params, train_set)
         validation = embed_set(learner, params, validation)
     run = Run(
@@ -216,6 +219,14 @@ def _claim(config: RunConfig, folder: Path, *, resume: bool) -> None:
 def build_learner(config: RunConfig, data: LabelledSet) -> Learner:
     """The learner for this data's examples."""
     return LEARNERS[config.learner](config.settings, data.input, max(config.meta.way))
+
+
+def some_rows(x: Tensor, count: int, seed: int) -> Tensor:
+    """At most `count` rows of x [M, ...], drawn without replacement, in their order."""
+    if len(x) <= count:
+        return x
+    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:count]
+    return x[drawn.sort().values.to(x.device)]
 
 
 def read_config(folder: Path) -> RunConfig:

@@ -73,7 +73,7 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     ("[learner]\nname = 'lion'", [], "no such learner in mine.toml: lion",
      "there are: leo, maml, nearest, prototypical"),
     (TEXT, ["learner.inner_step=1"], "no such setting in mine.toml [learner]: inner_step",
-     "there are: adapt_only, evaluation_steps, first_order, head, head_lr, inner_lr,"
+     "there are: adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr,"
      " inner_steps, multi_step_loss, network, rates"),
     (TEXT, ["mata.lr=1"], "no such setting in mine.toml: mata", "there are: data, meta, pretrain"),
     (TEXT, ["data=3"], "mine.toml [data] is a section, found: 3", None),

@@ -11,8 +11,10 @@ import torch
 from handful.trainer.episodes import sample
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.form import ConfigError, cross_entropy
-from handful.trainer.learners.maml import MAML, MAMLConfig, multi_step_weights
+from handful.trainer.learners.form import ConfigError, cross_entropy, part
+from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.learners.multi_step import multi_step_weights
+from handful.trainer.networks import NetworkConfig
 
 from .small import (
     CASES,
@@ -23,6 +25,7 @@ from .small import (
     double,
     double_episode,
     generator,
+    pictures,
     tiny,
     uneven,
 )
@@ -225,3 +228,30 @@ def test_settings_that_cannot_be(settings: dict[str, Any], text: str, hint: str 
         MAMLConfig(**settings)
     assert str(caught.value) == text
     assert caught.value.hint == hint
+
+
+def test_a_centred_head_reads_features_about_their_mean() -> None:
+    network = NetworkConfig(filters=8, halving="max", normalisation="none")
+    learner = MAML(MAMLConfig(network=network, centred=True, head="shared"), IMAGE, 3)
+    data = pictures(classes=200)  # more than one batch
+    x = data.as_float(data.x)
+    params = learner.prepare(learner.init(generator()), x)
+    h, _ = learner.network(part(params, "theta."), x)
+    torch.testing.assert_close(params["theta.center"], h.mean(dim=0))
+    logits = learner.predict(params, {}, x[:2])
+    about = h[:2] - h.mean(dim=0)
+    unit = about / about.norm(dim=1, keepdim=True)
+    wanted = unit @ params["theta.head.weight"] + params["theta.head.bias"]
+    torch.testing.assert_close(logits, wanted)
+
+
+def test_the_head_may_have_a_rate_of_its_own() -> None:
+    for rates in ("fixed", "coordinate", "step"):
+        learner = MAML(MAMLConfig(rates=rates, inner_lr=0.1, head_lr=7.0), IMAGE, 3)
+        params = learner.init(generator())
+        state = {"inner_count": torch.zeros((), dtype=torch.int64)}
+        state |= {name: value for name, value in params.items() if name.startswith("theta.")}
+        body = learner.rate(params, state, "conv0.weight")
+        head = learner.rate(params, state, "head.weight")
+        assert float(torch.as_tensor(body).mean()) == pytest.approx(0.1)
+        assert float(torch.as_tensor(head).mean()) == pytest.approx(7.0)

@@ -92,7 +92,7 @@ class Learner(ABC):
         """Fresh meta-parameters, buffers included."""
 
     def prepare(self, params: Tensors, x: Tensor) -> Tensors:
-        """The start that depends on data: `x` [M, ...] are the embedded meta-training examples."""
+        """The start that depends on data: `x` [M, ...] are some embedded meta-training examples."""
         return params
 
     def trained_before(self) -> NetworkConfig | None:

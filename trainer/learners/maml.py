@@ -33,7 +33,7 @@ from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import running, updated_buffers
+from .features import running, unit_length, updated_buffers
 from .form import (
     ConfigError,
     Learner,
@@ -47,10 +47,11 @@ from .form import (
     outcome,
     part,
 )
+from .multi_step import multi_step_weights, states_after_each_step
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
-MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
+BATCH = 512  # examples at a time, where many are embedded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,7 @@ class MAMLConfig:
     rates: Literal["fixed", "step", "coordinate"] = "fixed"
     multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
     head: Literal["fixed", "shared"] = "fixed"
+    centred: bool = False  # the head reads features less their mean, and of unit length
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
     )
@@ -116,11 +118,13 @@ class MAML(Learner):
             "head.weight": weight,
             "head.bias": torch.zeros(columns),
         }
+        if self.config.centred:
+            theta["center"] = torch.zeros(features)
         params = {THETA + name: value for name, value in theta.items()}
         for name, value in theta.items():
             if not self.moves(name) or self.config.rates == "fixed":
                 continue
-            shape = value.shape if self.config.rates == "coordinate" else (self.rate_steps,)
+            shape = value.shape if self.config.rates == "coordinate" else (self.config.inner_steps,)
             params[RATE + name] = torch.full(shape, self.first_rate(name))
         return params
 
@@ -135,6 +139,14 @@ class MAML(Learner):
         body = transferred(found, normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
+    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+        """The centre of a centred head starts at the mean over the meta-training examples."""
+        if not self.config.centred:
+            return params
+        theta = part(params, THETA)
+        h = torch.cat([self.features(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
+        return {**params, f"{THETA}center": h.mean(dim=0)}
+
     def frozen(self, name: str) -> bool:
         """Running averages are buffers."""
         return ".running_" in name
@@ -145,11 +157,6 @@ class MAML(Learner):
             return x
         theta = part(params, THETA)
         return self.network(theta, x, running(theta))[0]
-
-    @property
-    def rate_steps(self) -> int:
-        """Rates are learned for the training steps; further steps at evaluation use the last."""
-        return int(self.config.inner_steps)
 
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
@@ -231,7 +238,8 @@ class MAML(Learner):
         if self.config.rates == "coordinate":
             fixed_head = self.config.head == "fixed" and name.startswith("head.")
             return rate[..., : state[THETA + name].shape[-1]] if fixed_head else rate
-        index = state["inner_count"].clamp(max=self.rate_steps - 1).reshape(1)
+        # further steps at evaluation use the rate of the last one in training
+        index = state["inner_count"].clamp(max=self.config.inner_steps - 1).reshape(1)
         return rate.gather(0, index).reshape(())  # indexing would read the number while tracing
 
     def statistics(
@@ -251,34 +259,32 @@ class MAML(Learner):
         self, theta: Tensors, x: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """f_θ(x): the network, unless it is the embedding, and a linear head."""
-        h, gathered = (x, {}) if self.has_embed else self.network(theta, x, statistics)
+        h, gathered = self.features(theta, x, statistics)
+        if self.config.centred:
+            h = unit_length(h - theta["center"])
         return h @ theta["head.weight"] + theta["head.bias"], gathered
+
+    def features(
+        self, theta: Tensors, x: Tensor, statistics: Statistics | None
+    ) -> tuple[Tensor, Statistics]:
+        """What the head reads, before it is centred: [B, D]; under ANIL x itself."""
+        return (x, {}) if self.has_embed else self.network(theta, x, statistics)
 
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
-        """L_query after the last step; under MSL a weighted sum over all steps."""
+        """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
         support, query, buffers = self.embedded(params, episode)
         annealed = self.config.multi_step_loss
-        if progress >= annealed:
-            state = adapt(self, params, support, training=True)
-            logits = self.predict(params, state, query)
-            metrics, _ = outcome(logits, episode.query_y)
-            return cross_entropy(logits, episode.query_y), Outcome(metrics, buffers)
-        inner, *after = self.stages(training=True)
-        weights = multi_step_weights(inner.steps, progress / annealed)
-        state = inner.init(params, {}, support, noise)
-        loss, logits = torch.zeros((), device=query.device), torch.empty(0)
-        for weight in weights:
-            own, _ = self.step(params, state, support)
-            state = {**state, **own}
-            final = dict(state)
-            for stage in after:
-                final |= stage.init(params, final, support, noise)
-            logits = self.predict(params, final, query)
-            loss = loss + weight * cross_entropy(logits, episode.query_y)
-        metrics, _ = outcome(logits, episode.query_y)
-        return loss, Outcome(metrics, buffers)
+        if progress < annealed:
+            after = states_after_each_step(self, params, support)
+            weights = multi_step_weights(len(after), progress / annealed)
+        else:
+            after, weights = [adapt(self, params, support, training=True)], [1.0]
+        logits = [self.predict(params, state, query) for state in after]
+        parts = zip(weights, logits, strict=True)
+        loss = torch.stack([w * cross_entropy(found, episode.query_y) for w, found in parts]).sum()
+        return loss, Outcome(outcome(logits[-1], episode.query_y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
         """Support set, queries and new buffers; ANIL's body sees both sets as one batch."""
@@ -292,9 +298,3 @@ class MAML(Learner):
             THETA + name: value for name, value in updated_buffers(theta, statistics).items()
         }
         return Support(h[:count], episode.support_y), h[count:], buffers
-
-
-def multi_step_weights(steps: int, progress: float) -> list[float]:
-    """MSL: 1/steps each at first, falling linearly to 0.03/steps; the last step takes the rest."""
-    early = (1 - progress) / steps + progress * MSL_FLOOR / steps
-    return [early] * (steps - 1) + [1 - early * (steps - 1)]
