@@ -167,7 +167,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             "error: no recipe and no learner nonsense\n"
             "\n"
             "hint: there are: leo, maml, nearest, prototypical, embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, or a file.toml\n",
+            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
+            "or a file.toml\n",
         ),
         (("absent.toml",), "error: no recipe file absent.toml\n"),
         (

@@ -1,0 +1,80 @@
+"""From a process's start to its first adapted prediction, for LEO on embeddings and Conv4."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+from leo_adaptation import data
+from results import section
+
+from handful.runtime.bench import bench
+from handful.trainer.export.package import Source, export
+from handful.trainer.learners.leo import LEO, LEOConfig
+
+HEAVY = ("torch", "onnx", "click", "PIL")
+LOADED = """
+import sys
+from handful.runtime.cold import first_answer
+sys.argv[1:] = [{package!r}, "5", "1", "1"]
+first_answer()
+print(*[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
+"""
+
+
+def on_embeddings(folder: Path) -> Path:
+    """A package of LEO on 640-d embeddings."""
+    examples = data()
+    learner = LEO(LEOConfig(), examples.input, 5)
+    params = learner.init(torch.Generator().manual_seed(0))
+    params = learner.prepare(params, learner.embed(params, examples.x))
+    export(Source(learner=learner, params=params, test=examples, training={}), folder / "leo")
+    return folder / "leo"
+
+
+def imported(package: str) -> str:
+    """Which of the heavy modules such a process imports."""
+    program = LOADED.format(package=package, heavy=HEAVY)
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return found.stderr.strip() or "none"
+
+
+def measure(name: str, package: str, target: str, runs: int) -> str:
+    """One row: median of the processes, and their memory."""
+    found = bench(package, cold_runs=runs)
+    peak = f"{found.peak_rss_mib:.0f}" if found.peak_rss_mib else "unknown"
+    return f"| {name} | {found.cold_start_ms / 1e3:.2f} | {target} | {peak} | {imported(package)} |"
+
+
+def main() -> None:
+    """Print the table and put it into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=21)
+    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    given = parser.parse_args()
+    rows = [
+        f"| package | cold start, s | target | peak RSS, MiB | imported of {', '.join(HEAVY)} |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        embeddings = str(on_embeddings(Path(folder)))
+        rows.append(measure("LEO on 640-d embeddings", embeddings, "0.25", given.runs))
+    rows.append(measure("omniglot-leo (Conv4)", "omniglot-leo", "0.30", given.runs))
+    rows.append(measure("omniglot-maml (Conv4)", "omniglot-maml", "none set", given.runs))
+    print("\n".join(rows))
+    note = (
+        "Process start to first adapted prediction, 5-way 1-shot, one thread, files in the page"
+        f" cache; median of {given.runs} processes. Target of the memory: 95 MB."
+    )
+    if not given.dry:
+        section("cold start", "python benchmarks/cold_start.py", "\n".join([note, "", *rows]))
+
+
+if __name__ == "__main__":
+    main()

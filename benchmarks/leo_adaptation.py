@@ -1,0 +1,80 @@
+"""LEO's adaptation (5 latent and 5 fine-tuning steps) through the runtime against torch eager."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import torch
+from results import section
+from timing import medians
+
+import handful
+from handful.runtime.manifest import InputSpec
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.export.package import Source, export
+from handful.trainer.learners import Support, adapt
+from handful.trainer.learners.leo import LEO, LEOConfig
+
+FEATURES, WAY = 640, 5
+TARGET_MS, TARGET_RATIO = 0.6, 5.0
+
+
+def data(classes: int = 40, each: int = 20) -> LabelledSet:
+    """Made-up embeddings: a random vector a class, and noise on it."""
+    draw = torch.Generator().manual_seed(0)
+    means = torch.randn(classes, 1, FEATURES, generator=draw)
+    x = means + torch.randn(classes, each, FEATURES, generator=draw)
+    names = tuple(f"class {c}" for c in range(classes))
+    spec = InputSpec(kind="array", shape=(FEATURES,))
+    return LabelledSet(x.flatten(0, 1), torch.full((classes,), each), names, spec)
+
+
+def measure(shot: int, rounds: int, threads: int) -> str:
+    """One row: medians in ms of both, after embedding, and their ratio."""
+    examples = data()
+    learner = LEO(LEOConfig(), examples.input, WAY)
+    params = learner.init(torch.Generator().manual_seed(0))
+    params = learner.prepare(params, learner.embed(params, examples.x))
+    y = torch.eye(WAY).repeat_interleave(shot, dim=0)
+    rows = [c * 20 + k for c in range(WAY) for k in range(shot)]
+    h = learner.embed(params, examples.x[rows])
+    support = Support(h, y)
+    with tempfile.TemporaryDirectory() as folder:
+        package = Path(folder) / "leo"
+        export(Source(learner=learner, params=params, test=examples, training={}), package)
+        engine = handful.load(package, threads=threads)._engine
+    x, labels = h.numpy(), y.numpy()
+    runtime, eager = medians(
+        [lambda: engine.adapt(x, labels), lambda: adapt(learner, params, support)], rounds
+    )
+    ours, theirs = 1e3 * runtime, 1e3 * eager
+    return f"| {shot} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.1f} |"
+
+
+def main() -> None:
+    """Print the table and put it into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=200)
+    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = [
+        "| shot | onnxruntime, ms | the same learner in torch eager, ms | ratio |",
+        "| --- | --- | --- | --- |",
+        *(measure(shot, given.rounds, threads=1) for shot in (1, 5)),
+    ]
+    print("\n".join(rows))
+    note = (
+        f"LEO, 5 + 5 steps, {FEATURES}-d, {WAY}-way, after embedding, one thread; medians of"
+        f" {given.rounds} rounds in turns. Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
+    )
+    if not given.dry:
+        section(
+            "leo adaptation", "python benchmarks/leo_adaptation.py", "\n".join([note, "", *rows])
+        )
+
+
+if __name__ == "__main__":
+    main()

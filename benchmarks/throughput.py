@@ -1,0 +1,116 @@
+"""Meta-training of second-order MAML, tasks a second: ours against torch by hand, task by task."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from by_hand import meta_gradient as by_hand
+from by_hand import theta_of
+from results import section
+from timing import medians
+
+from handful.runtime.manifest import InputSpec
+from handful.trainer.episodes import Episode
+from handful.trainer.gradient import meta_gradient
+from handful.trainer.learners import Tensors
+from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.networks import NetworkConfig
+
+WAY, CHUNK, INNER_LR = 5, 8, 0.05
+SPEC = InputSpec(kind="image", shape=(28, 28, 1))
+CASES = [(1, 1), (15, 1), (1, 5), (15, 5)]  # queries a class, inner steps
+
+
+def learner(halving: str, steps: int) -> tuple[MAML, Tensors]:
+    """Conv4-64, normalised by each batch's own statistics, as the published MAML is."""
+    network = NetworkConfig(halving=halving, normalisation="transductive")  # type: ignore[arg-type]
+    made = MAML(MAMLConfig(network=network, inner_steps=steps, inner_lr=INNER_LR), SPEC, WAY)
+    return made, made.init(torch.Generator().manual_seed(0))
+
+
+def episodes(tasks: int, queries: int) -> Episode:
+    """5-way 1-shot tasks of random pictures."""
+    draw = torch.Generator().manual_seed(1)
+    y = torch.eye(WAY).expand(tasks, WAY, WAY)
+    support, query = (
+        torch.rand(tasks, WAY * each, *SPEC.shape, generator=draw) for each in (1, queries)
+    )
+    return Episode(support, y, query, y.repeat(1, queries, 1))
+
+
+def difference(ours: Tensors, theirs: Tensors) -> float:
+    """The largest difference of any entry, relative to the largest of all."""
+    converted = theta_of(ours)
+    largest = max(float(g.abs().max()) for g in theirs.values())
+    return max(float((converted[n] - g).abs().max()) for n, g in theirs.items()) / largest
+
+
+def doubled(tensors: Tensors) -> Tensors:
+    """The same in float64."""
+    return {name: t.double() for name, t in tensors.items()}
+
+
+def apart_in_float64(
+    made: MAML, params: Tensors, batch: Episode, *, steps: int, stride: int, tasks: int = 4
+) -> float:
+    """`difference` of a few tasks in float64, of the loop's and of vmap's gradient."""
+    few = Episode(*(t[:tasks].double() for t in batch))
+    wide, names = doubled(params), tuple(params)
+    expected = by_hand(theta_of(wide), few, steps=steps, inner_lr=INNER_LR, stride=stride)
+    found = [
+        meta_gradient(made, wide, names, few, {}, progress=1.0, chunk=chunk)[0]
+        for chunk in (1, tasks)
+    ]
+    return max(difference(gradient, expected) for gradient in found)
+
+
+def main() -> None:
+    """Print the table and put it into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--tasks", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--halving", choices=["max", "stride"], default="max")
+    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    given = parser.parse_args()
+    torch.set_num_threads(given.threads)
+    rows = [
+        "| queries a class | inner steps | by hand | ours, loop | ours, vmap of 8 | ratio"
+        " | difference, float32 | float64 |",
+        "|" + " --- |" * 8,
+    ]
+    for queries, steps in CASES:
+        made, params = learner(given.halving, steps)
+        batch, theta, names = episodes(given.tasks, queries), theta_of(params), tuple(params)
+        stride = 2 if given.halving == "stride" else 1
+
+        def torch_loop() -> Tensors:
+            return by_hand(theta, batch, steps=steps, inner_lr=INNER_LR, stride=stride)  # noqa: B023
+
+        def ours(chunk: int) -> Tensors:
+            return meta_gradient(made, params, names, batch, {}, progress=1.0, chunk=chunk)[0]  # noqa: B023
+
+        expected = torch_loop()
+        apart = max(difference(ours(chunk), expected) for chunk in (1, CHUNK))
+        exactly = apart_in_float64(made, params, batch, steps=steps, stride=stride)
+        seconds = medians([torch_loop, lambda: ours(1), lambda: ours(CHUNK)], given.rounds)
+        rates = [given.tasks / s for s in seconds]
+        cells = [f"{rate:.1f}" for rate in rates]
+        ratio = max(rates[1:]) / rates[0]
+        rows.append(
+            f"| {queries} | {steps} | {' | '.join(cells)} | {ratio:.2f} | {apart:.0e}"
+            f" | {exactly:.0e} |"
+        )
+        print(rows[-1], flush=True)
+    note = (
+        f"Tasks a second, 5-way 1-shot, Conv4-64 ({given.halving}), second order, 28×28,"
+        f" {given.tasks} tasks, {given.threads} threads; medians of {given.rounds} rounds in turns."
+    )
+    if not given.dry:
+        command = f"python benchmarks/throughput.py --halving {given.halving}"
+        section(f"throughput {given.halving}", command, "\n".join([note, "", *rows]))
+
+
+if __name__ == "__main__":
+    main()
