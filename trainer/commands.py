@@ -23,9 +23,9 @@ from handful.trainer.curves import draw_curves
 from handful.trainer.data import LabelledSet, load_data, load_pictures
 from handful.trainer.data.labelled import require
 from handful.trainer.episodes import draw
+from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.export.package import Source, export, with_evaluation
-from handful.trainer.learners.form import ConfigError
 from handful.trainer.learners.maml import MAML
 from handful.trainer.loop import Progress
 from handful.trainer.progress import Bars, Silent

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from handful.trainer.data import DataConfig
+from handful.trainer.errors import ConfigError
 from handful.trainer.gradient import Batching
 from handful.trainer.learners import LEARNERS
-from handful.trainer.learners.form import ConfigError
 
 C = TypeVar("C")
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text"}

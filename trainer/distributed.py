@@ -11,8 +11,8 @@ import torch.distributed as dist
 from torch import Tensor
 
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Outcome, Tensors
-from handful.trainer.learners.form import ConfigError
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ import torch
 
 from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.episodes import Episode, sample
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Learner, Support, Tensors, adapt
-from handful.trainer.learners.form import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from handful.trainer.config import RECIPES, RunConfig, from_toml, to_dict
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import LEARNERS
-from handful.trainer.learners.form import ConfigError
 
 SOURCE = "data.source="
 

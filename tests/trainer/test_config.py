@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from handful.trainer.config import RECIPES, MetaConfig, from_dict, from_toml, to_dict
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import leo, maml
-from handful.trainer.learners.form import ConfigError
 
 TEXT = """
 [learner]

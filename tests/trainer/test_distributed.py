@@ -15,7 +15,7 @@ from handful.trainer import run
 from handful.trainer.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.distributed import World
 from handful.trainer.episodes import sample
-from handful.trainer.learners.form import ConfigError
+from handful.trainer.errors import ConfigError
 
 from .small import generator, vectors
 from .two_processes import RUNS, load_small, train_all

@@ -10,8 +10,8 @@ import torch
 from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import draw, sample
+from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set, evaluate, summarise
-from handful.trainer.learners.form import ConfigError
 
 from .small import case, generator
 

@@ -10,10 +10,10 @@ import torch
 from handful.trainer.config import MetaConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import sample
+from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import LEARNERS, Support, adapt
-from handful.trainer.learners.form import ConfigError
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.optimiser import MetaOptimiser
 

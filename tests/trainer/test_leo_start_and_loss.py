@@ -8,9 +8,9 @@ from torch import Tensor
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode, sample
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, Tensors, adapt, leo_start
 from handful.trainer.learners.features import class_means
-from handful.trainer.learners.form import ConfigError
 from handful.trainer.learners.leo import (
     LEO,
     LEOConfig,

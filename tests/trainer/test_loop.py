@@ -21,9 +21,10 @@ from handful.trainer.config import MetaConfig
 from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import Learner, Outcome, Stage, Support, Tensors
-from handful.trainer.learners.form import ConfigError, Noise
+from handful.trainer.learners.form import Noise
 from handful.trainer.loop import Run, TrainingError, meta_train
 
 from .small import case, vectors

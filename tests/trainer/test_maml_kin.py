@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from handful.trainer.episodes import sample
+from handful.trainer.errors import ConfigError
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.form import ConfigError, cross_entropy, part
+from handful.trainer.learners.form import cross_entropy, part
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.multi_step import multi_step_weights
 from handful.trainer.networks import NetworkConfig

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from handful.runtime.manifest import InputSpec
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.form import ConfigError
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
 from .small import IMAGE, conv4

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,6 +11,8 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import vmap
 
+from handful.trainer.errors import ConfigError
+from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.convolution import convolve, patches, unpatches
 from handful.trainer.networks.layers import max_pool2x2
 from handful.trainer.networks.normalise import EPSILON, standardise
@@ -94,3 +98,50 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
         function = lambda x, g=gamma, part=part: standardise(x, g, dims)[part]  # noqa: E731
         assert gradcheck(function, given)
         assert gradgradcheck(function, given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "shape", "words"),
+    [
+        (
+            {"filters": 12, "normalisation": "group"},
+            (28, 28, 1),
+            "group normalisation wants multiples of 8, found network.filters [12]",
+        ),
+        (
+            {"kind": "mlp", "hidden": (64, 0)},
+            (640,),
+            "network.hidden must be at least 1, found [64, 0]",
+        ),
+        (
+            {},
+            (15, 28, 1),
+            "conv4 halves images four times, found 15 × 28 pixels\n"
+            "\n"
+            "hint: give it 16 × 16 pixels or more: data.image_size",
+        ),
+        (
+            {},
+            (640,),
+            "a conv4 network reads images [H, W, C], found shape [640]\n"
+            "\n"
+            'hint: set network.kind = "mlp" for vectors',
+        ),
+    ],
+)
+def test_what_a_network_cannot_be_is_said(
+    settings: dict[str, Any], shape: tuple[int, ...], words: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        build_network(NetworkConfig(**settings), shape, "convolution")
+    said = [str(caught.value), *([f"hint: {caught.value.hint}"] if caught.value.hint else [])]
+    assert "\n\n".join(said) == words
+
+
+@pytest.mark.parametrize("kind", ["conv4", "resnet12"])
+def test_the_least_image_has_features(kind: str) -> None:
+    network = build_network(NetworkConfig(kind=kind, filters=8), (16, 16, 1), "convolution")  # type: ignore[arg-type]
+    params = network.init(generator())
+    h, _ = network(params, torch.rand(2, 16, 16, 1, generator=generator()))
+    assert h.shape == (2, network.features)
+    assert network.features > 0

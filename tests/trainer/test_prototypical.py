@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.features import class_means, updated_buffers
-from handful.trainer.learners.form import ConfigError, cross_entropy
+from handful.trainer.learners.form import cross_entropy
 from handful.trainer.learners.prototypical import (
     Prototypical,
     PrototypicalConfig,

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from handful.runtime.manifest import GraphSpec, StageSpec, TensorSpec
+from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Learner, Stage, Support, Tensors
-from handful.trainer.learners.form import ConfigError
 
 from .simplify import simplify
 from .trace import Port, trace

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from handful.trainer.errors import ConfigError
 from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
 
-from .form import ConfigError, Tensors
+from .form import Tensors
 
 MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
 

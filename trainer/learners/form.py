@@ -19,17 +19,12 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from handful.runtime.errors import HandfulError
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 Tensors = dict[str, Tensor]
 Noise = Mapping[str, Tensor]
-
-
-class ConfigError(HandfulError):
-    """A setting that a learner, a network or a run does not allow."""
 
 
 class Support(NamedTuple):

@@ -27,11 +27,11 @@ from torch.func import grad_and_value
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
 
 from .features import class_means, embedding_network, running, unit_length
 from .form import (
-    ConfigError,
     Learner,
     Noise,
     Outcome,

@@ -28,6 +28,7 @@ from torch.func import grad_and_value
 
 from handful.runtime.manifest import InputSpec
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
@@ -35,7 +36,6 @@ from handful.trainer.networks.transfer import trained_as, transferred
 
 from .features import running, unit_length, updated_buffers
 from .form import (
-    ConfigError,
     Learner,
     Noise,
     Outcome,

@@ -8,13 +8,17 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from handful.trainer.errors import ConfigError
+
 from .conv4 import Conv4
 from .layers import Form
 from .mlp import MLP
-from .normalise import Normalisation, Params, Statistics
+from .normalise import GROUPS, Normalisation, Params, Statistics
 from .resnet12 import ResNet12
 
 __all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
+
+LEAST = 16  # pixels of a side that is halved four times
 
 
 class Network(Protocol):
@@ -47,19 +51,36 @@ class NetworkConfig:
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
 
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        sizes = self.hidden if self.kind == "mlp" else (self.filters,)
+        name = "hidden" if self.kind == "mlp" else "filters"
+        if any(size < 1 for size in sizes):
+            raise ConfigError(f"network.{name} must be at least 1, found {list(sizes)}")
+        rounded = self.kind == "resnet12"  # to multiples of 8
+        if self.normalisation == "group" and not rounded and any(size % GROUPS for size in sizes):
+            raise ConfigError(
+                f"group normalisation wants multiples of {GROUPS},"
+                f" found network.{name} {list(sizes)}"
+            )
+
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     """The network for inputs of `shape`: (H, W, C) for images, anything for an mlp."""
     if config.kind == "mlp":
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
-    from handful.trainer.learners.form import ConfigError
-
     if len(shape) != 3:
         raise ConfigError(
             f"a {config.kind} network reads images [H, W, C], found shape {list(shape)}",
             hint='set network.kind = "mlp" for vectors',
         )
     height, width, channels = shape
+    pooled = config.kind == "resnet12" or config.halving == "max"
+    if pooled and min(height, width) < LEAST:
+        raise ConfigError(
+            f"{config.kind} halves images four times, found {height} × {width} pixels",
+            hint=f"give it {LEAST} × {LEAST} pixels or more: data.image_size",
+        )
     if config.kind == "resnet12":
         return ResNet12(
             shape=(height, width, channels),
