@@ -58,7 +58,15 @@ def train_command(
     first = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
     voice = report if first else Silent()
     with interrupted() as stop:
-        progress = train(config, folder, device=device, resume=resume, report=voice, stop=stop)
+        progress = train(
+            config,
+            folder,
+            device=device,
+            resume=resume,
+            report=voice,
+            stop=stop,
+            fetching=voice.fetching,
+        )
     if first and (folder / METRICS).exists():
         draw_curves(folder)
     return progress

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+KIB = 1024
+
 
 class RateColumn(ProgressColumn):
     """Steps a second."""
@@ -34,6 +36,8 @@ class Bars:
     def __init__(self, progress: Progress) -> None:
         """Bars among those of `progress`, which starts with the first of them."""
         self.progress = progress
+        self._file: TaskID | None = None
+        self._fetched = 0
 
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
         """A bar for the phase; its task shows the newest line."""
@@ -57,6 +61,13 @@ class Bars:
         bar = self._add(name, total, 0)
         return lambda: self.progress.advance(bar)
 
+    def fetching(self, done: int, total: int | None) -> None:
+        """A bar in KiB for the file that is downloaded; a new one where `done` starts anew."""
+        if self._file is None or done < self._fetched:
+            self._file = self._add("download, KiB", (total or 0) // KIB, 0)
+        self._fetched = done
+        self.progress.update(self._file, completed=done // KIB, total=(total or done) // KIB)
+
     def _add(self, name: str, total: int, done: int) -> TaskID:
         self.progress.start()  # no sooner: a command that fails at once leaves no empty line
         return self.progress.add_task(name, total=total, completed=done, facts="")
@@ -68,6 +79,9 @@ class Silent:
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
         """Nothing to show."""
         return lambda line: None
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Nothing to show."""
 
 
 @contextmanager

@@ -21,6 +21,8 @@ from handful.runtime.errors import HandfulError
 from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic
 from handful.trainer.config import MetaConfig, RunConfig, from_dict, to_dict
 from handful.trainer.data import load_data
+from handful.trainer.data.download import Progress as Fetching
+from handful.trainer.data.download import silent
 from handful.trainer.data.labelled import LabelledSet, require
 from handful.trainer.distributed import World
 from handful.trainer.evaluation import embed_set
@@ -63,14 +65,18 @@ def train(
     resume: bool = False,
     report: Reporter,
     stop: Callable[[], bool] = lambda: False,
+    fetching: Fetching = silent,
 ) -> Progress:
-    """Meta-train into `folder`; a run that is there is resumed or refused, never overwritten."""
+    """Meta-train into `folder`; a run that is there is resumed or refused, never overwritten.
+
+    `fetching` is told of a download of the data.
+    """
     target = torch.device(device)
     world = World.join(target)
     if world.first:
         _claim(config, folder, resume=resume)
     world.wait()
-    train_set = load_data(config.data, "meta_train").to(target)
+    train_set = load_data(config.data, "meta_train", progress=fetching).to(target)
     validation = load_data(config.data, "meta_val").to(target)
     _suffice(config, train_set, validation)
     learner = build_learner(config, train_set)

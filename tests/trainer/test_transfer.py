@@ -90,7 +90,7 @@ def test_a_run_trains_the_body_first_and_starts_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = pictures(classes=20)
-    monkeypatch.setattr(run, "load_data", lambda config, split: data)
+    monkeypatch.setattr(run, "load_data", lambda config, split, **how: data)
     meta = {"way": [3], "queries": 2, "steps": 2, "validate_every": 2, "validation_way": 3}
     meta |= {"validation_queries": 2, "validation_episodes": 2}
     network = {"kind": "conv4", "filters": 8, "halving": "max", "normalisation": "none"}
@@ -109,7 +109,7 @@ def test_a_run_trains_the_body_first_and_starts_there(
 def test_a_learner_without_a_network_has_nothing_to_train_before(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(run, "load_data", lambda config, split: pictures())
+    monkeypatch.setattr(run, "load_data", lambda config, split, **how: pictures())
     few = {"queries": 2, "validation_queries": 2}
     settings = {"learner": {"name": "nearest"}, "pretrain": few, "meta": few}
     with pytest.raises(run.RunError) as error:

@@ -54,7 +54,7 @@ class Silent:
         return lambda line: None
 
 
-def load_small(config: DataConfig, part: str) -> LabelledSet:
+def load_small(config: DataConfig, part: str, **how: object) -> LabelledSet:
     data = vectors()
     return data.take(range(40)) if part == "meta_train" else data.take(range(40, 60))
 
