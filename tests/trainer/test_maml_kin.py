@@ -213,6 +213,11 @@ def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
         ({"inner_steps": 0}, "inner steps must be at least 1", None),
         ({"evaluation_steps": 0}, "inner steps must be at least 1", None),
         (
+            {"head_lr": (0.6, 0.1), "inner_steps": 2},
+            "learner.head_lr has 2 values",
+            'give one, or, with learner.rates = "step", one an inner step',
+        ),
+        (
             {"network": conv4("running")},
             "maml cannot normalise by running averages: every step changes the weights",
             "set network.normalisation to support, task, group, layer or none",
@@ -241,14 +246,14 @@ def test_a_centred_head_reads_features_about_their_mean() -> None:
     torch.testing.assert_close(params["theta.center"], h.mean(dim=0))
     logits = learner.predict(params, {}, x[:2])
     about = h[:2] - h.mean(dim=0)
-    unit = about / about.norm(dim=1, keepdim=True)
-    wanted = unit @ params["theta.head.weight"] + params["theta.head.bias"]
+    scaled = 10 * about / about.norm(dim=1, keepdim=True)
+    wanted = scaled @ params["theta.head.weight"] + params["theta.head.bias"]
     torch.testing.assert_close(logits, wanted)
 
 
 def test_the_head_may_have_a_rate_of_its_own() -> None:
     for rates in ("fixed", "coordinate", "step"):
-        learner = MAML(MAMLConfig(rates=rates, inner_lr=0.1, head_lr=7.0), IMAGE, 3)
+        learner = MAML(MAMLConfig(rates=rates, inner_lr=0.1, head_lr=(7.0,)), IMAGE, 3)
         params = learner.init(generator())
         state = {"inner_count": torch.zeros((), dtype=torch.int64)}
         state |= {name: value for name, value in params.items() if name.startswith("theta.")}
@@ -256,3 +261,14 @@ def test_the_head_may_have_a_rate_of_its_own() -> None:
         head = learner.rate(params, state, "head.weight")
         assert float(torch.as_tensor(body).mean()) == pytest.approx(0.1)
         assert float(torch.as_tensor(head).mean()) == pytest.approx(7.0)
+
+
+def test_the_head_may_have_a_rate_for_every_step() -> None:
+    learner = MAML(MAMLConfig(rates="step", inner_steps=2, head_lr=(0.6, 0.1)), IMAGE, 3)
+    params = learner.init(generator())
+    found = []
+    for count in (0, 1, 2):  # a third step at evaluation takes the second's
+        state = {"inner_count": torch.tensor(count)}
+        found.append(float(torch.as_tensor(learner.rate(params, state, "head.weight"))))
+    assert found == pytest.approx([0.6, 0.1, 0.1])
+    assert params["rate.conv0.weight"].tolist() == pytest.approx([0.5, 0.5])

@@ -51,6 +51,7 @@ from .multi_step import multi_step_weights, states_after_each_step
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
+LENGTH = 10.0  # of a centred head's features: rates of the order of 1 then make logits of 10
 BATCH = 512  # examples at a time, where many are embedded
 
 
@@ -61,13 +62,13 @@ class MAMLConfig:
     inner_steps: int = 5
     evaluation_steps: int | None = None  # None: as in training
     inner_lr: float = 0.5  # α on a mean loss; learned from this start unless rates = "fixed"
-    head_lr: float | None = None  # the head's α, where it is not inner_lr
+    head_lr: tuple[float, ...] = ()  # the head's α where it is not inner_lr; with "step" one a step
     first_order: bool = False
     adapt_only: Literal["all", "head"] = "all"
     rates: Literal["fixed", "step", "coordinate"] = "fixed"
     multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
     head: Literal["fixed", "shared"] = "fixed"
-    centred: bool = False  # the head reads features less their mean, and of unit length
+    centred: bool = False  # the head reads features less their mean, of length LENGTH
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
     )
@@ -77,6 +78,12 @@ class MAMLConfig:
         steps = (self.inner_steps, self.evaluation_steps)
         if any(count is not None and count < 1 for count in steps):
             raise ConfigError("inner steps must be at least 1")
+        counts = (0, 1, self.inner_steps) if self.rates == "step" else (0, 1)
+        if len(self.head_lr) not in counts:
+            raise ConfigError(
+                f"learner.head_lr has {len(self.head_lr)} values",
+                hint='give one, or, with learner.rates = "step", one an inner step',
+            )
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":
             raise ConfigError(
@@ -113,11 +120,8 @@ class MAML(Learner):
         columns = self.way if self.config.head == "fixed" else 1
         features = self.network.features
         weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
-        theta = {
-            **self.network.init(generator),
-            "head.weight": weight,
-            "head.bias": torch.zeros(columns),
-        }
+        theta = self.network.init(generator)
+        theta |= {"head.weight": weight, "head.bias": torch.zeros(columns)}
         if self.config.centred:
             theta["center"] = torch.zeros(features)
         params = {THETA + name: value for name, value in theta.items()}
@@ -125,7 +129,8 @@ class MAML(Learner):
             if not self.moves(name) or self.config.rates == "fixed":
                 continue
             shape = value.shape if self.config.rates == "coordinate" else (self.config.inner_steps,)
-            params[RATE + name] = torch.full(shape, self.first_rate(name))
+            first = torch.tensor(self.first_rates(name))
+            params[RATE + name] = first.expand(shape).clone()
         return params
 
     def trained_before(self) -> NetworkConfig:
@@ -172,8 +177,7 @@ class MAML(Learner):
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ′ by inner steps, then the support set's statistics under θ′."""
         steps = self.config.inner_steps
-        if not training:
-            steps = self.config.evaluation_steps or steps
+        steps = steps if training else self.config.evaluation_steps or steps
         inner = Stage(
             name="inner",
             init=self.start,
@@ -184,8 +188,7 @@ class MAML(Learner):
         )
         if self.config.network.normalisation not in ("support", "task"):
             return (inner,)
-        last = Stage(name="statistics", init=self.statistics, init_name="statistics")
-        return (inner, last)
+        return (inner, Stage(name="statistics", init=self.statistics, init_name="statistics"))
 
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
@@ -194,12 +197,10 @@ class MAML(Learner):
         for name, value in part(params, THETA).items():
             if not self.moves(name):
                 continue
-            if name.startswith("head."):
-                value = (
-                    value[..., :way]
-                    if self.config.head == "fixed"
-                    else value.expand(*value.shape[:-1], way)
-                )
+            if name.startswith("head.") and self.config.head == "fixed":
+                value = value[..., :way]
+            elif name.startswith("head."):
+                value = value.expand(*value.shape[:-1], way)
             own[THETA + name] = value
         if self.config.rates == "step":
             own["inner_count"] = torch.zeros((), dtype=torch.int64, device=support.y.device)
@@ -225,15 +226,15 @@ class MAML(Learner):
             own["inner_count"] = state["inner_count"] + 1
         return own, loss
 
-    def first_rate(self, name: str) -> float:
-        """α for the tensor `name` as it is set: where it is learned, its start."""
-        head = self.config.head_lr
-        return float(self.config.inner_lr if head is None or name[:5] != "head." else head)
+    def first_rates(self, name: str) -> tuple[float, ...]:
+        """α for the tensor `name` as it is set, one value or one a step: learned ones start so."""
+        head = self.config.head_lr if name.startswith("head.") else ()
+        return head or (float(self.config.inner_lr),)
 
     def rate(self, params: Tensors, state: Tensors, name: str) -> Tensor | float:
         """α for the tensor `name`: a number, a learned number of this step, or one a coordinate."""
         if self.config.rates == "fixed":
-            return self.first_rate(name)
+            return self.first_rates(name)[0]
         rate = params[RATE + name]
         if self.config.rates == "coordinate":
             fixed_head = self.config.head == "fixed" and name.startswith("head.")
@@ -261,7 +262,7 @@ class MAML(Learner):
         """f_θ(x): the network, unless it is the embedding, and a linear head."""
         h, gathered = self.features(theta, x, statistics)
         if self.config.centred:
-            h = unit_length(h - theta["center"])
+            h = LENGTH * unit_length(h - theta["center"])
         return h @ theta["head.weight"] + theta["head.bias"], gathered
 
     def features(
@@ -294,7 +295,6 @@ class MAML(Learner):
         count = episode.support_x.shape[0]
         theta = part(params, THETA)
         h, statistics = self.network(theta, x)
-        buffers = {
-            THETA + name: value for name, value in updated_buffers(theta, statistics).items()
-        }
+        found = updated_buffers(theta, statistics)
+        buffers = {THETA + name: value for name, value in found.items()}
         return Support(h[:count], episode.support_y), h[count:], buffers
