@@ -7,9 +7,7 @@ from __future__ import annotations
 
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from results import section
@@ -20,6 +18,7 @@ from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import Result, embed_set, evaluate, summarise
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.prototypical import negative_squared_distance
+from handful.trainer.progress import Silent
 from handful.trainer.recipe import read_recipe
 from handful.trainer.run import load_run, train
 
@@ -31,14 +30,6 @@ PUBLISHED = (  # a random start, latent 64, the paper's loss weights
     "meta.lr=1e-3",
     "meta.validate_every=3000",
 )
-
-
-class Quiet:
-    """A Reporter that says nothing."""
-
-    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
-        """Nothing to show."""
-        return lambda line: None
 
 
 def settings(folder: Path, *changes: str) -> RunConfig:
@@ -74,7 +65,7 @@ def leo(config: RunConfig) -> dict[str, list[Result]]:
     results = {}
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
-        train(config, run, report=Quiet())
+        train(config, run, report=Silent())
         for part in PARTS:
             data = load_data(config.data, part)
             found = load_run(run, data)

@@ -132,8 +132,7 @@ def test_every_error_is_a_handful_error_with_room_for_a_hint() -> None:
     from handful import HandfulError
     from handful.trainer.checkpoint import CheckpointError
     from handful.trainer.data.errors import DataError
-    from handful.trainer.errors import ConfigError
-    from handful.trainer.export.parity import ExportError
+    from handful.trainer.errors import ConfigError, ExportError
     from handful.trainer.loop import TrainingError
     from handful.trainer.run import RunError
 

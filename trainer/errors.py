@@ -1,4 +1,4 @@
-"""The error of settings that do not fit."""
+"""Errors of settings that do not fit and of learners that cannot be exported."""
 
 from __future__ import annotations
 
@@ -7,3 +7,7 @@ from handful.runtime.errors import HandfulError
 
 class ConfigError(HandfulError):
     """A setting that a learner, a network or a run does not allow."""
+
+
+class ExportError(HandfulError):
+    """A learner cannot be exported as asked."""

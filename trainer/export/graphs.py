@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.manifest import GraphSpec, StageSpec, TensorSpec
-from handful.trainer.errors import ConfigError
+from handful.trainer.errors import ConfigError, ExportError
 from handful.trainer.learners import Learner, Stage, Support, Tensors
 
 from .simplify import simplify
@@ -155,7 +155,16 @@ class _Tracer:
     ) -> None:
         """Trace, simplify, and note the tensors that the graph really reads."""
         dtypes = {n: str(t.dtype).removeprefix("torch.") for n, t in examples.items()}
-        model = simplify(trace(function, examples, self._traced(ports)), ports, outputs)
+        try:
+            traced = trace(function, examples, self._traced(ports))
+        except Exception as cause:  # torch raises many kinds; all mean that it cannot be traced
+            reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+            raise ExportError(
+                f"torch cannot trace `{name}` of {self.learner.name}: {reason}",
+                hint="no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
+                " a learner of your own",
+            ) from cause
+        model = simplify(traced, ports, outputs)
         read = {i.name for i in model.graph.input}
         self.models[name] = model
         self.ports[name] = (

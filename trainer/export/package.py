@@ -19,12 +19,13 @@ from handful.runtime.manifest import Bounds, Evaluation, Limits, Manifest, to_js
 from handful.runtime.npz import pack_npz
 from handful.runtime.verify import FILE as CONFORMANCE
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.errors import ExportError
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 
 from .backbone import compose, run_backbone
 from .card import card
 from .graphs import Graphs, trace_learner
-from .parity import ExportError, check_parity, checkable, draw_uneven
+from .parity import check_parity, checkable, draw_uneven
 
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 LICENCE = "Apache-2.0"

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import HandfulError
 from handful.runtime.learner import open_package
 from handful.runtime.verify import TOLERANCE, relative_difference
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
 
 if TYPE_CHECKING:
@@ -32,10 +32,6 @@ EPISODES: tuple[tuple[int, ...], ...] = (
 
 
 LEAST = 4  # examples of a class: three shots of the golden vectors and a query
-
-
-class ExportError(HandfulError):
-    """A learner cannot be exported as asked."""
 
 
 def checkable(data: LabelledSet) -> LabelledSet:
