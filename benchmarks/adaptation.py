@@ -18,7 +18,7 @@ from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
-STEPS, LR = 5, 0.05
+STEPS, LR = 5, 0.01
 
 
 def session(learner: MAML, params: Tensors) -> ort.InferenceSession:

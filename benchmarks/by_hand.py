@@ -26,9 +26,10 @@ def network(theta: Tensors, x: Tensor, *, stride: int) -> Tensor:
 def inner_step(
     theta: Tensors, x: Tensor, y: Tensor, *, inner_lr: float, stride: int, second_order: bool
 ) -> Tensors:
-    """θ′ ← θ′ − α ∇θ′ L, all but γ and β."""
+    """θ′ ← θ′ − α N ∇θ′ L, all but γ and β."""
     moving = [name for name in theta if name.endswith(".weight") or name == "head.bias"]
-    loss = F.cross_entropy(network(theta, x, stride=stride), y)
+    logits = network(theta, x, stride=stride)
+    loss = F.cross_entropy(logits, y) * logits.shape[1]
     found = torch.autograd.grad(loss, [theta[n] for n in moving], create_graph=second_order)
     return theta | {n: theta[n] - inner_lr * g for n, g in zip(moving, found, strict=True)}
 

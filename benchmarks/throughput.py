@@ -17,7 +17,7 @@ from handful.trainer.learners import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
-WAY, CHUNK, INNER_LR = 5, 8, 0.05
+WAY, CHUNK, INNER_LR = 5, 8, 0.01
 SPEC = InputSpec(kind="image", shape=(28, 28, 1))
 CASES = [(1, 1), (15, 1), (1, 5), (15, 5)]  # queries a class, inner steps
 

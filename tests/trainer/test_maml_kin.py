@@ -34,7 +34,7 @@ from .small import case as made
 
 
 def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:
-    """∇ of the support loss at the start, by torch.autograd alone."""
+    """∇ of N times the mean support loss at the start, by torch.autograd alone."""
     start = learner.start(params, {}, support, {})
     leaves = {
         n.removeprefix("theta."): t.detach().requires_grad_()
@@ -44,7 +44,7 @@ def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:
     theta = {n.removeprefix("theta."): p for n, p in params.items() if n.startswith("theta.")}
     theta = {n: p.detach() for n, p in theta.items()} | leaves
     h, _ = learner.network(theta, support.x)
-    loss = cross_entropy(h @ theta["head.weight"] + theta["head.bias"], support.y)
+    loss = 3 * cross_entropy(h @ theta["head.weight"] + theta["head.bias"], support.y)
     found = torch.autograd.grad(loss, list(leaves.values()))
     return dict(zip(leaves, found, strict=True))
 
@@ -119,7 +119,7 @@ def test_an_anil_step_is_a_linear_heads() -> None:
     own, _ = found.learner.step(found.params, start, support)
     weight = found.params["theta.head.weight"].expand(-1, 3)
     bias = found.params["theta.head.bias"].expand(3)
-    wrong = (torch.softmax(support.x @ weight + bias, dim=1) - y) / len(y)
+    wrong = (torch.softmax(support.x @ weight + bias, dim=1) - y) * (3 / len(y))
     torch.testing.assert_close(own["theta.head.weight"], weight - 0.2 * support.x.T @ wrong)
     torch.testing.assert_close(own["theta.head.bias"], bias - 0.2 * wrong.sum(dim=0))
 
@@ -271,4 +271,4 @@ def test_the_head_may_have_a_rate_for_every_step() -> None:
         state = {"inner_count": torch.tensor(count)}
         found.append(float(torch.as_tensor(learner.rate(params, state, "head.weight"))))
     assert found == pytest.approx([0.6, 0.1, 0.1])
-    assert params["rate.conv0.weight"].tolist() == pytest.approx([0.5, 0.5])
+    assert params["rate.conv0.weight"].tolist() == pytest.approx([0.1, 0.1])

@@ -1,7 +1,7 @@
 """MAML: Model-Agnostic Meta-Learning (Finn et al. 2017, arXiv:1703.03400), and its nearest kin.
 
     init     θ′ = θ
-    step     θ′ ← θ′ − α ∇θ′ L_support(f_θ′)        `inner_steps` times, equation 1
+    step     θ′ ← θ′ − α N ∇θ′ L_support(f_θ′)      `inner_steps` times, equation 1
     predict  f_θ′(x)
     outer    min_θ Σ_T L_query(f_θ′)
 
@@ -12,9 +12,9 @@ head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns �
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
-Differs from the paper: losses are means, so `inner_lr` is N times the authors' (their loss sums
-over classes: 0.4 at 5-way is 2.0 here); queries are normalised by the support set's statistics
-instead of their own batch's, unless `normalisation = "transductive"`.
+L is a mean over examples; N L is the authors' loss, which sums over classes and averages over shots.
+Differs from the paper: queries are normalised by the support set's statistics instead of their own
+batch's, unless `normalisation = "transductive"`.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class MAMLConfig:
 
     inner_steps: int = 5
     evaluation_steps: int | None = None  # None: as in training
-    inner_lr: float = 0.5  # α on a mean loss; learned from this start unless rates = "fixed"
+    inner_lr: float = 0.1  # α; learned from this start unless rates = "fixed"
     head_lr: tuple[float, ...] = ()  # the head's α where it is not inner_lr; with "step" one a step
     first_order: bool = False
     adapt_only: Literal["all", "head"] = "all"
@@ -207,15 +207,16 @@ class MAML(Learner):
         return own
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
-        """One inner step: θ′ − α ∇θ′ L, and the loss L it was taken on."""
+        """One inner step: θ′ − α N ∇θ′ L, and the loss L it was taken on, a mean."""
         fixed = part(params, THETA)
         moving = part(state, THETA)
 
-        def support_loss(moving: Tensors) -> Tensor:
+        def support_loss(moving: Tensors) -> tuple[Tensor, Tensor]:
             logits, _ = self.logits({**fixed, **moving}, support.x, None)
-            return cross_entropy(logits, support.y)
+            mean = cross_entropy(logits, support.y)
+            return mean * support.y.shape[1], mean
 
-        gradient, loss = grad_and_value(support_loss)(moving)
+        gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(moving)
         if self.config.first_order:
             gradient = {name: g.detach() for name, g in gradient.items()}
         own = {
