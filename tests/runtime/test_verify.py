@@ -87,7 +87,8 @@ def test_missing_and_unknown_vectors(
 
 def test_relative_difference() -> None:
     assert relative_difference([1.0, 2.2], [1.0, 2.0]) == pytest.approx(0.1)
-    assert relative_difference([1e-7], [0.0]) == pytest.approx(0.1)  # the floor is 1e-6
+    assert relative_difference([1e-4], [0.0]) == pytest.approx(0.1)  # the floor is 1e-3
+    assert relative_difference([1e-2], [0.0], "inner/1/loss") == pytest.approx(0.1)  # and 0.1
     assert relative_difference([np.nan], [1.0]) == float("inf")
     assert relative_difference([1.0], [[1.0]]) == float("inf")
     assert relative_difference([], []) == 0

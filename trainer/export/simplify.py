@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 from onnx_ir.passes import common as passes
 from onnxscript import optimizer
 
-from .trace import IR_VERSION, OPSET, Port
+from .trace import IR_VERSION, OPSET, Port, quiet
 
 NEXT = ".next"  # of a step's outputs: a graph cannot have an input and an output of one name
 FOLD_UP_TO = 2**16  # elements of a constant that folding may make
@@ -22,6 +22,15 @@ def simplify(
     """The same function: constants folded, common parts computed once, unread inputs left out."""
     inputs = {port.name for port in ports}
     _name_outputs(model, [name + NEXT if name in inputs else name for name in outputs])
+    with quiet():
+        model = _optimised(model)
+    _declare(model, ports, outputs)
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The library's own passes."""
     parsed = ir.from_proto(model)
     optimizer.optimize(parsed, output_size_limit=FOLD_UP_TO)
     for step in (
@@ -32,10 +41,7 @@ def simplify(
         passes.ClearMetadataAndDocStringPass(),
     ):
         parsed = step(parsed).model
-    model = ir.to_proto(parsed)
-    _declare(model, ports, outputs)
-    onnx.checker.check_model(model, full_check=True)
-    return model
+    return ir.to_proto(parsed)
 
 
 def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:

@@ -33,7 +33,7 @@ class Port:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the exporter's own deprecations and remarks, which no user can mend."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
@@ -80,7 +80,7 @@ def trace(
         }
         for port in ports
     )
-    with _quiet():
+    with quiet():
         program = torch.onnx.export(
             graph,
             inputs,

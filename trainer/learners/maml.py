@@ -12,7 +12,7 @@ head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns Î
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
-L is a mean over examples; N L is the authors' loss, which sums over classes and averages over shots.
+L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
 batch's, unless `normalisation = "transductive"`.
 """
