@@ -225,8 +225,9 @@ def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:
     latent = e.shape[1]
     first = params["relation.0"]  # [2 L, 2 L]: the two halves act on e_i and on e_j
     pair = torch.relu((e @ first[:latent])[:, None, :] + (e @ first[latent:])[None, :, :])
-    r = torch.relu(pair @ params["relation.1"]) @ params["relation.2"]  # [S, S, 2 L]
-    codes = class_means(r.mean(dim=1), support.y)  # [N, 2 L]
+    hidden = torch.relu(pair @ params["relation.1"]).mean(dim=1)  # [S, 2 L]
+    # the last layer is linear, so the means may come before it
+    codes = class_means(hidden, support.y) @ params["relation.2"]  # [N, 2 L]
     return codes[:, :latent], deviation(codes[:, latent:], offset=0.0)
 
 
@@ -238,10 +239,10 @@ def encode(params: Tensors, state: Tensors, support: Support, noise: Noise) -> T
 
 def decode(params: Tensors, z: Tensor, noise: Tensor | None = None) -> Tensor:
     """w [N, D] = μ_w + σ_w ε of z [N, L]: equation 5; without noise its mean."""
-    codes = z @ params["decoder"]  # [N, 2 D]
-    size = codes.shape[1] // 2
+    size = params["decoder"].shape[1] // 2
     if noise is None:
-        return codes[:, :size]
+        return z @ params["decoder"][:, :size]
+    codes = z @ params["decoder"]  # [N, 2 D]
     # the authors' offset: the deviation starts at Glorot's √(2 / (D + N))
     offset = (2 / (size + z.shape[0])) ** 0.5
     return codes[:, :size] + deviation(codes[:, size:], offset) * noise
