@@ -15,6 +15,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.memory import keep_memory
 from handful.trainer.networks import NetworkConfig
 
 WAY, CHUNK, INNER_LR = 5, 8, 0.01
@@ -75,6 +76,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
+    keep_memory()  # as `handful train` does, here for both sides
     rows = [
         "| queries a class | inner steps | by hand | ours, loop | ours, vmap of 8 | ratio"
         " | difference, float32 | float64 |",

@@ -29,6 +29,7 @@ from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Learner, Tensors
 from handful.trainer.learners.prototypical import PrototypicalConfig
 from handful.trainer.loop import Progress, Run, forget_after, log_line, meta_train
+from handful.trainer.memory import keep_memory
 from handful.trainer.networks import NetworkConfig
 
 PREPARED = 8192  # examples from which a learner may prepare its start
@@ -72,6 +73,7 @@ def train(
     `fetching` is told of a download of the data.
     """
     target = torch.device(device)
+    keep_memory()
     world = World.join(target)
     if world.first:
         _claim(config, folder, resume=resume)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +126,21 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as error:
         load_run(tmp_path, vectors())
     assert str(error.value) == f"no best.safetensors in {tmp_path}"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")
+def test_freed_memory_is_kept() -> None:
+    program = """
+import resource, torch
+from handful.trainer.memory import keep_memory
+faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+def used():
+    before = faults()
+    for _ in range(4):
+        torch.ones(2**24)
+    return faults() - before
+first, told = used(), keep_memory()
+second = min(used() for _ in range(8))
+assert not told or second < first / 10, (first, second)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 
 from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
-from .normalise import Normalisation, Params, Statistics, init_normalisation, normalise
+from .normalise import (
+    POOLED_FIRST,
+    Normalisation,
+    Params,
+    Statistics,
+    init_normalisation,
+    normalise,
+    sign_absorbed,
+)
 
 BLOCKS = 4
 
@@ -52,6 +60,10 @@ class Conv4:
             inputs = self.filters
         return params
 
+    def pool(self, x: Tensor) -> Tensor:
+        """Maximum over 2×2 windows."""
+        return max_pool2x2(self.form, x)
+
     def __call__(
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
@@ -62,12 +74,15 @@ class Conv4:
         for block in range(BLOCKS):
             name = f"conv{block}"
             stride = 2 if self.halving == "stride" else 1
-            x = conv3x3(self.form, x, params[f"{name}.weight"], stride)
-            x, own = normalise(self.normalisation, params, name, x, statistics, channel)
+            # the maximum passes a rising map: what follows it has a quarter of the work
+            first = self.halving == "max" and self.normalisation in POOLED_FIRST
+            first = first and self.form == "matmul"
+            p = sign_absorbed(params, name) if first else params
+            pool = self.pool if first else None
+            x = conv3x3(self.form, x, p[f"{name}.weight"], stride)
+            x, own = normalise(self.normalisation, p, name, x, statistics, channel, pool)
             gathered |= own
-            if self.halving == "max":  # before the ReLU: the same values, a quarter of the work
-                x = max_pool2x2(self.form, x)
-            x = torch.relu(x)
+            x = torch.relu(self.pool(x) if self.halving == "max" and not first else x)
         if self.readout == "mean":
             x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))
         return x.flatten(1), gathered

@@ -17,6 +17,7 @@ give a wrong second-order gradient (1 % off in float64, torch 2.13).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, get_args
 
 import torch
@@ -28,6 +29,8 @@ Statistics = dict[str, Tensor]
 Normalisation = Literal["support", "task", "running", "group", "layer", "none", "transductive"]
 NORMALISATIONS: tuple[str, ...] = get_args(Normalisation)
 
+# where the affine map may follow the maximum over windows, which it then leaves as it is
+POOLED_FIRST: tuple[Normalisation, ...] = ("support", "task", "transductive", "none")
 EPSILON = 1e-3  # the MAML authors' batch norm
 GROUPS = 8
 
@@ -51,8 +54,47 @@ def init_normalisation(kind: Normalisation, name: str, channels: int) -> Params:
     return params
 
 
+def sign_absorbed(params: Params, name: str) -> Params:
+    """The layer's weight times the sign of γ, and |γ|: the same function, and one whose γ lets a
+    maximum pass.
+    """
+    gamma = params.get(f"{name}.gamma")
+    if gamma is None:
+        return params
+    sign = torch.where(gamma < 0, -torch.ones_like(gamma), torch.ones_like(gamma))
+    weight = params[f"{name}.weight"] * sign  # [9 C, O]
+    return {**params, f"{name}.weight": weight, f"{name}.gamma": gamma * sign}
+
+
 def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over `dims`, kept as axes of length 1."""
+    mean, var = _Moments.apply(x, dims)  # type: ignore[no-untyped-call]
+    return mean, var
+
+
+class _Moments(Function):
+    """The gradient in one pass over the data: a + b x, a and b of the moments' size."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        return _moments(x, dims)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, _ = inputs
+        ctx.save_for_backward(x, output[0])
+
+    @staticmethod
+    def backward(ctx: Any, to_mean: Tensor, to_var: Tensor) -> Any:
+        x, mean = ctx.saved_tensors
+        count = x.numel() // mean.numel()
+        b = to_var * (2 / count)
+        return torch.addcmul(to_mean / count - b * mean, x, b), None
+
+
+def _moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
     mean = x.mean(dim=dims, keepdim=True)
     centred = x - mean
     return mean, (centred * centred).mean(dim=dims, keepdim=True)
@@ -71,7 +113,7 @@ class _Standardise(Function):
 
     @staticmethod
     def forward(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        mean, var = moments(x, dims)
+        mean, var = _moments(x, dims)
         return (x - mean) * (gamma * torch.rsqrt(var + EPSILON)), mean, var
 
     @staticmethod
@@ -106,17 +148,19 @@ def normalise(
     x: Tensor,
     statistics: Statistics | None,
     channel: int,
+    pool: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Statistics]:
     """x [B, ...] normalised along `channel`, and the statistics that a later input may be given.
 
     With `statistics` None the moments are x's own (x is the support set, or the training batch).
+    `pool` shrinks x once its moments are known, for `POOLED_FIRST` and γ that is not negative.
     """
     axes = tuple(d for d in range(1, x.ndim) if d != channel % x.ndim)
     shape = [1] * x.ndim
     shape[channel] = -1
     gamma, beta = params.get(f"{name}.gamma"), params[f"{name}.beta"].reshape(shape)
     if gamma is None:
-        return x + beta, {}
+        return (pool(x) if pool else x) + beta, {}
     gamma = gamma.reshape(shape)
     if kind in ("group", "layer"):
         groups = GROUPS if kind == "group" else 1
@@ -124,7 +168,7 @@ def normalise(
     own: Statistics = {}
     if kind == "running" and statistics is None:
         return _running_batch(params, name, x, channel)
-    if statistics is None and kind != "task":
+    if statistics is None and kind != "task" and pool is None:
         y, mean, var = standardise(x, gamma, (0, *axes))
         return y + beta, {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     if statistics is None:
@@ -141,6 +185,7 @@ def normalise(
         alpha = (own if statistics is None else statistics)[f"{name}.alpha"]
         mean, var = _blend(alpha, mean, var, *moments(x, axes)) if axes else (mean, var)
     scale = gamma * torch.rsqrt(var + EPSILON)
+    x = pool(x) if pool else x
     return x * scale + (beta - mean * scale), own
 
 
