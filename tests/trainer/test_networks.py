@@ -14,10 +14,12 @@ from torch.func import vmap
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.convolution import convolve, patches, unpatches
-from handful.trainer.networks.layers import max_pool2x2
-from handful.trainer.networks.normalise import EPSILON, standardise
+from handful.trainer.networks.layers import Form, as_matrix, max_pool2x2
+from handful.trainer.networks.normalise import EPSILON, Normalisation, standardise
 
 from .small import generator
+
+FORMS: tuple[Form, Form] = ("convolution", "matmul")
 
 
 def random(*shape: int, seed: int = 0) -> Tensor:
@@ -145,3 +147,22 @@ def test_the_least_image_has_features(kind: str) -> None:
     h, _ = network(params, torch.rand(2, 16, 16, 1, generator=generator()))
     assert h.shape == (2, network.features)
     assert network.features > 0
+
+
+@pytest.mark.parametrize("kind", ["support", "task", "transductive", "none"])
+def test_the_maximum_before_the_affine_map_is_the_maximum_after_it(kind: Normalisation) -> None:
+    """γ of both signs; the other form pools last, so the two orders are compared."""
+    settings = NetworkConfig(filters=4, normalisation=kind)
+    after, before = (build_network(settings, (17, 16, 1), form) for form in FORMS)
+    params = {n: p.double() for n, p in after.init(generator()).items()}
+    params |= {
+        n: random(*p.shape, seed=3) for n, p in params.items() if n[-5:] in ("gamma", ".beta")
+    }
+    as_matrices = {n: as_matrix(p) if p.ndim == 4 else p for n, p in params.items()}
+    support, query = random(6, 17, 16, 1), random(3, 17, 16, 1, seed=1)
+    expected, statistics = after(params, support)
+    found, own = before(as_matrices, support)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(
+        before(as_matrices, query, own)[0], after(params, query, statistics)[0]
+    )

@@ -71,12 +71,12 @@ class Conv4:
         channel = 1 if self.form == "convolution" else -1
         gathered: Statistics = {}
         x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x
+        # a rising map and the maximum may change places: what follows has a quarter of the work
+        first = self.halving == "max" and self.form == "matmul"
+        first = first and self.normalisation in POOLED_FIRST
         for block in range(BLOCKS):
             name = f"conv{block}"
             stride = 2 if self.halving == "stride" else 1
-            # the maximum passes a rising map: what follows it has a quarter of the work
-            first = self.halving == "max" and self.normalisation in POOLED_FIRST
-            first = first and self.form == "matmul"
             p = sign_absorbed(params, name) if first else params
             pool = self.pool if first else None
             x = conv3x3(self.form, x, p[f"{name}.weight"], stride)
