@@ -129,7 +129,7 @@ def maml(
     config = MAMLConfig(
         network=conv4(normalisation, filters),
         inner_steps=inner_steps,
-        inner_lr=0.2,
+        inner_lr=0.05,
         **settings,  # type: ignore[arg-type]
     )
     return on_pictures(MAML(config, IMAGE, WAY))
@@ -138,7 +138,7 @@ def maml(
 def maml_on_vectors(normalisation: Normalisation, **settings: object) -> Case:
     """A fully connected network, which is traced in a tenth of the time."""
     network = NetworkConfig(kind="mlp", hidden=(32, 24), normalisation=normalisation)
-    config = MAMLConfig(network=network, inner_steps=2, inner_lr=0.2, **settings)  # type: ignore[arg-type]
+    config = MAMLConfig(network=network, inner_steps=2, inner_lr=0.1, **settings)  # type: ignore[arg-type]
     data = vectors()
     learner = MAML(config, data.input, WAY)
     return Case(learner, moved(learner.init(generator()), learner), data)

@@ -120,8 +120,8 @@ def test_an_anil_step_is_a_linear_heads() -> None:
     weight = found.params["theta.head.weight"].expand(-1, 3)
     bias = found.params["theta.head.bias"].expand(3)
     wrong = (torch.softmax(support.x @ weight + bias, dim=1) - y) * (3 / len(y))
-    torch.testing.assert_close(own["theta.head.weight"], weight - 0.2 * support.x.T @ wrong)
-    torch.testing.assert_close(own["theta.head.bias"], bias - 0.2 * wrong.sum(dim=0))
+    torch.testing.assert_close(own["theta.head.weight"], weight - 0.05 * support.x.T @ wrong)
+    torch.testing.assert_close(own["theta.head.bias"], bias - 0.05 * wrong.sum(dim=0))
 
 
 def test_a_fixed_head_with_fewer_classes_is_the_smaller_head() -> None:
