@@ -29,7 +29,7 @@ class MetaConfig:
     tasks: int = 4  # T, tasks a step
     way: tuple[int, ...] = (5,)  # each step draws one of them
     shot: tuple[int, ...] = (1,)
-    queries: int = 15  # a class
+    queries: int = 5  # a class
     lr: float = 1e-3  # Adam
     schedule: Literal["constant", "halve", "cosine"] = "constant"
     halve_every: int = 2000

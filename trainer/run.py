@@ -76,8 +76,7 @@ def train(
     keep_memory()
     world = World.join(target)
     if world.first:
-        _claim(config, folder, resume=resume)
-    world.wait()
+        _refuse(config, folder, resume=resume)
     train_set = load_data(config.data, "meta_train", progress=fetching).to(target)
     validation = load_data(config.data, "meta_val").to(target)
     _suffice(config, train_set, validation)
@@ -87,6 +86,10 @@ def train(
             f"{config.learner} has no network to train before",
             hint="drop the section [pretrain], or give the learner a network",
         )
+    if world.first and not resume:  # no sooner: what fails before leaves no folder behind
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomic(folder / CONFIG, json.dumps(to_dict(config), indent=2).encode())
+    world.wait()
     facts = {"config": to_dict(config), "versions": versions()}
     params = learner.init(torch.Generator().manual_seed(config.meta.seed))
     params = {name: p.to(target) for name, p in params.items()}
@@ -201,8 +204,8 @@ def _suffice(config: RunConfig, train_set: LabelledSet, validation: LabelledSet)
         )
 
 
-def _claim(config: RunConfig, folder: Path, *, resume: bool) -> None:
-    """Make the folder this run's own, or say why it cannot be."""
+def _refuse(config: RunConfig, folder: Path, *, resume: bool) -> None:
+    """Say why the folder cannot be this run's."""
     place = folder / CONFIG
     if place.exists():
         if not resume:
@@ -217,11 +220,8 @@ def _claim(config: RunConfig, folder: Path, *, resume: bool) -> None:
             )
     elif resume:
         raise RunError(f"no run to resume in {folder}")
-    else:
-        if folder.exists() and any(folder.iterdir()):
-            raise RunError(f"{folder} is not empty", hint="name another folder with --out")
-        folder.mkdir(parents=True, exist_ok=True)
-        write_atomic(place, json.dumps(to_dict(config), indent=2).encode())
+    elif folder.exists() and any(folder.iterdir()):
+        raise RunError(f"{folder} is not empty", hint="name another folder with --out")
 
 
 def build_learner(config: RunConfig, data: LabelledSet) -> Learner:

@@ -15,6 +15,7 @@ import torch
 from handful.trainer import run
 from handful.trainer.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
 from handful.trainer.config import RunConfig, from_dict
+from handful.trainer.data import DataError
 from handful.trainer.run import RunError, load_run, read_config, train
 
 from .small import vectors
@@ -144,3 +145,10 @@ second = min(used() for _ in range(8))
 assert not told or second < first / 10, (first, second)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_data_that_do_not_suffice_leave_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="has 8 examples, a task needs 1 \\+ 50"):
+        train(config(queries=50, shot=[1]), tmp_path / "run", report=Silent())
+    assert not (tmp_path / "run").exists()
+    assert train(config(), tmp_path / "run", report=Silent()).step == 4
