@@ -8,13 +8,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-import torch
-from leo_adaptation import data
+from leo_adaptation import packaged
 from results import section
 
 from handful.runtime.bench import bench
-from handful.trainer.export.package import Source, export
-from handful.trainer.learners.leo import LEO, LEOConfig
 
 HEAVY = ("torch", "onnx", "click", "PIL")
 LOADED = """
@@ -24,16 +21,6 @@ sys.argv[1:] = [{package!r}, "5", "1", "1"]
 first_answer()
 print(*[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
 """
-
-
-def on_embeddings(folder: Path) -> Path:
-    """A package of LEO on 640-d embeddings."""
-    examples = data()
-    learner = LEO(LEOConfig(), examples.input, 5)
-    params = learner.init(torch.Generator().manual_seed(0))
-    params = learner.prepare(params, learner.embed(params, examples.x))
-    export(Source(learner=learner, params=params, test=examples, training={}), folder / "leo")
-    return folder / "leo"
 
 
 def imported(package: str) -> str:
@@ -63,8 +50,9 @@ def main() -> None:
         "| --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory() as folder:
-        embeddings = str(on_embeddings(Path(folder)))
-        rows.append(measure("LEO on 640-d embeddings", embeddings, "0.25", given.runs))
+        package = Path(folder) / "leo"
+        packaged(package)
+        rows.append(measure("LEO on 640-d embeddings", str(package), "0.25", given.runs))
     rows.append(measure("omniglot-leo (Conv4)", "omniglot-leo", "0.30", given.runs))
     rows.append(measure("omniglot-maml (Conv4)", "omniglot-maml", "none set", given.runs))
     print("\n".join(rows))

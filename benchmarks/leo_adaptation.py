@@ -31,20 +31,28 @@ def data(classes: int = 40, each: int = 20) -> LabelledSet:
     return LabelledSet(x.flatten(0, 1), torch.full((classes,), each), names, spec)
 
 
-def measure(shot: int, rounds: int, threads: int) -> str:
-    """One row: medians in ms of both, after embedding, and their ratio."""
+def packaged(folder: Path) -> Source:
+    """LEO at its start, exported to `folder`."""
     examples = data()
     learner = LEO(LEOConfig(), examples.input, WAY)
     params = learner.init(torch.Generator().manual_seed(0))
     params = learner.prepare(params, learner.embed(params, examples.x))
-    y = torch.eye(WAY).repeat_interleave(shot, dim=0)
-    rows = [c * 20 + k for c in range(WAY) for k in range(shot)]
-    h = learner.embed(params, examples.x[rows])
-    support = Support(h, y)
+    source = Source(learner=learner, params=params, test=examples, training={})
+    export(source, folder)
+    return source
+
+
+def measure(shot: int, rounds: int, threads: int) -> str:
+    """One row: medians in ms of both, after embedding, and their ratio."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "leo"
-        export(Source(learner=learner, params=params, test=examples, training={}), package)
+        source = packaged(package)
         engine = handful.load(package, threads=threads)._engine
+    learner, params = source.learner, source.params
+    y = torch.eye(WAY).repeat_interleave(shot, dim=0)
+    rows = [c * 20 + k for c in range(WAY) for k in range(shot)]
+    h = learner.embed(params, source.test.x[rows])
+    support = Support(h, y)
     x, labels = h.numpy(), y.numpy()
     runtime, eager = medians(
         [lambda: engine.adapt(x, labels), lambda: adapt(learner, params, support)], rounds

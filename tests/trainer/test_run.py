@@ -16,10 +16,11 @@ from handful.trainer import run
 from handful.trainer.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError
+from handful.trainer.progress import Silent
 from handful.trainer.run import RunError, load_run, read_config, train
 
 from .small import vectors
-from .two_processes import RUNS, Silent, load_small
+from .two_processes import RUNS, load_small
 
 
 @pytest.fixture(autouse=True)

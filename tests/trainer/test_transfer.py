@@ -16,6 +16,7 @@ from handful.trainer.learners.features import running
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.transfer import trained_as, transferred
+from handful.trainer.progress import Silent
 
 from .small import IMAGE, SIZE, generator, pictures
 
@@ -97,7 +98,7 @@ def test_a_run_trains_the_body_first_and_starts_there(
     learner = {"name": "maml", "inner_steps": 1, "head": "shared", "network": network}
     settings = {"learner": learner, "pretrain": meta, "meta": meta | {"steps": 0}}
     config = from_dict(settings, where="test")
-    progress = run.train(config, tmp_path / "run", report=Quiet())
+    progress = run.train(config, tmp_path / "run", report=Silent())
     assert progress.finished
     found, _ = read_checkpoint(tmp_path / "run" / "pretrained" / BEST)
     params, _ = read_checkpoint(tmp_path / "run" / BEST)
@@ -113,13 +114,6 @@ def test_a_learner_without_a_network_has_nothing_to_train_before(
     few = {"queries": 2, "validation_queries": 2}
     settings = {"learner": {"name": "nearest"}, "pretrain": few, "meta": few}
     with pytest.raises(run.RunError) as error:
-        run.train(from_dict(settings, where="test"), tmp_path / "run", report=Quiet())
+        run.train(from_dict(settings, where="test"), tmp_path / "run", report=Silent())
     assert str(error.value) == "nearest has no network to train before"
     assert error.value.hint == "drop the section [pretrain], or give the learner a network"
-
-
-class Quiet:
-    """A Reporter that says nothing."""
-
-    def phase(self, name: str, total: int, done: int) -> Any:
-        return lambda line: None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from handful.trainer import run
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataConfig
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.progress import Silent
 
 from .small import vectors
 
@@ -45,13 +45,6 @@ RUNS: dict[str, dict[str, Any]] = {
         "meta": META,
     },
 }  # fmt: skip
-
-
-class Silent:
-    """A reporter that says nothing."""
-
-    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
-        return lambda line: None
 
 
 def load_small(config: DataConfig, part: str, **how: object) -> LabelledSet:

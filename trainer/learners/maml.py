@@ -219,10 +219,8 @@ class MAML(Learner):
         gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(moving)
         if self.config.first_order:
             gradient = {name: g.detach() for name, g in gradient.items()}
-        own = {
-            THETA + name: value - self.rate(params, state, name) * gradient[name]
-            for name, value in moving.items()
-        }
+        rate = {name: self.rate(params, state, name) for name in moving}
+        own = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
         if "inner_count" in state:
             own["inner_count"] = state["inner_count"] + 1
         return own, loss
