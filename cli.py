@@ -118,8 +118,8 @@ def train(
     """
     if not recipe and not how["resume"]:
         raise click.UsageError("Missing argument 'RECIPE': a learner, a recipe or a TOML file.")
-    from handful.trainer.commands import train_command
-    from handful.trainer.progress import bars
+    from handful.trainer.commands.train import train_command
+    from handful.trainer.training.progress import bars
 
     source = [f"data.source={json.dumps(data, ensure_ascii=False)}"] if data else []
     with bars() as report:
@@ -149,17 +149,29 @@ def train(
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
 @a_device
 @as_json
-def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
+def evaluate(
+    run_or_package: str,
+    as_json: bool,
+    transductive: bool,
+    device: str,
+    **sizes: Any,
+) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
 
     A run is measured in torch, a package through the runtime, both on the same tasks.
     """
-    from handful.runtime.text import accuracies
-    from handful.trainer.commands import evaluate_command
-    from handful.trainer.progress import bars
+    from handful.runtime.tools.text import accuracies
+    from handful.trainer.commands.evaluate import Plan, evaluate_command
+    from handful.trainer.training.progress import bars
 
     with bars() as report:
-        found = evaluate_command(run_or_package, count=report.count, **how)
+        found = evaluate_command(
+            run_or_package,
+            Plan(**sizes),
+            transductive=transductive,
+            device=device,
+            count=report.count,
+        )
     show(accuracies(found), [asdict(result) for result in found], as_json)
 
 
@@ -174,9 +186,9 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 
     The package is written to FOLDER, unless ONNX and torch differ anywhere.
     """
-    from handful.runtime.text import accuracies
-    from handful.trainer.commands import export_command
-    from handful.trainer.progress import bars
+    from handful.runtime.tools.text import accuracies
+    from handful.trainer.commands.export import export_command
+    from handful.trainer.training.progress import bars
 
     with bars() as report:
         found = export_command(run, folder, count=report.count, **how)
@@ -191,8 +203,8 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 @as_json
 def verify(package: str, as_json: bool) -> None:
     """Check a package: hashes, graphs, golden vectors."""
-    from handful.runtime.text import verified
-    from handful.runtime.verify import verify as verify_package
+    from handful.runtime.tools.text import verified
+    from handful.runtime.tools.verify import verify as verify_package
 
     found = verify_package(package)
     show(verified(found), {**asdict(found), "worst": found.worst, "ok": found.ok}, as_json)
@@ -208,8 +220,8 @@ def verify(package: str, as_json: bool) -> None:
 @as_json
 def inspect(package: str, as_json: bool) -> None:
     """Show a package: graphs, sizes, limits, accuracy."""
-    from handful.runtime.inspect import describe
-    from handful.runtime.text import described
+    from handful.runtime.tools.inspect import describe
+    from handful.runtime.tools.text import described
 
     found = describe(package)
     show(described(found), found.as_json(), as_json)
@@ -225,7 +237,7 @@ def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
 
     PICTURES is a folder with one sub-folder a class.
     """
-    from handful.runtime.on_files import adapt_folder
+    from handful.runtime.tools.on_files import adapt_folder
 
     task = adapt_folder(package, pictures, out, force=force)
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
@@ -242,7 +254,7 @@ def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json
 
     TASK is a file that `handful adapt` wrote.
     """
-    from handful.runtime.on_files import predict_files
+    from handful.runtime.tools.on_files import predict_files
 
     found = predict_files(task, pictures, package=package)
     lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in found)
@@ -258,8 +270,8 @@ def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json
 @as_json
 def bench(package: str, as_json: bool, **how: int) -> None:
     """Time a package here: cold start, adapt, predict."""
-    from handful.runtime.bench import bench as measure
-    from handful.runtime.text import benched
+    from handful.runtime.tools.bench import bench as measure
+    from handful.runtime.tools.text import benched
 
     found = measure(package, **how)
     show(benched(found), asdict(found), as_json)
@@ -268,7 +280,7 @@ def bench(package: str, as_json: bool, **how: int) -> None:
 @main.command()
 def learners() -> None:
     """List the learners and the recipes."""
-    from handful.runtime.text import pairs
+    from handful.runtime.tools.text import pairs
     from handful.trainer.recipe import described_learners, recipes
 
     click.echo(pairs(described_learners()))
@@ -278,7 +290,7 @@ def learners() -> None:
 @main.command()
 def data() -> None:
     """List the data sources."""
-    from handful.runtime.text import pairs
+    from handful.runtime.tools.text import pairs
     from handful.trainer.data import SOURCES
 
     click.echo(pairs(SOURCES.items()))
@@ -287,6 +299,6 @@ def data() -> None:
 @main.command()
 def packages() -> None:
     """List the packages that ship with handful."""
-    from handful.runtime.packages import shipped
+    from handful.runtime.package.shipped import shipped
 
     click.echo("\n".join(shipped()))

@@ -12,7 +12,7 @@ from results import section
 from throughput import SPEC, WAY
 from timing import medians
 
-from handful.runtime.verify import relative_difference
+from handful.runtime.tools.verify import relative_difference
 from handful.trainer.export.graphs import trace_learner
 from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.maml import MAML, MAMLConfig

@@ -18,9 +18,9 @@ from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import Result, embed_set, evaluate, summarise
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.prototypical import negative_squared_distance
-from handful.trainer.progress import Silent
 from handful.trainer.recipe import read_recipe
-from handful.trainer.run import load_run, train
+from handful.trainer.training.progress import Silent
+from handful.trainer.training.run import load_run, train
 
 WAY, QUERIES, EPISODES, SEED = 5, 15, 1000, 0
 PARTS: tuple[Part, ...] = ("meta_train", "meta_test")

@@ -11,12 +11,12 @@ from pathlib import Path
 from leo_adaptation import packaged
 from results import section
 
-from handful.runtime.bench import bench
+from handful.runtime.tools.bench import bench
 
 HEAVY = ("torch", "onnx", "click", "PIL")
 LOADED = """
 import sys
-from handful.runtime.cold import first_answer
+from handful.runtime.tools.cold import first_answer
 sys.argv[1:] = [{package!r}, "5", "1", "1"]
 first_answer()
 print(*[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)

@@ -11,7 +11,7 @@ from results import section
 from timing import medians
 
 import handful
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.export.package import Source, export
 from handful.trainer.learners import Support, adapt

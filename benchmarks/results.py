@@ -7,8 +7,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from handful.runtime.files import write_atomic
-from handful.trainer.run import versions
+from handful.runtime.package.files import write_atomic
+from handful.trainer.training.run import versions
 
 FILE = Path(__file__).parent / "RESULTS.md"
 

@@ -10,13 +10,13 @@ from by_hand import theta_of
 from results import section
 from timing import medians
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
-from handful.trainer.memory import keep_memory
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.training.gradient import meta_gradient
+from handful.trainer.training.memory import keep_memory
 
 WAY, CHUNK, INNER_LR = 5, 8, 0.01
 SPEC = InputSpec(kind="image", shape=(28, 28, 1))

@@ -25,7 +25,7 @@ from handful.trainer.export.package import Source, export
 from handful.trainer.learners import LEARNERS, Learner, Stage, Support, Tensors
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.form import Noise, cross_entropy
-from handful.trainer.run import load_run, train
+from handful.trainer.training.run import load_run, train
 
 RECIPE = """
 [learner]

@@ -13,8 +13,7 @@ from .errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .learner import Learner
-    from .packages import load
+    from .learner import Learner, load
     from .task import Task
 
 __all__ = [
@@ -31,7 +30,7 @@ __all__ = [
     "load",
 ]
 
-_LAZY = {"Learner": "learner", "Task": "task", "load": "packages"}
+_LAZY = {"Learner": "learner", "Task": "task", "load": "learner"}
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 

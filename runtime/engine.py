@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from handful.runtime.package.manifest import Manifest, StageSpec, TensorSpec
+
 from .arrays import Array, Floats
 from .errors import AdaptError
-from .manifest import Manifest, StageSpec, TensorSpec
 from .sessions import Graph, to_numpy
 
 State = dict[str, Any]  # name → array, or a tensor that stays on the device

@@ -4,9 +4,10 @@ from typing import Any
 
 import numpy as np
 
+from handful.runtime.package.manifest import InputSpec
+
 from .arrays import Array, Floats
 from .errors import InputError
-from .manifest import InputSpec
 
 MAX_EXAMPLES = 1_000_000
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding

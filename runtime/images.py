@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from handful.runtime.package.manifest import InputSpec
+
 from .arrays import Floats
 from .errors import InputError, SupportSetError
-from .manifest import InputSpec
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from handful.runtime.package.read import Package, read_package
+from handful.runtime.package.shipped import find
+
 from .engine import Engine
 from .errors import AdaptError
-from .manifest import InputSpec, Manifest
-from .package import Package, read_package
+from .loaded import Loaded
 from .sessions import Graph, Provider, setup
-from .support import Support, gather, within
-from .task import Task
+from .support import gather
+from .task import Task, adapted
 from .task_file import read
 
 MAX_SAMPLES = 1000
 
 
-@dataclass(frozen=True, eq=False)
-class Learner:
+class Learner(Loaded):
     """What `handful.load` returns."""
-
-    manifest: Manifest = field(repr=False)
-    path: Path
-    identity: str = field(repr=False)  # the package's hash, to which saved tasks are bound
-    _engine: Engine = field(repr=False)
-
-    @property
-    def name(self) -> str:
-        """The package's name."""
-        return self.manifest.name
-
-    @property
-    def input(self) -> InputSpec:
-        """What an example has to be."""
-        return self.manifest.input
 
     def adapt(
         self,
@@ -55,7 +40,7 @@ class Learner:
         """
         seed = self._seed(samples, rng)
         support = gather(self._engine, examples, labels)
-        return self._task(support, samples, seed)
+        return adapted(self, support, samples, seed)
 
     def load_task(self, path: str | Path) -> Task:
         """A task that `Task.save` wrote with this very package."""
@@ -80,26 +65,20 @@ class Learner:
             )
         return int(rng.integers(2**62))
 
-    def _task(self, support: Support, samples: int | None, seed: int | None) -> Task:
-        within(support, self.manifest.limits)
-        if seed is None:
-            return Task(self, support, (self._engine.adapt(support.x, support.y),))
-        rng = np.random.default_rng(seed)
-        noise = [self._engine.noise(support.y, rng) for _ in range(samples or 1)]
-        states = tuple(self._engine.adapt(support.x, support.y, noise=draw) for draw in noise)
-        return Task(self, support, states, seed)
 
-
-def open_package(
+def load(
     path: str | Path,
     *,
     providers: Sequence[Provider] | None = None,
     threads: int = 1,
     session_options: Any = None,
 ) -> Learner:
-    """The learner of the package in the folder `path`."""
+    """The learner of a package: a folder made by `handful export`, or a shipped package's name.
+
+    `session_options` (an onnxruntime.SessionOptions) takes the place of the defaults.
+    """
     made = setup(providers, threads, session_options)
-    return learner_of(read_package(path), made)
+    return learner_of(read_package(find(path)), made)
 
 
 def learner_of(package: Package, made: Any) -> Learner:

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import onnxruntime as ort
 
+from handful.runtime.package.manifest import GraphSpec
+
 from .arrays import Array
 from .errors import AdaptError, PackageError, SessionError
-from .manifest import GraphSpec
 
 log = logging.getLogger("handful")
 CPU = "CPUExecutionProvider"

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from handful.runtime.package.manifest import Limits, Manifest
+
 from .arrays import Array, Floats
 from .engine import Engine
 from .errors import SupportSetError
 from .examples import to_batch
-from .manifest import Limits, Manifest
 
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,18 +12,16 @@ from .arrays import Array, Floats
 from .engine import Engine, State
 from .errors import AdaptError, SupportSetError
 from .examples import to_batch
-from .support import Support, gather, joined
+from .loaded import Loaded
+from .support import Support, gather, joined, within
 from .task_file import Saved, write
-
-if TYPE_CHECKING:
-    from .learner import Learner
 
 
 @dataclass(frozen=True, eq=False)
 class Task:
     """What `Learner.adapt` returns; predictions do not depend on each other."""
 
-    learner: Learner
+    learner: Loaded
     _support: Support = field(repr=False)
     _states: tuple[State, ...] = field(repr=False)  # one, or one a sample
     _seed: int | None = field(default=None, repr=False)  # of the samples' noise
@@ -77,7 +75,7 @@ class Task:
         more = gather(self._engine, examples, labels)
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
-        return self.learner._task(joined(self._support, more), self._samples, self._seed)
+        return adapted(self.learner, joined(self._support, more), self._samples, self._seed)
 
     def remove(self, label: str) -> Task:
         """A new task: this support set without a class."""
@@ -86,7 +84,7 @@ class Task:
             raise SupportSetError(
                 f"no class {label!r} in the task", hint=f"its classes: {', '.join(self.classes)}"
             )
-        return self.learner._task(self._support.without(label), self._samples, self._seed)
+        return adapted(self.learner, self._support.without(label), self._samples, self._seed)
 
     def save(self, path: str | Path) -> None:
         """Write the task, whole or not at all; `Learner.load_task` reads it."""
@@ -127,6 +125,21 @@ class Task:
         states, single = self._per_state(queries)
         found: Floats = reduce(states)
         return found[0] if single else found
+
+
+def adapted(learner: Loaded, support: Support, samples: int | None, seed: int | None) -> Task:
+    """The task of a learner for one support set; with `samples`, one state for each draw of noise.
+
+    The draws follow from `seed`, so that a task adapted again repeats them.
+    """
+    within(support, learner.manifest.limits)
+    engine = learner._engine
+    if seed is None:
+        return Task(learner, support, (engine.adapt(support.x, support.y),))
+    rng = np.random.default_rng(seed)
+    noise = [engine.noise(support.y, rng) for _ in range(samples or 1)]
+    states = tuple(engine.adapt(support.x, support.y, noise=draw) for draw in noise)
+    return Task(learner, support, states, seed)
 
 
 def softmax(logits: Array) -> Floats:

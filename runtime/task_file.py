@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from handful.runtime.package.files import read_regular, write_atomic
+from handful.runtime.package.manifest import Manifest, TensorSpec
+
 from .arrays import Array
 from .engine import State, resolve
 from .errors import HandfulError, TaskFileError
-from .files import read_regular, write_atomic
-from .manifest import Manifest, TensorSpec
 from .sessions import to_numpy
 from .support import Support, outputs, within
 
@@ -30,7 +31,9 @@ class Saved(NamedTuple):
 
 def write(path: Path, saved: Saved, identity: str) -> None:
     """Write a task to `path`, whole or not at all."""
-    from .npz import pack_npz  # zipfile takes 10 ms to import; most processes save nothing
+    from handful.runtime.package.npz import (
+        pack_npz,  # zipfile takes 10 ms to import; most processes save nothing
+    )
 
     about = {
         "format": FORMAT,
@@ -54,7 +57,7 @@ def write(path: Path, saved: Saved, identity: str) -> None:
 
 def read(path: Path, manifest: Manifest, identity: str) -> Saved:
     """The task in `path`, every array checked against the manifest."""
-    from .npz import read_npz
+    from handful.runtime.package.npz import read_npz
 
     data = read_regular(path, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
     arrays = read_npz(data, limit=MAX_BYTES, name=path.name, error=TaskFileError)
@@ -81,7 +84,7 @@ def read(path: Path, manifest: Manifest, identity: str) -> Saved:
 
 def package_hash(path: Path) -> str:
     """The identity of the package that the task in `path` was saved with."""
-    from .npz import read_npz
+    from handful.runtime.package.npz import read_npz
 
     data = read_regular(path, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
     arrays = read_npz(data, limit=MAX_BYTES, name=path.name, error=TaskFileError)

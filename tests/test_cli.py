@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 import handful
 from handful.cli import main, spread
-from handful.runtime.inspect import describe
+from handful.runtime.tools.inspect import describe
 from handful.trainer.config import MetaConfig
 from handful.trainer.recipe import read_recipe, recipes
 

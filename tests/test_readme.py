@@ -1,4 +1,4 @@
-"""The README's tree, links, commands and Python are true."""
+"""The tree of the architecture page, and the README's links, commands and Python, are true."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from handful.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
@@ -27,8 +28,8 @@ def blocks(kind: str, text: str = README) -> list[str]:
 
 
 def tree() -> list[Path]:
-    """The paths of the README's tree, in its order."""
-    (block,) = blocks("", README.split("## The tree")[1])
+    """The paths of the architecture page's tree, in its order."""
+    (block,) = blocks("", ARCHITECTURE.split("## 2. The tree")[1].split("## 3.")[0])
     found: list[Path] = []
     above: list[str] = []
     for line in block.splitlines():

@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 
 from handful.trainer.data import DataConfig
 from handful.trainer.errors import ConfigError
-from handful.trainer.gradient import Batching
 from handful.trainer.learners import LEARNERS
+from handful.trainer.training.gradient import Batching
 
 C = TypeVar("C")
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text", Path: "text"}

@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from handful.runtime.manifest import Manifest, to_json
-from handful.runtime.npz import pack_npz
+from handful.runtime.package.decode import to_json
+from handful.runtime.package.manifest import Manifest
+from handful.runtime.package.npz import pack_npz
 
 from .small_packages import head, head_golden, line, line_golden, prototypes, prototypes_golden
 

@@ -9,13 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from handful.runtime.manifest import (
-    GraphSpec,
-    InputSpec,
-    Manifest,
-    StageSpec,
-    TensorSpec,
-)
+from handful.runtime.package.manifest import GraphSpec, InputSpec, Manifest, StageSpec, TensorSpec
 
 Floats = NDArray[np.float32]
 node = helper.make_node

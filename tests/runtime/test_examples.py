@@ -14,7 +14,7 @@ from handful.runtime.errors import (
     SessionError,
     SupportSetError,
 )
-from handful.runtime.evaluate import Episodes, evaluate
+from handful.runtime.tools.evaluate import Episodes, evaluate
 
 ONE = np.zeros((6, 6, 1), np.uint8)
 TWO = np.zeros((2, 6, 6, 1), np.uint8)
@@ -109,7 +109,11 @@ def test_limits(
     packages: Any, edit: Any, tmp_path: Any, labels: str, words: str | None, hint: str | None
 ) -> None:
     folder = packages.copy("head", tmp_path)
-    limits = {"way": {"min": 2, "max": 3}, "shot": {"min": 1, "max": 2}}
+    limits = {
+        "way": {"min": 2, "max": 3},
+        "shot": {"min": 1, "max": 2},
+        "support": {"min": 1, "max": None},
+    }
     edit(folder, lambda found: found.update(limits=limits))
     learner, x = handful.load(folder), np.zeros((4, 6, 6, 1), np.uint8)
     if words is None:

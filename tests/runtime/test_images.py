@@ -10,7 +10,7 @@ from PIL import Image
 
 from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.images import read_folder, read_image
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 GREY = InputSpec(
     kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",

@@ -8,9 +8,9 @@ import pytest
 
 import handful
 from handful import runtime
-from handful.runtime import packages as finding
 from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
+from handful.runtime.package import shipped as finding
 from handful.runtime.sessions import Setup
 
 X = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)

@@ -9,6 +9,8 @@ import pytest
 
 import handful
 from handful.runtime.errors import HandfulError, ManifestError, PackageError
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import Bounds
 
 AGAIN = "export the package again, or install the handful that made it"
 COPY = "copy the package again, as a whole"
@@ -50,8 +52,8 @@ def drop(path: str) -> Callable[[dict[str, Any]], None]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
-    (put("format", 2), "manifest has format 2, this runtime reads 1", AGAIN),
-    (put("format", True), "manifest has format true, this runtime reads 1", AGAIN),
+    (put("format", 3), "manifest has format 3, this runtime reads 1 and 2", AGAIN),
+    (put("format", True), "manifest has format true, this runtime reads 1 and 2", AGAIN),
     (put("flavour", 1), "unknown field in manifest: `flavour`", AGAIN),
     (put("stages/0/foo", 1), "unknown field in manifest: `stages[0].foo`", AGAIN),
     (drop("licence"), "missing field in manifest: `licence`", AGAIN),
@@ -224,3 +226,15 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
     file.unlink()
     os.mkfifo(file)
     refused(folder, PackageError, f"{file} is not a regular file", "copy the file itself")
+
+
+def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
+    def as_format_1(found: dict[str, Any]) -> None:
+        found["format"] = 1
+        del found["limits"]["support"]
+
+    edit(folder, as_format_1)
+    assert read_manifest(folder).limits.support == Bounds(1)
+    edit(folder, lambda found: found["limits"].update(support={"min": 1, "max": None}))
+    with pytest.raises(ManifestError, match=r"unknown field in manifest: `limits\.support`"):
+        read_manifest(folder)

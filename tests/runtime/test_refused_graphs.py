@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import handful
 from handful.runtime.errors import HandfulError, PackageError
-from handful.runtime.vet import vet
+from handful.runtime.package.vet import vet
 
 COPY = "copy the package again, as a whole"
 DOCS = "format 1 allows none, see docs/package-format.md"

@@ -12,7 +12,7 @@ import pytest
 
 import handful
 from handful.runtime.errors import TaskFileError
-from handful.runtime.npz import pack_npz
+from handful.runtime.package.npz import pack_npz
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_a_pickle_is_never_read(head: handful.Learner, file: Path) -> None:
 
 
 def test_a_bomb_is_not_inflated(head: handful.Learner, file: Path) -> None:
-    from handful.runtime.npz import read_npz
+    from handful.runtime.package.npz import read_npz
 
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:

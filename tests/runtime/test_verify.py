@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handful.runtime.bench import bench
 from handful.runtime.errors import PackageError
-from handful.runtime.inspect import describe
-from handful.runtime.npz import pack_npz
-from handful.runtime.schema import text
-from handful.runtime.verify import relative_difference, verify
+from handful.runtime.package.npz import pack_npz
+from handful.runtime.package.schema import text
+from handful.runtime.tools.bench import bench
+from handful.runtime.tools.inspect import describe
+from handful.runtime.tools.verify import relative_difference, verify
 
 
 def change(folder: Path, **changes: Any) -> None:
@@ -118,5 +118,5 @@ def test_bench_measures_a_package(packages: Any) -> None:
 def test_the_committed_schema_is_fresh() -> None:
     committed = Path(__file__).parents[2] / "exported" / "manifest.schema.json"
     assert committed.read_text() == text(), (
-        "run `python -m handful.runtime.schema > exported/manifest.schema.json`"
+        "run `python -m handful.runtime.package.schema > exported/manifest.schema.json`"
     )

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
-from handful.trainer.export.package import Source
+from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig

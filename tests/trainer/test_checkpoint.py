@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from handful.trainer.checkpoint import (
+from handful.trainer.training.checkpoint import (
     LAST,
     CheckpointError,
     read_checkpoint,

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from handful.trainer import run
-from handful.trainer.checkpoint import BEST, LAST, read_checkpoint
-from handful.trainer.distributed import World
 from handful.trainer.episodes import sample
 from handful.trainer.errors import ConfigError
+from handful.trainer.training import run
+from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.training.distributed import World
 
 from .small import generator, vectors
 from .two_processes import RUNS, load_small, train_all

@@ -14,11 +14,11 @@ import onnx
 import pytest
 import torch
 
-from handful.runtime import load
 from handful.runtime.engine import Engine
-from handful.runtime.learner import open_package
-from handful.runtime.manifest import Evaluation, Manifest, read_manifest
-from handful.runtime.verify import relative_difference, verify
+from handful.runtime.learner import load
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import Evaluation, Manifest
+from handful.runtime.tools.verify import relative_difference, verify
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
@@ -60,7 +60,7 @@ class Record:
 
 
 def engine_of(path: Path) -> Engine:
-    return open_package(path)._engine
+    return load(path)._engine
 
 
 def fitting(found: Case) -> Iterator[list[int]]:
@@ -223,7 +223,7 @@ def test_the_card_names_the_accuracy(package: Callable[[str], Path], tmp_path: P
 
 def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:
     found = json.loads((package("leo") / "manifest.json").read_text())
-    assert found["format"] == 1
+    assert found["format"] == 2
     assert [s["noise"] for s in found["stages"]] == [["z_noise"], ["w_noise"]]
     assert found["graphs"]["latent_step"]["outputs"] == [
         {"name": "z", "dtype": "float32", "shape": ["N", 6]},

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from handful.runtime.engine import Engine
-from handful.runtime.learner import open_package
+from handful.runtime.learner import load
 
 from .small import case, uneven
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float32]
 
 
 def engine_of(path: Path) -> Engine:
-    return open_package(path)._engine
+    return load(path)._engine
 
 
 def cross_entropy(logits: Floats, y: Floats) -> float:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.runtime.verify import verify
+from handful.runtime.tools.verify import verify
 from handful.trainer.errors import ExportError
 from handful.trainer.export import parity
 from handful.trainer.export.package import export

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.gradient import choose_chunk, meta_gradient
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
+from handful.trainer.training.gradient import choose_chunk, meta_gradient
 
 from .small import double, double_episode, generator
 
@@ -68,7 +68,7 @@ def test_a_chunk_that_is_asked_for_is_not_timed(
 
 def test_auto_takes_the_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    monkeypatch.setattr("handful.trainer.gradient.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("handful.trainer.training.gradient.time.perf_counter", lambda: clock[0])
 
     def gradient(chunk: int) -> None:
         clock[0] += {1: 2.0, 4: 1.0}[chunk]

@@ -12,10 +12,10 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
-from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import LEARNERS, Support, adapt
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.optimiser import MetaOptimiser
+from handful.trainer.training.gradient import meta_gradient
+from handful.trainer.training.optimiser import MetaOptimiser
 
 from .small import CASES, Case, case, double, double_episode, generator, uneven, vectors
 

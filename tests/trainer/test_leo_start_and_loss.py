@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, Tensors, adapt, leo_start

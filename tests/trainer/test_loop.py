@@ -12,11 +12,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.checkpoint import (
-    BEST,
-    LAST,
-    read_checkpoint,
-)
 from handful.trainer.config import MetaConfig
 from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
@@ -25,7 +20,12 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import Learner, Outcome, Stage, Support, Tensors
 from handful.trainer.learners.form import Noise
-from handful.trainer.loop import Run, TrainingError, meta_train
+from handful.trainer.training.checkpoint import (
+    BEST,
+    LAST,
+    read_checkpoint,
+)
+from handful.trainer.training.loop import Run, TrainingError, meta_train
 
 from .small import case, vectors
 

@@ -11,11 +11,11 @@ from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
 from handful.trainer.episodes import Episode
-from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt, maml
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation, Statistics
+from handful.trainer.training.gradient import meta_gradient
 
 from .small import (
     VECTOR,

@@ -10,12 +10,12 @@ import torch
 
 from handful.trainer.episodes import sample
 from handful.trainer.errors import ConfigError
-from handful.trainer.gradient import meta_gradient
 from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.form import cross_entropy, part
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.multi_step import multi_step_weights
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.training.gradient import meta_gradient
 
 from .small import (
     CASES,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.nearest import Nearest, NearestConfig

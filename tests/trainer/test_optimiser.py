@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from handful.trainer.config import MetaConfig
-from handful.trainer.gradient import choose_chunk
-from handful.trainer.optimiser import MetaOptimiser, learning_rate
+from handful.trainer.training.gradient import choose_chunk
+from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
 
 
 @pytest.mark.parametrize(

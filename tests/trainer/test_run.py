@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import torch
 
-from handful.trainer import run
-from handful.trainer.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError
-from handful.trainer.progress import Silent
-from handful.trainer.run import RunError, load_run, read_config, train
+from handful.trainer.training import run
+from handful.trainer.training.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
+from handful.trainer.training.progress import Silent
+from handful.trainer.training.run import RunError, load_run, read_config, train
 
 from .small import vectors
 from .two_processes import RUNS, load_small
@@ -134,7 +134,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 def test_freed_memory_is_kept() -> None:
     program = """
 import resource, torch
-from handful.trainer.memory import keep_memory
+from handful.trainer.training.memory import keep_memory
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def used():
     before = faults()

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
-from handful.trainer import run
-from handful.trainer.checkpoint import BEST, read_checkpoint
 from handful.trainer.config import from_dict
 from handful.trainer.learners.features import running
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.transfer import trained_as, transferred
-from handful.trainer.progress import Silent
+from handful.trainer.training import run
+from handful.trainer.training.checkpoint import BEST, read_checkpoint
+from handful.trainer.training.progress import Silent
 
 from .small import IMAGE, SIZE, generator, pictures
 

@@ -12,13 +12,15 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime import load
-from handful.runtime.manifest import InputSpec, read_manifest
-from handful.runtime.verify import relative_difference, verify
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.tools.verify import relative_difference, verify
 from handful.trainer.config import MetaConfig
-from handful.trainer.export.package import Source, export
+from handful.trainer.export.package import export
+from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
-from handful.trainer.loop import Run, meta_train
+from handful.trainer.training.loop import Run, meta_train
 
 from .small import generator, uneven, vectors
 

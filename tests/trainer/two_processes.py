@@ -8,11 +8,11 @@ from typing import Any
 
 import torch.distributed as dist
 
-from handful.trainer import run
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataConfig
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.progress import Silent
+from handful.trainer.training import run
+from handful.trainer.training.progress import Silent
 
 from .small import vectors
 

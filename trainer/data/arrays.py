@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from handful.runtime.arrays import Array
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig
 from .errors import DataError

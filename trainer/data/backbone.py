@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Floats
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .cache import cache_folder, keep
 from .config import DataConfig

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from handful.runtime.files import write_atomic
+from handful.runtime.package.files import write_atomic
 
 from .errors import DataError
 

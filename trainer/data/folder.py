@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handful.runtime.errors import InputError
 from handful.runtime.images import IGNORED, LABELS, read_image
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig, Interpolation
 from .errors import DataError

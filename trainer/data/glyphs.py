@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from handful.runtime.arrays import Array, Floats
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig
 from .errors import DataError

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .errors import DataError
 

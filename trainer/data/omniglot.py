@@ -12,7 +12,7 @@ from pathlib import Path
 
 import torch
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 
 from .cache import cache_folder
 from .characters import PACKED, Characters, characters, holds

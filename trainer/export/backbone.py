@@ -12,7 +12,7 @@ from onnx import compose as onnx_compose
 from onnx import version_converter
 from torch import Tensor
 
-from handful.runtime.manifest import InputSpec, TensorSpec
+from handful.runtime.package.manifest import InputSpec, TensorSpec
 
 from .graphs import Graphs
 from .simplify import simplify

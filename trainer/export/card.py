@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handful.runtime.manifest import Manifest
+from handful.runtime.package.manifest import Manifest
 
 
 def card(manifest: Manifest) -> str:

@@ -9,7 +9,7 @@ import onnx
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import GraphSpec, StageSpec, TensorSpec
+from handful.runtime.package.manifest import GraphSpec, StageSpec, TensorSpec
 from handful.trainer.errors import ConfigError, ExportError
 from handful.trainer.learners import Learner, Stage, Support, Tensors
 

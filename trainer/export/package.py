@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,38 +15,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import Bounds, Evaluation, Limits, Manifest, to_json
-from handful.runtime.npz import pack_npz
-from handful.runtime.verify import FILE as CONFORMANCE
-from handful.trainer.data.labelled import LabelledSet
+from handful.runtime.package.decode import to_json
+from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
+from handful.runtime.package.npz import pack_npz
+from handful.runtime.tools.verify import FILE as CONFORMANCE
 from handful.trainer.errors import ExportError
-from handful.trainer.learners import Learner, Support, Tensors, adapt
+from handful.trainer.learners import Support, Tensors, adapt
 
-from .backbone import compose, run_backbone
+from .backbone import compose
 from .card import card
 from .graphs import Graphs, trace_learner
-from .parity import check_parity, checkable, draw_uneven
+from .parity import check_parity
+from .source import Source, checkable, draw_uneven
 
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
-LICENCE = "Apache-2.0"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """What is exported: a learner at its parameters, and real data to check it on."""
-
-    learner: Learner
-    params: Tensors
-    test: LabelledSet  # as the package sees it: pictures where there is a backbone
-    training: dict[str, Any]  # for the manifest: config, seed, versions
-    backbone: Path | None = None
-    licence: str = LICENCE
-
-    def embed(self, x: Tensor) -> Tensor:
-        """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""
-        if self.backbone is not None:
-            x = run_backbone(self.backbone, x)
-        return self.learner.embed(self.params, x)
 
 
 def export(
@@ -83,7 +65,7 @@ def export(
 
 def with_evaluation(folder: Path, manifest: Manifest, results: Sequence[Evaluation]) -> Manifest:
     """The package with measured accuracies in its manifest and card."""
-    from handful.runtime.files import write_atomic
+    from handful.runtime.package.files import write_atomic
 
     manifest = replace(manifest, evaluation=tuple(results))
     write_atomic(folder / "README.md", card(manifest).encode())

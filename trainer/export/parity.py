@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.runtime.learner import open_package
-from handful.runtime.verify import TOLERANCE, relative_difference
-from handful.trainer.data.labelled import LabelledSet
+from handful.runtime.learner import load
+from handful.runtime.tools.verify import TOLERANCE, relative_difference
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
 
-if TYPE_CHECKING:
-    from .package import Source
+from .source import Source, draw_uneven
 
 # (shots of each class): several ways, several shots, uneven shots; other sizes than traced with
 EPISODES: tuple[tuple[int, ...], ...] = (
@@ -31,42 +27,11 @@ EPISODES: tuple[tuple[int, ...], ...] = (
 )
 
 
-LEAST = 4  # examples of a class: three shots of the golden vectors and a query
-
-
-def checkable(data: LabelledSet) -> LabelledSet:
-    """The classes with enough examples to check a package on; there must be two."""
-    enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
-    if len(enough) < 2:
-        raise ExportError(
-            f"{len(enough)} of {len(data.classes)} test classes have {LEAST} examples or more,"
-            " wanted 2 to check a package on",
-            hint="give the meta_test split more classes, or its classes more examples",
-        )
-    return data if len(enough) == len(data.classes) else data.take(enough)
-
-
-def draw_uneven(
-    data: LabelledSet, *, shots: Sequence[int], queries: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
-    classes = torch.randperm(len(data.classes), generator=generator)[: len(shots)].tolist()
-    support, query, labels = [], [], []
-    for n, (c, shot) in enumerate(zip(classes, shots, strict=True)):
-        order = torch.randperm(int(data.counts[c]), generator=generator) + int(data.start[c])
-        support.append(order[:shot])
-        query.append(order[shot : shot + queries])
-        labels += [n] * shot
-    y = torch.eye(len(shots))[labels]
-    rows = [data.x[torch.cat(part).to(data.x.device)].cpu() for part in (support, query)]
-    return data.as_float(rows[0]), y, data.as_float(rows[1])
-
-
 @torch.no_grad()
 def check_parity(source: Source, folder: Path) -> dict[str, float]:
     """The worst relative difference of every tensor; ExportError where one is too large."""
     learner = source.learner
-    engine = open_package(folder)._engine
+    engine = load(folder)._engine
     generator = torch.Generator().manual_seed(1)
     worst: dict[str, float] = {}
 

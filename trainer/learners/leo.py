@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 

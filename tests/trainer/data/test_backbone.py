@@ -12,7 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import (
     DataConfig,
     DataError,

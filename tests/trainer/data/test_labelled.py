@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.labelled import labelled, require
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from handful.runtime.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.splits import PARTS, Part, choose, listed_split, random_split, split
 

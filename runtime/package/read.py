@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import PackageError
+from handful.runtime.errors import PackageError
+
+from .decode import decode, read_bytes
 from .files import read_regular, sha256
-from .manifest import GraphSpec, Manifest, TensorSpec, decode, read_bytes
+from .manifest import GraphSpec, Manifest, TensorSpec
 from .vet import Shape, Vetted, vet
 
 NEXT = ".next"  # a graph cannot have an input and an output of one name

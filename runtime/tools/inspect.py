@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .manifest import Manifest, StageSpec, TensorSpec
-from .package import Package, read_package
-from .packages import find
-from .strict import plain
+from handful.runtime.package.manifest import Manifest, StageSpec, TensorSpec
+from handful.runtime.package.read import Package, read_package
+from handful.runtime.package.shipped import find
+from handful.runtime.package.strict import plain
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from handful.runtime.files import write_atomic
+from handful.runtime.package.files import write_atomic
 
 
 def draw_answers(

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
-from .errors import HandfulError
+from handful.runtime.arrays import Array
+from handful.runtime.errors import HandfulError
 
 DTYPES = {np.dtype(name) for name in ("float32", "int64", "uint8")}
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)

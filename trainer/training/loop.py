@@ -15,15 +15,21 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.checkpoint import BEST, LAST, read_checkpoint, write_atomic, write_checkpoint
 from handful.trainer.config import MetaConfig
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.distributed import World
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set, evaluate, fits
-from handful.trainer.gradient import choose_chunk, meta_gradient
 from handful.trainer.learners import Learner, Tensors
-from handful.trainer.optimiser import MetaOptimiser
+from handful.trainer.training.checkpoint import (
+    BEST,
+    LAST,
+    read_checkpoint,
+    write_atomic,
+    write_checkpoint,
+)
+from handful.trainer.training.distributed import World
+from handful.trainer.training.gradient import choose_chunk, meta_gradient
+from handful.trainer.training.optimiser import MetaOptimiser
 
 BAD_STEPS = 3  # non-finite steps in a row that end a run
 

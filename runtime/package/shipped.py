@@ -1,15 +1,12 @@
 """Finding packages: a folder, or the name of one that ships with handful."""
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from .errors import PackageError
-from .learner import Learner, open_package
+from handful.runtime.errors import PackageError
+
 from .manifest import FILE
-from .sessions import Provider
 
-SHIPPED = Path(__file__).parent.parent / "exported"
+SHIPPED = Path(__file__).parents[2] / "exported"
 
 
 def shipped() -> list[str]:
@@ -34,20 +31,4 @@ def find(path: str | Path) -> Path:
     raise PackageError(
         f"no folder {path}, and no shipped package of that name",
         hint=f"shipped packages: {', '.join(shipped()) or 'none'}",
-    )
-
-
-def load(
-    path: str | Path,
-    *,
-    providers: Sequence[Provider] | None = None,
-    threads: int = 1,
-    session_options: Any = None,
-) -> Learner:
-    """The learner of a package: a folder made by `handful export`, or a shipped package's name.
-
-    `session_options` (an onnxruntime.SessionOptions) takes the place of the defaults.
-    """
-    return open_package(
-        find(path), providers=providers, threads=threads, session_options=session_options
     )

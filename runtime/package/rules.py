@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
 
-from .errors import ManifestError
+from handful.runtime.errors import ManifestError
 
-if TYPE_CHECKING:
-    from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, StageSpec, TensorSpec
+from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, StageSpec, TensorSpec
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 TENSOR = re.compile(r"[A-Za-z_][A-Za-z0-9._-]{0,199}")
@@ -23,7 +21,7 @@ MAX_GRAPHS, MAX_STEPS, MAX_AXES = 64, 10_000, 8
 MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES = 2**29
 
-Known = dict[str, "TensorSpec"]
+Known = dict[str, TensorSpec]
 
 
 def check(manifest: Manifest) -> None:
@@ -86,7 +84,11 @@ def _image(spec: InputSpec) -> None:
 
 
 def _bounds(limits: Limits) -> None:
-    pairs: tuple[tuple[str, Bounds], ...] = (("way", limits.way), ("shot", limits.shot))
+    pairs: tuple[tuple[str, Bounds], ...] = (
+        ("way", limits.way),
+        ("shot", limits.shot),
+        ("support", limits.support),
+    )
     for name, bounds in pairs:
         if bounds.min < 1 or (bounds.max is not None and bounds.max < bounds.min):
             found = f"{bounds.min} to {bounds.max}"

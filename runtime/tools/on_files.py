@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .errors import TaskFileError
-from .files import sha256
-from .images import read_folder, read_image
-from .learner import Learner
-from .manifest import read_bytes
-from .packages import SHIPPED, load, shipped
-from .task import Task
-from .task_file import package_hash
+from handful.runtime.errors import TaskFileError
+from handful.runtime.images import read_folder, read_image
+from handful.runtime.learner import Learner, load
+from handful.runtime.package.decode import read_bytes
+from handful.runtime.package.files import sha256
+from handful.runtime.package.shipped import SHIPPED, shipped
+from handful.runtime.task import Task
+from handful.runtime.task_file import package_hash
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array, Floats
-from .errors import SupportSetError
-from .examples import to_batch
-from .learner import Learner
-from .support import Support, within
+from handful.runtime.arrays import Array, Floats
+from handful.runtime.errors import SupportSetError
+from handful.runtime.examples import to_batch
+from handful.runtime.learner import Learner
+from handful.runtime.support import Support, within
 
 PER_TIME = 256  # examples converted at a time: the whole set may be large, as uint8
 

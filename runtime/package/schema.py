@@ -1,7 +1,7 @@
 """The JSON schema of manifest.json, generated from the dataclasses.
 
-`python -m handful.runtime.schema > exported/manifest.schema.json` brings the committed copy up
-to date.
+`python -m handful.runtime.package.schema > exported/manifest.schema.json` brings the committed
+copy up to date.
 """
 
 import json

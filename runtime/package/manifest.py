@@ -1,19 +1,10 @@
 """The manifest: what a package holds and how it is run, as frozen dataclasses."""
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
 
-from .errors import ManifestError
-from .files import read_regular
-from .rules import check
-from .strict import HINT, plain, read
-
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
-MAX_BYTES = 2**20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,15 +72,33 @@ class Bounds:
 
 @dataclass(frozen=True)
 class Limits:
-    """Classes in a task, and examples of a class; regression: `shot` counts all examples."""
+    """Classes in a task, examples of a class, and examples in all.
+
+    Regression: `shot` and `support` both count all examples.
+    """
 
     way: Bounds = Bounds(2)
     shot: Bounds = Bounds(1)
+    support: Bounds = Bounds(1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """What a measured accuracy has to beat, on the same episodes.
+
+    `difference` is the package's accuracy less this one, the mean over paired episodes;
+    `interval` is the half width of its 95 % interval.
+    """
+
+    name: str
+    accuracy: float
+    difference: float
+    interval: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A measured accuracy, ± interval (95 %) over episodes."""
+    """A measured accuracy, ± interval (95 %) over episodes, beside what it has to beat."""
 
     data: str
     split: str
@@ -99,6 +108,7 @@ class Evaluation:
     accuracy: float
     interval: float
     transductive: bool = False
+    compared: tuple[Comparison, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,62 +128,3 @@ class Manifest:
     evaluation: tuple[Evaluation, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     licence: str
-
-    def __post_init__(self) -> None:
-        """Refuse what no runtime could run."""
-        check(self)
-
-
-def parse(found: object) -> Manifest:
-    """A manifest decoded from JSON, every field checked."""
-    if isinstance(found, Mapping) and "format" in found:
-        number = found["format"]
-        if type(number) is not int or number != FORMAT:
-            raise ManifestError(
-                f"manifest has format {json.dumps(number)[:40]}, this runtime reads {FORMAT}",
-                hint=HINT,
-            )
-    return read(Manifest, found, "")
-
-
-def decode(data: bytes) -> Manifest:
-    """The manifest in `data`, the bytes of a manifest.json."""
-    try:
-        found = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
-    except (ValueError, RecursionError) as error:
-        raise ManifestError(f"{FILE} is not JSON: {error}", hint=HINT) from error
-    return parse(found)
-
-
-def read_manifest(path: str | Path) -> Manifest:
-    """The manifest of the package in the folder `path`, or in the file `path` itself."""
-    return decode(read_bytes(Path(path)))
-
-
-def read_bytes(path: Path) -> bytes:
-    """The bytes of a package's manifest.json, read with care."""
-    file = path / FILE if path.is_dir() else path
-    if not file.is_file() and not file.is_symlink():
-        raise ManifestError(
-            f"no {FILE} in {path}" if path.is_dir() else f"no package at {path}",
-            hint="an exported package is a folder made by `handful export`",
-        )
-    return read_regular(file, limit=MAX_BYTES, error=ManifestError)
-
-
-def to_json(manifest: Manifest) -> str:
-    """The text of manifest.json."""
-    return json.dumps(plain(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ManifestError(f"field given twice in manifest: `{twice}`", hint=HINT)
-    return found
-
-
-def _no_constant(name: str) -> float:
-    raise ManifestError(f"{name} in manifest, wanted a finite number", hint=HINT)

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from .cold import examples
-from .errors import AdaptError
-from .packages import find, load
+from handful.runtime.errors import AdaptError
+from handful.runtime.learner import load
+from handful.runtime.package.shipped import find
 
-COLD = "from handful.runtime.cold import first_answer; first_answer()"
+from .cold import examples
+
+COLD = "from handful.runtime.tools.cold import first_answer; first_answer()"
 
 
 @dataclass(frozen=True)

@@ -6,16 +6,16 @@ from typing import Any
 
 import numpy as np
 
-from .arrays import Array
-from .engine import Engine
-from .errors import PackageError
-from .files import read_regular
-from .learner import learner_of
-from .manifest import Manifest
-from .npz import read_npz
-from .package import read_package
-from .packages import find
-from .sessions import setup
+from handful.runtime.arrays import Array
+from handful.runtime.engine import Engine
+from handful.runtime.errors import PackageError
+from handful.runtime.learner import learner_of
+from handful.runtime.package.files import read_regular
+from handful.runtime.package.manifest import Manifest
+from handful.runtime.package.npz import read_npz
+from handful.runtime.package.read import read_package
+from handful.runtime.package.shipped import find
+from handful.runtime.sessions import setup
 
 FILE = "conformance.npz"
 TOLERANCE = 1e-4

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 
-from .errors import PackageError
+from handful.runtime.errors import PackageError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 Value = int | memoryview

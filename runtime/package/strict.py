@@ -7,7 +7,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
-from .errors import ManifestError
+from handful.runtime.errors import ManifestError
 
 T = TypeVar("T")
 HINT = "export the package again, or install the handful that made it"

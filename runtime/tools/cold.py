@@ -5,9 +5,9 @@ import sys
 
 import numpy as np
 
-from .arrays import Floats
-from .manifest import InputSpec
-from .packages import load
+from handful.runtime.arrays import Floats
+from handful.runtime.learner import load
+from handful.runtime.package.manifest import InputSpec
 
 
 def examples(spec: InputSpec, way: int, shot: int) -> tuple[Floats, Floats]:

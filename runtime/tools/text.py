@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from .manifest import Bounds
+from handful.runtime.package.manifest import Bounds
 
 if TYPE_CHECKING:
     from .bench import Bench

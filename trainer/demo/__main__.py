@@ -10,14 +10,16 @@ import numpy as np
 
 import handful
 from handful.runtime.errors import HandfulError
-from handful.runtime.evaluate import Accuracy
-from handful.runtime.evaluate import evaluate as evaluate_by_runtime
-from handful.runtime.verify import verify
-from handful.trainer.commands import episodes_by_index, export_command, train_command
+from handful.runtime.tools.evaluate import Accuracy
+from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
+from handful.runtime.tools.verify import verify
+from handful.trainer.commands.evaluate import episodes_by_index
+from handful.trainer.commands.export import export_command
+from handful.trainer.commands.train import train_command
 from handful.trainer.data import LabelledSet, load_data
-from handful.trainer.demo_picture import draw_answers
-from handful.trainer.progress import Bars, bars
+from handful.trainer.demo.picture import draw_answers
 from handful.trainer.recipe import read_recipe
+from handful.trainer.training.progress import Bars, bars
 
 FOLDER = Path("demo")
 WAY, SHOT, QUERIES, EPISODES = 5, 1, 5, 200

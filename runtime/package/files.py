@@ -5,7 +5,7 @@ import os
 import stat
 from pathlib import Path
 
-from .errors import HandfulError, PackageError
+from handful.runtime.errors import HandfulError, PackageError
 
 
 def read_regular(

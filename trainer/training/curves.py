@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from handful.runtime.files import write_atomic
+from handful.runtime.package.files import write_atomic
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 SMOOTH_OVER = 50  # windows that the run is divided into for the smoothed line

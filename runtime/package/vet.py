@@ -4,8 +4,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+from handful.runtime.errors import PackageError
+
 from . import protobuf as pb
-from .errors import PackageError
 from .operators import ALLOWED, CONTROL_FLOW, RANDOM
 
 IR_VERSION, OPSET = 8, 18

@@ -1,0 +1,1 @@
+"""Reading a package with care: manifest, files and graphs, before onnxruntime sees them."""

@@ -1,0 +1,1 @@
+"""What only the commands need: verify, inspect, bench, evaluate, picture folders, text."""

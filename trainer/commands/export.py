@@ -1,0 +1,68 @@
+"""`handful export`: a run to a package, measured through the runtime."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from handful.runtime.package.manifest import Evaluation, Manifest
+from handful.trainer.data import load_data, load_pictures
+from handful.trainer.export.package import export, with_evaluation
+from handful.trainer.export.source import Source
+from handful.trainer.recipe import named_recipe
+from handful.trainer.training.run import load_run, read_config
+
+from .evaluate import Count, Plan, evaluate_package
+
+WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
+
+
+def export_command(
+    run: Path,
+    folder: Path,
+    *,
+    name: str | None,
+    force: bool,
+    episodes: int,
+    count: Count,
+) -> Manifest:
+    """Export a run's best parameters, then measure the package through the runtime."""
+    config = read_config(run)
+    pictures = load_pictures(config.data, "meta_test")
+    features = load_data(config.data, "meta_test") if config.data.backbone else pictures
+    found = load_run(run, features)
+    source = Source(
+        learner=found.learner,
+        params=found.params,
+        test=pictures,
+        training={**found.facts, **named_recipe(config)},
+        backbone=config.data.backbone,
+    )
+    manifest = export(source, folder, name=name, force=force)
+    if not episodes:
+        return manifest
+    least = int(pictures.counts.min())
+    shots = [shot for shot in SHOTS if shot < least] or [1]
+    plan = Plan(
+        ways=_ways(manifest.limits.way.max, len(pictures.classes)),
+        shots=shots,
+        queries=max(1, min(15, least - max(shots))),
+        episodes=episodes,
+    )
+    results = evaluate_package(folder, plan, count=count)
+    split = config.data.split if config.data.source != "glyphs" else "made here"
+    measured = [
+        Evaluation(
+            data=f"{Path(config.data.source).name} ({Path(split).name})",
+            split="meta_test",
+            **{k: v for k, v in asdict(r).items() if k != "queries"},
+        )
+        for r in results
+    ]
+    return with_evaluation(folder, manifest, measured)
+
+
+def _ways(limit: int | None, classes: int) -> list[int]:
+    """Those of the usual ways that the package and the data allow, or the most that they do."""
+    most = min(limit or classes, classes)
+    return [way for way in WAYS if way <= most] or [most]

@@ -1,0 +1,1 @@
+"""What `make demo` runs: train, export and adapt on invented characters, and draw the result."""

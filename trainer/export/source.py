@@ -1,0 +1,66 @@
+"""What is exported: a learner at its parameters, and real data to check the package on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.errors import ExportError
+from handful.trainer.learners import Learner, Tensors
+
+from .backbone import run_backbone
+
+LICENCE = "Apache-2.0"
+LEAST = 4  # examples of a class: three shots of the golden vectors and a query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """What is exported: a learner at its parameters, and real data to check it on."""
+
+    learner: Learner
+    params: Tensors
+    test: LabelledSet  # as the package sees it: pictures where there is a backbone
+    training: dict[str, Any]  # for the manifest: config, seed, versions
+    backbone: Path | None = None
+    licence: str = LICENCE
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""
+        if self.backbone is not None:
+            x = run_backbone(self.backbone, x)
+        return self.learner.embed(self.params, x)
+
+
+def checkable(data: LabelledSet) -> LabelledSet:
+    """The classes with enough examples to check a package on; there must be two."""
+    enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
+    if len(enough) < 2:
+        raise ExportError(
+            f"{len(enough)} of {len(data.classes)} test classes have {LEAST} examples or more,"
+            " wanted 2 to check a package on",
+            hint="give the meta_test split more classes, or its classes more examples",
+        )
+    return data if len(enough) == len(data.classes) else data.take(enough)
+
+
+def draw_uneven(
+    data: LabelledSet, *, shots: Sequence[int], queries: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Raw support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
+    classes = torch.randperm(len(data.classes), generator=generator)[: len(shots)].tolist()
+    support, query, labels = [], [], []
+    for n, (c, shot) in enumerate(zip(classes, shots, strict=True)):
+        order = torch.randperm(int(data.counts[c]), generator=generator) + int(data.start[c])
+        support.append(order[:shot])
+        query.append(order[shot : shot + queries])
+        labels += [n] * shot
+    y = torch.eye(len(shots))[labels]
+    rows = [data.x[torch.cat(part).to(data.x.device)].cpu() for part in (support, query)]
+    return data.as_float(rows[0]), y, data.as_float(rows[1])

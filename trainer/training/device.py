@@ -1,0 +1,26 @@
+"""The device that a run computes on, by its name."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from handful.trainer.errors import ConfigError
+
+
+def device_of(name: str) -> torch.device:
+    """The device of that name, if this machine has it; under torchrun a GPU for each process."""
+    try:
+        device = torch.device(name)
+        if device.type == "cuda":
+            index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
+            device = torch.device("cuda", index)
+            torch.cuda.set_device(device)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ConfigError(
+            f"no device {name} on this machine",
+            hint="cpu, or cuda with a CUDA build of torch",
+        ) from error
+    return device
