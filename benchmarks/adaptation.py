@@ -68,9 +68,9 @@ def measure(halving: str, shot: int, rounds: int) -> str:
             for n, t in {**theta, "x": image}.items()}  # fmt: skip
     last_image = last.pop("x")
     stride = 2 if halving == "stride" else 1
-    found = {n: torch.from_numpy(t) for n, t in through_onnxruntime(step, start, fed).items()}
+    after = {n: torch.from_numpy(t) for n, t in through_onnxruntime(step, start, fed).items()}
     expected = by_hand(theta, image, labels, stride)
-    converted = theta_of(params | found)
+    converted = theta_of(params | after)
     apart = max(
         relative_difference(converted[n].numpy(), expected[n].detach().numpy())
         for n in [*(f"conv{block}.weight" for block in range(BLOCKS)), "head.weight"]
@@ -96,7 +96,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
         "| halving | shot | onnxruntime, ms | torch, ms | channels last, ms"
@@ -105,13 +105,13 @@ def main() -> None:
     ]
     for halving in ("max", "stride"):
         for shot in (1, 5):
-            rows.append(measure(halving, shot, given.rounds))
+            rows.append(measure(halving, shot, options.rounds))
             print(rows[-1], flush=True)
     note = (
         f"MAML, {STEPS} inner steps, 5-way, Conv4-64, 28×28, one thread; torch: F.conv2d,"
-        f" F.batch_norm, F.max_pool2d and autograd.grad; medians of {given.rounds} rounds in turns."
+        f" F.batch_norm, F.max_pool2d and autograd.grad; medians of {options.rounds} rounds in turns."
     )
-    if not given.dry:
+    if not options.dry:
         section("adaptation", "python benchmarks/adaptation.py", "\n".join([note, "", *rows]))
 
 

@@ -30,8 +30,8 @@ def inner_step(
     moving = [name for name in theta if name.endswith(".weight") or name == "head.bias"]
     logits = network(theta, x, stride=stride)
     loss = F.cross_entropy(logits, y) * logits.shape[1]
-    found = torch.autograd.grad(loss, [theta[n] for n in moving], create_graph=second_order)
-    return theta | {n: theta[n] - inner_lr * g for n, g in zip(moving, found, strict=True)}
+    result = torch.autograd.grad(loss, [theta[n] for n in moving], create_graph=second_order)
+    return theta | {n: theta[n] - inner_lr * g for n, g in zip(moving, result, strict=True)}
 
 
 def meta_gradient(
@@ -51,8 +51,8 @@ def meta_gradient(
                 second_order=True,
             )  # fmt: skip
         loss = F.cross_entropy(network(moved, query, stride=stride), query_y.argmax(-1)) / tasks
-        found = torch.autograd.grad(loss, list(leaves.values()))
-        for name, g in zip(leaves, found, strict=True):
+        result = torch.autograd.grad(loss, list(leaves.values()))
+        for name, g in zip(leaves, result, strict=True):
             total[name] += g
     return total
 

@@ -26,17 +26,19 @@ print(*[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
 def imported(package: str) -> str:
     """Which of the heavy modules such a process imports."""
     program = LOADED.format(package=package, heavy=HEAVY)
-    found = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    return found.stderr.strip() or "none"
+    return process.stderr.strip() or "none"
 
 
 def measure(name: str, package: str, target: str, runs: int) -> str:
     """One row: median of the processes, and their memory."""
-    found = bench(package, cold_runs=runs)
-    peak = f"{found.peak_rss_mib:.0f}" if found.peak_rss_mib else "unknown"
-    return f"| {name} | {found.cold_start_ms / 1e3:.2f} | {target} | {peak} | {imported(package)} |"
+    timings = bench(package, cold_runs=runs)
+    peak = f"{timings.peak_rss_mib:.0f}" if timings.peak_rss_mib else "unknown"
+    return (
+        f"| {name} | {timings.cold_start_ms / 1e3:.2f} | {target} | {peak} | {imported(package)} |"
+    )
 
 
 def main() -> None:
@@ -44,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=21)
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
-    given = parser.parse_args()
+    options = parser.parse_args()
     rows = [
         f"| package | cold start, s | target | peak RSS, MiB | imported of {', '.join(HEAVY)} |",
         "| --- | --- | --- | --- | --- |",
@@ -52,15 +54,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "leo"
         packaged(package)
-        rows.append(measure("LEO on 640-d embeddings", str(package), "0.25", given.runs))
-    rows.append(measure("omniglot-leo (Conv4)", "omniglot-leo", "0.30", given.runs))
-    rows.append(measure("omniglot-maml (Conv4)", "omniglot-maml", "none set", given.runs))
+        rows.append(measure("LEO on 640-d embeddings", str(package), "0.25", options.runs))
+    rows.append(measure("omniglot-leo (Conv4)", "omniglot-leo", "0.30", options.runs))
+    rows.append(measure("omniglot-maml (Conv4)", "omniglot-maml", "none set", options.runs))
     print("\n".join(rows))
     note = (
         "Process start to first adapted prediction, 5-way 1-shot, one thread, files in the page"
-        f" cache; median of {given.runs} processes. Target of the memory: 95 MB."
+        f" cache; median of {options.runs} processes. Target of the memory: 95 MB."
     )
-    if not given.dry:
+    if not options.dry:
         section("cold start", "python benchmarks/cold_start.py", "\n".join([note, "", *rows]))
 
 

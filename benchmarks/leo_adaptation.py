@@ -66,19 +66,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
-    given = parser.parse_args()
+    options = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
         "| shot | onnxruntime, ms | the same learner in torch eager, ms | ratio |",
         "| --- | --- | --- | --- |",
-        *(measure(shot, given.rounds, threads=1) for shot in (1, 5)),
+        *(measure(shot, options.rounds, threads=1) for shot in (1, 5)),
     ]
     print("\n".join(rows))
     note = (
         f"LEO, 5 + 5 steps, {FEATURES}-d, {WAY}-way, after embedding, one thread; medians of"
-        f" {given.rounds} rounds in turns. Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
+        f" {options.rounds} rounds in turns. Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
     )
-    if not given.dry:
+    if not options.dry:
         section(
             "leo adaptation", "python benchmarks/leo_adaptation.py", "\n".join([note, "", *rows])
         )

@@ -26,8 +26,8 @@ CASES = [(1, 1), (15, 1), (1, 5), (15, 5)]  # queries a class, inner steps
 def learner(halving: str, steps: int) -> tuple[MAML, Tensors]:
     """Conv4-64, normalised by each batch's own statistics, as the published MAML is."""
     network = NetworkConfig(halving=halving, normalisation="transductive")  # type: ignore[arg-type]
-    made = MAML(MAMLConfig(network=network, inner_steps=steps, inner_lr=INNER_LR), SPEC, WAY)
-    return made, made.init(torch.Generator().manual_seed(0))
+    maml = MAML(MAMLConfig(network=network, inner_steps=steps, inner_lr=INNER_LR), SPEC, WAY)
+    return maml, maml.init(torch.Generator().manual_seed(0))
 
 
 def episodes(tasks: int, queries: int) -> Episode:
@@ -40,10 +40,10 @@ def episodes(tasks: int, queries: int) -> Episode:
     return Episode(support, y, query, y.repeat(1, queries, 1))
 
 
-def difference(found: Tensors, wanted: Tensors) -> float:
+def difference(gradients: Tensors, wanted: Tensors) -> float:
     """The largest difference of any entry in torch's layout, relative to the largest of all."""
     largest = max(float(g.abs().max()) for g in wanted.values())
-    return max(float((found[n].double() - g).abs().max()) for n, g in wanted.items()) / largest
+    return max(float((gradients[n].double() - g).abs().max()) for n, g in wanted.items()) / largest
 
 
 def doubled(tensors: Tensors) -> Tensors:
@@ -52,7 +52,7 @@ def doubled(tensors: Tensors) -> Tensors:
 
 
 def apart(
-    made: MAML, params: Tensors, batch: Episode, *, steps: int, stride: int, tasks: int = 4
+    maml: MAML, params: Tensors, batch: Episode, *, steps: int, stride: int, tasks: int = 4
 ) -> list[str]:
     """The table's differences, on a few tasks: of float32, and of float64."""
     few = Episode(*(t[:tasks] for t in batch))
@@ -64,19 +64,19 @@ def apart(
     def ours(params: Tensors, few: Episode) -> list[Tensors]:
         names = tuple(params)
         return [
-            theta_of(meta_gradient(made, params, names, few, {}, progress=1.0, chunk=chunk)[0])
+            theta_of(meta_gradient(maml, params, names, few, {}, progress=1.0, chunk=chunk)[0])
             for chunk in (1, tasks)
         ]
 
     theirs, exact = hand(params, few), hand(doubled(params), wide)
     single, double = ours(params, few), ours(doubled(params), wide)
-    found = [
+    differences = [
         max(difference(g, theirs) for g in single),
         difference(theirs, exact),
         max(difference(g, exact) for g in single),
         max(difference(g, exact) for g in double),
     ]
-    return [f"{value:.0e}" for value in found]
+    return [f"{value:.0e}" for value in differences]
 
 
 def main() -> None:
@@ -87,8 +87,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--halving", choices=["max", "stride"], default="max")
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
-    given = parser.parse_args()
-    torch.set_num_threads(given.threads)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     keep_memory()  # as `handful train` does, here for both sides
     rows = [
         "| queries a class | inner steps | by hand | ours, loop | ours, vmap of 8 | ratio"
@@ -97,32 +97,32 @@ def main() -> None:
         "|" + " --- |" * 10,
     ]
     for queries, steps in CASES:
-        made, params = learner(given.halving, steps)
-        batch, theta, names = episodes(given.tasks, queries), theta_of(params), tuple(params)
-        stride = 2 if given.halving == "stride" else 1
+        maml, params = learner(options.halving, steps)
+        batch, theta, names = episodes(options.tasks, queries), theta_of(params), tuple(params)
+        stride = 2 if options.halving == "stride" else 1
 
         def torch_loop() -> Tensors:
             return by_hand(theta, batch, steps=steps, inner_lr=INNER_LR, stride=stride)  # noqa: B023
 
         def ours(chunk: int) -> Tensors:
-            return meta_gradient(made, params, names, batch, {}, progress=1.0, chunk=chunk)[0]  # noqa: B023
+            return meta_gradient(maml, params, names, batch, {}, progress=1.0, chunk=chunk)[0]  # noqa: B023
 
-        apart_by = apart(made, params, batch, steps=steps, stride=stride)
-        seconds = medians([torch_loop, lambda: ours(1), lambda: ours(CHUNK)], given.rounds)
-        rates = [given.tasks / s for s in seconds]
+        apart_by = apart(maml, params, batch, steps=steps, stride=stride)
+        seconds = medians([torch_loop, lambda: ours(1), lambda: ours(CHUNK)], options.rounds)
+        rates = [options.tasks / s for s in seconds]
         cells = [f"{rate:.1f}" for rate in rates]
         ratio = max(rates[1:]) / rates[0]
         cells += [f"{ratio:.2f}", *apart_by]
         rows.append(f"| {queries} | {steps} | {' | '.join(cells)} |")
         print(rows[-1], flush=True)
     note = (
-        f"Tasks a second, 5-way 1-shot, Conv4-64 ({given.halving}), second order, 28×28,"
-        f" {given.tasks} tasks, {given.threads} threads; medians of {given.rounds} rounds in turns."
+        f"Tasks a second, 5-way 1-shot, Conv4-64 ({options.halving}), second order, 28×28,"
+        f" {options.tasks} tasks, {options.threads} threads; medians of {options.rounds} rounds in turns."
         " Differences of the meta-gradient, of 4 tasks, relative to its largest entry."
     )
-    if not given.dry:
-        command = f"python benchmarks/throughput.py --halving {given.halving}"
-        section(f"throughput {given.halving}", command, "\n".join([note, "", *rows]))
+    if not options.dry:
+        command = f"python benchmarks/throughput.py --halving {options.halving}"
+        section(f"throughput {options.halving}", command, "\n".join([note, "", *rows]))
 
 
 if __name__ == "__main__":

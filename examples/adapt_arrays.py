@@ -21,8 +21,8 @@ def shapes(rng: np.random.Generator) -> dict[str, np.ndarray]:
     cross = (np.minimum(abs(row), abs(column)) < 1.2) & (np.maximum(abs(row), abs(column)) < 9)
     step = np.where(column < 0, abs(row + 6) < 1.2, abs(row - 6) < 1.2) | (abs(column) < 1.2)
     inside = np.maximum(abs(row), abs(column)) < 9
-    found = {"ring": abs(np.hypot(row, column) - 8) < 1.2, "cross": cross, "step": step & inside}
-    return {name: drawing.astype(np.float32) for name, drawing in found.items()}
+    drawings = {"ring": abs(np.hypot(row, column) - 8) < 1.2, "cross": cross, "step": step & inside}
+    return {name: drawing.astype(np.float32) for name, drawing in drawings.items()}
 
 
 def main() -> None:

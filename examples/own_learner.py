@@ -111,9 +111,9 @@ class Speaker:
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
         """What is called with each line of progress."""
 
-        def line(found: dict[str, Any]) -> None:
-            if "validation" in found:
-                print(f"{name}, step {found['step']} of {total}: {100 * found['validation']:.1f} %")
+        def line(entry: dict[str, Any]) -> None:
+            if "validation" in entry:
+                print(f"{name}, step {entry['step']} of {total}: {100 * entry['validation']:.1f} %")
 
         return line
 
@@ -125,14 +125,14 @@ def main(folder: Path) -> None:
     train(config, folder / "run", report=Speaker())
 
     test = load_data(config.data, "meta_test")
-    found = load_run(folder / "run", test)
-    embedded = embed_set(found.learner, found.params, test)
+    run = load_run(folder / "run", test)
+    embedded = embed_set(run.learner, run.params, test)
     result = evaluate(
-        found.learner, found.params, embedded, way=5, shot=1, queries=15, episodes=200, seed=0
+        run.learner, run.params, embedded, way=5, shot=1, queries=15, episodes=200, seed=0
     )
     print(f"5-way 1-shot on unseen classes: {100 * result.accuracy:.1f} %")
 
-    source = Source(learner=found.learner, params=found.params, test=test, training=found.facts)
+    source = Source(learner=run.learner, params=run.params, test=test, training=run.facts)
     export(source, folder / TunedMeans.name)
     x, few = test.x.numpy(), 20  # examples of each class
     names = [name for name in test.classes[:5] for _ in range(few)]

@@ -42,13 +42,13 @@ def test_tasks_together_have_the_gradient_of_tasks_one_by_one(
     learner = MAML(MAMLConfig(network=config, inner_steps=2, inner_lr=0.1), SPEC, 3)
     params = double(learner.init(generator()))
     batch = episodes(3)
-    found = [
+    by_chunk = [
         meta_gradient(learner, params, tuple(params), batch, {}, progress=1.0, chunk=chunk)
         for chunk in (1, 2, 3)
     ]
-    for gradient, loss, _ in found[1:]:
-        torch.testing.assert_close(loss, found[0][1], rtol=1e-6, atol=1e-6)  # summed in float32
-        for name, one_by_one in found[0][0].items():
+    for gradient, loss, _ in by_chunk[1:]:
+        torch.testing.assert_close(loss, by_chunk[0][1], rtol=1e-6, atol=1e-6)  # summed in float32
+        for name, one_by_one in by_chunk[0][0].items():
             largest = float(one_by_one.abs().max())
             assert float((gradient[name] - one_by_one).abs().max()) <= 1e-10 * largest + 1e-14, name
 

@@ -35,17 +35,17 @@ def test_the_nearest_neighbour_has_nothing_to_train() -> None:
 
 def exact(name: str) -> Case:
     """The case in float64, where equal means equal."""
-    found = case(name)
-    return Case(found.learner, double(found.params), found.data)
+    subject = case(name)
+    return Case(subject.learner, double(subject.params), subject.data)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_renaming_the_classes_permutes_the_answers(name: str) -> None:
-    found = exact(name)
-    x, y, query = (t.double() for t in uneven(found.data, SHOTS))
+    subject = exact(name)
+    x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
     order = torch.tensor([2, 0, 3, 1])
-    answer, renamed = found.answer(x, y, query), found.answer(x, y[:, order], query)
-    if found.learner.symmetric:
+    answer, renamed = subject.answer(x, y, query), subject.answer(x, y[:, order], query)
+    if subject.learner.symmetric:
         torch.testing.assert_close(renamed, answer[:, order], rtol=1e-9, atol=1e-9)
     else:  # a row of the head for each class: says so, and means it
         assert not torch.allclose(renamed, answer[:, order], rtol=1e-3)
@@ -53,53 +53,53 @@ def test_renaming_the_classes_permutes_the_answers(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_the_order_of_the_support_set_does_not_matter(name: str) -> None:
-    found = exact(name)
-    x, y, query = (t.double() for t in uneven(found.data, SHOTS))
+    subject = exact(name)
+    x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
     order = torch.randperm(len(x), generator=generator(5))
     torch.testing.assert_close(
-        found.answer(x[order], y[order], query), found.answer(x, y, query), rtol=1e-8, atol=1e-8
+        subject.answer(x[order], y[order], query), subject.answer(x, y, query), rtol=1e-8, atol=1e-8
     )
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_a_prediction_does_not_depend_on_the_other_queries(name: str) -> None:
-    found = case(name)
-    x, y, query = uneven(found.data, SHOTS)
-    together = found.answer(x, y, query)
-    alone = torch.cat([found.answer(x, y, q[None]) for q in query])
+    subject = case(name)
+    x, y, query = uneven(subject.data, SHOTS)
+    together = subject.answer(x, y, query)
+    alone = torch.cat([subject.answer(x, y, q[None]) for q in query])
     torch.testing.assert_close(alone, together, **CLOSE)
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_an_embedding_does_not_depend_on_the_other_examples(name: str) -> None:
-    found = case(name)
-    x, _, _ = uneven(found.data, SHOTS)
-    together = found.learner.embed(found.params, x)
-    alone = torch.cat([found.learner.embed(found.params, one[None]) for one in x])
+    subject = case(name)
+    x, _, _ = uneven(subject.data, SHOTS)
+    together = subject.learner.embed(subject.params, x)
+    alone = torch.cat([subject.learner.embed(subject.params, one[None]) for one in x])
     torch.testing.assert_close(alone, together, **CLOSE)
 
 
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("way", [2, 5, 9])
 def test_any_number_of_classes_within_the_limit(name: str, way: int) -> None:
-    found = case(name)
-    way = min(way, found.learner.max_way or way)
-    x, y, query = uneven(found.data, [1] * way)
-    assert found.answer(x, y, query).shape == (2 * way, way)
-    assert bool(found.answer(x, y, query).isfinite().all())
+    subject = case(name)
+    way = min(way, subject.learner.max_way or way)
+    x, y, query = uneven(subject.data, [1] * way)
+    assert subject.answer(x, y, query).shape == (2 * way, way)
+    assert bool(subject.answer(x, y, query).isfinite().all())
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
-    found = exact(name)
+    subject = exact(name)
     data = embedded(case(name))
     episodes = sample(data, tasks=3, way=4, shot=2, queries=2, generator=generator())
     episodes = double_episode(episodes)
-    noise = double(found.learner.training_noise(episodes, generator()))
-    leaves = found.trainable
+    noise = double(subject.learner.training_noise(episodes, generator()))
+    leaves = subject.trainable
     one, two = (
         meta_gradient(
-            found.learner, found.params, leaves, episodes, noise, progress=0.5, chunk=chunk
+            subject.learner, subject.params, leaves, episodes, noise, progress=0.5, chunk=chunk
         )
         for chunk in (1, 3)
     )
@@ -113,19 +113,19 @@ def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
     assert any(float(g.abs().max()) > 0 for g in one[0].values())
 
 
-def embedded(found: Case) -> LabelledSet:
+def embedded(subject: Case) -> LabelledSet:
     """The data as the meta-loss sees them."""
-    frozen = found.learner.frozen_embed
-    return embed_set(found.learner, found.params, found.data) if frozen else found.data
+    frozen = subject.learner.frozen_embed
+    return embed_set(subject.learner, subject.params, subject.data) if frozen else subject.data
 
 
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_few_meta_steps_lower_the_loss(name: str) -> None:
-    found = case(name)
-    learner, leaves = found.learner, found.trainable
-    episodes = sample(embedded(found), tasks=4, way=5, shot=1, queries=3, generator=generator(3))
+    subject = case(name)
+    learner, leaves = subject.learner, subject.trainable
+    episodes = sample(embedded(subject), tasks=4, way=5, shot=1, queries=3, generator=generator(3))
     noise = learner.training_noise(episodes, generator())
-    params = {n: p.clone() for n, p in found.params.items()}
+    params = {n: p.clone() for n, p in subject.params.items()}
     optimiser = MetaOptimiser({n: params[n] for n in leaves}, MetaConfig(lr=5e-3))
     losses = []
     for step in range(1, 16):
@@ -139,14 +139,14 @@ def test_a_few_meta_steps_lower_the_loss(name: str) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_adapting_twice_gives_the_same_and_writes_to_nothing(name: str) -> None:
-    found = case(name)
-    before = {n: p.clone() for n, p in found.params.items()}
-    x, y, _ = uneven(found.data, SHOTS)
-    support = Support(found.learner.embed(found.params, x), y)
+    subject = case(name)
+    before = {n: p.clone() for n, p in subject.params.items()}
+    x, y, _ = uneven(subject.data, SHOTS)
+    support = Support(subject.learner.embed(subject.params, x), y)
     copies = support.x.clone(), support.y.clone()
-    one, two = (adapt(found.learner, found.params, support) for _ in range(2))
+    one, two = (adapt(subject.learner, subject.params, support) for _ in range(2))
     assert all(torch.equal(one[n], two[n]) for n in one)
-    assert all(torch.equal(before[n], p) for n, p in found.params.items())
+    assert all(torch.equal(before[n], p) for n, p in subject.params.items())
     assert torch.equal(copies[0], support.x)
     assert torch.equal(copies[1], support.y)
 

@@ -50,12 +50,12 @@ def support(shots: tuple[int, ...] = (2, 1, 3)) -> Support:
 
 def test_three_steps_of_descent() -> None:
     # loss = 4 z², slope 8 z, so a step multiplies z by 1 − 0.1·8 = 0.2: 4 → 0.8 → 0.16 → 0.032
-    z, found, losses = torch.tensor(4.0), [], []
+    z, codested, losses = torch.tensor(4.0), [], []
     for _ in range(3):
         z, loss = descend(lambda z: 4 * z * z, z, 0.1)
-        found.append(z)
+        codested.append(z)
         losses.append(loss)
-    torch.testing.assert_close(torch.stack(found), torch.tensor([0.8, 0.16, 0.032]))
+    torch.testing.assert_close(torch.stack(codested), torch.tensor([0.8, 0.16, 0.032]))
     torch.testing.assert_close(torch.stack(losses), torch.tensor([64.0, 2.56, 0.1024]))
 
 
@@ -73,8 +73,8 @@ def numpy_moments(p: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array
                 pairs.append(p["relation.2"].T @ np.maximum(0, p["relation.1"].T @ hidden))
             of_class.append(np.mean(pairs, axis=0))
         codes.append(np.mean(of_class, axis=0))
-    found = np.stack(codes)
-    return found[:, :latent], np.maximum(np.exp(found[:, latent:]) - 1, 1e-10)
+    computed = np.stack(codes)
+    return computed[:, :latent], np.maximum(np.exp(computed[:, latent:]) - 1, 1e-10)
 
 
 def test_the_encoder_is_the_papers() -> None:
@@ -95,8 +95,8 @@ def test_the_decoder_is_the_papers() -> None:
     codes = np.stack([matrix.T @ row for row in z.numpy()])
     offset = math.sqrt(2 / (SIZE + 3))
     std = np.maximum(np.exp(codes[:, SIZE:]) - 1 + offset, 1e-10)
-    found = decoder(p, {"z": z}, support(), {"w_noise": noise})["w"]
-    np.testing.assert_allclose(found.numpy(), codes[:, :SIZE] + std * noise.numpy(), rtol=1e-12)
+    computed = decoder(p, {"z": z}, support(), {"w_noise": noise})["w"]
+    np.testing.assert_allclose(computed.numpy(), codes[:, :SIZE] + std * noise.numpy(), rtol=1e-12)
     np.testing.assert_allclose(decode(p, z).numpy(), codes[:, :SIZE], rtol=1e-12)
 
 
@@ -109,11 +109,11 @@ def test_deviation_by_hand() -> None:
 def test_divergence_by_hand() -> None:
     # z = μ: ½ z² − log σ, the mean of 0 and ½ − log 2
     mean = torch.tensor([0.0, 1.0])
-    found = divergence(mean, torch.tensor([1.0, 2.0]), mean)
-    torch.testing.assert_close(found, torch.tensor((0.5 - math.log(2)) / 2))
+    computed = divergence(mean, torch.tensor([1.0, 2.0]), mean)
+    torch.testing.assert_close(computed, torch.tensor((0.5 - math.log(2)) / 2))
     # one standard deviation away: ½ (9 − 1) − log 2
-    found = divergence(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([3.0]))
-    torch.testing.assert_close(found, torch.tensor(4 - math.log(2)))
+    computed = divergence(torch.tensor([1.0]), torch.tensor([2.0]), torch.tensor([3.0]))
+    torch.testing.assert_close(computed, torch.tensor(4 - math.log(2)))
 
 
 def test_divergence_estimates_the_closed_form() -> None:
@@ -133,9 +133,9 @@ def test_orthogonality_by_hand() -> None:
 
 def test_squared_norm_by_hand() -> None:
     maps = ("encoder", "relation.0", "relation.1", "relation.2", "decoder")
-    found = {name: torch.full((2, 2), float(i)) for i, name in enumerate(maps)}
+    computeds_of_maps = {name: torch.full((2, 2), float(i)) for i, name in enumerate(maps)}
     torch.testing.assert_close(
-        squared_norm({**found, "latent_lr": torch.ones(9)}), torch.tensor(60.0)
+        squared_norm({**computeds_of_maps, "latent_lr": torch.ones(9)}), torch.tensor(60.0)
     )
 
 
@@ -146,8 +146,10 @@ def test_gradients_of_the_latent_step_in_all_entries() -> None:
     read = ("decoder", "latent_lr")
 
     def step(z: Tensor, *values: Tensor) -> tuple[Tensor, Tensor]:
-        own, loss = latent_step({**p, **dict(zip(read, values, strict=True))}, {"z": z}, s, w_noise)
-        return own["z"], loss
+        moved, loss = latent_step(
+            {**p, **dict(zip(read, values, strict=True))}, {"z": z}, s, w_noise
+        )
+        return moved["z"], loss
 
     assert gradcheck(step, [t.clone().requires_grad_() for t in (z, *(p[n] for n in read))])
 
@@ -157,8 +159,8 @@ def test_gradients_of_the_finetuning_step_in_all_entries() -> None:
     w = torch.randn(3, SIZE, generator=generator(6), dtype=torch.float64)
 
     def step(w: Tensor, rate: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        own, loss = finetune_step({**p, "finetuning_lr": rate}, {"w": w}, Support(x, s.y))
-        return own["w"], loss
+        moved, loss = finetune_step({**p, "finetuning_lr": rate}, {"w": w}, Support(x, s.y))
+        return moved["w"], loss
 
     leaves = [t.clone().requires_grad_() for t in (w, p["finetuning_lr"], s.x)]
     assert gradcheck(step, leaves)
@@ -176,8 +178,8 @@ def test_gradients_of_encoding_and_both_stages_in_all_entries() -> None:
     }
 
     def whole(*values: Tensor) -> Tensor:
-        given = dict(zip(names, values, strict=True))
-        return adapt(learner, given, s, noise=noise)["w"]
+        parameters = dict(zip(names, values, strict=True))
+        return adapt(learner, parameters, s, noise=noise)["w"]
 
     assert gradcheck(whole, [p[n].clone().requires_grad_() for n in names])
 

@@ -43,35 +43,35 @@ def prepared(latent: int) -> tuple[LEO, Tensors, Tensor]:
     data = vectors(classes=40, each=10, size=8)
     learner = LEO(LEOConfig(latent_dim=latent), data.input, 5)
     fresh = learner.init(generator())
-    found = learner.prepare(fresh, learner.embed(fresh, data.x))
-    return learner, found, learner.embed(found, data.x)
+    paramss_ = learner.prepare(fresh, learner.embed(fresh, data.x))
+    return learner, paramss_, learner.embed(paramss_, data.x)
 
 
 def test_the_prototype_start_decodes_to_the_scaled_class_means(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leo_start, "SHARE", 0.0)
-    learner, found, h = prepared(latent=8)
+    learner, started, h = prepared(latent=8)
     y = torch.eye(5).repeat_interleave(10, dim=0)
     s = Support(h[:50], y)
-    z = encode(found, {}, s, {"z_noise": torch.zeros(5, 8)})["z"]
-    w = decode(found, z)
+    z = encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"]
+    w = decode(started, z)
     torch.testing.assert_close(w, 10.0 * class_means(h[:50], y), rtol=1e-4, atol=1e-4)
-    logits = learner.predict(found, {"w": w}, h[50:60])
+    logits = learner.predict(started, {"w": w}, h[50:60])
     torch.testing.assert_close(
         logits, 10.0 * h[50:60] @ class_means(h[:50], y).T, rtol=1e-4, atol=1e-4
     )
     # z is of the prior's order, and its deviation of FIRST_STD's
     assert float(z.square().mean()) == pytest.approx(1.0, rel=0.4)
-    std = latent_moments(found, s)[1]
+    std = latent_moments(started, s)[1]
     assert float(std.mean()) == pytest.approx(leo_start.FIRST_STD, rel=0.35)
 
 
 def test_the_prototype_start_as_it_is_keeps_the_order_of_the_class_means() -> None:
-    _, found, h = prepared(latent=8)
+    _, started, h = prepared(latent=8)
     y = torch.eye(5).repeat_interleave(10, dim=0)
     s = Support(h[:50], y)
-    w = decode(found, encode(found, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
+    w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
     means = class_means(h[:50], y)
     cosine = torch.nn.functional.cosine_similarity(w, means)
     assert float(cosine.min()) > 0.95
@@ -83,10 +83,10 @@ def test_a_smaller_latent_space_keeps_the_largest_directions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(leo_start, "SHARE", 0.0)
-    _, found, h = prepared(latent=3)
+    _, started, h = prepared(latent=3)
     y = torch.eye(5).repeat_interleave(10, dim=0)
     s = Support(h[:50], y)
-    w = decode(found, encode(found, {}, s, {"z_noise": torch.zeros(5, 3)})["z"])
+    w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 3)})["z"])
     # Wang et al.'s centred features are unit vectors again: the directions are of those
     basis = torch.linalg.svd(h, full_matrices=False)[2][:3]
     wanted = 10.0 * class_means(h[:50], y) @ basis.T @ basis
@@ -98,8 +98,8 @@ def test_the_papers_start_leaves_the_maps_alone() -> None:
     data = vectors()
     learner = LEO(LEOConfig(start="glorot"), data.input, 5)
     fresh = learner.init(generator())
-    found = learner.prepare(fresh, learner.embed(fresh, data.x))
-    changed = {name for name in fresh if not torch.equal(fresh[name], found[name])}
+    started = learner.prepare(fresh, learner.embed(fresh, data.x))
+    changed = {name for name in fresh if not torch.equal(fresh[name], started[name])}
     assert changed == {"center"}
 
 
@@ -140,12 +140,12 @@ def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
     episode = Episode(s.x, s.y, s.x, s.y)
     noise = learner.training_noise(Episode(*(t[None] for t in episode)), generator())
     rate = p["latent_lr"].clone().requires_grad_()
-    given = {n: t[0] for n, t in noise.items()}
-    with_penalty, _ = learner.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
-    found = torch.autograd.grad(with_penalty, rate)[0]
+    one_noise = {n: t[0] for n, t in noise.items()}
+    with_penalty, _ = learner.meta_loss({**p, "latent_lr": rate}, episode, one_noise, 0.0)
+    slope = torch.autograd.grad(with_penalty, rate)[0]
     without = LEO(LEOConfig(**{**vars(config), "encoder_penalty": 0.0}), learner.spec, 3)
-    plain, _ = without.meta_loss({**p, "latent_lr": rate}, episode, given, 0.0)
-    torch.testing.assert_close(found, torch.autograd.grad(plain, rate)[0])
+    plain, _ = without.meta_loss({**p, "latent_lr": rate}, episode, one_noise, 0.0)
+    torch.testing.assert_close(slope, torch.autograd.grad(plain, rate)[0])
     assert with_penalty.item() > plain.item()
 
 

@@ -30,7 +30,7 @@ from .small import (
     tiny,
     uneven,
 )
-from .small import case as made
+from .small import case as build
 
 
 def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:
@@ -45,23 +45,23 @@ def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:
     theta = {n: p.detach() for n, p in theta.items()} | leaves
     h, _ = learner.network(theta, support.x)
     loss = 3 * cross_entropy(h @ theta["head.weight"] + theta["head.bias"], support.y)
-    found = torch.autograd.grad(loss, list(leaves.values()))
-    return dict(zip(leaves, found, strict=True))
+    gradients = torch.autograd.grad(loss, list(leaves.values()))
+    return dict(zip(leaves, gradients, strict=True))
 
 
 def test_meta_sgd_moves_each_weight_by_its_own_rate() -> None:
     learner, params, episode = tiny("support", rates="coordinate")
     support = Support(episode.support_x, episode.support_y)
     start = learner.start(params, {}, support, {})
-    own, _ = learner.step(params, start, support)
-    found = slopes(learner, params, support)
-    assert {n.removeprefix("theta.") for n in own} == found.keys()
-    for name, slope in found.items():
+    moved, _ = learner.step(params, start, support)
+    gradients = slopes(learner, params, support)
+    assert {n.removeprefix("theta.") for n in moved} == gradients.keys()
+    for name, slope in gradients.items():
         rate = params[f"rate.{name}"]
         assert rate.shape == params[f"theta.{name}"].shape
         assert len(set(rate.flatten().tolist())) == rate.numel()
         torch.testing.assert_close(
-            own[f"theta.{name}"], start[f"theta.{name}"] - rate * slope, rtol=1e-9, atol=1e-12
+            moved[f"theta.{name}"], start[f"theta.{name}"] - rate * slope, rtol=1e-9, atol=1e-12
         )
 
 
@@ -69,10 +69,10 @@ def test_rates_of_a_tensor_and_step_and_the_last_one_after_them() -> None:
     learner, params, episode = tiny("none", inner_steps=2, evaluation_steps=4, rates="step")
     support = Support(episode.support_x, episode.support_y)
     params["rate.head.bias"] = torch.tensor([0.1, 0.7], dtype=torch.float64)
-    found: list[Tensors] = []
-    adapt(learner, params, support, observe=lambda stage, i, t: found.append(t))
-    assert [int(t["inner_count"]) for t in found] == [0, 1, 2, 3, 4]
-    for before, after, rate in zip(found, found[1:], (0.1, 0.7, 0.7, 0.7), strict=False):
+    states: list[Tensors] = []
+    adapt(learner, params, support, observe=lambda stage, i, t: states.append(t))
+    assert [int(t["inner_count"]) for t in states] == [0, 1, 2, 3, 4]
+    for before, after, rate in zip(states, states[1:], (0.1, 0.7, 0.7, 0.7), strict=False):
         at = {**params, **{n: t for n, t in before.items() if n != "inner_count"}}
         wanted = before["theta.head.bias"] - rate * slopes(learner, at, support)["head.bias"]
         torch.testing.assert_close(after["theta.head.bias"], wanted, rtol=1e-9, atol=1e-12)
@@ -100,91 +100,93 @@ def test_the_multi_step_loss_is_the_weighted_sum() -> None:
 
 
 def test_anil_leaves_the_body_alone() -> None:
-    found = made("anil")
-    assert found.learner.has_embed
-    x, y, _ = uneven(found.data, [1, 2, 1])
-    h = found.learner.embed(found.params, x)
-    state = adapt(found.learner, found.params, Support(h, y))
+    subject = build("anil")
+    assert subject.learner.has_embed
+    x, y, _ = uneven(subject.data, [1, 2, 1])
+    h = subject.learner.embed(subject.params, x)
+    state = adapt(subject.learner, subject.params, Support(h, y))
     assert state.keys() == {"theta.head.weight", "theta.head.bias"}
     rates = CASES["anil"]().params
     assert not [name for name in rates if name.startswith("rate.")]
 
 
 def test_an_anil_step_is_a_linear_heads() -> None:
-    found = made("anil")
-    assert isinstance(found.learner, MAML)
-    x, y, _ = uneven(found.data, [1, 2, 1])
-    support = Support(found.learner.embed(found.params, x), y)
-    start = found.learner.start(found.params, {}, support, {})
-    own, _ = found.learner.step(found.params, start, support)
-    weight = found.params["theta.head.weight"].expand(-1, 3)
-    bias = found.params["theta.head.bias"].expand(3)
+    subject = build("anil")
+    assert isinstance(subject.learner, MAML)
+    x, y, _ = uneven(subject.data, [1, 2, 1])
+    support = Support(subject.learner.embed(subject.params, x), y)
+    start = subject.learner.start(subject.params, {}, support, {})
+    moved, _ = subject.learner.step(subject.params, start, support)
+    weight = subject.params["theta.head.weight"].expand(-1, 3)
+    bias = subject.params["theta.head.bias"].expand(3)
     wrong = (torch.softmax(support.x @ weight + bias, dim=1) - y) * (3 / len(y))
-    torch.testing.assert_close(own["theta.head.weight"], weight - 0.05 * support.x.T @ wrong)
-    torch.testing.assert_close(own["theta.head.bias"], bias - 0.05 * wrong.sum(dim=0))
+    torch.testing.assert_close(moved["theta.head.weight"], weight - 0.05 * support.x.T @ wrong)
+    torch.testing.assert_close(moved["theta.head.bias"], bias - 0.05 * wrong.sum(dim=0))
 
 
 def test_a_fixed_head_with_fewer_classes_is_the_smaller_head() -> None:
-    found = made("maml-support-fixed")
-    assert found.learner.max_way == 5
-    x, y, query = uneven(found.data, [1, 2, 1])
-    smaller = MAML(found.learner.config, IMAGE, 3)
-    cut = {n: p[..., :3] if ".head." in n else p for n, p in found.params.items()}
-    wanted = Case(smaller, cut, found.data).answer(x, y, query)
-    answer = found.answer(x, y, query)
+    subject = build("maml-support-fixed")
+    assert subject.learner.max_way == 5
+    x, y, query = uneven(subject.data, [1, 2, 1])
+    smaller = MAML(subject.learner.config, IMAGE, 3)
+    cut = {n: p[..., :3] if ".head." in n else p for n, p in subject.params.items()}
+    wanted = Case(smaller, cut, subject.data).answer(x, y, query)
+    answer = subject.answer(x, y, query)
     assert answer.shape == (6, 3)
     torch.testing.assert_close(answer, wanted)
 
 
 def test_a_shared_head_starts_all_classes_from_one_row() -> None:
-    found = made("maml-task-shared-step")
-    assert found.learner.max_way is None
-    assert found.params["theta.head.weight"].shape == (32, 1)
-    x, y, _ = uneven(found.data, [1] * 7)
-    start = found.learner.stages()[0].init(found.params, {}, Support(x, y), {})
+    subject = build("maml-task-shared-step")
+    assert subject.learner.max_way is None
+    assert subject.params["theta.head.weight"].shape == (32, 1)
+    x, y, _ = uneven(subject.data, [1] * 7)
+    start = subject.learner.stages()[0].init(subject.params, {}, Support(x, y), {})
     assert start["theta.head.weight"].shape == (32, 7)
-    assert torch.equal(start["theta.head.weight"], found.params["theta.head.weight"].expand(-1, 7))
+    assert torch.equal(
+        start["theta.head.weight"], subject.params["theta.head.weight"].expand(-1, 7)
+    )
 
 
 def test_more_steps_at_evaluation_than_in_training() -> None:
-    found = made("maml-layer-fixed-step")
-    assert found.learner.stages(training=True)[0].steps == 2
-    assert found.learner.stages()[0].steps == 3
-    x, y, _ = uneven(found.data, [1, 1])
+    subject = build("maml-layer-fixed-step")
+    assert subject.learner.stages(training=True)[0].steps == 2
+    assert subject.learner.stages()[0].steps == 3
+    x, y, _ = uneven(subject.data, [1, 1])
     for training, steps in ((True, 2), (False, 3)):
-        state = adapt(found.learner, found.params, Support(x, y), training=training)
+        state = adapt(subject.learner, subject.params, Support(x, y), training=training)
         assert int(state["inner_count"]) == steps
 
 
 def test_the_norms_scale_and_shift_are_not_adapted() -> None:
-    found = made("maml-support-fixed")
-    names = [n for n in found.params if n.endswith((".gamma", ".beta"))]
-    x, y, _ = uneven(found.data, [1, 1])
-    state = adapt(found.learner, found.params, Support(x, y))
+    subject = build("maml-support-fixed")
+    names = [n for n in subject.params if n.endswith((".gamma", ".beta"))]
+    x, y, _ = uneven(subject.data, [1, 1])
+    state = adapt(subject.learner, subject.params, Support(x, y))
     assert len(names) == 8
     assert not set(names) & state.keys()
 
 
 def test_the_same_weights_under_the_query_batchs_statistics() -> None:
-    found = made("maml-support-fixed")
-    assert isinstance(found.learner, MAML)
-    other = found.learner.with_normalisation("transductive")
+    subject = build("maml-support-fixed")
+    assert isinstance(subject.learner, MAML)
+    other = subject.learner.with_normalisation("transductive")
     assert other.transductive
-    assert not found.learner.transductive
-    x, y, query = uneven(found.data, [1, 1, 1])
+    assert not subject.learner.transductive
+    x, y, query = uneven(subject.data, [1, 1, 1])
     # queries that are the support set have its statistics
-    one = found.answer(x, y, x)
-    torch.testing.assert_close(Case(other, found.params, found.data).answer(x, y, x), one)
-    apart = Case(other, found.params, found.data).answer(x, y, query)
-    assert not torch.allclose(apart, found.answer(x, y, query), atol=1e-3)
+    one = subject.answer(x, y, x)
+    torch.testing.assert_close(Case(other, subject.params, subject.data).answer(x, y, x), one)
+    apart = Case(other, subject.params, subject.data).answer(x, y, query)
+    assert not torch.allclose(apart, subject.answer(x, y, query), atol=1e-3)
 
 
 def test_support_statistics_are_those_under_the_adapted_weights() -> None:
-    found = made("maml-support-fixed")
-    x, y, _ = uneven(found.data, [2, 1, 1])
-    state = adapt(found.learner, found.params, Support(x, y))
-    theta = {n.removeprefix("theta."): t for n, t in {**found.params, **state}.items()}
-    learner = found.learner
+    subject = build("maml-support-fixed")
+    x, y, _ = uneven(subject.data, [2, 1, 1])
+    state = adapt(subject.learner, subject.params, Support(x, y))
+    theta = {n.removeprefix("theta."): t for n, t in {**subject.params, **state}.items()}
+    learner = subject.learner
     assert isinstance(learner, MAML)
     _, wanted = learner.network(theta, x)
     for name, value in wanted.items():
@@ -192,13 +194,13 @@ def test_support_statistics_are_those_under_the_adapted_weights() -> None:
 
 
 def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
-    found = made("maml-support-fixed")
-    config = replace(found.learner.config, multi_step_loss=1.0)
+    subject = build("maml-support-fixed")
+    config = replace(subject.learner.config, multi_step_loss=1.0)
     learner = MAML(config, IMAGE, 5)
     episodes = double_episode(
-        sample(found.data, tasks=3, way=5, shot=1, queries=2, generator=generator())
+        sample(subject.data, tasks=3, way=5, shot=1, queries=2, generator=generator())
     )
-    params = double(found.params)
+    params = double(subject.params)
     one, two = (
         meta_gradient(learner, params, tuple(params), episodes, {}, progress=0.3, chunk=chunk)[0]
         for chunk in (1, 3)
@@ -266,9 +268,9 @@ def test_the_head_may_have_a_rate_of_its_own() -> None:
 def test_the_head_may_have_a_rate_for_every_step() -> None:
     learner = MAML(MAMLConfig(rates="step", inner_steps=2, head_lr=(0.6, 0.1)), IMAGE, 3)
     params = learner.init(generator())
-    found = []
+    rates = []
     for count in (0, 1, 2):  # a third step at evaluation takes the second's
         state = {"inner_count": torch.tensor(count)}
-        found.append(float(torch.as_tensor(learner.rate(params, state, "head.weight"))))
-    assert found == pytest.approx([0.6, 0.1, 0.1])
+        rates.append(float(torch.as_tensor(learner.rate(params, state, "head.weight"))))
+    assert rates == pytest.approx([0.6, 0.1, 0.1])
     assert params["rate.conv0.weight"].tolist() == pytest.approx([0.1, 0.1])

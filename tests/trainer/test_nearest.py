@@ -20,19 +20,21 @@ def learner(temperature: float = 10.0) -> Nearest:
 def test_the_best_cosine_of_each_class_times_the_temperature() -> None:
     x = torch.tensor([[3.0, 4.0], [0.0, 2.0], [-1.0, 0.0]])
     y = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
-    found = learner(temperature=2.0)
-    state = adapt(found, {}, Support(found.embed({}, x), y))
-    logits = found.predict({}, state, found.embed({}, torch.tensor([[5.0, 0.0], [0.0, 0.1]])))
+    nearest = learner(temperature=2.0)
+    state = adapt(nearest, {}, Support(nearest.embed({}, x), y))
+    logits = nearest.predict({}, state, nearest.embed({}, torch.tensor([[5.0, 0.0], [0.0, 0.1]])))
     # cosines (0.6, 0, −1) and (0.8, 1, 0)
     torch.testing.assert_close(logits, torch.tensor([[1.2, -2.0], [2.0, 0.0]]))
 
 
 def test_opposite_examples_still_beat_absent_ones() -> None:
     """A class whose only example has cosine −1 scores −temperature, not the absent −2."""
-    found = learner(temperature=1.0)
+    nearest = learner(temperature=1.0)
     y = torch.eye(2)
-    state = adapt(found, {}, Support(found.embed({}, torch.tensor([[1.0, 0.0], [0.0, 1.0]])), y))
-    logits = found.predict({}, state, found.embed({}, torch.tensor([[-3.0, 0.0]])))
+    state = adapt(
+        nearest, {}, Support(nearest.embed({}, torch.tensor([[1.0, 0.0], [0.0, 1.0]])), y)
+    )
+    logits = nearest.predict({}, state, nearest.embed({}, torch.tensor([[-3.0, 0.0]])))
     torch.testing.assert_close(logits, torch.tensor([[-1.0, 0.0]]))
 
 
@@ -41,10 +43,10 @@ def test_an_example_of_zeros_stays_zero() -> None:
 
 
 def test_pictures_are_compared_pixel_by_pixel() -> None:
-    found = Nearest(NearestConfig(), IMAGE, 5)
+    nearest = Nearest(NearestConfig(), IMAGE, 5)
     x = torch.rand(3, *IMAGE.shape)
     wanted = x.reshape(3, -1) / x.reshape(3, -1).norm(dim=1, keepdim=True)
-    torch.testing.assert_close(found.embed({}, x), wanted)
+    torch.testing.assert_close(nearest.embed({}, x), wanted)
 
 
 def test_statistics_of_the_batch_are_refused() -> None:

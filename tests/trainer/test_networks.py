@@ -62,12 +62,12 @@ def test_gradients_of_a_convolution_to_the_second_order(size: int, stride: int) 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_convolution_of_several_tasks_is_that_of_each(shared: bool) -> None:
     x, weights = random(3, 2, 4, 4, 2), random(3, 18, 3, seed=1)
-    found = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
+    outputher = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
         x, weights[0] if shared else weights
     )
     for task in range(3):
         expected = torch_convolution(x[task], weights[0 if shared else task], 1)
-        torch.testing.assert_close(found[task], expected)
+        torch.testing.assert_close(outputher[task], expected)
 
 
 @pytest.mark.parametrize("size", [4, 5])
@@ -77,15 +77,15 @@ def test_max_pooling_agrees_with_torch_where_values_are_equal_too(size: int) -> 
     theirs = F.max_pool2d(x.permute(0, 3, 1, 2), 2).permute(0, 2, 3, 1)
     torch.testing.assert_close(ours, theirs)
     towards = random(*ours.shape)
-    (found,), (expected,) = (torch.autograd.grad(y, x, towards) for y in (ours, theirs))
+    (output,), (torch_slope,) = (torch.autograd.grad(y, x, towards) for y in (ours, theirs))
     # of equals torch takes the first row by row, ours the first column by column
     rows = size // 2 * 2
     windows = [
         g[:, :rows, :rows].reshape(2, rows // 2, 2, rows // 2, 2, 3).sum(dim=(2, 4))
-        for g in (found, expected)
+        for g in (output, torch_slope)
     ]
     torch.testing.assert_close(*windows)
-    assert bool(((found != 0).sum() == (expected != 0).sum()).item())
+    assert bool(((output != 0).sum() == (torch_slope != 0).sum()).item())
 
 
 @pytest.mark.parametrize("dims", [(0, 1), (1,)])
@@ -96,10 +96,10 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
     torch.testing.assert_close(var, x.var(dim=dims, correction=0, keepdim=True))
     torch.testing.assert_close(y, gamma * (x - mean) / (var + EPSILON).sqrt())
     for part in range(3):
-        given = (x,) if part else (x, gamma)
+        arguments = (x,) if part else (x, gamma)
         function = lambda x, g=gamma, part=part: standardise(x, g, dims)[part]  # noqa: E731
-        assert gradcheck(function, given)
-        assert gradgradcheck(function, given)
+        assert gradcheck(function, arguments)
+        assert gradgradcheck(function, arguments)
 
 
 @pytest.mark.parametrize(
@@ -161,8 +161,8 @@ def test_the_maximum_before_the_affine_map_is_the_maximum_after_it(kind: Normali
     as_matrices = {n: as_matrix(p) if p.ndim == 4 else p for n, p in params.items()}
     support, query = random(6, 17, 16, 1), random(3, 17, 16, 1, seed=1)
     expected, statistics = after(params, support)
-    found, own = before(as_matrices, support)
-    torch.testing.assert_close(found, expected)
+    output, layer_statistics = before(as_matrices, support)
+    torch.testing.assert_close(output, expected)
     torch.testing.assert_close(
-        before(as_matrices, query, own)[0], after(params, query, statistics)[0]
+        before(as_matrices, query, layer_statistics)[0], after(params, query, statistics)[0]
     )

@@ -28,8 +28,8 @@ def test_class_means_of_uneven_shots_by_hand() -> None:
 
 def test_logits_are_minus_the_squared_distance() -> None:
     c = torch.tensor([[2.0, 4.0], [5.0, 5.0]])
-    found = negative_squared_distance(torch.tensor([[2.0, 5.0]]), c)
-    torch.testing.assert_close(found, torch.tensor([[-1.0, -9.0]]))
+    logits = negative_squared_distance(torch.tensor([[2.0, 5.0]]), c)
+    torch.testing.assert_close(logits, torch.tensor([[-1.0, -9.0]]))
 
 
 def test_support_and_queries_are_normalised_as_one_batch() -> None:
@@ -55,9 +55,9 @@ def test_support_and_queries_are_normalised_as_one_batch() -> None:
 
 def test_averages_move_by_a_tenth() -> None:
     params = {"a.running_mean": torch.tensor([1.0]), "a.weight": torch.tensor([9.0])}
-    found = updated_buffers(params, {"a.mean": torch.tensor([2.0])})
-    assert found.keys() == {"a.running_mean"}
-    torch.testing.assert_close(found["a.running_mean"], torch.tensor([1.1]))
+    buffers = updated_buffers(params, {"a.mean": torch.tensor([2.0])})
+    assert buffers.keys() == {"a.running_mean"}
+    torch.testing.assert_close(buffers["a.running_mean"], torch.tensor([1.1]))
 
 
 def test_a_frozen_embedding_reads_the_averages() -> None:
@@ -75,12 +75,12 @@ def test_a_frozen_embedding_reads_the_averages() -> None:
 
 
 def test_one_example_a_class_is_its_own_prototype() -> None:
-    found = case("prototypical")
-    x, y, _ = uneven(found.data, [1, 1, 1])
-    h = found.learner.embed(found.params, x)
-    state = adapt(found.learner, found.params, Support(h, y))
+    subject = case("prototypical")
+    x, y, _ = uneven(subject.data, [1, 1, 1])
+    h = subject.learner.embed(subject.params, x)
+    state = adapt(subject.learner, subject.params, Support(h, y))
     torch.testing.assert_close(state["c"], h)
-    logits = found.learner.predict(found.params, state, h)
+    logits = subject.learner.predict(subject.params, state, h)
     torch.testing.assert_close(logits.diagonal(), torch.zeros(3))
 
 

@@ -37,11 +37,13 @@ def trained(config: NetworkConfig) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("config", [CONV4, RESNET, MLP], ids=lambda c: c.kind)
 def test_without_normalisation_it_computes_what_it_did(config: NetworkConfig) -> None:
-    found = trained(config)
+    pretrained = trained(config)
     x = torch.rand(3, SIZE, SIZE, 1, generator=generator(2))
-    before, _ = build_network(config, IMAGE.shape, "convolution")(found, x, running(found))
+    before, _ = build_network(config, IMAGE.shape, "convolution")(
+        pretrained, x, running(pretrained)
+    )
     bare = build_network(replace(config, normalisation="none"), IMAGE.shape, "matmul")
-    params = transferred(found, "none", "matmul")
+    params = transferred(pretrained, "none", "matmul")
     assert params.keys() == bare.init(generator()).keys()
     after, _ = bare(params, x)
     torch.testing.assert_close(order(config, after), order(config, before), rtol=1e-4, atol=1e-4)
@@ -54,11 +56,11 @@ def order(config: NetworkConfig, features: torch.Tensor) -> torch.Tensor:
 
 @pytest.mark.parametrize("normalisation", ["support", "transductive"])
 def test_a_set_s_own_moments_take_the_averages_place(normalisation: Any) -> None:
-    found = trained(CONV4)
+    pretrained = trained(CONV4)
     x = torch.rand(6, SIZE, SIZE, 1, generator=generator(2))
-    batch, _ = build_network(CONV4, IMAGE.shape, "convolution")(found, x)
-    own = build_network(replace(CONV4, normalisation=normalisation), IMAGE.shape, "matmul")
-    after, _ = own(transferred(found, normalisation, "matmul"), x)
+    batch, _ = build_network(CONV4, IMAGE.shape, "convolution")(pretrained, x)
+    network = build_network(replace(CONV4, normalisation=normalisation), IMAGE.shape, "matmul")
+    after, _ = network(transferred(pretrained, normalisation, "matmul"), x)
     torch.testing.assert_close(order(CONV4, after), order(CONV4, batch), rtol=1e-4, atol=1e-4)
 
 
@@ -78,8 +80,8 @@ def test_maml_takes_all_of_its_body_over(normalisation: Any) -> None:
     network = replace(CONV4, normalisation=normalisation)
     learner = MAML(MAMLConfig(network=network), IMAGE, 5)
     params = learner.init(generator())
-    found = trained(learner.trained_before())
-    taken = learner.take_over(params, found)
+    pretrained = trained(learner.trained_before())
+    taken = learner.take_over(params, pretrained)
     assert taken.keys() == params.keys()
     assert all(taken[name].shape == value.shape for name, value in params.items())
     body = [n for n in params if n.startswith("theta.conv") and n[-6:] not in (".scale", "offset")]
@@ -100,9 +102,9 @@ def test_a_run_trains_the_body_first_and_starts_there(
     config = from_dict(settings, where="test")
     progress = run.train(config, tmp_path / "run", report=Silent())
     assert progress.finished
-    found, _ = read_checkpoint(tmp_path / "run" / "pretrained" / BEST)
+    pretrained, _ = read_checkpoint(tmp_path / "run" / "pretrained" / BEST)
     params, _ = read_checkpoint(tmp_path / "run" / BEST)
-    wanted = transferred(found, "none", "matmul")
+    wanted = transferred(pretrained, "none", "matmul")
     for name, value in wanted.items():
         torch.testing.assert_close(params[f"theta.{name}"], value)
 

@@ -29,12 +29,12 @@ def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:
 
 def running(params: Tensors) -> Statistics | None:
     """The running averages among the parameters as the statistics a network reads."""
-    found = {
+    averages = {
         name.replace(".running_", "."): value.detach()
         for name, value in params.items()
         if ".running_" in name
     }
-    return found or None
+    return averages or None
 
 
 def updated_buffers(params: Tensors, statistics: Statistics) -> Tensors:

@@ -123,9 +123,9 @@ class LEO(Learner):
         network: NetworkConfig | None = self.config.network
         return network
 
-    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
-        """The frozen network's parameters are those found."""
-        return params | {EMBED + name: value for name, value in found.items()}
+    def take_over(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """The frozen network starts from the pre-trained parameters."""
+        return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
         """The features are frozen."""
@@ -134,8 +134,8 @@ class LEO(Learner):
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
         if self.network:
-            own = part(params, EMBED)
-            x = self.network(own, x, running(own))[0]
+            network_params = part(params, EMBED)
+            x = self.network(network_params, x, running(network_params))[0]
         return unit_length(unit_length(x) - params["center"])
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:

@@ -138,10 +138,10 @@ class MAML(Learner):
         network: NetworkConfig = self.config.network
         return replace(network, normalisation=trained_as(network.normalisation))
 
-    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
-        """θ starts from the body that was found."""
+    def take_over(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """θ starts from the pre-trained body."""
         normalisation = self.config.network.normalisation
-        body = transferred(found, normalisation, self.form)
+        body = transferred(pretrained, normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
     def prepare(self, params: Tensors, x: Tensor) -> Tensors:
@@ -193,7 +193,7 @@ class MAML(Learner):
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
         way = support.y.shape[1]
-        own: Tensors = {}
+        state_tensors: Tensors = {}
         for name, value in part(params, THETA).items():
             if not self.moves(name):
                 continue
@@ -201,10 +201,12 @@ class MAML(Learner):
                 value = value[..., :way]
             elif name.startswith("head."):
                 value = value.expand(*value.shape[:-1], way)
-            own[THETA + name] = value
+            state_tensors[THETA + name] = value
         if self.config.rates == "step":
-            own["inner_count"] = torch.zeros((), dtype=torch.int64, device=support.y.device)
-        return own
+            state_tensors["inner_count"] = torch.zeros(
+                (), dtype=torch.int64, device=support.y.device
+            )
+        return state_tensors
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One inner step: θ′ − α N ∇θ′ L, and the loss L it was taken on, a mean."""
@@ -220,10 +222,10 @@ class MAML(Learner):
         if self.config.first_order:
             gradient = {name: g.detach() for name, g in gradient.items()}
         rate = {name: self.rate(params, state, name) for name in moving}
-        own = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
+        moved = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
         if "inner_count" in state:
-            own["inner_count"] = state["inner_count"] + 1
-        return own, loss
+            moved["inner_count"] = state["inner_count"] + 1
+        return moved, loss
 
     def first_rates(self, name: str) -> tuple[float, ...]:
         """α for the tensor `name` as it is set, one value or one a step: learned ones start so."""
@@ -283,7 +285,9 @@ class MAML(Learner):
             after, weights = [adapt(self, params, support, training=True)], [1.0]
         logits = [self.predict(params, state, query) for state in after]
         parts = zip(weights, logits, strict=True)
-        loss = torch.stack([w * cross_entropy(found, episode.query_y) for w, found in parts]).sum()
+        loss = torch.stack(
+            [w * cross_entropy(answer, episode.query_y) for w, answer in parts]
+        ).sum()
         return loss, Outcome(outcome(logits[-1], episode.query_y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
@@ -294,6 +298,6 @@ class MAML(Learner):
         count = episode.support_x.shape[0]
         theta = part(params, THETA)
         h, statistics = self.network(theta, x)
-        found = updated_buffers(theta, statistics)
-        buffers = {THETA + name: value for name, value in found.items()}
+        averages = updated_buffers(theta, statistics)
+        buffers = {THETA + name: value for name, value in averages.items()}
         return Support(h[:count], episode.support_y), h[count:], buffers

@@ -14,15 +14,15 @@ def states_after_each_step(learner: Learner, params: Tensors, support: Support) 
     """What `predict` would read after 1, 2, … steps of the first stage, later stages included."""
     inner, *after = learner.stages(training=True)
     state = inner.init(params, {}, support, {})
-    found: list[Tensors] = []
+    states: list[Tensors] = []
     for _ in range(inner.steps):
         assert inner.step is not None
         state = {**state, **inner.step(params, state, support)[0]}
         final = state
         for stage in after:
             final = {**final, **stage.init(params, final, support, {})}
-        found.append(final)
-    return found
+        states.append(final)
+    return states
 
 
 def multi_step_weights(steps: int, progress: float) -> list[float]:

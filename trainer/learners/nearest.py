@@ -55,9 +55,9 @@ class Nearest(Learner):
         network: NetworkConfig | None = self.config.network
         return network
 
-    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
-        """The frozen network's parameters are those found."""
-        return params | {EMBED + name: value for name, value in found.items()}
+    def take_over(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """The frozen network starts from the pre-trained parameters."""
+        return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
         """Everything is."""
@@ -66,8 +66,8 @@ class Nearest(Learner):
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D] of unit length."""
         if self.network:
-            own = part(params, EMBED)
-            x = self.network(own, x, running(own))[0]
+            network_params = part(params, EMBED)
+            x = self.network(network_params, x, running(network_params))[0]
         return unit_length(x.flatten(1))
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
@@ -77,8 +77,8 @@ class Nearest(Learner):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """temperature × the best cosine of each class, for h [Q, D]: [Q, N]."""
         similarity = query_x @ state["memory_x"].T  # [Q, S]
-        own = state["memory_y"].T[None]  # [1, N, S]
-        masked = similarity[:, None, :] * own + ABSENT * (1 - own)
+        same_class = state["memory_y"].T[None]  # [1, N, S]
+        masked = similarity[:, None, :] * same_class + ABSENT * (1 - same_class)
         return float(self.config.temperature) * masked.amax(dim=-1)
 
 

@@ -4,8 +4,9 @@
     state    c_n = mean of f(x) over the examples of class n
     predict  −‖f(x) − c_n‖²
 
-Training draws many classes a task (60-way); support and query go through f in one batch, so batch
-norm sees both; the averages gathered then are what the frozen f uses (equations 1 and 2).
+Meta-training draws many classes a task (60-way). Support and query set go through f in one batch,
+so batch normalisation uses the moments of both; its running averages are gathered on the way and
+normalise each example once f is frozen (equations 1 and 2).
 """
 
 from __future__ import annotations

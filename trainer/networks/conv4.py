@@ -80,8 +80,10 @@ class Conv4:
             p = sign_absorbed(params, name) if first else params
             pool = self.pool if first else None
             x = conv3x3(self.form, x, p[f"{name}.weight"], stride)
-            x, own = normalise(self.normalisation, p, name, x, statistics, channel, pool)
-            gathered |= own
+            x, layer_statistics = normalise(
+                self.normalisation, p, name, x, statistics, channel, pool
+            )
+            gathered |= layer_statistics
             x = torch.relu(self.pool(x) if self.halving == "max" and not first else x)
         if self.readout == "mean":
             x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))

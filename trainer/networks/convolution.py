@@ -103,8 +103,8 @@ class _ToWeight(_Linear):
         if not _as_convolution(x):
             return patches(x, stride).reshape(-1, 9 * channels).t() @ gradient.reshape(-1, outputs)
         kernel = x.new_empty(()).expand(outputs, channels, 3, 3)
-        found = _backward(gradient, _nchw(x), kernel, stride, (False, True))[1]
-        return found.permute(2, 3, 1, 0).reshape(9 * channels, outputs)
+        to_kernel = _backward(gradient, _nchw(x), kernel, stride, (False, True))[1]
+        return to_kernel.permute(2, 3, 1, 0).reshape(9 * channels, outputs)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
@@ -135,8 +135,8 @@ def _batched(
     one = one if first is None else one.movedim(first, 0)
     two = two if second is None else two.movedim(second, 0)
     if second is None and two.ndim == 2:
-        found = apply(one.flatten(0, 1), two, *rest)
-        return found.reshape(info.batch_size, -1, *found.shape[1:]), 0
+        together = apply(one.flatten(0, 1), two, *rest)
+        return together.reshape(info.batch_size, -1, *together.shape[1:]), 0
     ones = [one] * info.batch_size if first is None else one.unbind()
     twos = [two] * info.batch_size if second is None else two.unbind()
     return torch.stack([apply(a, b, *rest) for a, b in zip(ones, twos, strict=True)]), 0
@@ -161,11 +161,11 @@ def _kernel(weight: Tensor, x: Tensor) -> Tensor:
 def _backward(
     gradient: Tensor, x: Tensor, kernel: Tensor, stride: int, mask: tuple[bool, bool]
 ) -> tuple[Tensor, Tensor]:
-    found = aten.convolution_backward(
+    gradients = aten.convolution_backward(
         _nchw(gradient), x, kernel, None, [stride] * 2, [1, 1], [1, 1], False, [0, 0], 1,
         [*mask, False],
     )  # fmt: skip
-    return found[0], found[1]
+    return gradients[0], gradients[1]
 
 
 def _flat(x: Tensor, matrix: Tensor) -> Tensor:

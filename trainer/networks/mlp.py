@@ -45,7 +45,7 @@ class MLP:
         for layer in range(len(self.hidden)):
             name = f"dense{layer}"
             x = x @ params[f"{name}.weight"]
-            x, own = normalise(self.normalisation, params, name, x, statistics, -1)
-            gathered |= own
+            x, layer_statistics = normalise(self.normalisation, params, name, x, statistics, -1)
+            gathered |= layer_statistics
             x = torch.relu(x)
         return x, gathered

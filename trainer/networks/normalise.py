@@ -165,7 +165,7 @@ def normalise(
     if kind in ("group", "layer"):
         groups = GROUPS if kind == "group" else 1
         return _of_the_input(x, gamma, groups, channel) + beta, {}
-    own: Statistics = {}
+    layer_statistics: Statistics = {}
     if kind == "running" and statistics is None:
         return _running_batch(params, name, x, channel)
     if statistics is None and kind != "task" and pool is None:
@@ -173,7 +173,7 @@ def normalise(
         return y + beta, {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     if statistics is None:
         mean, var = moments(x, (0, *axes))
-        own = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
+        layer_statistics = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     else:
         mean = statistics[f"{name}.mean"].reshape(shape)
         var = statistics[f"{name}.var"].reshape(shape)
@@ -181,12 +181,12 @@ def normalise(
         if statistics is None:
             size = torch.full_like(params[f"{name}.blend_offset"], 1.0) * x.shape[0]
             blend = params[f"{name}.blend_scale"] * size + params[f"{name}.blend_offset"]
-            own[f"{name}.alpha"] = torch.sigmoid(blend)
-        alpha = (own if statistics is None else statistics)[f"{name}.alpha"]
+            layer_statistics[f"{name}.alpha"] = torch.sigmoid(blend)
+        alpha = (layer_statistics if statistics is None else statistics)[f"{name}.alpha"]
         mean, var = _blend(alpha, mean, var, *moments(x, axes)) if axes else (mean, var)
     scale = gamma * torch.rsqrt(var + EPSILON)
     x = pool(x) if pool else x
-    return x * scale + (beta - mean * scale), own
+    return x * scale + (beta - mean * scale), layer_statistics
 
 
 def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
@@ -196,8 +196,8 @@ def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[
     moved = x.movedim(channel, 1)
     gamma, beta = params[f"{name}.gamma"], params[f"{name}.beta"]
     y, mean, inverse = torch.native_batch_norm(moved, gamma, beta, None, None, True, 0.0, EPSILON)
-    own = {f"{name}.mean": mean, f"{name}.var": inverse.detach() ** -2 - EPSILON}
-    return y.movedim(1, channel), own
+    layer_statistics = {f"{name}.mean": mean, f"{name}.var": inverse.detach() ** -2 - EPSILON}
+    return y.movedim(1, channel), layer_statistics
 
 
 def _blend(

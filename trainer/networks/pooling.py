@@ -17,8 +17,8 @@ def larger_half(x: Tensor) -> Tensor:
 
     torch's own maximum divides the gradient of equals, which takes five passes over the data.
     """
-    found: Tensor = _LargerHalf.apply(x)  # type: ignore[no-untyped-call]
-    return found
+    larger: Tensor = _LargerHalf.apply(x)  # type: ignore[no-untyped-call]
+    return larger
 
 
 class _LargerHalf(Function):

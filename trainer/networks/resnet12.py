@@ -61,8 +61,10 @@ class ResNet12:
         gathered: Statistics = {}
 
         def normal(name: str, x: Tensor) -> Tensor:
-            x, own = normalise(self.normalisation, params, name, x, statistics, channel)
-            gathered.update(own)
+            x, layer_statistics = normalise(
+                self.normalisation, params, name, x, statistics, channel
+            )
+            gathered.update(layer_statistics)
             return x
 
         x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x

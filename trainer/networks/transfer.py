@@ -17,19 +17,19 @@ def trained_as(normalisation: Normalisation) -> Normalisation:
     return "running" if normalisation in NOT_ALONE else normalisation
 
 
-def transferred(found: Params, normalisation: Normalisation, form: Form) -> Params:
-    """`found`, trained in the form "convolution", for the same network as it is used.
+def transferred(trained: Params, normalisation: Normalisation, form: Form) -> Params:
+    """`trained`, in the form "convolution", for the same network as it is used.
 
     Without normalisation the running averages and γ are absorbed by the weights and β: the network
     computes what it did. Where a set's own moments take the averages' place, these are dropped.
     """
     params: Params = {}
-    for name, value in found.items():
+    for name, value in trained.items():
         layer, _, kind = name.rpartition(".")
         if kind == "weight":
             value = as_matrix(value) if form == "matmul" and value.ndim == 4 else value
-        if normalisation == "none" and f"{layer}.running_var" in found:
-            value = _absorbed(found, layer, kind, value)
+        if normalisation == "none" and f"{layer}.running_var" in trained:
+            value = _absorbed(trained, layer, kind, value)
         averaged = kind in ("running_mean", "running_var")
         if (averaged and normalisation != "running") or (
             kind == "gamma" and normalisation == "none"
@@ -39,12 +39,12 @@ def transferred(found: Params, normalisation: Normalisation, form: Form) -> Para
     return params
 
 
-def _absorbed(found: Params, layer: str, kind: str, value: Tensor) -> Tensor:
+def _absorbed(trained: Params, layer: str, kind: str, value: Tensor) -> Tensor:
     """Weight or β of a layer y = γ (w x − mean) / √(var + ε) + β, written as w′ x + β′."""
-    scale = found[f"{layer}.gamma"] * torch.rsqrt(found[f"{layer}.running_var"] + EPSILON)
+    scale = trained[f"{layer}.gamma"] * torch.rsqrt(trained[f"{layer}.running_var"] + EPSILON)
     if kind == "weight":
         outputs_first = value.ndim == 4
         return value * (scale.reshape(-1, 1, 1, 1) if outputs_first else scale)
     if kind == "beta":
-        return value - found[f"{layer}.running_mean"] * scale
+        return value - trained[f"{layer}.running_mean"] * scale
     return value
