@@ -109,7 +109,8 @@ def main() -> None:
             print(rows[-1], flush=True)
     note = (
         f"MAML, {STEPS} inner steps, 5-way, Conv4-64, 28×28, one thread; torch: F.conv2d,"
-        f" F.batch_norm, F.max_pool2d and autograd.grad; medians of {options.rounds} rounds in turns."
+        f" F.batch_norm, F.max_pool2d and autograd.grad; medians of"
+        f" {options.rounds} rounds in turns."
     )
     if not options.dry:
         section("adaptation", "python benchmarks/adaptation.py", "\n".join([note, "", *rows]))

@@ -76,7 +76,8 @@ def main() -> None:
     print("\n".join(rows))
     note = (
         f"LEO, 5 + 5 steps, {FEATURES}-d, {WAY}-way, after embedding, one thread; medians of"
-        f" {options.rounds} rounds in turns. Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
+        f" {options.rounds} rounds in turns."
+        f" Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
     )
     if not options.dry:
         section(

@@ -117,7 +117,8 @@ def main() -> None:
         print(rows[-1], flush=True)
     note = (
         f"Tasks a second, 5-way 1-shot, Conv4-64 ({options.halving}), second order, 28×28,"
-        f" {options.tasks} tasks, {options.threads} threads; medians of {options.rounds} rounds in turns."
+        f" {options.tasks} tasks, {options.threads} threads; medians of"
+        f" {options.rounds} rounds in turns."
         " Differences of the meta-gradient, of 4 tasks, relative to its largest entry."
     )
     if not options.dry:
