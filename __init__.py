@@ -12,6 +12,8 @@ from handful.runtime import (
     TaskFileError,
 )
 
+__version__ = "0.1.0"  # the one place: pyproject.toml and `handful --version` read it here
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from handful.runtime import Learner, Task, load

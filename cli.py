@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NoReturn
 
 import click
 
+import handful
 from handful.runtime.errors import HandfulError
 
-TRAIN_EXTRA = ("torch", "onnx", "onnxscript", "onnx_ir", "rich", "safetensors", "matplotlib", "PIL")
+TRAIN_EXTRA = (
+    "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
+    "matplotlib", "PIL",
+)  # fmt: skip
 PATH = click.Path(path_type=Path)
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 
@@ -81,6 +87,12 @@ def say(text: str) -> None:
     click.echo(text, err=True)
 
 
+def say_next(done: str, *commands: Sequence[object]) -> None:
+    """What was done, and the commands that may follow, as a shell reads them."""
+    lines = [shlex.join(map(str, ("handful", *command))) for command in commands]
+    say("\n      ".join([f"{done}\nnext: {lines[0]}", *lines[1:]]))
+
+
 def show(text: str, data: Any, as_json: bool) -> None:
     """Data: as text, or as JSON."""
     click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
@@ -94,7 +106,7 @@ a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …"
 @click.group(
     cls=Group, context_settings={"help_option_names": ["-h", "--help"], "show_default": True}
 )
-@click.version_option(package_name="handful")
+@click.version_option(handful.__version__, prog_name="handful")
 def main() -> None:
     """Meta-train few-shot learners, export them as ONNX, adapt them on the device."""
 
@@ -125,9 +137,10 @@ def train(
     with bars() as report:
         done = train_command(recipe, out, changes=[*source, *changes], report=report, **how)
     if not done.finished:
-        again = f"go on with: handful train --resume --out {out}"
-        fail("interrupted, and saved", again, status=INTERRUPTED)
-    say(f"done: {out}; next: handful evaluate {out}, handful export {out} FOLDER")
+        again = shlex.join(["handful", "train", "--resume", "--out", str(out)])
+        fail("interrupted, and saved", f"go on with: {again}", status=INTERRUPTED)
+    follow = [("evaluate", out), *([("export", out, "FOLDER")] if done.exportable else [])]
+    say_next(f"done: {out}", *follow)
 
 
 @main.command()
@@ -241,7 +254,7 @@ def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
 
     task = adapt_folder(package, pictures, out, force=force)
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
-    say(f"wrote {out}: {counts}; next: handful predict --package {package} {out} PICTURE")
+    say_next(f"wrote {out}: {counts}", ("predict", "--package", package, out, "PICTURE"))
 
 
 @main.command()
@@ -281,7 +294,7 @@ def bench(package: str, as_json: bool, **how: int) -> None:
 def learners() -> None:
     """List the learners and the recipes."""
     from handful.runtime.tools.text import pairs
-    from handful.trainer.recipe import described_learners, recipes
+    from handful.trainer.listing import described_learners, recipes
 
     click.echo(pairs(described_learners()))
     click.echo(f"\nrecipes: {', '.join(recipes())}")
@@ -291,7 +304,7 @@ def learners() -> None:
 def data() -> None:
     """List the data sources."""
     from handful.runtime.tools.text import pairs
-    from handful.trainer.data import SOURCES
+    from handful.trainer.listing import SOURCES
 
     click.echo(pairs(SOURCES.items()))
 

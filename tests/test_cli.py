@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
@@ -18,7 +19,9 @@ import handful
 from handful.cli import main, spread
 from handful.runtime.tools.inspect import describe
 from handful.trainer.config import MetaConfig
-from handful.trainer.recipe import read_recipe, recipes
+from handful.trainer.errors import ConfigError
+from handful.trainer.listing import recipes
+from handful.trainer.recipe import read_recipe
 
 SMALL = (
     "learner.latent_dim=8",
@@ -85,6 +88,10 @@ def test_help_shows_defaults() -> None:
     shown = " ".join(run("evaluate", "--help").stdout.split())
     assert "[default: 5; x>=2]" in shown
     assert "[default: 1000; x>=2]" in shown
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version").stdout == f"handful, version {handful.__version__}\n"
 
 
 def test_the_module_is_the_command() -> None:
@@ -170,10 +177,25 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
             "or a file.toml\n",
         ),
-        (("absent.toml",), "error: no recipe file absent.toml\n"),
+        (
+            ("omniglot-meo",),
+            "error: no recipe and no learner omniglot-meo\n"
+            "\n"
+            "hint: did you mean omniglot-leo? there are: ",
+        ),
+        (
+            ("omniglot_leo.toml",),
+            "error: no recipe file omniglot_leo.toml\n"
+            "\n"
+            "hint: did you mean omniglot-leo? there are: embeddings-leo, glyphs-leo, "
+            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive; "
+            "these are named without .toml\n",
+        ),
         (
             ("leo", "--set", "meta.sped=3"),
-            "error: no such setting in omniglot-leo.toml [meta]: sped\n",
+            "error: omniglot-leo.toml: there is no setting meta.sped\n"
+            "\n"
+            "hint: did you mean meta.seed? there are: batching, chunk, clip_norm, clip_value, ",
         ),
         (("leo", "--set", "meta"), "error: a setting is written name=value, found: meta\n"),
         (
@@ -198,10 +220,25 @@ def test_what_train_cannot_do_is_said(
     assert not (tmp_path / "run" / "metrics.jsonl").exists()
 
 
-def test_a_recipe_that_is_not_text_says_so(tmp_path: Path) -> None:
-    (tmp_path / "r.toml").write_bytes(b"\xff\xfe")
-    said = error(run("train", tmp_path / "r.toml", "--out", tmp_path / "run"))
-    assert said.startswith(f"error: {tmp_path / 'r.toml'} is not text in UTF-8: ")
+def test_a_recipe_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    recipe = tmp_path / "r.toml"
+    recipe.write_bytes(b"\xff\xfe")
+    assert error(run("train", recipe, "--out", tmp_path / "run")) == (
+        f"error: {recipe} is not text in UTF-8: 'utf-8' codec can't decode byte 0xff in position 0:"
+        " invalid start byte\n"
+    )
+    recipe.unlink()
+    recipe.mkdir()
+    assert error(run("train", recipe, "--out", tmp_path / "run")) == (
+        f"error: recipe file {recipe} cannot be read: Is a directory\n"
+    )
+    inside = tmp_path / "r.toml" / ("x" * 300 + ".toml")
+    assert error(run("train", inside, "--out", tmp_path / "run")) == (
+        f"error: recipe file {inside} cannot be read: File name too long\n"
+    )
+    with pytest.raises(ConfigError) as caught:
+        read_recipe("a\0.toml", ())
+    assert str(caught.value) == "'a\\x00.toml' is no name of a file: embedded null byte"
 
 
 def test_every_recipe_is_read_and_a_learner_takes_that_of_its_data() -> None:
@@ -231,7 +268,9 @@ def trained(points: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     result = run("train", "leo", "--data", points, "--out", folder, *split)
     assert result.exit_code == 0, result.stderr
     assert result.stdout == ""
-    assert f"done: {folder}; next: handful evaluate {folder}" in result.stderr
+    assert result.stderr.endswith(
+        f"done: {folder}\nnext: handful evaluate {folder}\n      handful export {folder} FOLDER\n"
+    )
     return folder
 
 
@@ -259,6 +298,18 @@ def test_train_writes_a_run_with_its_curves(trained: Path) -> None:
         assert picture.width > picture.height > 300
     lines = (trained / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == [0, 1, 2]
+
+
+def test_no_export_is_proposed_where_it_would_be_refused(points: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "my run"
+    mlp = "learner.network={kind='mlp', hidden=[8], normalisation='transductive'}"
+    small = (s for s in SMALL if s.startswith("meta."))
+    changes = settings("data.split=random", "data.rotations=false", mlp, *small)
+    result = run("train", "maml", "--data", points, "--out", folder, *changes)
+    assert result.stderr.endswith(f"done: {folder}\nnext: handful evaluate '{folder}'\n")
+    assert error(run("export", folder, tmp_path / "package")).startswith(
+        "error: maml with transductive normalisation cannot be exported"
+    )
 
 
 def test_a_run_is_never_overwritten(trained: Path) -> None:
@@ -327,12 +378,17 @@ def test_what_evaluate_cannot_do_is_said(trained: Path, package: Path) -> None:
     assert error(run("evaluate", trained, "--transductive")) == (
         "error: leo of this run has no transductive form\n"
         "\n"
-        "hint: only maml with network.normalisation = support has one\n"
+        'hint: only maml with learner.network.normalisation = "support" has one\n'
     )
     assert error(run("evaluate", package, "--way", 20)) == (
         "error: the meta-test split has 6 classes, a task needs 20\n"
         "\n"
-        "hint: lower the way, or give the split more classes\n"
+        "hint: lower --way, or give the split more classes\n"
+    )
+    assert error(run("evaluate", trained, "--queries", 20)) == (
+        "error: class 1 of the meta-test split has 12 examples, a task needs 1 + 20\n"
+        "\n"
+        "hint: lower --shot or --queries, or leave the class out\n"
     )
 
 
@@ -397,7 +453,7 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     adapted = run("adapt", "omniglot-leo", photos, "--out", task)
     assert (adapted.exit_code, adapted.stdout) == (0, "")
     assert adapted.stderr == (
-        f"wrote {task}: bar (1), dash (1); "
+        f"wrote {task}: bar (1), dash (1)\n"
         f"next: handful predict --package omniglot-leo {task} PICTURE\n"
     )
     new = [tmp_path / "new bar.png", tmp_path / "new dash.png"]
@@ -411,6 +467,14 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     assert found[0]["label"] == "bar"
     assert found[0]["score"] == found[0]["probabilities"]["bar"]
     assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> None:
+    task = tmp_path / "Anna's cups; $HOME.npz"
+    line = run("adapt", "omniglot-leo", photos, "--out", task).stderr.splitlines()[-1]
+    assert shlex.split(line) == [
+        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "PICTURE")
+    ]
 
 
 def test_a_task_file_is_replaced_only_by_force(photos: Path, tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 RUNTIME, TRAINER = (sorted((ROOT / part).rglob("*.py")) for part in ("runtime", "trainer"))
 TRAINING_ONLY = (
-    "torch", "onnx", "onnxscript", "onnx_ir", "rich", "safetensors", "matplotlib", "PIL",
+    "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
+    "matplotlib", "PIL",
 )  # fmt: skip
 
 

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from handful.trainer.learners import LEARNERS
+from handful.trainer.listing import SOURCES, recipes
+
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.slow, pytest.mark.contract]
 
@@ -17,7 +20,7 @@ import importlib.util
 import numpy as np
 import handful
 
-for name in ("torch", "onnx", "PIL", "rich"):
+for name in ("torch", "onnx", "PIL", "pydantic", "rich"):
     assert importlib.util.find_spec(name) is None, name
 learner = handful.load("omniglot-leo")
 across, down = np.zeros((2, 28, 28), np.float32)
@@ -84,7 +87,19 @@ def test_its_command_verifies_and_times_packages(device: Path, tmp_path: Path) -
     timed = called(device / "handful", "bench", "omniglot-leo", "--runs", 1, cwd=tmp_path)
     assert timed.returncode == 0, timed.stderr
     version = called(device / "handful", "--version", cwd=tmp_path)
-    assert version.stdout == "handful, version 0.1.0\n"
+    code = (
+        "import handful, importlib.metadata as m; print(handful.__version__, m.version('handful'))"
+    )
+    stated, installed = called(device / "python", "-c", code, cwd=tmp_path).stdout.split()
+    assert (version.stdout, installed) == (f"handful, version {stated}\n", stated)
+
+
+def test_its_command_lists_what_could_be_trained(device: Path, tmp_path: Path) -> None:
+    listed = called(device / "handful", "learners", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in listed if line] == [*LEARNERS, "recipes:"]
+    assert listed[-1] == f"recipes: {', '.join(recipes())}"
+    sources = called(device / "handful", "data", cwd=tmp_path).stdout.splitlines()
+    assert [line.split()[0] for line in sources] == list(SOURCES)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +109,6 @@ def test_its_command_verifies_and_times_packages(device: Path, tmp_path: Path) -
             ("train", "leo", "--out", "run"),
             "torch is not installed\n\nhint: pip install 'handful[train]'",
         ),
-        (("learners",), "torch is not installed\n\nhint: pip install 'handful[train]'"),
         (
             ("adapt", "omniglot-leo", "photos", "--out", "task.npz"),
             "reading pictures needs Pillow, which is not installed\n\n"

@@ -55,15 +55,26 @@ def evaluate(
 
 
 def fits(
-    learner: Learner, data: LabelledSet, *, way: int, shot: int, queries: int, where: str
+    learner: Learner,
+    data: LabelledSet,
+    *,
+    way: int,
+    shot: int,
+    queries: int,
+    where: str,
+    prefix: str = "",
 ) -> None:
-    """Refuse tasks that the data cannot fill, or that have more classes than the learner's head."""
-    require(data, way=way, shot=shot, queries=queries, where=where)
+    """Refuse tasks that the data cannot fill, or that have more classes than the learner's head.
+
+    `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
+    """
+    require(data, way=way, shot=shot, queries=queries, where=where, prefix=prefix)
     if learner.max_way is not None and way > learner.max_way:
         raise ConfigError(
             f"{learner.name} has a head of {learner.max_way} classes,"
             f" a task of {way} was asked for",
-            hint='lower the way, or train with learner.head = "shared"',
+            hint=f"lower {prefix}way, or train with a larger meta.way"
+            ' or with learner.head = "shared"',
         )
 
 

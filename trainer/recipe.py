@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from handful.trainer.config import RECIPES, RunConfig, from_toml, to_dict
-from handful.trainer.errors import ConfigError
+from handful.trainer.config import RunConfig, from_toml, to_dict
+from handful.trainer.errors import ConfigError, there_are
 from handful.trainer.learners import LEARNERS
+from handful.trainer.listing import RECIPES, recipes
 
 SOURCE = "data.source="
 
@@ -28,23 +28,24 @@ def read_recipe(recipe: str, changes: Sequence[str]) -> RunConfig:
     if recipe not in LEARNERS:
         raise ConfigError(
             f"no recipe and no learner {recipe}",
-            hint=f"there are: {', '.join([*LEARNERS, *recipes()])}, or a file.toml",
+            hint=there_are(recipe, [*LEARNERS, *recipes()], more=", or a file.toml"),
         )
     return from_toml(f'[learner]\nname = "{recipe}"', where=recipe, changes=changes)
 
 
 def _text(file: Path) -> str:
+    """The file's text, or a ConfigError that says why there is none."""
     try:
         return file.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"no recipe file {file}") from None
-    except ValueError as error:
+        hint = there_are(file.stem, recipes()) + "; these are named without .toml"
+        raise ConfigError(f"no recipe file {file}", hint=hint) from None
+    except UnicodeDecodeError as error:
         raise ConfigError(f"{file} is not text in UTF-8: {error}") from error
-
-
-def recipes() -> list[str]:
-    """The names of the recipes that come with handful."""
-    return sorted(file.stem for file in RECIPES.glob("*.toml"))
+    except OSError as error:
+        raise ConfigError(f"recipe file {file} cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL in the name, which no shell passes on
+        raise ConfigError(f"{str(file)!r} is no name of a file: {error}") from error
 
 
 def named_recipe(config: RunConfig) -> dict[str, str]:
@@ -53,9 +54,3 @@ def named_recipe(config: RunConfig) -> dict[str, str]:
         if to_dict(read_recipe(name, ())) == to_dict(config):
             return {"recipe": name}
     return {}
-
-
-def described_learners() -> list[tuple[str, str]]:
-    """Each learner's name, and the first line of its file: the method and its paper."""
-    docs = {name: sys.modules[kind.__module__].__doc__ or "" for name, kind in LEARNERS.items()}
-    return [(name, doc.splitlines()[0]) for name, doc in docs.items()]

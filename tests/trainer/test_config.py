@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 
-from handful.trainer.config import RECIPES, MetaConfig, from_dict, from_toml, to_dict
+from handful.trainer.config import MetaConfig, from_dict, from_toml, to_dict
+from handful.trainer.data.errors import DataError
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import leo, maml
+from handful.trainer.listing import RECIPES
 
 TEXT = """
 [learner]
@@ -64,45 +66,101 @@ def test_later_overrides_win() -> None:
     assert found.meta.lr == 2.0
 
 
+LEARNERS = "leo, maml, nearest, prototypical"
+SECTIONS = "data, learner, meta, pretrain"
+OF_MAML = (
+    "adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr, inner_steps,"
+    " multi_step_loss, network, rates"
+)
 REFUSED: list[tuple[str, list[str], str, str | None]] = [
     ("[learner", [], "mine.toml is not TOML: Expected ']' at the end of a table declaration"
      " (at end of document)", None),
     ("", [], "no learner in mine.toml", "add a section [learner] with name = \"maml\","
-     " or one of: leo, maml, nearest, prototypical"),
-    ("learner = 'leo'", [], "mine.toml [learner] is a section, found: 'leo'", None),
-    ("[learner]\nname = 'lion'", [], "no such learner in mine.toml: lion",
-     "there are: leo, maml, nearest, prototypical"),
-    (TEXT, ["learner.inner_step=1"], "no such setting in mine.toml [learner]: inner_step",
-     "there are: adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr,"
-     " inner_steps, multi_step_loss, network, rates"),
-    (TEXT, ["mata.lr=1"], "no such setting in mine.toml: mata", "there are: data, meta, pretrain"),
-    (TEXT, ["data=3"], "mine.toml [data] is a section, found: 3", None),
-    (TEXT, ["meta.steps=1.5"], "mine.toml [meta] steps is a whole number, found: 1.5", None),
-    (TEXT, ["meta.steps=true"], "mine.toml [meta] steps is a whole number, found: True", None),
-    (TEXT, ["meta.lr=fast"], "mine.toml [meta] lr is a number, found: 'fast'", None),
-    (TEXT, ["meta.way=[5, 'x']"], "mine.toml [meta] way is a whole number, found: 'x'", None),
+     f" or one of: {LEARNERS}"),
+    ("learner = 'leo'", [], "mine.toml: learner is 'leo', wanted a section",
+     f"add a section [learner] with name = \"maml\", or one of: {LEARNERS}"),
+    ("[learner]\nname = 'lion'", [], "mine.toml: there is no learner lion",
+     f"there are: {LEARNERS}"),
+    ("[learner]\nname = ['leo']", [], "mine.toml: there is no learner ['leo']",
+     f"did you mean leo? there are: {LEARNERS}"),
+    (TEXT, ["learner.inner_step=1"], "mine.toml: there is no setting learner.inner_step",
+     f"did you mean learner.inner_steps? there are: {OF_MAML}"),
+    (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
+     "did you mean learner.network.filters? there are:"
+     " filters, halving, hidden, kind, normalisation, readout"),
+    (TEXT, ["inner_steps=1"], "mine.toml: there is no setting inner_steps",
+     f"did you mean learner.inner_steps? there are: {SECTIONS}"),
+    (TEXT, ["mata.lr=1"], "mine.toml: there is no setting mata",
+     f"did you mean meta? there are: {SECTIONS}"),
+    (TEXT, ["learner.xyz=1"], "mine.toml: there is no setting learner.xyz",
+     f"there are: {OF_MAML}"),
+    (TEXT, ["data=3"], "mine.toml: data is 3, wanted a section", None),
+    (TEXT, ["pretrain=true"], "mine.toml: pretrain is true, wanted a section", None),
+    (TEXT, ["meta.steps=1.5"], "mine.toml: meta.steps is 1.5, wanted a whole number", None),
+    (TEXT, ["meta.steps=1.0"], "mine.toml: meta.steps is 1.0, wanted a whole number", None),
+    (TEXT, ["meta.steps=true"], "mine.toml: meta.steps is true, wanted a whole number", None),
+    (TEXT, ["meta.steps='1'"], 'mine.toml: meta.steps is "1", wanted a whole number', None),
+    (TEXT, ["meta.lr=fast"], 'mine.toml: meta.lr is "fast", wanted a number', None),
+    (TEXT, ["meta.lr=true"], "mine.toml: meta.lr is true, wanted a number", None),
+    (TEXT, ["meta.way=[5, 'x']"], 'mine.toml: meta.way[1] is "x", wanted a whole number', None),
+    (TEXT, ["meta.way=x"], 'mine.toml: meta.way is "x", wanted a whole number', None),
+    (TEXT, ["learner.first_order=1"],
+     "mine.toml: learner.first_order is 1, wanted true or false", None),
+    (TEXT, ["data.source=3"], "mine.toml: data.source is 3, wanted text", None),
+    (TEXT, ["data.path=3"], "mine.toml: data.path is 3, wanted text", None),
+    (TEXT, ["data.source=2020-01-02"], "mine.toml: data.source is 2020-01-02, wanted text", None),
+    (TEXT, ["data=12:30:00"], "mine.toml: data is 12:30:00, wanted a section", None),
     (TEXT, ["learner.head=both"],
-     "mine.toml [learner] head is one of fixed, shared, found: 'both'", None),
+     'mine.toml: learner.head is "both", wanted "fixed" or "shared"', None),
+    (TEXT, ["learner.network.kind=conv-4"],
+     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "resnet12" or "mlp"',
+     'did you mean learner.network.kind = "conv4"?'),
     (TEXT, ["learner.network=conv4"],
-     "mine.toml [learner] network is a section, found: 'conv4'", None),
+     'mine.toml: learner.network is "conv4", wanted a section', None),
     (TEXT, ["meta.lr"], "a setting is written name=value, found: meta.lr", None),
-    (TEXT, ["meta.lr.x=1", "meta.lr.x.y=2"], "x is not a section, in: meta.lr.x.y=2", None),
-    (TEXT, ["meta.tasks=0"], "tasks must be positive, found: 0", None),
-    (TEXT, ["meta.steps=-1"], "steps must be positive, found: -1", None),
-    (TEXT, ["meta.lr=0"], "lr must be positive, found: 0.0", None),
-    (TEXT, ["meta.lr=nan"], "lr must be positive, found: nan", None),
-    (TEXT, ["meta.clip_norm=-1"], "clip_norm must be positive, found: -1.0", None),
-    (TEXT, ["meta.halve_every=0"], "halve_every must be positive, found: 0", None),
-    (TEXT, ["meta.patience=0"], "patience must be positive, found: 0", None),
-    (TEXT, ["meta.validation_shot=0"], "validation_shot must be positive, found: 0", None),
-    (TEXT, ["meta.way=1"], "way must be at least 2 and shot at least 1, found: (1,), (1, 5)", None),
-    (TEXT, ["meta.shot=[]"], "way must be at least 2 and shot at least 1, found: (5,), ()", None),
+    (TEXT, ["meta..lr=1"], "a setting is written name=value, found: meta..lr=1", None),
+    (TEXT, ["meta.lr.x=1", "meta.lr.x.y=2"],
+     "meta.lr.x is not a section, in: meta.lr.x.y=2", None),
+    (TEXT, ["meta.tasks=0"], "mine.toml: meta.tasks is 0, wanted 1 or more", None),
+    (TEXT, ["meta.steps=-1"], "mine.toml: meta.steps is -1, wanted 0 or more", None),
+    (TEXT, ["meta.lr=0"], "mine.toml: meta.lr is 0.0, wanted more than 0", None),
+    (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
+    (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
+    (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),
+    (TEXT, ["meta.clip_norm=-1"], "mine.toml: meta.clip_norm is -1.0, wanted more than 0", None),
+    (TEXT, ["meta.halve_every=0"], "mine.toml: meta.halve_every is 0, wanted 1 or more", None),
+    (TEXT, ["meta.patience=0"], "mine.toml: meta.patience is 0, wanted 1 or more", None),
+    (TEXT, ["meta.validation_way=1"],
+     "mine.toml: meta.validation_way is 1, wanted 2 or more", None),
+    (TEXT, ["meta.way=1"], "mine.toml: meta.way is [1], wanted 2 or more", None),
+    (TEXT, ["meta.shot=[1, 0]"], "mine.toml: meta.shot is [1, 0], wanted 1 or more", None),
+    (TEXT, ["meta.shot=[]"], "mine.toml: meta.shot is [], wanted one number or more", None),
+    (TEXT, ["meta.seed=9223372036854775808"], "mine.toml: meta.seed is 9223372036854775808,"
+     " wanted less than 9223372036854775808", None),
+    (TEXT, ["data.seed=9223372036854775808"], "data.seed is 9223372036854775808,"
+     " wanted less than 9223372036854775808", None),
+    (TEXT, ["learner.network.filters=0"],
+     "mine.toml: learner.network.filters is 0, wanted 1 or more", None),
+    (TEXT, ["learner.inner_steps=0"],
+     "mine.toml: learner.inner_steps is 0, wanted 1 or more", None),
+    (TEXT, ["learner.network.normalisation=group", "learner.network.filters=12"],
+     "mine.toml: learner.network.filters is 12,"
+     ' wanted multiples of 8 with normalisation = "group"', None),
+    (TEXT, ["learner.adapt_only=head"], 'mine.toml: learner.network.normalisation is "support",'
+     " but a frozen network embeds each example by itself",
+     "set learner.network.normalisation to running, group, layer or none"),
+    ("[learner]\nname = 'leo'\ndropout = 1", [],
+     "mine.toml: learner.dropout is 1.0, wanted less than 1", None),
+    ("[learner]\nname = 'leo'\nlatent_dim = 0", [],
+     "mine.toml: learner.latent_dim is 0, wanted 1 or more", None),
+    ("[learner]\nname = 'nearest'\ntemperature = 0", [],
+     "mine.toml: learner.temperature is 0.0, wanted more than 0", None),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "changes", "message", "hint"), REFUSED)
 def test_what_is_refused(text: str, changes: list[str], message: str, hint: str | None) -> None:
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises((ConfigError, DataError)) as caught:
         from_toml(text, where="mine.toml", changes=changes)
     assert str(caught.value) == message
     assert caught.value.hint == hint

@@ -128,4 +128,6 @@ def test_more_classes_than_the_head_has_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         evaluate(found.learner, found.params, found.data, **{**SETTINGS, "way": 20}, seed=0)
     assert str(caught.value) == "maml has a head of 5 classes, a task of 20 was asked for"
-    assert caught.value.hint == 'lower the way, or train with learner.head = "shared"'
+    assert caught.value.hint == (
+        'lower way, or train with a larger meta.way or with learner.head = "shared"'
+    )

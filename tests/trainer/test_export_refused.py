@@ -36,7 +36,7 @@ def test_predictions_that_depend_on_other_queries_are_refused(tmp_path: Path) ->
         "maml with transductive normalisation cannot be exported:"
         " its predictions depend on the other queries"
     )
-    assert error.hint == "train with network.normalisation = support, task, group or layer"
+    assert error.hint == "train with learner.network.normalisation = support, task, group or layer"
     assert not list(tmp_path.iterdir())
 
 

@@ -182,4 +182,7 @@ def test_pictures_without_a_network_are_refused() -> None:
     assert str(caught.value) == (
         "leo without a network reads vectors [D], found examples of shape [20, 20, 1]"
     )
-    assert caught.value.hint == "set learner.network, or data.backbone for embeddings"
+    assert (
+        caught.value.hint
+        == "set learner.network.kind for a network, or data.backbone for embeddings"
+    )

@@ -268,10 +268,16 @@ def test_tasks_that_the_data_cannot_fill_are_refused_before_the_first_step(tmp_p
     assert str(caught.value) == (
         "class class 0 of the meta-training set has 8 examples, a task needs 2 + 7"
     )
+    assert caught.value.hint == "lower meta.shot or meta.queries, or leave the class out"
     found, _ = run_of("leo", tmp_path, changed(validation_way=21))
     with pytest.raises(DataError) as caught:
         meta_train(found)
     assert str(caught.value) == "the validation set has 20 classes, a task needs 21"
+    assert caught.value.hint == "lower meta.validation_way, or give the split more classes"
+    found.section, found.config = "pretrain", changed(shot=(8,), validation_way=21)
+    with pytest.raises(DataError) as caught:
+        meta_train(found)
+    assert caught.value.hint == "lower pretrain.shot or pretrain.queries, or leave the class out"
     assert lines == []
     assert not list(tmp_path.iterdir())
 
@@ -283,5 +289,7 @@ def test_a_validation_above_the_heads_limit_is_refused_before_the_first_step(
     with pytest.raises(ConfigError) as caught:
         meta_train(found)
     assert str(caught.value) == "maml has a head of 5 classes, a task of 6 was asked for"
-    assert caught.value.hint == 'lower the way, or train with learner.head = "shared"'
+    assert caught.value.hint == (
+        'lower meta.validation_way, or train with a larger meta.way or with learner.head = "shared"'
+    )
     assert lines == []

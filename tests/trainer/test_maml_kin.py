@@ -212,22 +212,25 @@ def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
 @pytest.mark.parametrize(
     ("settings", "text", "hint"),
     [
-        ({"inner_steps": 0}, "inner steps must be at least 1", None),
-        ({"evaluation_steps": 0}, "inner steps must be at least 1", None),
+        ({"inner_steps": 0}, "inner_steps is 0, wanted 1 or more", None),
+        ({"evaluation_steps": 0}, "evaluation_steps is 0, wanted 1 or more", None),
         (
             {"head_lr": (0.6, 0.1), "inner_steps": 2},
-            "learner.head_lr has 2 values",
-            'give one, or, with learner.rates = "step", one an inner step',
+            "head_lr has 2 values, wanted one",
+            'learner.rates = "step" allows as many as learner.inner_steps',
         ),
         (
             {"network": conv4("running")},
-            "maml cannot normalise by running averages: every step changes the weights",
-            "set network.normalisation to support, task, group, layer or none",
+            'network.normalisation is "running", but every inner step changes the weights that the'
+            " averages are of",
+            "set learner.network.normalisation to support, task, group, layer or none,"
+            ' or learner.adapt_only = "head"',
         ),
         (
             {"adapt_only": "head", "network": conv4("support")},
-            "a frozen body embeds each example by itself, found normalisation: support",
-            "set network.normalisation to running, group, layer or none",
+            'network.normalisation is "support",'
+            " but a frozen network embeds each example by itself",
+            "set learner.network.normalisation to running, group, layer or none",
         ),
     ],
 )

@@ -53,5 +53,6 @@ def test_statistics_of_the_batch_are_refused() -> None:
     with pytest.raises(ConfigError) as caught:
         Nearest(NearestConfig(network=conv4("support")), IMAGE, 5)
     assert str(caught.value) == (
-        "a frozen body embeds each example by itself, found normalisation: support"
+        'learner.network.normalisation is "support",'
+        " but a frozen network embeds each example by itself"
     )

@@ -108,26 +108,28 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
         (
             {"filters": 12, "normalisation": "group"},
             (28, 28, 1),
-            "group normalisation wants multiples of 8, found network.filters [12]",
+            'filters is 12, wanted multiples of 8 with normalisation = "group"',
         ),
         (
             {"kind": "mlp", "hidden": (64, 0)},
             (640,),
-            "network.hidden must be at least 1, found [64, 0]",
+            "hidden is [64, 0], wanted 1 or more",
         ),
         (
             {},
             (15, 28, 1),
-            "conv4 halves images four times, found 15 × 28 pixels\n"
+            'learner.network.kind is "conv4", which halves images four times,'
+            " the examples have 15 × 28 pixels\n"
             "\n"
-            "hint: give it 16 × 16 pixels or more: data.image_size",
+            "hint: set data.image_size to 16 or more",
         ),
         (
             {},
             (640,),
-            "a conv4 network reads images [H, W, C], found shape [640]\n"
+            'learner.network.kind is "conv4", which reads images [H, W, C],'
+            " the examples have the shape [640]\n"
             "\n"
-            'hint: set network.kind = "mlp" for vectors',
+            'hint: set learner.network.kind = "mlp" for vectors',
         ),
     ],
 )

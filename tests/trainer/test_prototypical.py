@@ -89,6 +89,7 @@ def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Prototypical(PrototypicalConfig(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]
     assert str(caught.value) == (
-        f"a frozen body embeds each example by itself, found normalisation: {normalisation}"
+        f'learner.network.normalisation is "{normalisation}",'
+        " but a frozen network embeds each example by itself"
     )
-    assert caught.value.hint == "set network.normalisation to running, group, layer or none"
+    assert caught.value.hint == "set learner.network.normalisation to running, group, layer or none"

@@ -118,4 +118,4 @@ def test_a_learner_without_a_network_has_nothing_to_train_before(
     with pytest.raises(run.RunError) as error:
         run.train(from_dict(settings, where="test"), tmp_path / "run", report=Silent())
     assert str(error.value) == "nearest has no network to train before"
-    assert error.value.hint == "drop the section [pretrain], or give the learner a network"
+    assert error.value.hint == "drop the section [pretrain], or set learner.network.kind"

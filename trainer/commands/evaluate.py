@@ -19,12 +19,13 @@ from handful.trainer.data import LabelledSet, load_data, load_pictures
 from handful.trainer.data.labelled import require
 from handful.trainer.episodes import draw
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import Result, embed_set, evaluate
+from handful.trainer.evaluation import Result, embed_set, evaluate, fits
 from handful.trainer.learners.maml import MAML
 from handful.trainer.training.device import device_of
 from handful.trainer.training.run import load_run, read_config
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
+SPLIT = "the meta-test split"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +77,11 @@ def evaluate_run(
         if not isinstance(learner, MAML) or learner.config.network.normalisation != "support":
             raise ConfigError(
                 f"{learner.name} of this run has no transductive form",
-                hint="only maml with network.normalisation = support has one",
+                hint='only maml with learner.network.normalisation = "support" has one',
             )
         learner = learner.with_normalisation("transductive")
+    for way, shot in plan.settings():
+        fits(learner, data, way=way, shot=shot, queries=plan.queries, where=SPLIT, prefix="--")
     embedded = embed_set(learner, found.params, data)
     return [
         evaluate(
@@ -142,7 +145,7 @@ def episodes_by_index(
     data: LabelledSet, *, way: int, shot: int, queries: int, episodes: int, seed: int
 ) -> Episodes:
     """The same tasks that `evaluate` draws for this seed, as rows of indices."""
-    require(data, way=way, shot=shot, queries=queries, where="the meta-test split")
+    require(data, way=way, shot=shot, queries=queries, where=SPLIT, prefix="--")
     generator = torch.Generator().manual_seed(seed)
     drawn = [
         draw(data, way=way, shot=shot, queries=queries, generator=generator)

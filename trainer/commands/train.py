@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
+from handful.trainer.config import RunConfig
 from handful.trainer.recipe import read_recipe
 from handful.trainer.training.curves import draw_curves
 from handful.trainer.training.device import device_of
 from handful.trainer.training.interrupt import interrupted
-from handful.trainer.training.loop import Progress
 from handful.trainer.training.progress import Bars, Silent
 from handful.trainer.training.run import METRICS, read_config, train
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a run ended, for what the command says of it."""
+
+    finished: bool  # or interrupted, and saved
+    exportable: bool
 
 
 def train_command(
@@ -26,7 +35,7 @@ def train_command(
     resume: bool,
     threads: int | None,
     report: Bars,
-) -> Progress:
+) -> Done:
     """Train by a recipe; `resume` needs none. Draws curves.png at the end."""
     if threads:
         torch.set_num_threads(threads)
@@ -49,4 +58,10 @@ def train_command(
         )
     if first and (folder / METRICS).exists():
         draw_curves(folder)
-    return progress
+    return Done(finished=progress.finished, exportable=not _transductive(config))
+
+
+def _transductive(config: RunConfig) -> bool:
+    """Whether the run's predictions will depend on the other queries, which `export` refuses."""
+    network = getattr(config.settings, "network", None)
+    return getattr(network, "normalisation", None) == "transductive"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from handful.trainer.listing import SOURCES
+
 from .config import DataConfig
 from .download import Progress, silent
 from .errors import DataError
@@ -21,13 +23,6 @@ __all__ = [
     "load_data",
     "load_pictures",
 ]
-
-SOURCES = {
-    "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
-    "glyphs": "invented characters, drawn by a program; needs no files",
-    "FOLDER": "images, one sub-folder a class",
-    "FILE.npz": "arrays or embeddings with labels",
-}
 
 
 def load_data(config: DataConfig, part: Part, *, progress: Progress = silent) -> LabelledSet:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from handful.trainer.bounds import LARGEST
+
 from .errors import DataError
 
 MAX_SIDE = 4096  # as the manifest's
@@ -39,3 +41,5 @@ class DataConfig:
         for name, side in (("image_size", self.image_size), ("resize", self.resize)):
             if side is not None and not 1 <= side <= MAX_SIDE:
                 raise DataError(f"data.{name} is {side}, wanted 1 to {MAX_SIDE} pixels")
+        if not abs(self.seed) < LARGEST:
+            raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")

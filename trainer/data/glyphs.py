@@ -56,7 +56,8 @@ def load_glyphs(config: DataConfig, part: Part) -> LabelledSet:
     """The part's classes, drawn on the spot; with rotations each is four classes."""
     if config.image_size != SIZE:
         raise DataError(
-            f"glyphs are drawn at {SIZE} pixels a side, found data.image_size: {config.image_size}"
+            f"data.image_size is {config.image_size}, glyphs are drawn at {SIZE} pixels a side",
+            hint=f"set data.image_size = {SIZE}",
         )
     first, classes, examples = PARTS[part]
     numbers = range(first, first + classes)

@@ -96,17 +96,22 @@ def labelled(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> La
     )
 
 
-def require(data: LabelledSet, *, way: int, shot: int, queries: int, where: str) -> None:
-    """Refuse tasks that the set cannot fill: too few classes, or a class with too few examples."""
+def require(
+    data: LabelledSet, *, way: int, shot: int, queries: int, where: str, prefix: str = ""
+) -> None:
+    """Refuse tasks that the set cannot fill: too few classes, or a class with too few examples.
+
+    `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
+    """
     if len(data.classes) < way:
         raise DataError(
             f"{where} has {len(data.classes)} classes, a task needs {way}",
-            hint="lower the way, or give the split more classes",
+            hint=f"lower {prefix}way, or give the split more classes",
         )
     least = int(data.counts.argmin())
     if int(data.counts[least]) < shot + queries:
         raise DataError(
             f"class {data.classes[least]} of {where} has {int(data.counts[least])} examples,"
             f" a task needs {shot} + {queries}",
-            hint="lower shot or queries, or leave the class out",
+            hint=f"lower {prefix}shot or {prefix}queries, or leave the class out",
         )

@@ -39,7 +39,7 @@ def export(
         raise ExportError(
             f"{source.learner.name} with transductive normalisation cannot be exported:"
             " its predictions depend on the other queries",
-            hint="train with network.normalisation = support, task, group or layer",
+            hint="train with learner.network.normalisation = support, task, group or layer",
         )
     if folder.exists() and not force:
         raise ExportError(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from handful.trainer.errors import ConfigError
+from handful.trainer.errors import SettingError
 from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
 
@@ -19,12 +19,17 @@ OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read t
 def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:
     """The network of an `embed`, which sees each example by itself."""
     if config.normalisation in OF_THE_BATCH:
-        raise ConfigError(
-            "a frozen body embeds each example by itself, found normalisation:"
-            f" {config.normalisation}",
-            hint="set network.normalisation to running, group, layer or none",
-        )
+        raise frozen_body("learner.network.normalisation", config.normalisation)
     return build_network(config, shape, "convolution")
+
+
+def frozen_body(name: str, normalisation: str) -> SettingError:
+    """The error of a setting `name` that normalises by the batch what is embedded one by one."""
+    return SettingError(
+        name,
+        f'is "{normalisation}", but a frozen network embeds each example by itself',
+        hint="set learner.network.normalisation to running, group, layer or none",
+    )
 
 
 def running(params: Tensors) -> Statistics | None:

@@ -26,6 +26,7 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
@@ -68,6 +69,14 @@ class LEOConfig:
     temperature: float = 10.0  # with start = "prototypes": ⟨x, w⟩ = temperature · cosine, about
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        steps, rates = ("latent_steps", "finetuning_steps"), ("latent_lr", "finetuning_lr")
+        weights = ("dropout", "kl_weight", "encoder_penalty", "l2_weight", "orthogonality")
+        check_numbers(
+            self, least=dict.fromkeys((*steps, *rates, *weights), 0), below={"dropout": 1}
+        )
+
 
 class LEO(Learner):
     """Classifiers generated from a latent code of the task, and optimised there."""
@@ -91,7 +100,7 @@ class LEO(Learner):
             raise ConfigError(
                 "leo without a network reads vectors [D], found examples of shape"
                 f" {list(spec.shape)}",
-                hint="set learner.network, or data.backbone for embeddings",
+                hint="set learner.network.kind for a network, or data.backbone for embeddings",
             )
         self.features = self.network.features if self.network else int(spec.shape[0])
 

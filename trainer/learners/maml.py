@@ -27,14 +27,15 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError
+from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import running, unit_length, updated_buffers
+from .features import frozen_body, running, unit_length, updated_buffers
 from .form import (
     Learner,
     Noise,
@@ -75,27 +76,24 @@ class MAMLConfig:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        steps = (self.inner_steps, self.evaluation_steps)
-        if any(count is not None and count < 1 for count in steps):
-            raise ConfigError("inner steps must be at least 1")
+        check_numbers(self, least=dict.fromkeys(("inner_lr", "head_lr", "multi_step_loss"), 0))
         counts = (0, 1, self.inner_steps) if self.rates == "step" else (0, 1)
         if len(self.head_lr) not in counts:
-            raise ConfigError(
-                f"learner.head_lr has {len(self.head_lr)} values",
-                hint='give one, or, with learner.rates = "step", one an inner step',
+            raise SettingError(
+                "head_lr",
+                f"has {len(self.head_lr)} values, wanted one",
+                hint='learner.rates = "step" allows as many as learner.inner_steps',
             )
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":
-            raise ConfigError(
-                "maml cannot normalise by running averages: every step changes the weights",
-                hint="set network.normalisation to support, task, group, layer or none",
+            raise SettingError(
+                "network.normalisation",
+                'is "running", but every inner step changes the weights that the averages are of',
+                hint="set learner.network.normalisation to support, task, group, layer or none,"
+                ' or learner.adapt_only = "head"',
             )
         if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
-            raise ConfigError(
-                "a frozen body embeds each example by itself, found normalisation:"
-                f" {normalisation}",
-                hint="set network.normalisation to running, group, layer or none",
-            )
+            raise frozen_body("network.normalisation", normalisation)
 
 
 class MAML(Learner):

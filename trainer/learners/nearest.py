@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
 from .features import embedding_network, running, unit_length
@@ -28,6 +29,10 @@ class NearestConfig:
 
     network: NetworkConfig | None = None  # None: the raw example
     temperature: float = 10.0  # logits are temperature × cosine, so that scores spread
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(self)
 
 
 class Nearest(Learner):

@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from handful.trainer.errors import ConfigError
+from handful.trainer.bounds import check_numbers
+from handful.trainer.errors import ConfigError, SettingError
 
 from .conv4 import Conv4
 from .layers import Form
@@ -53,15 +54,16 @@ class NetworkConfig:
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        sizes = self.hidden if self.kind == "mlp" else (self.filters,)
-        name = "hidden" if self.kind == "mlp" else "filters"
-        if any(size < 1 for size in sizes):
-            raise ConfigError(f"network.{name} must be at least 1, found {list(sizes)}")
+        check_numbers(self)
+        name, sizes = (
+            ("hidden", self.hidden) if self.kind == "mlp" else ("filters", (self.filters,))
+        )
         rounded = self.kind == "resnet12"  # to multiples of 8
         if self.normalisation == "group" and not rounded and any(size % GROUPS for size in sizes):
-            raise ConfigError(
-                f"group normalisation wants multiples of {GROUPS},"
-                f" found network.{name} {list(sizes)}"
+            raise SettingError(
+                name,
+                f"is {', '.join(map(str, sizes))}, wanted multiples of {GROUPS}"
+                ' with normalisation = "group"',
             )
 
 
@@ -71,15 +73,17 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
     if len(shape) != 3:
         raise ConfigError(
-            f"a {config.kind} network reads images [H, W, C], found shape {list(shape)}",
-            hint='set network.kind = "mlp" for vectors',
+            f'learner.network.kind is "{config.kind}", which reads images [H, W, C],'
+            f" the examples have the shape {list(shape)}",
+            hint='set learner.network.kind = "mlp" for vectors',
         )
     height, width, channels = shape
     pooled = config.kind == "resnet12" or config.halving == "max"
     if pooled and min(height, width) < LEAST:
         raise ConfigError(
-            f"{config.kind} halves images four times, found {height} × {width} pixels",
-            hint=f"give it {LEAST} × {LEAST} pixels or more: data.image_size",
+            f'learner.network.kind is "{config.kind}", which halves images four times,'
+            f" the examples have {height} × {width} pixels",
+            hint=f"set data.image_size to {LEAST} or more",
         )
     if config.kind == "resnet12":
         return ResNet12(

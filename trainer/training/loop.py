@@ -61,6 +61,7 @@ class Run:
     validation: LabelledSet
     config: MetaConfig
     folder: Path
+    section: str = "meta"  # of the settings, or "pretrain"
     facts: dict[str, Any] = field(default_factory=dict)  # written into each checkpoint
     world: World = field(default_factory=World)
     report: Callable[[dict[str, Any]], None] = lambda line: None
@@ -134,6 +135,7 @@ def _check(run: Run) -> None:
                 shot=shot,
                 queries=config.queries,
                 where="the meta-training set",
+                prefix=f"{run.section}.",
             )
     fits(
         learner,
@@ -142,6 +144,7 @@ def _check(run: Run) -> None:
         shot=config.validation_shot,
         queries=config.validation_queries,
         where="the validation set",
+        prefix=f"{run.section}.validation_",
     )
 
 

@@ -84,7 +84,7 @@ def train(
     if config.pretrain is not None and learner.trained_before() is None:
         raise RunError(
             f"{config.learner} has no network to train before",
-            hint="drop the section [pretrain], or give the learner a network",
+            hint="drop the section [pretrain], or set learner.network.kind",
         )
     if world.first and not resume:  # no sooner: what fails before leaves no folder behind
         folder.mkdir(parents=True, exist_ok=True)
@@ -170,6 +170,7 @@ def _pretrained(
         validation=validation,
         config=settings,
         folder=place,
+        section="pretrain",
         facts={"config": to_dict(inner), "versions": versions()},
         world=world,
     )
@@ -187,13 +188,16 @@ def _pretrained(
 
 def _suffice(config: RunConfig, train_set: LabelledSet, validation: LabelledSet) -> None:
     """Refuse data that cannot fill the tasks asked for, before anything is trained."""
-    for meta in (config.meta, *([config.pretrain] if config.pretrain else [])):
+    for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
+        if meta is None:
+            continue
         require(
             train_set,
             way=max(meta.way),
             shot=max(meta.shot),
             queries=meta.queries,
             where="the meta-training split",
+            prefix=f"{section}.",
         )
         require(
             validation,
@@ -201,6 +205,7 @@ def _suffice(config: RunConfig, train_set: LabelledSet, validation: LabelledSet)
             shot=meta.validation_shot,
             queries=meta.validation_queries,
             where="the meta-validation split",
+            prefix=f"{section}.validation_",
         )
 
 

@@ -81,4 +81,5 @@ def test_the_nearest_neighbour_on_pixels_is_neither_lost_nor_done() -> None:
 def test_another_size_is_refused() -> None:
     with pytest.raises(DataError) as error:
         load_glyphs(DataConfig(source="glyphs", image_size=64), "meta_val")
-    assert str(error.value) == "glyphs are drawn at 28 pixels a side, found data.image_size: 64"
+    assert str(error.value) == "data.image_size is 64, glyphs are drawn at 28 pixels a side"
+    assert error.value.hint == "set data.image_size = 28"

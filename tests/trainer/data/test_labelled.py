@@ -97,8 +97,8 @@ def test_tasks_that_the_set_cannot_fill() -> None:
     with pytest.raises(DataError) as error:
         require(letters(), way=5, shot=1, queries=0, where="letters")
     assert str(error.value) == "letters has 3 classes, a task needs 5"
-    assert error.value.hint == "lower the way, or give the split more classes"
+    assert error.value.hint == "lower way, or give the split more classes"
     with pytest.raises(DataError) as error:
-        require(letters(), way=2, shot=1, queries=1, where="letters")
+        require(letters(), way=2, shot=1, queries=1, where="letters", prefix="--")
     assert str(error.value) == "class b of letters has 1 examples, a task needs 1 + 1"
-    assert error.value.hint == "lower shot or queries, or leave the class out"
+    assert error.value.hint == "lower --shot or --queries, or leave the class out"

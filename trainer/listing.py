@@ -1,0 +1,43 @@
+"""What there is to train, and on what: lists for a person, made without torch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+HERE = Path(__file__).parent
+RECIPES = HERE / "recipes"
+
+SOURCES = {
+    "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
+    "glyphs": "invented characters, drawn by a program; needs no files",
+    "FOLDER": "images, one sub-folder a class",
+    "FILE.npz": "arrays or embeddings with labels",
+}
+
+
+def recipes() -> list[str]:
+    """The names of the recipes that come with handful."""
+    return sorted(file.stem for file in RECIPES.glob("*.toml"))
+
+
+def described_learners() -> list[tuple[str, str]]:
+    """Each learner's name, and the first line of its file: the method and its paper.
+
+    Both are read from the source, where they stand once: `LEARNERS` names the learners, and each
+    has a file of its name. Importing them would import torch.
+    """
+    folder = HERE / "learners"
+    listed = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+    (learners,) = (
+        statement.value
+        for statement in listed
+        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
+    )
+    names = [ast.literal_eval(key) for key in learners.keys if key]  # type: ignore[union-attr]
+    return [(name, _first_line(folder / f"{name}.py")) for name in names]
+
+
+def _first_line(file: Path) -> str:
+    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return doc.partition("\n")[0]
