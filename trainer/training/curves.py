@@ -5,9 +5,12 @@ from __future__ import annotations
 import io
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handful.runtime.package.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 METRICS, CURVES = "metrics.jsonl", "curves.png"
 SMOOTH_OVER = 50  # windows that the run is divided into for the smoothed line
@@ -22,10 +25,17 @@ def read_metrics(folder: Path) -> list[dict[str, Any]]:
 
 def draw_curves(folder: Path) -> Path:
     """Write curves.png into the run's folder."""
+    out = io.BytesIO()
+    figure_of(read_metrics(folder)).savefig(out, format="png", dpi=130)
+    write_atomic(folder / CURVES, out.getvalue())
+    return folder / CURVES
+
+
+def figure_of(lines: list[dict[str, Any]]) -> Figure:
+    """Loss and accuracy side by side, each with its legend above, where no curve can be."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    lines = read_metrics(folder)
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     loss, accuracy = figure.subplots(1, 2)
@@ -33,7 +43,7 @@ def draw_curves(folder: Path) -> Path:
         points = [(line["step"], line[name]) for line in lines if name in line]
         steps, values = [p[0] for p in points], [p[1] for p in points]
         axes.plot(steps, values, linewidth=0.5, alpha=0.35, color="tab:blue")
-        axes.plot(*_smoothed(steps, values), color="tab:blue", label=f"meta-training {name}")
+        axes.plot(*_smoothed(steps, values), color="tab:blue", label="meta-training")
         axes.set_xlabel("step")
         axes.set_ylabel(name)
         axes.grid(alpha=0.3)
@@ -47,12 +57,11 @@ def draw_curves(folder: Path) -> Path:
         markersize=3,
         label="meta-validation, 95 %",
     )
-    loss.legend()
-    accuracy.legend()
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=130)
-    write_atomic(folder / CURVES, out.getvalue())
-    return folder / CURVES
+    for axes in (loss, accuracy):
+        axes.legend(
+            loc="lower left", bbox_to_anchor=(0, 1), ncols=2, columnspacing=1, frameon=False
+        )
+    return figure
 
 
 def _smoothed(steps: list[int], values: list[float]) -> tuple[list[float], list[float]]:

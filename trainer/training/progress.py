@@ -1,4 +1,4 @@
-"""Progress bars of a run: rate, remaining time, loss, accuracy; on stderr."""
+"""Progress of a run on stderr: bars on a terminal of any width, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ from rich.progress import (
 from rich.text import Text
 
 KIB = 1024
+ROOM = {"words": 80, "rate": 80, "facts": 60, "remaining": 40}  # columns that a terminal must have
+NAME_AND_COUNT = 26  # columns of `20-way 5-shot` and `10000/10000`, each with a space
+TAKEN = {"words": 9, "rate": 9, "facts": 20, "remaining": 8}  # columns of these, likewise
+LEAST_BAR, MOST_BAR = 4, 40
 
 
 class RateColumn(ProgressColumn):
@@ -27,11 +31,16 @@ class RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         """As `3.4/s`, or nothing before the first."""
-        return Text(f"{task.speed:.1f}/s" if task.speed else "", style="cyan")
+        speed = task.speed or 0.0
+        rate = f"{speed:.1f}/s" if speed < 1000 else f"{speed:.0f}/s"
+        return Text(rate if speed else "", style="cyan")
 
 
 class Bars:
-    """A Reporter that draws one bar a phase and prints each validation."""
+    """A Reporter that draws one bar a phase and prints each validation.
+
+    Where stderr is no terminal there are no bars, and a line for each phase at its end.
+    """
 
     def __init__(self, progress: Progress) -> None:
         """Bars among those of `progress`, which starts with the first of them."""
@@ -44,12 +53,9 @@ class Bars:
         bar = self._add(name, total, done)
 
         def show(line: dict[str, Any]) -> None:
-            facts = f"loss {line['loss']:.3f}" if "loss" in line else ""
-            if "accuracy" in line:
-                facts += f"  accuracy {100 * line['accuracy']:.1f} %"
-            self.progress.update(bar, completed=line["step"], facts=facts)
+            self.progress.update(bar, completed=line["step"], facts=self._facts(line))
             if "validation" in line:
-                self.progress.console.print(
+                self._print(
                     f"{name} step {line['step']}: validation {100 * line['validation']:.2f}"
                     f" ± {100 * line['interval']:.2f} %"
                 )
@@ -68,6 +74,28 @@ class Bars:
         self._fetched = done
         self.progress.update(self._file, completed=done // KIB, total=(total or done) // KIB)
 
+    def close(self) -> None:
+        """Leave the bars as they are, or say what each phase came to."""
+        if self.progress.tasks:
+            self.progress.stop()
+        for task in self.progress.tasks if self.progress.disable else ():
+            end = f"{task.description}: {task.completed:.0f} of {task.total:.0f}"
+            self._print(", ".join(filter(None, [end, task.fields["facts"]])))
+
+    def _facts(self, line: dict[str, Any]) -> str:
+        """Loss and accuracy, in as many words as there is room for."""
+        width = self.progress.console.width if not self.progress.disable else ROOM["words"]
+        if width < ROOM["facts"]:
+            return ""
+        word = "accuracy " if width >= ROOM["words"] else ""
+        loss = [f"loss {line['loss']:.4g}"] if "loss" in line else []
+        right = [f"{word}{100 * line['accuracy']:.1f} %"] if "accuracy" in line else []
+        return "  ".join([*loss, *right])
+
+    def _print(self, text: str) -> None:
+        """A line that is broken by the terminal at most, never by a file."""
+        self.progress.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
     def _add(self, name: str, total: int, done: int) -> TaskID:
         self.progress.start()  # no sooner: a command that fails at once leaves no empty line
         return self.progress.add_task(name, total=total, completed=done, facts="")
@@ -85,19 +113,27 @@ class Silent:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
-    """Bars on stderr while the context lasts."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+def bars(console: Console | None = None) -> Iterator[Bars]:
+    """Bars while the context lasts: on stderr, or on another console."""
+    console = console or Console(stderr=True)
+    shown = [name for name, width in ROOM.items() if console.width >= width]
+    left = console.width - NAME_AND_COUNT - sum(TAKEN[name] for name in shown)
+    columns: dict[str, ProgressColumn] = {
+        "rate": RateColumn(),
+        "remaining": TimeRemainingColumn(),
+        "facts": TextColumn("{task.fields[facts]}", markup=False),
+    }
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(max(LEAST_BAR, min(MOST_BAR, left))),
         MofNCompleteColumn(),
-        RateColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[facts]}"),
+        *(column for name, column in columns.items() if name in shown),
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
     )
-    progress = Progress(*columns, console=Console(stderr=True), redirect_stdout=False)
+    report = Bars(progress)
     try:
-        yield Bars(progress)
+        yield report
     finally:
-        if progress.tasks:
-            progress.stop()
+        report.close()
