@@ -7,9 +7,21 @@ READY := $(VENV)/.ready
 
 .PHONY: demo test test-all check format clean
 
+# One shell, so that whatever goes wrong (an old Python, no network, Ctrl-C) leaves no half of an
+# environment that was not there before; $(READY) is made last and says that it is whole.
 $(READY): pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'
+	@version=$$($(PYTHON) -c 'import sys; print(sys.version.split()[0]); sys.exit(sys.version_info < (3, 11))' 2>&1) || { \
+		echo "error: wanted Python 3.11 or later, $(PYTHON) is: $$version" >&2; \
+		echo "hint: make $(MAKECMDGOALS) PYTHON=python3.11" >&2; \
+		exit 1; \
+	}
+	@new=; test -e $(VENV) || new=yes; \
+	trap 'status=$$?; if [ $$status != 0 ] && [ "$$new" ]; then rm -rf $(VENV); fi; exit $$status' EXIT; \
+	trap 'exit 130' INT TERM HUP; \
+	set -e; \
+	echo "making $(VENV) with $(PYTHON): minutes, where torch has to be downloaded"; \
+	$(PYTHON) -m venv $(VENV); \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'; \
 	touch $(READY)
 
 demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo/demo.png
