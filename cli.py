@@ -113,13 +113,21 @@ def main() -> None:
 
 @main.command()
 @click.argument("recipe", required=False)
-@click.option("--data", help="omniglot, glyphs, a folder of images or an .npz file.")
+@click.option(
+    "--data", metavar="SOURCE", help="omniglot, glyphs, a folder of images or an .npz file."
+)
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
 @click.option(
-    "--set", "changes", multiple=True, metavar="NAME=VALUE", help="A setting, as meta.lr=0.01."
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting, as meta.lr=0.01; may be repeated.",
 )
 @a_device
-@click.option("--threads", type=click.IntRange(1), help="Processor threads.  [default: torch's]")
+@click.option(
+    "--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: torch's]"
+)
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 def train(
     recipe: str | None, data: str | None, out: Path, changes: tuple[str, ...], **how: Any
@@ -146,7 +154,13 @@ def train(
 @main.command()
 @click.argument("run_or_package")
 @click.option(
-    "--way", "ways", type=click.IntRange(2), multiple=True, default=[5], help="Classes, as 5 20."
+    "--way",
+    "ways",
+    type=click.IntRange(2),
+    multiple=True,
+    default=[5],
+    metavar="N...",
+    help="Classes in a task, several as 5 20.",
 )
 @click.option(
     "--shot",
@@ -154,11 +168,20 @@ def train(
     type=click.IntRange(1),
     multiple=True,
     default=[1],
-    help="Examples of each, as 1 5.",
+    metavar="N...",
+    help="Support examples a class, several as 1 5.",
 )
-@click.option("--episodes", type=click.IntRange(2), default=1000, help="Tasks.")
-@click.option("--queries", type=click.IntRange(1), default=15, help="Queries a class.")
-@click.option("--seed", type=click.IntRange(0), default=0, help="Of the tasks.")
+@click.option(
+    "--episodes", type=click.IntRange(2), default=1000, metavar="N", help="Tasks to measure on."
+)
+@click.option("--queries", type=click.IntRange(1), default=15, metavar="N", help="Queries a class.")
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="The seed that tasks are drawn from.",
+)
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
 @a_device
 @as_json
@@ -171,7 +194,8 @@ def evaluate(
 ) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
 
-    A run is measured in torch, a package through the runtime, both on the same tasks.
+    RUN_OR_PACKAGE is the folder of either, or the name of a package that ships with handful. A
+    run is measured in torch, a package through the runtime, both on the same tasks.
     """
     from handful.runtime.tools.text import accuracies
     from handful.trainer.commands.evaluate import Plan, evaluate_command
@@ -193,11 +217,18 @@ def evaluate(
 @click.argument("folder", type=PATH)
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
-@click.option("--episodes", type=click.IntRange(0), default=1000, help="To measure; 0: do not.")
+@click.option(
+    "--episodes",
+    type=click.IntRange(0),
+    default=1000,
+    metavar="N",
+    help="Tasks to measure accuracy on; 0: none.",
+)
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 
-    The package is written to FOLDER, unless ONNX and torch differ anywhere.
+    RUN is a folder made by `handful train`. The package is written to FOLDER, unless ONNX and torch
+    differ anywhere.
     """
     from handful.runtime.tools.text import accuracies
     from handful.trainer.commands.export import export_command
@@ -215,7 +246,10 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 @a_package
 @as_json
 def verify(package: str, as_json: bool) -> None:
-    """Check a package: hashes, graphs, golden vectors."""
+    """Check a package: hashes, graphs, golden vectors.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
     from handful.runtime.tools.text import verified
     from handful.runtime.tools.verify import verify as verify_package
 
@@ -232,7 +266,10 @@ def verify(package: str, as_json: bool) -> None:
 @a_package
 @as_json
 def inspect(package: str, as_json: bool) -> None:
-    """Show a package: graphs, sizes, limits, accuracy."""
+    """Show a package: graphs, sizes, limits, accuracy.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
     from handful.runtime.tools.inspect import describe
     from handful.runtime.tools.text import described
 
@@ -248,7 +285,8 @@ def inspect(package: str, as_json: bool) -> None:
 def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
     """Adapt a package to pictures; writes a task file.
 
-    PICTURES is a folder with one sub-folder a class.
+    PACKAGE is a folder, or the name of a package that ships with handful. PICTURES is a folder with
+    one sub-folder a class.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
@@ -260,12 +298,12 @@ def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
 @main.command()
 @click.argument("task", type=PATH)
 @click.argument("pictures", type=PATH, nargs=-1, required=True)
-@click.option("--package", help="What made the task; needed where it does not ship with handful.")
+@click.option("--package", help="The package that made the task, if it does not ship with handful.")
 @as_json
 def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json: bool) -> None:
     """Label pictures by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote.
+    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures.
     """
     from handful.runtime.tools.on_files import predict_files
 
@@ -276,13 +314,24 @@ def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json
 
 @main.command()
 @a_package
-@click.option("--way", type=click.IntRange(2), default=5, help="Classes.")
-@click.option("--shot", type=click.IntRange(1), default=1, help="Examples a class.")
-@click.option("--threads", type=click.IntRange(1), default=1, help="Processor threads.")
-@click.option("--runs", type=click.IntRange(1), default=50, help="Medians are over so many.")
+@click.option("--way", type=click.IntRange(2), default=5, metavar="N", help="Classes.")
+@click.option("--shot", type=click.IntRange(1), default=1, metavar="N", help="Examples a class.")
+@click.option(
+    "--threads", type=click.IntRange(1), default=1, metavar="N", help="Processor threads."
+)
+@click.option(
+    "--runs",
+    type=click.IntRange(1),
+    default=50,
+    metavar="N",
+    help="Repetitions, of which medians are taken.",
+)
 @as_json
 def bench(package: str, as_json: bool, **how: int) -> None:
-    """Time a package here: cold start, adapt, predict."""
+    """Time a package here: cold start, adapt, predict.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
     from handful.runtime.tools.bench import bench as measure
     from handful.runtime.tools.text import benched
 

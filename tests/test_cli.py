@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
@@ -82,6 +83,22 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  data      List the data sources.\n"
         "  packages  List the packages that ship with handful.\n"
     )
+
+
+@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+def test_help_fits_80_columns_and_says_what_each_argument_is(command: click.Command) -> None:
+    text = run(command.name, "-h").stdout
+    assert max(map(len, text.splitlines())) < 80
+    assert "RANGE" not in text
+    usage, _, description = text.partition("\n")
+    for parameter in command.params:
+        name = parameter.human_readable_name
+        if isinstance(parameter, click.Argument):
+            assert name in usage
+            assert name in description
+        else:
+            assert isinstance(parameter, click.Option)
+            assert parameter.help
 
 
 def test_help_shows_defaults() -> None:
