@@ -3,104 +3,27 @@
 from __future__ import annotations
 
 import json
-import re
 import shlex
-import sys
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
 import handful
-from handful.runtime.errors import HandfulError
-
-TRAIN_EXTRA = (
-    "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
-    "matplotlib", "PIL",
-)  # fmt: skip
-PATH = click.Path(path_type=Path)
-INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
-
-
-class Command(click.Command):
-    """A command whose errors are an error and a hint, exit status 1, and never a traceback."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Let whole numbers that may be given several times stand together: `--way 5 20`."""
-        numbers = [p for p in self.params if isinstance(p.type, click.IntRange)]
-        several = {p.opts[0] for p in numbers if isinstance(p, click.Option) and p.multiple}
-        return super().parse_args(ctx, spread(args, several))
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run it."""
-        try:
-            return super().invoke(ctx)
-        except HandfulError as error:
-            fail(str(error), error.hint)
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
-                raise
-            fail(f"{error.name} is not installed", "pip install 'handful[train]'")
-        except KeyboardInterrupt:
-            fail("interrupted", status=INTERRUPTED)
-        except OSError as error:
-            if error.filename is None:  # a closed pipe, say, on which click ends quietly
-                raise
-            fail(f"{error.strerror}: {error.filename}")
-
-
-class Group(click.Group):
-    """Commands in the order in which they are written here."""
-
-    command_class = Command
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Train first, adapt later."""
-        return list(self.commands)
-
-
-def spread(args: list[str], names: set[str]) -> list[str]:
-    """`--way 5 20` and `--way 5,20` as `--way=5 --way=20`."""
-    found: list[str] = []
-    option = ""
-    for arg in args:
-        if option and re.fullmatch(r"\d+(,\d+)*", arg):
-            if found[-1] == option:
-                found.pop()
-            found += [f"{option}={number}" for number in arg.split(",")]
-        else:
-            option = arg if arg in names else ""
-            found.append(arg)
-    return found
-
-
-def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:
-    """Say what is wrong and how to put it right, then exit."""
-    say(f"error: {message}" + (f"\n\nhint: {hint}" if hint else ""))
-    sys.exit(status)
-
-
-def say(text: str) -> None:
-    """Words, which do not belong to the data."""
-    click.echo(text, err=True)
-
-
-def say_next(done: str, *commands: Sequence[object]) -> None:
-    """What was done, and the commands that may follow, as a shell reads them."""
-    lines = [shlex.join(map(str, ("handful", *command))) for command in commands]
-    say("\n      ".join([f"{done}\nnext: {lines[0]}", *lines[1:]]))
-
-
-def show(text: str, data: Any, as_json: bool) -> None:
-    """Data: as text, or as JSON."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
-
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-a_package = click.argument("package")
-a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+from handful.console import (
+    INTERRUPTED,
+    PATH,
+    Group,
+    a_device,
+    a_package,
+    as_json,
+    fail,
+    number,
+    say,
+    say_next,
+    show,
+)
 
 
 @click.group(
@@ -125,9 +48,7 @@ def main() -> None:
     help="A setting, as meta.lr=0.01; may be repeated.",
 )
 @a_device
-@click.option(
-    "--threads", type=click.IntRange(1), metavar="N", help="Processor threads.  [default: torch's]"
-)
+@number("--threads", least=1, help="Processor threads.  [default: torch's]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 def train(
     recipe: str | None, data: str | None, out: Path, changes: tuple[str, ...], **how: Any
@@ -153,35 +74,20 @@ def train(
 
 @main.command()
 @click.argument("run_or_package")
-@click.option(
-    "--way",
-    "ways",
-    type=click.IntRange(2),
-    multiple=True,
-    default=[5],
-    metavar="N...",
-    help="Classes in a task, several as 5 20.",
+@number(
+    "--way", "ways", least=2, default=5, several=True, help="Classes in a task, several as 5 20."
 )
-@click.option(
+@number(
     "--shot",
     "shots",
-    type=click.IntRange(1),
-    multiple=True,
-    default=[1],
-    metavar="N...",
+    least=1,
+    default=1,
+    several=True,
     help="Support examples a class, several as 1 5.",
 )
-@click.option(
-    "--episodes", type=click.IntRange(2), default=1000, metavar="N", help="Tasks to measure on."
-)
-@click.option("--queries", type=click.IntRange(1), default=15, metavar="N", help="Queries a class.")
-@click.option(
-    "--seed",
-    type=click.IntRange(0),
-    default=0,
-    metavar="N",
-    help="The seed that tasks are drawn from.",
-)
+@number("--episodes", least=2, default=1000, help="Tasks to measure on.")
+@number("--queries", least=1, default=15, help="Queries a class.")
+@number("--seed", least=0, default=0, help="The seed that tasks are drawn from.")
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
 @a_device
 @as_json
@@ -217,13 +123,7 @@ def evaluate(
 @click.argument("folder", type=PATH)
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
-@click.option(
-    "--episodes",
-    type=click.IntRange(0),
-    default=1000,
-    metavar="N",
-    help="Tasks to measure accuracy on; 0: none.",
-)
+@number("--episodes", least=0, default=1000, help="Tasks to measure accuracy on; 0: none.")
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 
@@ -314,18 +214,10 @@ def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json
 
 @main.command()
 @a_package
-@click.option("--way", type=click.IntRange(2), default=5, metavar="N", help="Classes.")
-@click.option("--shot", type=click.IntRange(1), default=1, metavar="N", help="Examples a class.")
-@click.option(
-    "--threads", type=click.IntRange(1), default=1, metavar="N", help="Processor threads."
-)
-@click.option(
-    "--runs",
-    type=click.IntRange(1),
-    default=50,
-    metavar="N",
-    help="Repetitions, of which medians are taken.",
-)
+@number("--way", least=2, default=5, help="Classes.")
+@number("--shot", least=1, default=1, help="Examples a class.")
+@number("--threads", least=1, default=1, help="Processor threads.")
+@number("--runs", least=1, default=50, help="Repetitions, of which medians are taken.")
 @as_json
 def bench(package: str, as_json: bool, **how: int) -> None:
     """Time a package here: cold start, adapt, predict.

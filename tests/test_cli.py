@@ -17,7 +17,8 @@ from click.testing import CliRunner, Result
 from PIL import Image, ImageDraw
 
 import handful
-from handful.cli import main, spread
+from handful.cli import main
+from handful.console import spread
 from handful.runtime.tools.inspect import describe
 from handful.trainer.config import MetaConfig
 from handful.trainer.errors import ConfigError

@@ -68,7 +68,9 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
     kinds = ("*.py", "*.toml", "*.json", "*.onnx", "*.npz", "README.md", "py.typed")
     parts = [ROOT / part for part in ("trainer", "runtime", "exported")]
     wanted = {f.relative_to(ROOT) for part in parts for kind in kinds for f in part.rglob(kind)}
-    wanted |= {Path(name) for name in ("cli.py", "__init__.py", "__main__.py", "py.typed")}
+    wanted |= {
+        Path(name) for name in ("cli.py", "console.py", "__init__.py", "__main__.py", "py.typed")
+    }
     found = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("handful/")}
     assert found == {f"handful/{path.as_posix()}" for path in wanted}
 

@@ -1,0 +1,116 @@
+"""What all commands share: errors as words, numbers after one option, output, common options."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from handful.runtime.errors import HandfulError
+
+F = TypeVar("F", bound=Callable[..., Any])
+TRAIN_EXTRA = (
+    "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
+    "matplotlib", "PIL",
+)  # fmt: skip
+PATH = click.Path(path_type=Path)
+INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
+
+
+class Command(click.Command):
+    """A command whose errors are an error and a hint, exit status 1, and never a traceback."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Let whole numbers that may be given several times stand together: `--way 5 20`."""
+        numbers = [p for p in self.params if isinstance(p.type, click.IntRange)]
+        several = {p.opts[0] for p in numbers if isinstance(p, click.Option) and p.multiple}
+        return super().parse_args(ctx, spread(args, several))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it."""
+        try:
+            return super().invoke(ctx)
+        except HandfulError as error:
+            fail(str(error), error.hint)
+        except ModuleNotFoundError as error:
+            if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
+                raise
+            fail(f"{error.name} is not installed", "pip install 'handful[train]'")
+        except KeyboardInterrupt:
+            fail("interrupted", status=INTERRUPTED)
+        except OSError as error:
+            if error.filename is None:  # a closed pipe, say, on which click ends quietly
+                raise
+            fail(f"{error.strerror}: {error.filename}")
+
+
+class Group(click.Group):
+    """Commands in the order in which they are written here."""
+
+    command_class = Command
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Train first, adapt later."""
+        return list(self.commands)
+
+
+def spread(args: list[str], names: set[str]) -> list[str]:
+    """`--way 5 20` and `--way 5,20` as `--way=5 --way=20`."""
+    found: list[str] = []
+    option = ""
+    for arg in args:
+        if option and re.fullmatch(r"\d+(,\d+)*", arg):
+            if found[-1] == option:
+                found.pop()
+            found += [f"{option}={number}" for number in arg.split(",")]
+        else:
+            option = arg if arg in names else ""
+            found.append(arg)
+    return found
+
+
+def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:
+    """Say what is wrong and how to put it right, then exit."""
+    say(f"error: {message}" + (f"\n\nhint: {hint}" if hint else ""))
+    sys.exit(status)
+
+
+def say(text: str) -> None:
+    """Words, which do not belong to the data."""
+    click.echo(text, err=True)
+
+
+def say_next(done: str, *commands: Sequence[object]) -> None:
+    """What was done, and the commands that may follow, as a shell reads them."""
+    lines = [shlex.join(map(str, ("handful", *command))) for command in commands]
+    say("\n      ".join([f"{done}\nnext: {lines[0]}", *lines[1:]]))
+
+
+def show(text: str, data: Any, as_json: bool) -> None:
+    """Data: as text, or as JSON."""
+    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+a_package = click.argument("package")
+a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
+
+
+def number(
+    *names: str, least: int, help: str, default: int | None = None, several: bool = False
+) -> Callable[[F], F]:
+    """An option for a whole number of `least` or more, or for `several` of them."""
+    return click.option(
+        *names,
+        type=click.IntRange(least),
+        multiple=several,
+        default=[default] if several else default,
+        metavar="N..." if several else "N",
+        help=help,
+    )
