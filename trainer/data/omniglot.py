@@ -49,7 +49,7 @@ def find_omniglot(path: Path | None, *, progress: Progress = silent) -> Path:
         if not holds(path):
             raise DataError(
                 f"no Omniglot in {path}",
-                hint=f"wanted {PACKED} with its index, or {ARCHIVES[0].name} and"
+                hint=f"wanted in data.path: {PACKED} with its index, or {ARCHIVES[0].name} and"
                 f" {ARCHIVES[1].name}, or the folders unpacked from them",
             )
         return path

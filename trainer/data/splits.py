@@ -104,7 +104,7 @@ def choose(classes: Sequence[str], how: str, part: Part, seed: int) -> list[int]
     if not chosen:
         raise DataError(
             f"the split {how} leaves no classes for {part}, the data have {len(classes)}",
-            hint="data.split: a part needs as many classes as a task has",
+            hint="a part needs as many classes as a task has: add classes, or set data.split",
         )
     return chosen
 

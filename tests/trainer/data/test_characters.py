@@ -33,7 +33,7 @@ def test_a_folder_without_omniglot(tmp_path: Path) -> None:
     (tmp_path / "images_evaluation.zip").unlink()
     assert refusal(lake(tmp_path)) == (
         "no Omniglot in …",
-        "wanted omniglot_28.npz with its index, or images_background.zip and"
+        "wanted in data.path: omniglot_28.npz with its index, or images_background.zip and"
         " images_evaluation.zip, or the folders unpacked from them",
     )
 

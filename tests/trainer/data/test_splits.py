@@ -132,3 +132,6 @@ def test_split_takes_the_classes_and_refuses_an_empty_part(tmp_path: Path) -> No
     with pytest.raises(DataError) as error:
         split(data, str(path), "meta_test", 0)
     assert str(error.value) == f"the split {path} leaves no classes for meta_test, the data have 4"
+    assert error.value.hint == (
+        "a part needs as many classes as a task has: add classes, or set data.split"
+    )

@@ -1,0 +1,120 @@
+"""The commands that a device has: verify, inspect, bench, adapt, predict."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import handful
+from handful.runtime.tools.inspect import describe
+
+from .called import error, run
+
+
+def test_a_package_says_what_it_is(package: Path) -> None:
+    lines = run("inspect", package).stdout.splitlines()
+    assert lines[1:4] == [
+        "input   array [8]",
+        "limits  way 2 or more, shot 1 or more",
+        "order   embed → encoder → latent_step × 5 → decoder → finetune_step × 5 → predict",
+    ]
+    assert [line.split()[0] for line in lines[7:13]] == list(describe(package).manifest.graphs)
+    found = json.loads(run("inspect", package, "--json").stdout)
+    assert found["manifest"]["learner"] == "leo"
+
+
+def test_verify_exits_one_where_a_vector_differs(package: Path, tmp_path: Path) -> None:
+    whole = run("verify", package)
+    assert whole.exit_code == 0
+    assert "23 golden vectors, worst difference" in whole.stdout
+    for file in package.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    with np.load(package / "conformance.npz") as golden:
+        changed = {**golden, "logits": golden["logits"] + 1}
+    np.savez(tmp_path / "conformance.npz", **changed)
+    broken = run("verify", tmp_path, "--json")
+    assert broken.exit_code == 1
+    assert json.loads(broken.stdout)["ok"] is False
+    assert broken.stderr.endswith(
+        " does not give what its trainer got: logits\n\nhint: export the package again\n"
+    )
+
+
+def test_bench_measures(package: Path) -> None:
+    found = json.loads(run("bench", package, "--way", 3, "--runs", 2, "--json").stdout)
+    assert found["way"] == 3
+    assert found["cold_start_ms"] > found["adapt_ms"] > 0
+
+
+def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
+    task = tmp_path / "task.npz"
+    adapted = run("adapt", "omniglot-leo", photos, "--out", task)
+    assert (adapted.exit_code, adapted.stdout) == (0, "")
+    assert adapted.stderr == (
+        f"wrote {task}: bar (1), dash (1)\n"
+        f"next: handful predict --package omniglot-leo {task} PICTURE\n"
+    )
+    new = [tmp_path / "new bar.png", tmp_path / "new dash.png"]
+    for package in ((), ("--package", "omniglot-leo")):
+        lines = run("predict", task, *new, *package).stdout.splitlines()
+        assert [line.split("\t")[::2] for line in lines] == [
+            ["bar", str(new[0])],
+            ["dash", str(new[1])],
+        ]
+    found = json.loads(run("predict", task, new[0], "--json").stdout)
+    assert found[0]["label"] == "bar"
+    assert found[0]["score"] == found[0]["probabilities"]["bar"]
+    assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
+
+
+def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> None:
+    task = tmp_path / "Anna's cups; $HOME.npz"
+    line = run("adapt", "omniglot-leo", photos, "--out", task).stderr.splitlines()[-1]
+    assert shlex.split(line) == [
+        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "PICTURE")
+    ]
+
+
+def test_a_task_file_is_replaced_only_by_force(photos: Path, tmp_path: Path) -> None:
+    task = tmp_path / "task.npz"
+    task.write_text("mine")
+    assert error(run("adapt", "omniglot-leo", photos, "--out", task)) == (
+        f"error: {task} exists\n\nhint: name another file, or replace it with --force\n"
+    )
+    assert task.read_text() == "mine"
+    assert run("adapt", "omniglot-leo", photos, "--out", task, "--force").exit_code == 0
+
+
+def test_a_task_belongs_to_its_package(package: Path, photos: Path, tmp_path: Path) -> None:
+    task = tmp_path / "task.npz"
+    with np.load(package / "conformance.npz") as golden:
+        x, y = golden["support_x"], golden["support_y"]
+    handful.load(package).adapt(x, [str(i) for i in y.argmax(axis=1)]).save(task)
+    assert error(run("predict", task, tmp_path / "new bar.png")) == (
+        "error: task.npz was saved with a package that does not ship with handful\n"
+        "\n"
+        "hint: name the package: --package FOLDER\n"
+    )
+    other = run("predict", task, tmp_path / "new bar.png", "--package", "omniglot-leo")
+    assert error(other) == (
+        "error: task.npz was saved with another package than omniglot-leo as it is now\n"
+        "\n"
+        "hint: load it with the package that made it, or adapt again\n"
+    )
+    assert error(run("adapt", package, photos, "--out", tmp_path / "other.npz")) == (
+        "error: the package takes arrays, not pictures\n"
+        "\n"
+        "hint: give the arrays it was trained on to adapt and predict\n"
+    )
+
+
+def test_what_is_no_task_says_so(tmp_path: Path) -> None:
+    (tmp_path / "task.npz").write_bytes(b"no archive")
+    assert error(run("predict", tmp_path / "task.npz", "a.png")).startswith("error: task.npz ")
+    assert error(run("predict", tmp_path / "absent.npz", "a.png")).startswith(
+        f"error: no file absent.npz in {tmp_path}\n"
+    )
