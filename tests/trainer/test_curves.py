@@ -25,7 +25,7 @@ def lines(*, rising: bool) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("rising", [True, False])
 def test_the_legend_covers_no_curve(rising: bool) -> None:
-    figure = figure_of(lines(rising=rising))
+    figure, names = figure_of(lines(rising=rising)), list[str]()
     figure.draw_without_rendering()
     assert [axes.get_ylabel() for axes in figure.axes] == ["loss", "accuracy"]
     for axes in figure.axes:
