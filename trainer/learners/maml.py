@@ -89,8 +89,7 @@ class MAMLConfig:
             raise SettingError(
                 "network.normalisation",
                 'is "running", but every inner step changes the weights that the averages are of',
-                hint="set learner.network.normalisation to support, task, group, layer or none,"
-                ' or learner.adapt_only = "head"',
+                hint="set learner.network.normalisation to support, task, group, layer or none",
             )
         if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
             raise frozen_body("network.normalisation", normalisation)
