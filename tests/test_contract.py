@@ -98,7 +98,8 @@ def test_the_runtime_imports_numpy_onnxruntime_and_the_standard_library(path: Pa
         if top == "handful":
             assert module.split(".")[1:2] in ([], ["runtime"]), module
         elif top == "PIL":  # the extra handful[images], only where a file is read
-            assert (path.name, inside) == ("images.py", True)
+            assert inside, module
+            assert path.name == "images.py" or path.parent.name == "pictures", module
         else:
             assert top in allowed, module
 

@@ -1,11 +1,13 @@
 """Adapting and predicting on picture files: what `handful adapt` and `handful predict` do."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from handful.runtime.errors import TaskFileError
-from handful.runtime.images import read_folder, read_image
+from handful.runtime.arrays import Floats
+from handful.runtime.errors import InputError, TaskFileError
+from handful.runtime.images import read_each, read_folder, read_image, unreadable
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
@@ -26,7 +28,7 @@ class Answer:
 
 def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool = False) -> Task:
     """Adapt to a folder of pictures, one sub-folder a class, and save the task to `out`."""
-    if out.exists() and not force:
+    if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
     learner = load(package)
     task = learner.adapt(read_folder(pictures, learner.input))
@@ -37,17 +39,25 @@ def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool 
 def predict_files(
     task: Path, pictures: Sequence[Path], *, package: str | Path | None = None
 ) -> list[Answer]:
-    """The answers of a saved task; `package` made it, and may be left out where it ships."""
+    """The answers of a saved task; `package` made it, and may be left out where it ships.
+
+    InputError with all pictures that cannot be read, after the others were looked at.
+    """
     learner = load(package) if package is not None else _made_with(task)
     loaded = learner.load_task(task)
-    return [_answer(loaded, picture) for picture in pictures]
+    bad: dict[Path, InputError] = {}
+    read = read_each(pictures, lambda file: read_image(file, learner.input), bad)
+    answers = [_answer(loaded, file, picture) for file, picture in read]
+    if bad:
+        raise unreadable(bad, len(pictures))
+    return answers
 
 
-def _answer(task: Task, picture: Path) -> Answer:
-    found = task.predict_proba(read_image(picture, task.learner.input))
-    best = int(found.argmax())
-    probabilities = dict(zip(task.classes, map(float, found), strict=True))
-    return Answer(str(picture), task.classes[best], float(found[best]), probabilities)
+def _answer(task: Task, file: Path, picture: Floats) -> Answer:
+    scores = task.predict_proba(picture)
+    best = int(scores.argmax())
+    probabilities = dict(zip(task.classes, map(float, scores), strict=True))
+    return Answer(str(file), task.classes[best], float(scores[best]), probabilities)
 
 
 def _made_with(task: Path) -> Learner:

@@ -111,9 +111,9 @@ def test_files_that_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         read_image(file, GREY)
     assert str(error.value).startswith(f"{file} cannot be decoded: ")
     save(file, np.zeros((5, 4)))
-    monkeypatch.setattr("handful.runtime.images.MAX_PIXELS", 10)
+    monkeypatch.setattr("handful.runtime.pictures.file.MAX_PIXELS", 10)
     words = f"{file} has 4 × 5 pixels, at most 10 are read"
-    fails(lambda: read_image(file, GREY), InputError, words, None)
+    fails(lambda: read_image(file, GREY), InputError, words, "scale it down")
 
 
 def test_a_package_of_arrays_reads_no_pictures(tmp_path: Path) -> None:

@@ -55,9 +55,10 @@ def for_backbone(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
         )
     if pictures.input.layout == "CHW":
         found = found.permute(0, 2, 3, 1)
-    x = converted(found, wanted.size, wanted.colour, config.interpolation)
+    spec = _spec(pictures.input, wanted, config)
+    x = converted(found, spec)
     x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
-    return replace(pictures, x=x.contiguous(), input=_spec(pictures.input, wanted, config))
+    return replace(pictures, x=x.contiguous(), input=spec)
 
 
 def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:

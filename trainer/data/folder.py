@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handful.runtime.errors import InputError
-from handful.runtime.images import IGNORED, LABELS, read_image
+from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.images import class_folders, read_each, read_pixels, unreadable
 from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig, Interpolation
@@ -35,13 +35,11 @@ def load_folder(config: DataConfig, part: Part) -> LabelledSet:
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:
-    """Class → its files, both sorted; hidden files, and files beside the classes, are no images."""
-    if not folder.is_dir():
-        raise DataError(f"no folder {folder}", hint=LABELS)
-    classes = [item for item in _visible(folder) if item.is_dir()]
-    if not classes:
-        raise DataError(f"no sub-folders in {folder}", hint=LABELS)
-    return {item.name: _visible(item) for item in classes}
+    """Class → its files, both sorted: by the very rules of a folder that a device adapts to."""
+    try:
+        return class_folders(folder)
+    except SupportSetError as error:
+        raise DataError(str(error), hint=error.hint) from error
 
 
 def picture_spec(
@@ -69,14 +67,6 @@ def picture_spec(
     )
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(
-        item
-        for item in folder.iterdir()
-        if not item.name.startswith(".") and item.name.lower() not in IGNORED
-    )
-
-
 def _read(files: list[Path], spec: InputSpec) -> Tensor:
     """The pixels of all files, uint8 [M, H, W, C]."""
     try:
@@ -86,11 +76,11 @@ def _read(files: list[Path], spec: InputSpec) -> Tensor:
             "reading pictures needs Pillow, which is not installed",
             hint="pip install 'handful[train]'",
         ) from cause
-    pixels = replace(spec, scale=1.0, offset=0.0)
     x = np.empty((len(files), *spec.shape), np.uint8)
-    for row, file in enumerate(files):
-        try:
-            x[row] = read_image(file, pixels)
-        except InputError as error:
-            raise DataError(str(error), hint=error.hint) from error
+    bad: dict[Path, InputError] = {}
+    for row, (_, pixels) in enumerate(read_each(files, lambda file: read_pixels(file, spec), bad)):
+        x[row] = pixels
+    if bad:
+        error = unreadable(bad, len(files))
+        raise DataError(str(error), hint=error.hint)
     return torch.from_numpy(x)

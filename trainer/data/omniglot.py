@@ -12,14 +12,13 @@ from pathlib import Path
 
 import torch
 
-from handful.runtime.package.manifest import InputSpec
-
 from .cache import cache_folder
 from .characters import PACKED, Characters, characters, holds
 from .config import DataConfig
 from .download import Archive, Progress, fetch, silent
 from .errors import DataError
 from .labelled import LabelledSet, labelled
+from .pictures import drawing_spec
 from .splits import Part, choose
 
 # https://github.com/brendenlake/omniglot; the md5 are those that torchvision's omniglot.py pins
@@ -62,21 +61,6 @@ def find_omniglot(path: Path | None, *, progress: Progress = silent) -> Path:
     for archive in ARCHIVES:
         fetch(BASE, archive, cache, progress=progress)
     return cache
-
-
-def drawing_spec(size: int) -> InputSpec:
-    """Square grey drawings, ink bright."""
-    return InputSpec(
-        kind="image",
-        shape=(size, size, 1),
-        layout="HWC",
-        range=(0.0, 1.0),
-        colour="grey",
-        scale=1 / 255,
-        invert=True,  # picture files are dark ink on light paper
-        resize=size,
-        interpolation="lanczos",
-    )
 
 
 def part_names(found: Characters, config: DataConfig, part: Part) -> list[str]:

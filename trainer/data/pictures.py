@@ -1,4 +1,4 @@
-"""Pixels by Pillow: Omniglot's drawings as grey levels, and pictures in another size and colour."""
+"""Omniglot's drawings as grey levels, and pictures in another size: by the runtime's functions."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from handful.runtime.images import fit_pixels
+from handful.runtime.package.manifest import InputSpec
+
 from .errors import DataError
 
 SIDE = 105  # pixels of an original drawing
-FILTERS: dict[str, Image.Resampling] = {
-    "lanczos": Image.Resampling.LANCZOS,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "box": Image.Resampling.BOX,
-}
 
 
 def read_drawing(data: bytes, size: int, path: Path) -> NDArray[np.uint8]:
@@ -39,29 +36,33 @@ def read_drawing(data: bytes, size: int, path: Path) -> NDArray[np.uint8]:
 
 
 def resize_drawing(ink: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Bits [H, W], 1 = ink: resized as white paper by Pillow's LANCZOS, then inverted."""
-    paper = Image.fromarray((1 - ink) * np.uint8(255))
-    if paper.size != (size, size):
-        paper = paper.resize((size, size), Image.Resampling.LANCZOS)
-    return np.uint8(255) - np.asarray(paper, dtype=np.uint8)
+    """Bits [H, W], 1 = ink: resized as white paper by the Lanczos filter, then inverted."""
+    paper = fit_pixels((1 - ink) * np.uint8(255), drawing_spec(size))
+    return np.uint8(255) - paper[..., 0]
 
 
-def converted(x: Tensor, size: int, colour: str, interpolation: str) -> Tensor:
-    """Pictures [M, H, W, C] uint8 as [M, size, size, 1 or 3]: resized, their centre cut out."""
-    mode, channels = ("L", 1) if colour == "grey" else ("RGB", 3)
-    if tuple(x.shape[1:]) == (size, size, channels):
+def drawing_spec(size: int) -> InputSpec:
+    """Square grey drawings, ink bright."""
+    return InputSpec(
+        kind="image",
+        shape=(size, size, 1),
+        layout="HWC",
+        range=(0.0, 1.0),
+        colour="grey",
+        scale=1 / 255,
+        invert=True,  # picture files are dark ink on light paper
+        resize=size,
+        interpolation="lanczos",
+    )
+
+
+def converted(x: Tensor, spec: InputSpec) -> Tensor:
+    """Pictures [M, H, W, C] uint8 as a device would prepare files of them: [M, h, w, c]."""
+    height, width = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    size = (height, width, 1 if spec.colour == "grey" else 3)
+    if tuple(x.shape[1:]) == size:
         return x
-    found = np.empty((len(x), size, size, channels), np.uint8)
-    for row, pixels in zip(found, x.numpy(), strict=True):
-        image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).convert(mode)
-        row[:] = _fitted(image, size, FILTERS[interpolation]).reshape(row.shape)
-    return torch.from_numpy(found)
-
-
-def _fitted(image: Image.Image, size: int, kind: Image.Resampling) -> NDArray[np.uint8]:
-    ratio = size / min(image.size)
-    width, height = (max(size, round(side * ratio)) for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), kind)
-    left, top = (width - size) // 2, (height - size) // 2
-    return np.asarray(image.crop((left, top, left + size, top + size)), dtype=np.uint8)
+    prepared = np.empty((len(x), *size), np.uint8)
+    for row, pixels in zip(prepared, x.numpy(), strict=True):
+        row[:] = fit_pixels(pixels, spec)
+    return torch.from_numpy(prepared)

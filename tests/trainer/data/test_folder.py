@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.images import LABELS, read_image
+from handful.runtime.images import read_image
+from handful.runtime.pictures.folders import LABELS
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.folder import load_folder
 
@@ -114,7 +115,8 @@ def test_an_empty_class(animals: Path) -> None:
     (animals / "fox").mkdir()
     with pytest.raises(DataError) as error:
         load_folder(config(animals), "meta_train")
-    assert str(error.value) == f"class fox in {animals} has no examples"
+    assert str(error.value) == f"no pictures in {animals / 'fox'}"
+    assert error.value.hint == "add one at least, or remove the folder"
 
 
 def test_a_file_that_is_no_picture(animals: Path) -> None:

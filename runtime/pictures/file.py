@@ -1,0 +1,166 @@
+"""One picture file, decoded with care: everything that its header says is checked first."""
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handful.runtime.errors import InputError
+from handful.runtime.package.manifest import InputSpec
+
+from .folders import shown
+from .pixels import MODES, Upright, resized
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from PIL.ImageFile import ImageFile
+
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+MAX_BYTES = 2**27  # of a file
+MAX_PIXELS = 2**25  # as decoded, and as resized: Pillow takes four bytes for each
+# decoders that need more memory a pixel, or are written in Python and take 0.3 µs a pixel
+FEWER = {"WEBP": 2**23, "TIFF": 2**24, "bmp_rle": 2**21, "ppm": 2**21, "ppm_plain": 2**21}
+MAX_JPEG = 2**26  # pixels of a JPEG file
+REDUCED_ABOVE = 2**24  # pixels: a smaller JPEG file is decoded in full, as by any reader
+KEPT = 3  # the sides of a reduced JPEG are at least so many times those after the resize
+JPEG_BYTES = 240 * 2**20  # of coefficients and pixels together
+MAX_SCANS = 100  # of a JPEG: each passes over all pixels, even where it is a few bytes
+MAX_HEADER = 2**24  # bytes that are read before the first pixel
+ORIENTATION = 274  # EXIF's tag
+A_READ = 256  # bytes that a read counts for at least: a million tiny chunks are refused
+
+
+class Metered(io.FileIO):
+    """A file of which only `left` bytes may be read, each read counting for A_READ at least."""
+
+    left = MAX_HEADER
+    is_jpeg = False
+    scans = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As a file's; ValueError where too much was read."""
+        data = super().read(-1 if size is None else size) or b""
+        self.left -= len(data) + A_READ
+        self.scans += data.count(b"\xff\xda") if self.is_jpeg else 0
+        if self.left < 0 or self.scans > MAX_SCANS:
+            raise ValueError("it has too many parts, or too much beside the pixels")
+        return data
+
+
+def decode(path: Path, spec: InputSpec) -> Upright:
+    """The picture, decoded; InputError where it is none, too large, or broken."""
+    from PIL import Image, UnidentifiedImageError
+
+    too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    with _opened(path) as file:
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                _check(image, file, spec, path)
+                image.load()
+            return Upright(image, _orientation(image))
+        except InputError:
+            raise
+        except UnidentifiedImageError as cause:
+            raise InputError(
+                f"{shown(path)} is not a picture that can be read",
+                hint=f"one of {', '.join(FORMATS)}",
+            ) from cause
+        except too_large as cause:
+            raise InputError(
+                f"{shown(path)} has more than {MAX_PIXELS} pixels, which is the most that is read"
+            ) from cause
+        except Exception as cause:  # decoders raise OSError, ValueError, SyntaxError and others
+            raise InputError(f"{shown(path)} cannot be decoded: {cause}") from cause
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Metered]:
+    """The regular file at `path`; links are followed, since pictures are the user's own."""
+    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)  # a fifo does not hang us
+    try:
+        descriptor = os.open(path, flags)
+    except FileNotFoundError as cause:
+        raise InputError(f"no file {shown(path)}") from cause
+    except OSError as cause:
+        raise InputError(f"cannot open {shown(path)}: {cause.strerror}") from cause
+    except ValueError as cause:  # NUL, or a character that no file name can hold
+        raise InputError(f"{shown(path)} cannot be the name of a file") from cause
+    try:
+        _regular(os.fstat(descriptor), path)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    with Metered(descriptor) as file:
+        yield file
+
+
+def _regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{shown(path)} is a folder, wanted a picture file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{shown(path)} is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise InputError(f"{shown(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read")
+
+
+def _check(image: "ImageFile", file: Metered, spec: InputSpec, path: Path) -> None:
+    """What the header says, before a pixel is decoded; a large JPEG is set to a reduced size."""
+    mode, form = image.mode, "JPEG" if image.format == "MPO" else image.format or ""
+    if mode not in MODES or (mode == "I" and form not in ("PNG", "PPM")):
+        raise InputError(
+            f"{shown(path)} has pixels of Pillow's mode {mode}, wanted 8 or 16 bits a channel",
+            hint="convert it to PNG with 8 bits a channel",
+        )
+    decoder = image.tile[0][0] if image.tile else ""
+    file.is_jpeg = form == "JPEG"
+    most = MAX_JPEG if file.is_jpeg else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
+    _at_most(image.size, most, path)
+    width, height = resized(image.size, spec.resize)
+    if width * height > MAX_PIXELS:
+        sizes = " × ".join(map(str, image.size))
+        raise InputError(f"{shown(path)} is {sizes}, too long and narrow to resize")
+    if file.is_jpeg:
+        full = image.size[0] * image.size[1]
+        if full > REDUCED_ABOVE:
+            image.draft(None, (KEPT * width, KEPT * height))
+        pixels = image.size[0] * image.size[1]
+        if 4 * pixels + 2 * full * _samples(image) > JPEG_BYTES:
+            raise InputError(
+                f"{shown(path)} is a JPEG that takes more than {JPEG_BYTES} bytes of memory",
+                hint="scale it down",
+            )
+    file.left = 2 * MAX_BYTES
+
+
+def _at_most(size: tuple[int, int], most: int, path: Path) -> None:
+    if size[0] * size[1] > most:
+        raise InputError(
+            f"{shown(path)} has {size[0]} × {size[1]} pixels, at most {most} are read",
+            hint="scale it down",
+        )
+
+
+def _samples(image: Any) -> float:
+    """Samples a pixel of a JPEG, less where colours are coarser; each may be kept as two bytes."""
+    layers = image.layer  # (name, horizontal, vertical, …) for each component
+    most = max((h for _, h, *_ in layers), default=1) * max(
+        (v for _, _, v, *_ in layers), default=1
+    )
+    return float(sum(h * v for _, h, v, *_ in layers) / most)
+
+
+def _orientation(image: "Image.Image") -> int:
+    """EXIF tag 274, 1 to 8; 1 where it is missing or broken. A TIFF was turned by Pillow."""
+    from PIL import Image
+
+    exif = Image.Exif()
+    try:
+        exif.load(image.info.get("exif") or b"")
+        found = exif.get(ORIENTATION, 1)
+    except Exception:  # as above; a picture whose EXIF is broken is a picture
+        return 1
+    return found if found in range(1, 9) else 1

@@ -1,0 +1,119 @@
+"""A folder of pictures, one sub-folder a class: which files belong to which class."""
+
+import os
+import unicodedata
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypeVar
+
+from handful.runtime.errors import HandfulError, SupportSetError
+
+LABELS = "one sub-folder a class, named as the class"
+LAYOUT = f"{LABELS}, with nothing but its pictures in it"
+# what file managers, archives and network drives leave behind; hidden files are passed over as well
+IGNORED = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
+# a file beside the classes is passed over (a README, a split), unless it is named as a picture
+SUFFIXES = (
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
+)  # fmt: skip
+UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
+MOST_LISTED = 20
+
+Error = TypeVar("Error", bound=HandfulError)
+Fault = tuple[str, str | None]  # message and hint
+
+
+def class_folders(path: str | Path) -> dict[str, list[Path]]:
+    """{class: its files} of a folder with one sub-folder a class, both in order of name.
+
+    Links are followed. Hidden files and what file managers leave behind are passed over, and so
+    are files beside the classes that are not named as pictures. A SupportSetError lists everything
+    else that is not as it should be: pictures beside the classes, folders inside a class, classes
+    without a file, links that lead nowhere, names that cannot be labels. No file is opened. A
+    label is the folder's name in Unicode's composed form (NFC), as other systems write it.
+    """
+    path = Path(path)
+    if not os.path.isdir(path):  # where Path.is_dir raises, of names too long, this is False
+        raise SupportSetError(f"no folder {shown(path)}", hint=LABELS)
+    faults: list[Fault] = []
+    entries = _visible(path, faults)
+    folders = [entry for entry in entries if _is(entry, "folder")]
+    if not folders and not faults:
+        raise SupportSetError(f"no sub-folders in {shown(path)}", hint=LABELS)
+    for entry in entries:
+        if entry not in folders and entry.name.lower().endswith(SUFFIXES):
+            words = f"{shown(entry.name)} lies in {shown(path)} itself, wanted it in a sub-folder"
+            faults.append((words, LABELS))
+    classes: dict[str, list[Path]] = {}
+    for folder in folders:
+        label = _label(folder.name, path, classes, faults)
+        classes[label] = _pictures(path / folder.name, faults)
+    if faults:
+        raise at_once(faults, f"things are wrong in {shown(path)}", SupportSetError, LAYOUT)
+    return classes
+
+
+def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | None) -> Error:
+    """One error for all faults: one alone with its own hint, several as `3 {what}:` and a list."""
+    faults = list(faults)
+    if len(faults) == 1:
+        return kind(faults[0][0], hint=faults[0][1])
+    lines = [message for message, _ in faults[:MOST_LISTED]]
+    if len(faults) > MOST_LISTED:
+        lines.append(f"and {len(faults) - MOST_LISTED} more")
+    return kind("\n  ".join([f"{len(faults)} {what}:", *lines]), hint=hint)
+
+
+def shown(path: str | Path) -> str:
+    """A path for people: control characters and undecodable bytes escaped, a long one cut."""
+    text = "".join(
+        repr(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(path)[:5000]
+    )
+    return text if len(text) <= 400 else f"{text[:200]}…{text[-199:]}"
+
+
+def _visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as cause:
+        faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
+        return []
+    return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
+
+
+def _is(entry: os.DirEntry[str], kind: str) -> bool:
+    try:
+        return entry.is_dir() if kind == "folder" else entry.is_file()
+    except OSError:  # a circle of links, a drive that has gone
+        return False
+
+
+def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[Fault]) -> str:
+    """The class that a folder names. Upper and lower case differ: `A` and `a` are two letters."""
+    label = unicodedata.normalize("NFC", name)
+    if any(unicodedata.category(c) in UNSHOWN for c in label):
+        words = f"the folder {shown(name)} in {shown(path)} has a name that cannot be a label"
+        faults.append((words, "rename it: no control characters, and text in UTF-8"))
+    elif label in classes:
+        words = f"two folders in {shown(path)} are named {label}, in different Unicode forms"
+        faults.append((words, "rename one, or put the pictures of both into one"))
+    return label
+
+
+def _pictures(folder: Path, faults: list[Fault]) -> list[Path]:
+    known = len(faults)
+    files: list[Path] = []
+    for entry in _visible(folder, faults):
+        file = folder / entry.name
+        if _is(entry, "file"):
+            files.append(file)
+        elif _is(entry, "folder"):
+            words = f"{shown(file)} is a folder inside a class, wanted a picture file"
+            faults.append((words, "move its pictures up, or make it a class"))
+        else:
+            words = f"{shown(file)} is no file, and no link to one"
+            faults.append((words, "remove it"))
+    if not files and len(faults) == known:
+        faults.append((f"no pictures in {shown(folder)}", "add one at least, or remove the folder"))
+    return files
