@@ -1,6 +1,8 @@
 """Pictures to arrays, by the manifest's preprocessing: files, decoded pixels, folders of files."""
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -9,14 +11,14 @@ import numpy as np
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode
 from handful.runtime.pictures.folders import at_once, class_folders
-from handful.runtime.pictures.pixels import Pixels, Upright, fit
+from handful.runtime.pictures.pixels import Pixels, Upright, fit, too_narrow
 
 from .arrays import Floats
 from .errors import InputError
 
 __all__ = [
-    "class_folders", "fit_pixels", "prepare", "read_each", "read_folder", "read_image",
-    "read_pixels", "unreadable",
+    "class_folders", "fit_pixels", "has_pillow", "prepare", "quiet", "read_each", "read_folder",
+    "read_image", "read_pixels", "unreadable",
 ]  # fmt: skip
 
 T = TypeVar("T")
@@ -46,6 +48,9 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
     _readable(spec)
     from PIL import Image
 
+    height, width = pixels.shape[:2]
+    if too_narrow((width, height), spec):
+        raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
     flat: Any = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
     return fit(Upright(Image.fromarray(np.ascontiguousarray(flat))), spec)
 
@@ -81,6 +86,17 @@ def read_each(
             yield file, value
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence what Pillow warns of (odd metadata, say), for a command that has words of its own.
+
+    Not for libraries and threads: Python's filters of warnings belong to the whole process.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def unreadable(bad: Mapping[Path, InputError], count: int) -> InputError:
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]
@@ -103,10 +119,17 @@ def _readable(spec: InputSpec) -> None:
             "the package takes arrays, not pictures",
             hint="give the arrays it was trained on to adapt and predict",
         )
-    try:
-        import PIL  # noqa: F401
-    except ImportError as cause:
+    if not has_pillow():
         raise InputError(
             "reading pictures needs Pillow, which is not installed",
             hint="pip install 'handful[images]'",
-        ) from cause
+        )
+
+
+def has_pillow() -> bool:
+    """Whether pictures can be read here."""
+    try:
+        import PIL  # noqa: F401
+    except ImportError:
+        return False
+    return True

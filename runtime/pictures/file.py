@@ -12,7 +12,7 @@ from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import shown
-from .pixels import MODES, Upright, resized
+from .pixels import MAX_PIXELS, MODES, Upright, resized, too_narrow
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_BYTES = 2**27  # of a file
-MAX_PIXELS = 2**25  # as decoded, and as resized: Pillow takes four bytes for each
-# decoders that need more memory a pixel, or are written in Python and take 0.3 µs a pixel
-FEWER = {"WEBP": 2**23, "TIFF": 2**24, "bmp_rle": 2**21, "ppm": 2**21, "ppm_plain": 2**21}
+# formats whose decoders need more memory, and decoders written in Python, up to 2 µs a pixel
+FEWER = {"WEBP": 2**23, "TIFF": 2**24, "bmp_rle": 2**22, "ppm_plain": 2**21, "ppm": 2**19}
 MAX_JPEG = 2**26  # pixels of a JPEG file
 REDUCED_ABOVE = 2**24  # pixels: a smaller JPEG file is decoded in full, as by any reader
 KEPT = 3  # the sides of a reduced JPEG are at least so many times those after the resize
 JPEG_BYTES = 240 * 2**20  # of coefficients and pixels together
 MAX_SCANS = 100  # of a JPEG: each passes over all pixels, even where it is a few bytes
 MAX_HEADER = 2**24  # bytes that are read before the first pixel
+MAX_BODY = MAX_BYTES + 2**26  # and after it
 ORIENTATION = 274  # EXIF's tag
-A_READ = 256  # bytes that a read counts for at least: a million tiny chunks are refused
+A_READ = 256  # bytes that a read counts for beside what it gives: tiny chunks are not free
 
 
 class Metered(io.FileIO):
@@ -119,21 +119,22 @@ def _check(image: "ImageFile", file: Metered, spec: InputSpec, path: Path) -> No
     file.is_jpeg = form == "JPEG"
     most = MAX_JPEG if file.is_jpeg else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
     _at_most(image.size, most, path)
-    width, height = resized(image.size, spec.resize)
-    if width * height > MAX_PIXELS:
+    if too_narrow(image.size, spec):
         sizes = " × ".join(map(str, image.size))
         raise InputError(f"{shown(path)} is {sizes}, too long and narrow to resize")
     if file.is_jpeg:
         full = image.size[0] * image.size[1]
         if full > REDUCED_ABOVE:
+            width, height = resized(image.size, spec.resize)
             image.draft(None, (KEPT * width, KEPT * height))
-        pixels = image.size[0] * image.size[1]
-        if 4 * pixels + 2 * full * _samples(image) > JPEG_BYTES:
+        needed = 4 * image.size[0] * image.size[1] + int(2 * full * _samples(image))
+        if needed > JPEG_BYTES:
             raise InputError(
-                f"{shown(path)} is a JPEG that takes more than {JPEG_BYTES} bytes of memory",
+                f"{shown(path)} needs {needed >> 20} MiB to be decoded,"
+                f" at most {JPEG_BYTES >> 20} are taken",
                 hint="scale it down",
             )
-    file.left = 2 * MAX_BYTES
+    file.left = MAX_BODY
 
 
 def _at_most(size: tuple[int, int], most: int, path: Path) -> None:

@@ -18,6 +18,7 @@ SIXTEEN = ("I;16", "I;16L", "I;16B", "I")  # "I" is what some Pillows make of 16
 GREYS = ("1", "L", *SIXTEEN)
 MODES = (*GREYS, "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr")
 STRIP = 2**18  # pixels that are converted at a time, so that no second whole picture is made
+MAX_PIXELS = 2**25  # of a picture as decoded, and as resized: Pillow takes four bytes for each
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored rows are columns
 
 
@@ -73,6 +74,12 @@ def resized(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
     wanted = shorter or least
     width, height = ((2 * side * wanted + least) // (2 * least) for side in size)
     return width, height
+
+
+def too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
+    """Whether the longer side would become so long that memory is not to be had."""
+    width, height = resized(size, spec.resize)
+    return width * height > MAX_PIXELS
 
 
 def fit(upright: Upright, spec: InputSpec) -> Pixels:

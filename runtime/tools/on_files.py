@@ -7,7 +7,7 @@ from pathlib import Path
 
 from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, TaskFileError
-from handful.runtime.images import read_each, read_folder, read_image, unreadable
+from handful.runtime.images import quiet, read_each, read_folder, read_image, unreadable
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
@@ -31,7 +31,9 @@ def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool 
     if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
     learner = load(package)
-    task = learner.adapt(read_folder(pictures, learner.input))
+    with quiet():
+        classes = read_folder(pictures, learner.input)
+    task = learner.adapt(classes)
     task.save(out)
     return task
 
@@ -47,7 +49,8 @@ def predict_files(
     loaded = learner.load_task(task)
     bad: dict[Path, InputError] = {}
     read = read_each(pictures, lambda file: read_image(file, learner.input), bad)
-    answers = [_answer(loaded, file, picture) for file, picture in read]
+    with quiet():
+        answers = [_answer(loaded, file, picture) for file, picture in read]
     if bad:
         raise unreadable(bad, len(pictures))
     return answers

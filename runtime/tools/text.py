@@ -93,10 +93,16 @@ def described(found: "Description") -> str:
 
 def verified(report: "Report") -> str:
     """One line: what was compared, and how far apart it was."""
-    return (
+    line = (
         f"{report.name}: {report.files} files, {report.bytes} bytes, "
         f"{len(report.differences)} golden vectors, worst difference {report.worst:.1e}"
     )
+    if report.pictures is None:
+        return f"{line}; golden pictures not replayed: Pillow is not installed"
+    if report.pictures:
+        worst = max(report.pictures.values())
+        line += f"; {len(report.pictures)} golden pictures, worst difference {worst:.1e}"
+    return line
 
 
 def benched(found: "Bench") -> str:

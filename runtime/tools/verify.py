@@ -17,6 +17,9 @@ from handful.runtime.package.read import read_package
 from handful.runtime.package.shipped import find
 from handful.runtime.sessions import setup
 
+from .golden_pictures import TOLERANCE as PICTURE_TOLERANCE
+from .golden_pictures import replay_pictures, take_pictures
+
 FILE = "conformance.npz"
 TOLERANCE = 1e-4
 MAX_BYTES = 2**28
@@ -50,6 +53,7 @@ class Report:
     bytes: int
     differences: dict[str, float] = field(repr=False)  # golden vector → relative difference
     one_by_one: float  # of predictions one by one from those of the batch
+    pictures: dict[str, float] | None = field(repr=False)  # as differences; None without Pillow
     tolerance: float = TOLERANCE
 
     @property
@@ -61,6 +65,7 @@ class Report:
     def failed(self) -> tuple[str, ...]:
         """What differs by more than the tolerance."""
         names = [name for name, found in self.differences.items() if not found <= self.tolerance]
+        names += [name for name, d in (self.pictures or {}).items() if not d <= PICTURE_TOLERANCE]
         return (*names, *(["one by one"] if not self.one_by_one <= self.tolerance else []))
 
     @property
@@ -70,7 +75,7 @@ class Report:
 
 
 def verify(path: str | Path, *, providers: Any = None, tolerance: float = TOLERANCE) -> Report:
-    """Check hashes and graphs, replay the golden vectors; PackageError where it is broken."""
+    """Check hashes and graphs, replay golden vectors and pictures; PackageError where broken."""
     package = read_package(find(path))
     data = read_regular(package.path / FILE, limit=MAX_BYTES)
     golden = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError)
@@ -78,10 +83,13 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float = TOLERA
     engine = learner._engine
     for graph in engine.graphs.values():
         graph.session()
+    pictures = replay_pictures(
+        package.manifest.input, take_pictures(golden, package.manifest, FILE)
+    )
     differences, one_by_one = replay(engine, golden)
     files = len(package.graphs) + 1
     size = sum(map(len, package.graphs.values())) + len(data)
-    return Report(learner.name, files, size, differences, one_by_one, tolerance)
+    return Report(learner.name, files, size, differences, one_by_one, pictures, tolerance)
 
 
 def expected(manifest: Manifest) -> list[str]:

@@ -73,22 +73,25 @@ def one_pass(pixels: Integers, wanted: int, interpolation: str) -> Integers:
         np.tensordot(weights, pixels[first : first + len(weights)], axes=1)
         for first, weights in coefficients(len(pixels), wanted, interpolation)
     ]
-    return np.clip((np.stack(lines) + 2 ** (BITS - 1)) >> BITS, 0, 255)
+    levels: Integers = np.clip((np.stack(lines) + 2 ** (BITS - 1)) >> BITS, 0, 255)
+    return levels
 
 
 def grey(rgb: Integers) -> Integers:
     red, green, blue = np.moveaxis(rgb, -1, 0)
-    return ((19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16)[..., None]
+    level: Integers = (19595 * red + 38470 * green + 7471 * blue + 2**15) >> 16
+    return level[..., None]
 
 
-def on_white(rgba: Any) -> Integers:
-    colour, alpha = np.int64(rgba[..., :3]), np.int64(rgba[..., 3:])
+def on_white(rgba: Integers) -> Integers:
+    colour, alpha = rgba[..., :3], rgba[..., 3:]
     return (colour * alpha + 255 * (255 - alpha) + 127) // 255
 
 
 def pixels(decoded: Any, spec: InputSpec) -> Integers:
     """Upright samples [H, W], [H, W, 3 or 4], 8 or 16 bits, as [h, w, C] from 0 to 255."""
-    samples = np.int64(decoded >> 8 if decoded.dtype == np.uint16 else decoded)
+    high = decoded >> 8 if decoded.dtype == np.uint16 else decoded
+    samples: Integers = np.asarray(high, np.int64)
     if samples.ndim == 2:
         samples = samples[..., None]
     if samples.shape[2] == 4:

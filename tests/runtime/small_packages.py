@@ -10,10 +10,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.package.manifest import GraphSpec, InputSpec, Manifest, StageSpec, TensorSpec
+from handful.runtime.tools.golden_pictures import draw_pictures
+
+from .second_preprocessing import prepared
 
 Floats = NDArray[np.float32]
 node = helper.make_node
 RATE = 0.5  # of the linear head's gradient step
+HEAD_INPUT = InputSpec(
+    kind="image", shape=(6, 6, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
+    scale=1 / 255, invert=True, resize=6, interpolation="box",
+)  # fmt: skip
 
 
 def tensor(name: str, *shape: int | str) -> TensorSpec:
@@ -166,17 +173,7 @@ def head(folder: Path) -> Manifest:
         name="head",
         learner="fine_tuning",
         task="classification",
-        input=InputSpec(
-            kind="image",
-            shape=(6, 6, 1),
-            layout="HWC",
-            range=(0.0, 1.0),
-            colour="grey",
-            scale=1 / 255,
-            invert=True,
-            resize=6,
-            interpolation="box",
-        ),
+        input=HEAD_INPUT,
         embed="embed",
         graphs={"embed": embed, "start": start, "step": step, "predict": predict},
         stages=(
@@ -202,7 +199,11 @@ def head_golden() -> dict[str, Any]:
         w = w - RATE * ((p - y).T @ h) / 5
         found[f"head/{i}/w"] = w
     found["logits"] = query_h @ w.T
-    return {name: np.asarray(value, np.float32) for name, value in found.items()}
+    vectors = {name: np.asarray(value, np.float32) for name, value in found.items()}
+    for name, pixels in draw_pictures(HEAD_INPUT).items():
+        if not name.endswith("/x"):
+            vectors |= {name: pixels, f"{name}/x": prepared(pixels, HEAD_INPUT)}
+    return vectors
 
 
 def line(folder: Path) -> Manifest:

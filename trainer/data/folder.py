@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.images import class_folders, read_each, read_pixels, unreadable
+from handful.runtime.images import class_folders, quiet, read_each, read_pixels, unreadable
 from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig, Interpolation
@@ -78,8 +78,10 @@ def _read(files: list[Path], spec: InputSpec) -> Tensor:
         ) from cause
     x = np.empty((len(files), *spec.shape), np.uint8)
     bad: dict[Path, InputError] = {}
-    for row, (_, pixels) in enumerate(read_each(files, lambda file: read_pixels(file, spec), bad)):
-        x[row] = pixels
+    with quiet():
+        good = read_each(files, lambda file: read_pixels(file, spec), bad)
+        for row, (_, pixels) in enumerate(good):
+            x[row] = pixels
     if bad:
         error = unreadable(bad, len(files))
         raise DataError(str(error), hint=error.hint)

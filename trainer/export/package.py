@@ -18,6 +18,7 @@ from torch import Tensor
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
 from handful.runtime.package.npz import pack_npz
+from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.verify import FILE as CONFORMANCE
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
@@ -97,6 +98,8 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
     (folder / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
     golden = golden_vectors(source)
+    if manifest.input.kind == "image":
+        golden |= draw_pictures(manifest.input)
     (folder / CONFORMANCE).write_bytes(pack_npz(golden))
     return manifest
 
