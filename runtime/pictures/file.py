@@ -115,7 +115,12 @@ def _check(image: "ImageFile", file: Metered, spec: InputSpec, path: Path) -> No
             f"{shown(path)} has pixels of Pillow's mode {mode}, wanted 8 or 16 bits a channel",
             hint="convert it to PNG with 8 bits a channel",
         )
-    decoder = image.tile[0][0] if image.tile else ""
+    decoder, *_, how = image.tile[0] if image.tile else ("", "")
+    if mode == "RGB" and "transparency" in image.info and "16" in str(how):
+        raise InputError(
+            f"{shown(path)} has colours of 16 bits and a transparent one among them",
+            hint="convert it to PNG with 8 bits a channel",
+        )
     file.is_jpeg = form == "JPEG"
     most = MAX_JPEG if file.is_jpeg else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
     _at_most(image.size, most, path)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.errors import HandfulError, InputError, SupportSetError
+from handful.runtime.errors import HandfulError, InputError
 from handful.runtime.images import read_folder, read_image
 from handful.runtime.package.manifest import InputSpec
 
@@ -60,11 +60,6 @@ def test_inverted_and_cut_from_a_larger_size(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found[..., 0], [[0, 1], [0, 0]])
 
 
-def test_transparency_is_white_paper(tmp_path: Path) -> None:
-    Image.new("RGBA", (2, 2), (0, 0, 0, 0)).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", GREY), np.ones((2, 2, 1)))
-
-
 def test_sixteen_bits_are_scaled(tmp_path: Path) -> None:
     Image.fromarray(np.full((2, 2), 257 * 102, np.uint16)).save(tmp_path / "a.png")
     np.testing.assert_allclose(read_image(tmp_path / "a.png", GREY), 0.4, rtol=1e-6)
@@ -97,48 +92,12 @@ def fails(call: Any, kind: type[HandfulError], words: str, hint: str | None) -> 
     assert type(error.value) is kind
 
 
-def test_files_that_are_no_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    file = tmp_path / "a.png"
-    fails(lambda: read_image(file, GREY), InputError, f"no file {file}", None)
-    file.write_bytes(b"hello")
-    fails(
-        lambda: read_image(file, GREY), InputError, f"{file} is not a picture that can be read",
-        "one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM",
-    )  # fmt: skip
-    save(file, np.random.default_rng(0).integers(0, 256, (40, 40)))
-    file.write_bytes(file.read_bytes()[:-400])
-    with pytest.raises(InputError) as error:
-        read_image(file, GREY)
-    assert str(error.value).startswith(f"{file} cannot be decoded: ")
-    save(file, np.zeros((5, 4)))
-    monkeypatch.setattr("handful.runtime.pictures.file.MAX_PIXELS", 10)
-    words = f"{file} has 4 × 5 pixels, at most 10 are read"
-    fails(lambda: read_image(file, GREY), InputError, words, "scale it down")
-
-
 def test_a_package_of_arrays_reads_no_pictures(tmp_path: Path) -> None:
     fails(
         lambda: read_image(tmp_path, InputSpec(kind="array", shape=(4,))), InputError,
         "the package takes arrays, not pictures",
         "give the arrays it was trained on to adapt and predict",
     )  # fmt: skip
-
-
-def test_folders_that_are_no_task(tmp_path: Path) -> None:
-    hint = "one sub-folder a class, named as the class"
-    none = tmp_path / "none"
-    fails(lambda: read_folder(none, GREY), SupportSetError, f"no folder {none}", hint)
-    words = f"no sub-folders in {tmp_path}"
-    fails(lambda: read_folder(tmp_path, GREY), SupportSetError, words, hint)
-    (tmp_path / "ka").mkdir()
-    fails(
-        lambda: read_folder(tmp_path, GREY), SupportSetError,
-        f"no pictures in {tmp_path / 'ka'}", "add one at least, or remove the folder",
-    )  # fmt: skip
-    save(tmp_path / "ka" / "a.png", [[0]])
-    save(tmp_path / "b.png", [[0]])
-    words = f"b.png lies in {tmp_path} itself, wanted it in a sub-folder"
-    fails(lambda: read_folder(tmp_path, GREY), SupportSetError, words, hint)
 
 
 def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
