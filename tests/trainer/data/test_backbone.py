@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
+from handful.runtime.images import read_image
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import (
     DataConfig,
@@ -198,6 +199,19 @@ def test_larger_pictures_are_made_smaller_and_cut(tmp_path: Path) -> None:
     assert ready.x.shape == (1, 4, 4, 3)
     assert bool((ready.x == 200).all())
     assert ready.input.interpolation == "box"
+
+
+def test_pictures_from_arrays_are_prepared_as_a_device_prepares_files(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 37, 50, 3)).astype(np.uint8)
+    spec = replace(picture_spec(50, "rgb"), shape=(37, 50, 3))
+    settings = config(means(tmp_path / "means.onnx", HWC), resize=6)
+    ready = for_backbone(
+        LabelledSet(torch.from_numpy(pixels), torch.tensor([2]), ("a",), spec), settings
+    )
+    assert (ready.input.resize, ready.x.shape) == (6, (2, 4, 4, 3))
+    for row, picture in zip(ready.as_float(ready.x).numpy(), pixels, strict=True):
+        Image.fromarray(picture).save(tmp_path / "a.png")
+        np.testing.assert_allclose(row, read_image(tmp_path / "a.png", ready.input), atol=1e-4)
 
 
 def test_what_is_no_picture(tmp_path: Path) -> None:

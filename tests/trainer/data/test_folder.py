@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.images import read_image
+from handful.runtime.images import class_folders, read_image
 from handful.runtime.pictures.folders import LABELS
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.folder import load_folder
+from handful.trainer.data.folder import image_files, load_folder
 
 
 def save(path: Path, pixels: Any) -> Path:
@@ -117,6 +117,37 @@ def test_an_empty_class(animals: Path) -> None:
         load_folder(config(animals), "meta_train")
     assert str(error.value) == f"no pictures in {animals / 'fox'}"
     assert error.value.hint == "add one at least, or remove the folder"
+
+
+def test_pictures_beside_the_classes_and_folders_inside_them_are_refused(animals: Path) -> None:
+    flat(animals / "1.png", 1)
+    flat(animals / "cat" / "old" / "1.png", 1)
+    with pytest.raises(DataError) as error:
+        load_folder(config(animals), "meta_val")
+    assert str(error.value) == (
+        f"2 things are wrong in {animals}:\n"
+        f"  1.png lies in {animals} itself, wanted it in a sub-folder\n"
+        f"  {animals / 'cat' / 'old'} is a folder inside a class, wanted a picture file"
+    )
+    assert error.value.hint == f"{LABELS}, with nothing but its pictures in it"
+
+
+def test_training_takes_a_folder_as_a_device_does(animals: Path) -> None:
+    (animals / "cat" / "Thumbs.db").write_bytes(b"x")
+    assert image_files(animals) == class_folders(animals)
+
+
+def test_all_files_that_are_no_pictures(animals: Path) -> None:
+    for name in ("cat/3.png", "emu/notes.txt"):
+        (animals / name).write_text("not a picture")
+    with pytest.raises(DataError) as error:
+        load_folder(config(animals), "meta_train")
+    assert str(error.value) == (
+        "2 of 5 pictures cannot be read:\n"
+        f"  {animals / 'emu' / 'notes.txt'} is not a picture that can be read\n"
+        f"  {animals / 'cat' / '3.png'} is not a picture that can be read"
+    )
+    assert error.value.hint == "mend them, or leave them out"
 
 
 def test_a_file_that_is_no_picture(animals: Path) -> None:

@@ -1,0 +1,182 @@
+"""A folder with one sub-folder a class: what belongs to it, and all that is wrong at once."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handful.runtime.errors import HandfulError, InputError, SupportSetError
+from handful.runtime.images import class_folders, read_folder
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.pictures.folders import shown
+
+GREY = InputSpec(
+    kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
+    scale=1 / 255, resize=2, interpolation="box",
+)  # fmt: skip
+LABELS = "one sub-folder a class, named as the class"
+LAYOUT = f"{LABELS}, with nothing but its pictures in it"
+
+
+def picture(path: Path, level: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((2, 2), level, np.uint8)).save(path)
+    return path
+
+
+def refusal(call: Any, folder: Path, kind: type[HandfulError]) -> tuple[str, str | None]:
+    with pytest.raises(HandfulError) as error:
+        call()
+    assert type(error.value) is kind
+    return str(error.value).replace(str(folder), "…"), error.value.hint
+
+
+def refused(folder: Path) -> tuple[str, str | None]:
+    return refusal(lambda: class_folders(folder), folder, SupportSetError)
+
+
+def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
+    wanted = {
+        "A": [picture(tmp_path / "A" / "1.png")],
+        "a": [picture(tmp_path / "a" / name) for name in ("10.png", "2.png", "B.png", "a.png")],
+        "ö": [picture(tmp_path / "ö" / "1.png")],
+    }
+    found = class_folders(str(tmp_path))
+    assert found == wanted
+    assert list(found) == ["A", "a", "ö"]  # handwriting has classes that differ in case alone
+
+
+def test_what_is_passed_over(tmp_path: Path) -> None:
+    file = picture(tmp_path / "ka" / "1.png")
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._1.png"):
+        (tmp_path / "ka" / name).write_bytes(b"x")
+        (tmp_path / name).write_bytes(b"x")
+    for name in (".git", "__MACOSX", "@eaDir"):
+        (tmp_path / name).mkdir()
+        (tmp_path / "ka" / name).mkdir()
+    for name in ("README.md", "split.json", "labels"):
+        (tmp_path / name).write_text("about the pictures")
+    assert class_folders(tmp_path) == {"ka": [file]}
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    picture(tmp_path / "elsewhere" / "ka" / "1.png")
+    (tmp_path / "photos" / "ga").mkdir(parents=True)
+    (tmp_path / "photos" / "ka").symlink_to(tmp_path / "elsewhere" / "ka")
+    (tmp_path / "photos" / "ga" / "1.png").symlink_to(tmp_path / "elsewhere" / "ka" / "1.png")
+    found = class_folders(tmp_path / "photos")
+    assert {label: [file.name for file in files] for label, files in found.items()} == {
+        "ga": ["1.png"],
+        "ka": ["1.png"],
+    }
+
+
+def test_a_label_is_in_its_composed_form(tmp_path: Path) -> None:
+    picture(tmp_path / "e\u0301cru" / "1.png")  # as macOS may write it
+    assert list(class_folders(tmp_path)) == ["\u00e9cru"]
+    picture(tmp_path / "\u00e9cru" / "1.png")
+    words = "two folders in … are named \u00e9cru, in different Unicode forms"
+    assert refused(tmp_path) == (words, "rename one, or put the pictures of both into one")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"), [(b"a\tb", "a\\tb"), (b"a\nb", "a\\nb"), (b"caf\xe9", "caf\\udce9")]
+)
+def test_names_that_cannot_be_labels(tmp_path: Path, name: bytes, words: str) -> None:
+    os.mkdir(os.fsencode(tmp_path) + b"/" + name)
+    picture(tmp_path / os.fsdecode(name) / "1.png")
+    assert refused(tmp_path) == (
+        f"the folder {words} in … has a name that cannot be a label",
+        "rename it: no control characters, and text in UTF-8",
+    )
+
+
+def test_what_is_wrong_with_one_thing(tmp_path: Path) -> None:
+    none = tmp_path / "none"
+    assert refused(none) == ("no folder …", LABELS)
+    assert refused(picture(tmp_path / "file" / "1.png"))[0] == "no folder …"
+    none.mkdir()
+    assert refused(none) == ("no sub-folders in …", LABELS)
+    picture(none / "1.png")
+    assert refused(none) == ("no sub-folders in …", LABELS)
+    (none / "ka").mkdir()
+    (none / "1.png").unlink()
+    assert refused(none) == ("no pictures in …/ka", "add one at least, or remove the folder")
+    picture(none / "ka" / "1.png")
+    picture(none / "2.JPG".lower())
+    assert refused(none) == ("2.jpg lies in … itself, wanted it in a sub-folder", LABELS)
+
+
+def test_all_that_is_wrong_is_listed_at_once(tmp_path: Path) -> None:
+    picture(tmp_path / "ka" / "1.png")
+    picture(tmp_path / "ka" / "old" / "1.png")
+    (tmp_path / "ka" / "gone.png").symlink_to("nowhere.png")
+    os.mkfifo(tmp_path / "ka" / "pipe")
+    (tmp_path / "ga").mkdir()
+    picture(tmp_path / "2.PNG".lower())
+    assert refused(tmp_path) == (
+        "5 things are wrong in …:\n"
+        "  2.png lies in … itself, wanted it in a sub-folder\n"
+        "  no pictures in …/ga\n"
+        "  …/ka/gone.png is no file, and no link to one\n"
+        "  …/ka/old is a folder inside a class, wanted a picture file\n"
+        "  …/ka/pipe is no file, and no link to one",
+        LAYOUT,
+    )
+
+
+def test_a_long_list_is_cut(tmp_path: Path) -> None:
+    for i in range(25):
+        (tmp_path / f"{i:02}").mkdir()
+    lines = refused(tmp_path)[0].splitlines()
+    assert lines[0] == "25 things are wrong in …:"
+    assert lines[20:] == ["  no pictures in …/19", "  and 5 more"]
+
+
+def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    picture(tmp_path / "ka" / "1.png")
+    real = os.scandir
+
+    def locked(path: Any) -> Any:
+        if Path(path).name == "ka":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    assert refused(tmp_path) == ("cannot list …/ka: Permission denied", None)
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "a\ud800b"])
+def test_names_that_are_no_folders(name: str) -> None:
+    with pytest.raises(SupportSetError) as error:
+        class_folders(name)
+    assert str(error.value) == f"no folder {shown(name)}"
+
+
+def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:
+    picture(tmp_path / "ka" / "1.png")
+    for name in ("ka/2.png", "ga/1.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("no picture")
+    assert refusal(lambda: read_folder(tmp_path, GREY), tmp_path, InputError) == (
+        "2 of 3 pictures cannot be read:\n"
+        "  …/ga/1.txt is not a picture that can be read\n"
+        "  …/ka/2.png is not a picture that can be read",
+        "mend them, or leave them out",
+    )
+    (tmp_path / "ga" / "1.txt").unlink()
+    picture(tmp_path / "ga" / "1.png")
+    assert refusal(lambda: read_folder(tmp_path, GREY), tmp_path, InputError) == (
+        "…/ka/2.png is not a picture that can be read",
+        "one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM",
+    )
+
+
+def test_a_package_of_arrays_takes_no_folder(tmp_path: Path) -> None:
+    spec = InputSpec(kind="array", shape=(4,))
+    words, hint = refusal(lambda: read_folder(tmp_path, spec), tmp_path, InputError)
+    assert words == "the package takes arrays, not pictures"
+    assert hint == "give the arrays it was trained on to adapt and predict"

@@ -1,0 +1,89 @@
+"""Adapting and predicting on files: every bad one is named, and nothing is written too early."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from handful.runtime.errors import HandfulError, InputError, SupportSetError, TaskFileError
+from handful.runtime.tools.on_files import adapt_folder, predict_files
+
+
+def picture(path: Path, level: int) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((9, 12), level, np.uint8)).save(path)
+    return path
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for label, level in (("dark", 30), ("light", 220)):
+        for i in range(2):
+            picture(tmp_path / "photos" / label / f"{i}.png", level + i)
+    return tmp_path / "photos"
+
+
+def refusal(call: Any, folder: Path, kind: type[HandfulError]) -> tuple[str, str | None]:
+    with pytest.raises(HandfulError) as error:
+        call()
+    assert type(error.value) is kind
+    return str(error.value).replace(str(folder), "…"), error.value.hint
+
+
+def test_from_a_folder_to_answers(packages: Any, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "task.npz"
+    task = adapt_folder(packages("head"), photos, out)
+    assert task.counts == {"dark": 2, "light": 2}
+    new = picture(tmp_path / "new.png", 35)
+    (answer,) = predict_files(out, [new], package=packages("head"))
+    assert answer.file == str(new)
+    assert answer.label in task.classes
+    assert answer.score == max(answer.probabilities.values())
+
+
+def test_all_pictures_that_cannot_be_predicted_on_are_named(
+    packages: Any, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "task.npz"
+    adapt_folder(packages("head"), photos, out)
+    (tmp_path / "bad.png").write_bytes(b"bad")
+    new = [tmp_path / name for name in ("bad.png", "none.png", "photos", "a\0b")]
+    files = [picture(tmp_path / "new.png", 35), *new, Path("")]
+    words, hint = refusal(
+        lambda: predict_files(out, files, package=packages("head")), tmp_path, InputError
+    )
+    assert words == (
+        "5 of 6 pictures cannot be read:\n"
+        "  …/bad.png is not a picture that can be read\n"
+        "  no file …/none.png\n"
+        "  …/photos is a folder, wanted a picture file\n"
+        "  …/a\\x00b cannot be the name of a file\n"
+        "  . is a folder, wanted a picture file"
+    )
+    assert hint == "mend them, or leave them out"
+
+
+def test_nothing_is_written_before_all_is_read(packages: Any, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "task.npz"
+    picture(photos / "dark" / "more" / "1.png", 3)
+    words, hint = refusal(
+        lambda: adapt_folder(packages("head"), photos, out), tmp_path, SupportSetError
+    )
+    assert words == "…/photos/dark/more is a folder inside a class, wanted a picture file"
+    assert hint == "move its pictures up, or make it a class"
+    assert not out.exists()
+
+
+def test_a_link_that_leads_nowhere_is_not_written_over(
+    packages: Any, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "task.npz"
+    out.symlink_to("nowhere.npz")
+    words, hint = refusal(
+        lambda: adapt_folder(packages("head"), photos, out), tmp_path, TaskFileError
+    )
+    assert words == "…/task.npz exists"
+    assert hint == "name another file, or replace it with --force"
+    assert out.is_symlink()
