@@ -65,11 +65,14 @@ def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | N
 
 
 def shown(path: str | Path) -> str:
-    """A path for people: control characters and undecodable bytes escaped, a long one cut."""
-    text = "".join(
-        repr(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in str(path)[:5000]
-    )
+    """A path for people: printable, and a long one cut."""
+    text = printable(str(path)[:5000])
     return text if len(text) <= 400 else f"{text[:200]}…{text[-199:]}"
+
+
+def printable(text: str) -> str:
+    """The text with control characters, ends of lines and undecodable bytes escaped."""
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in text)
 
 
 def _visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:

@@ -12,6 +12,7 @@ from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
 from handful.runtime.package.shipped import SHIPPED, shipped
+from handful.runtime.pictures.folders import printable
 from handful.runtime.task import Task
 from handful.runtime.task_file import package_hash
 
@@ -20,7 +21,7 @@ from handful.runtime.task_file import package_hash
 class Answer:
     """What a task says of one picture."""
 
-    file: str
+    file: str  # as given; control characters and undecodable bytes are escaped
     label: str
     score: float  # the label's probability
     probabilities: dict[str, float]
@@ -60,7 +61,7 @@ def _answer(task: Task, file: Path, picture: Floats) -> Answer:
     scores = task.predict_proba(picture)
     best = int(scores.argmax())
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(str(file), task.classes[best], float(scores[best]), probabilities)
+    return Answer(printable(str(file)), task.classes[best], float(scores[best]), probabilities)
 
 
 def _made_with(task: Path) -> Learner:

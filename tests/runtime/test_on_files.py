@@ -1,5 +1,7 @@
 """Adapting and predicting on files: every bad one is named, and nothing is written too early."""
 
+import os
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,8 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import HandfulError, InputError, SupportSetError, TaskFileError
+from handful.runtime.images import read_image
+from handful.runtime.learner import load
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 
@@ -63,6 +67,30 @@ def test_all_pictures_that_cannot_be_predicted_on_are_named(
         "  . is a folder, wanted a picture file"
     )
     assert hint == "mend them, or leave them out"
+
+
+def test_what_pillow_only_warns_of_is_read_in_silence(
+    packages: Any, photos: Path, tmp_path: Path
+) -> None:
+    """Warnings are errors in these tests."""
+    file = photos / "dark" / "2.jpg"
+    Image.new("L", (9, 12), 40).save(file)
+    data = file.read_bytes()
+    odd = b"\xff\xe2" + struct.pack(">H", 10) + b"MPF\0junk"  # metadata of a picture of several
+    file.write_bytes(data[:2] + odd + data[2:])
+    with pytest.raises(InputError, match="malformed MPO"):
+        read_image(file, load(packages("head")).input)
+    task = adapt_folder(packages("head"), photos, tmp_path / "task.npz")
+    assert task.counts == {"dark": 3, "light": 2}
+    (answer,) = predict_files(tmp_path / "task.npz", [file], package=packages("head"))
+    assert answer.label == "dark"
+
+
+def test_a_file_name_stays_on_its_line(packages: Any, photos: Path, tmp_path: Path) -> None:
+    adapt_folder(packages("head"), photos, tmp_path / "task.npz")
+    odd = picture(tmp_path / "a.png", 30).rename(tmp_path / os.fsdecode(b"caf\xe9\t\n.png"))
+    (answer,) = predict_files(tmp_path / "task.npz", [odd], package=packages("head"))
+    assert answer.file == f"{tmp_path}/caf\\udce9\\t\\n.png"
 
 
 def test_nothing_is_written_before_all_is_read(packages: Any, photos: Path, tmp_path: Path) -> None:

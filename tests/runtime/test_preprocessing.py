@@ -155,6 +155,10 @@ def decoded(kind: str) -> tuple[bytes, Any]:
         image.save(
             stream, "WEBP", lossless=True, save_all=True, append_images=[Image.new("RGB", (2, 2))]
         )
+    elif kind == "the first of a camera's two":
+        first = Image.new("RGB", (2, 2), grey)
+        first.save(stream, "MPO", save_all=True, append_images=[image], quality=95)
+        seen = [[grey, grey], [grey, grey]]
     else:
         raise ValueError(kind)
     return stream.getvalue(), np.array(seen, np.uint8)
@@ -166,6 +170,7 @@ def decoded(kind: str) -> tuple[bytes, Any]:
         "palette with a transparent colour", "palette with opacities", "a transparent colour",
         "grey and opacity", "one bit", "ink of four colours", "the first of several frames",
         "the first of several pages", "the first of a moving picture",
+        "the first of a camera's two",
     ],
 )  # fmt: skip
 def test_every_kind_of_file_is_what_a_person_sees(tmp_path: Path, kind: str) -> None:
