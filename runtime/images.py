@@ -10,17 +10,18 @@ import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode
-from handful.runtime.pictures.folders import at_once, class_folders
+from handful.runtime.pictures.folders import at_once, class_folders, shown
 from handful.runtime.pictures.pixels import Pixels, Upright, fit, too_narrow
 
 from .arrays import Floats
-from .errors import InputError
+from .errors import InputError, SupportSetError
 
 __all__ = [
     "class_folders", "fit_pixels", "has_pillow", "prepare", "quiet", "read_each", "read_folder",
     "read_image", "read_pixels", "unreadable",
 ]  # fmt: skip
 
+MAX_FILES = 100_000  # of a folder to adapt to
 T = TypeVar("T")
 
 
@@ -55,21 +56,29 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
     return fit(Upright(Image.fromarray(np.ascontiguousarray(flat))), spec)
 
 
-def read_folder(path: str | Path, spec: InputSpec) -> dict[str, list[Floats]]:
+def read_folder(
+    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
+) -> dict[str, list[Floats]]:
     """{label: [pictures]} of a folder with one sub-folder a class, both in order of name.
 
-    SupportSetError where the folder is not of this form (see `class_folders`), InputError with
-    all files that cannot be read.
+    SupportSetError where the folder is not of this form (see `class_folders`) or has more than
+    `most` pictures, InputError with all files that cannot be read.
     """
     _readable(spec)
     classes = class_folders(path)
+    count = sum(map(len, classes.values()))
+    if count > most:
+        raise SupportSetError(
+            f"{count} pictures in {shown(path)}, at most {most} are taken",
+            hint="leave some pictures out",
+        )
     bad: dict[Path, InputError] = {}
     pictures = {
         label: [x for _, x in read_each(files, lambda file: read_image(file, spec), bad)]
         for label, files in classes.items()
     }
     if bad:
-        raise unreadable(bad, sum(map(len, classes.values())))
+        raise unreadable(bad, count)
     return pictures
 
 

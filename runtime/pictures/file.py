@@ -22,6 +22,7 @@ FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 MAX_BYTES = 2**27  # of a file
 # formats whose decoders need more memory, and decoders written in Python, up to 2 µs a pixel
 FEWER = {"WEBP": 2**23, "TIFF": 2**24, "bmp_rle": 2**22, "ppm_plain": 2**21, "ppm": 2**19}
+JPEG = ("JPEG", "MPO")  # the second has several pictures, of which the first is read
 MAX_JPEG = 2**26  # pixels of a JPEG file
 REDUCED_ABOVE = 2**24  # pixels: a smaller JPEG file is decoded in full, as by any reader
 KEPT = 3  # the sides of a reduced JPEG are at least so many times those after the resize
@@ -58,9 +59,15 @@ def decode(path: Path, spec: InputSpec) -> Upright:
     with _opened(path) as file:
         try:
             with Image.open(file, formats=FORMATS) as image:
-                _check(image, file, spec, path)
+                _check(image, spec, path)
+                whole = image.size
+                file.is_jpeg = image.format in JPEG
+                if file.is_jpeg:
+                    _reduce(image, spec, path)
+                file.left = MAX_BODY
                 image.load()
-            return Upright(image, _orientation(image))
+            # Pillow turns a TIFF while it loads it
+            return Upright(image, _orientation(image), None if image.format == "TIFF" else whole)
         except InputError:
             raise
         except UnidentifiedImageError as cause:
@@ -107,9 +114,9 @@ def _regular(status: os.stat_result, path: Path) -> None:
         raise InputError(f"{shown(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read")
 
 
-def _check(image: "ImageFile", file: Metered, spec: InputSpec, path: Path) -> None:
-    """What the header says, before a pixel is decoded; a large JPEG is set to a reduced size."""
-    mode, form = image.mode, "JPEG" if image.format == "MPO" else image.format or ""
+def _check(image: "ImageFile", spec: InputSpec, path: Path) -> None:
+    """What the header says, before a pixel is decoded."""
+    mode, form = image.mode, image.format or ""
     if mode not in MODES or (mode == "I" and form not in ("PNG", "PPM")):
         raise InputError(
             f"{shown(path)} has pixels of Pillow's mode {mode}, wanted 8 or 16 bits a channel",
@@ -121,31 +128,28 @@ def _check(image: "ImageFile", file: Metered, spec: InputSpec, path: Path) -> No
             f"{shown(path)} has colours of 16 bits and a transparent one among them",
             hint="convert it to PNG with 8 bits a channel",
         )
-    file.is_jpeg = form == "JPEG"
-    most = MAX_JPEG if file.is_jpeg else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
-    _at_most(image.size, most, path)
-    if too_narrow(image.size, spec):
-        sizes = " × ".join(map(str, image.size))
-        raise InputError(f"{shown(path)} is {sizes}, too long and narrow to resize")
-    if file.is_jpeg:
-        full = image.size[0] * image.size[1]
-        if full > REDUCED_ABOVE:
-            width, height = resized(image.size, spec.resize)
-            image.draft(None, (KEPT * width, KEPT * height))
-        needed = 4 * image.size[0] * image.size[1] + int(2 * full * _samples(image))
-        if needed > JPEG_BYTES:
-            raise InputError(
-                f"{shown(path)} needs {needed >> 20} MiB to be decoded,"
-                f" at most {JPEG_BYTES >> 20} are taken",
-                hint="scale it down",
-            )
-    file.left = MAX_BODY
-
-
-def _at_most(size: tuple[int, int], most: int, path: Path) -> None:
-    if size[0] * size[1] > most:
+    most = MAX_JPEG if form in JPEG else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
+    width, height = image.size
+    if width * height > most:
         raise InputError(
-            f"{shown(path)} has {size[0]} × {size[1]} pixels, at most {most} are read",
+            f"{shown(path)} has {width} × {height} pixels, at most {most} are read",
+            hint="scale it down",
+        )
+    if too_narrow(image.size, spec):
+        raise InputError(f"{shown(path)} is {width} × {height}, too long and narrow to resize")
+
+
+def _reduce(image: "ImageFile", spec: InputSpec, path: Path) -> None:
+    """Let a large JPEG be decoded at a reduced size; refuse one that takes too much even so."""
+    whole = image.size[0] * image.size[1]
+    if whole > REDUCED_ABOVE:
+        width, height = resized(image.size, spec.resize)
+        image.draft(None, (KEPT * width, KEPT * height))
+    needed = 4 * image.size[0] * image.size[1] + int(2 * whole * _samples(image))
+    if needed > JPEG_BYTES:
+        raise InputError(
+            f"{shown(path)} needs {needed >> 20} MiB to be decoded,"
+            f" at most {JPEG_BYTES >> 20} are taken",
             hint="scale it down",
         )
 
@@ -153,10 +157,8 @@ def _at_most(size: tuple[int, int], most: int, path: Path) -> None:
 def _samples(image: Any) -> float:
     """Samples a pixel of a JPEG, less where colours are coarser; each may be kept as two bytes."""
     layers = image.layer  # (name, horizontal, vertical, …) for each component
-    most = max((h for _, h, *_ in layers), default=1) * max(
-        (v for _, _, v, *_ in layers), default=1
-    )
-    return float(sum(h * v for _, h, v, *_ in layers) / most)
+    finest = max(h for _, h, *_ in layers) * max(v for _, _, v, *_ in layers)
+    return float(sum(h * v for _, h, v, *_ in layers) / finest)
 
 
 def _orientation(image: "Image.Image") -> int:
@@ -166,7 +168,7 @@ def _orientation(image: "Image.Image") -> int:
     exif = Image.Exif()
     try:
         exif.load(image.info.get("exif") or b"")
-        found = exif.get(ORIENTATION, 1)
+        orientation = exif.get(ORIENTATION, 1)
     except Exception:  # as above; a picture whose EXIF is broken is a picture
         return 1
-    return found if found in range(1, 9) else 1
+    return orientation if orientation in range(1, 9) else 1

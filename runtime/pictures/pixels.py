@@ -24,16 +24,27 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored rows are columns
 
 @dataclass(frozen=True)
 class Upright:
-    """A decoded picture, and the EXIF orientation (1 to 8) by which it is to be turned."""
+    """A decoded picture, and the EXIF orientation (1 to 8) by which it is to be turned.
+
+    `whole` is the size in the file, where that was decoded at a reduced size.
+    """
 
     image: "Image.Image"
     orientation: int = 1
+    whole: tuple[int, int] | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height when upright."""
-        width, height = self.image.size
-        return (height, width) if self.orientation in TURNED else (width, height)
+        """Width and height as decoded, when upright."""
+        return self._turned(self.image.size)
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Width and height in the file, when upright."""
+        return self._turned(self.whole or self.image.size)
+
+    def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
+        return size[::-1] if self.orientation in TURNED else size
 
     def strips(self) -> Iterator[tuple[int, "Image.Image"]]:
         """The first row of each strip, and its pixels: from top to bottom, upright."""
@@ -92,7 +103,7 @@ def fit(upright: Upright, spec: InputSpec) -> Pixels:
 
     kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
     size = upright.size
-    width, height = resized(size, spec.resize)
+    width, height = resized(upright.whole_size, spec.resize)
     rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
     left, top = (width - columns) // 2, (height - rows) // 2
     mode = "L" if spec.colour == "grey" else "RGB"

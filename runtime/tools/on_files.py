@@ -7,7 +7,7 @@ from pathlib import Path
 
 from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, TaskFileError
-from handful.runtime.images import quiet, read_each, read_folder, read_image, unreadable
+from handful.runtime.images import MAX_FILES, quiet, read_each, read_folder, read_image, unreadable
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
@@ -32,8 +32,9 @@ def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool 
     if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
     learner = load(package)
+    most = learner.manifest.limits.support.max or MAX_FILES
     with quiet():
-        classes = read_folder(pictures, learner.input)
+        classes = read_folder(pictures, learner.input, most=most)
     task = learner.adapt(classes)
     task.save(out)
     return task

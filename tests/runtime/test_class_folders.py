@@ -44,9 +44,9 @@ def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
         "a": [picture(tmp_path / "a" / name) for name in ("10.png", "2.png", "B.png", "a.png")],
         "ö": [picture(tmp_path / "ö" / "1.png")],
     }
-    found = class_folders(str(tmp_path))
-    assert found == wanted
-    assert list(found) == ["A", "a", "ö"]  # handwriting has classes that differ in case alone
+    classes = class_folders(str(tmp_path))
+    assert classes == wanted
+    assert list(classes) == ["A", "a", "ö"]  # handwriting has classes that differ in case alone
 
 
 def test_what_is_passed_over(tmp_path: Path) -> None:
@@ -67,8 +67,8 @@ def test_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "photos" / "ga").mkdir(parents=True)
     (tmp_path / "photos" / "ka").symlink_to(tmp_path / "elsewhere" / "ka")
     (tmp_path / "photos" / "ga" / "1.png").symlink_to(tmp_path / "elsewhere" / "ka" / "1.png")
-    found = class_folders(tmp_path / "photos")
-    assert {label: [file.name for file in files] for label, files in found.items()} == {
+    classes = class_folders(tmp_path / "photos")
+    assert {label: [file.name for file in files] for label, files in classes.items()} == {
         "ga": ["1.png"],
         "ka": ["1.png"],
     }
@@ -172,6 +172,15 @@ def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:
     assert refusal(lambda: read_folder(tmp_path, GREY), tmp_path, InputError) == (
         "…/ka/2.png is not a picture that can be read",
         "one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM",
+    )
+
+
+def test_more_pictures_than_are_taken(tmp_path: Path) -> None:
+    for label in ("ga", "ka"):
+        picture(tmp_path / label / "1.png").write_bytes(b"never opened")
+    assert refusal(lambda: read_folder(tmp_path, GREY, most=1), tmp_path, SupportSetError) == (
+        "2 pictures in …, at most 1 are taken",
+        "leave some pictures out",
     )
 
 

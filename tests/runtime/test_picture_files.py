@@ -143,6 +143,23 @@ def test_a_large_jpeg_is_decoded_at_a_reduced_size(
     assert np.abs(read_image(path, SPEC) - whole).max() <= 4 / 255
 
 
+def test_a_reduced_jpeg_gets_the_size_of_the_whole_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # at 28 pixels 801 × 1217 is 42.54 high, 43 pixels; its eighth, 101 × 153, is 42.42, 42 pixels
+    ramp = np.linspace(0, 255, 1217).astype(np.uint8)
+    path = tmp_path / "a.jpg"
+    Image.fromarray(np.broadcast_to(ramp[:, None], (1217, 801)).copy()).save(path, quality=95)
+    cut = InputSpec(
+        kind="image", shape=(28, 28, 1), layout="HWC", colour="grey", resize=28,
+        interpolation="bilinear",
+    )  # fmt: skip
+    whole = read_image(path, cut)
+    monkeypatch.setattr(decoding, "REDUCED_ABOVE", 0)
+    assert decoding.decode(path, cut).size == (101, 153)
+    assert np.abs(read_image(path, cut) - whole).max() <= 2  # half a row off would be 3 levels
+
+
 def test_names_that_are_no_picture_files(tmp_path: Path) -> None:
     assert refusal(tmp_path / "none.png") == ("no file none.png", None)
     (tmp_path / "folder").mkdir()

@@ -12,8 +12,7 @@ from .small import case, source
 
 
 def test_golden_pictures_are_exported_with_pictures(tmp_path: Path) -> None:
-    found = case("nearest-network")
-    manifest = export(source(found), tmp_path / "package")
+    manifest = export(source(case("nearest-network")), tmp_path / "package")
     with np.load(tmp_path / "package" / "conformance.npz") as golden:
         for name, value in draw_pictures(manifest.input).items():
             np.testing.assert_array_equal(golden[name], value)
