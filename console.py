@@ -13,6 +13,7 @@ from typing import Any, NoReturn, TypeVar
 import click
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.tools.text import harmless
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (
@@ -83,7 +84,7 @@ def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:
 
 def say(text: str) -> None:
     """Words, which do not belong to the data."""
-    click.echo(text, err=True)
+    click.echo(harmless(text), err=True)
 
 
 def say_next(done: str, *commands: Sequence[object]) -> None:
@@ -94,7 +95,7 @@ def say_next(done: str, *commands: Sequence[object]) -> None:
 
 def show(text: str, data: Any, as_json: bool) -> None:
     """Data: as text, or as JSON."""
-    click.echo(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text)
+    click.echo(harmless(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text))
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

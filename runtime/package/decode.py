@@ -1,18 +1,26 @@
 """manifest.json: its bytes to a checked manifest, and back."""
 
+import codecs
 import json
+import math
+import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handful.runtime.errors import ManifestError
 
-from .files import read_regular
+from .files import brief as brief_path
+from .files import is_folder, mode_of, read_regular
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
-from .strict import HINT, plain, read
+from .strict import HINT, brief, plain, read, shown
 
 MAX_BYTES = 2**20
+MAX_DEPTH = 64  # of objects and lists within each other
+MAX_INTEGER = 2**53
+SURROGATE = re.compile("[\ud800-\udfff]")
 READABLE = (1, FORMAT)
 UNBOUNDED = {"min": 1, "max": None}
 
@@ -23,7 +31,7 @@ def parse(found: object) -> Manifest:
         number = found["format"]
         if type(number) is not int or number not in READABLE:
             raise ManifestError(
-                f"manifest has format {json.dumps(number)[:40]}, this runtime reads"
+                f"manifest has format {shown(number)}, this runtime reads"
                 f" {' and '.join(map(str, READABLE))}",
                 hint=HINT,
             )
@@ -58,10 +66,48 @@ def _grown(found: Mapping[str, Any], place: str, name: str, value: object) -> di
 def decode(data: bytes) -> Manifest:
     """The manifest in `data`, the bytes of a manifest.json."""
     try:
-        found = json.loads(data, object_pairs_hook=_no_duplicates, parse_constant=_no_constant)
+        content = json.loads(
+            _text(data),
+            object_pairs_hook=_no_duplicates,
+            parse_constant=_no_constant,
+            parse_int=_integer,
+            parse_float=_float,
+        )
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{FILE} is not JSON: {error}", hint=HINT) from error
-    return parse(found)
+    _plain(content)
+    return parse(content)
+
+
+def _text(data: bytes) -> str:
+    """JSON is UTF-8 without a byte-order mark, RFC 8259."""
+    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ManifestError(f"{FILE} begins with a byte-order mark, wanted plain UTF-8", hint=HINT)
+    try:
+        return data.decode()
+    except UnicodeDecodeError as cause:
+        raise ManifestError(f"{FILE} is not UTF-8 at byte {cause.start}", hint=HINT) from cause
+
+
+def _plain(content: object) -> None:
+    """Refuse what is nested too deeply to be walked, and strings that no encoding can write."""
+    level: list[object] = [content]
+    for _ in range(MAX_DEPTH):
+        if not level:
+            return
+        inner: list[object] = []
+        for value in level:
+            if isinstance(value, dict):
+                inner += value.keys()
+                inner += value.values()
+            elif isinstance(value, list):
+                inner += value
+            elif isinstance(value, str) and SURROGATE.search(value):
+                raise ManifestError(
+                    f"{FILE} has half a character: {shown(value)}, wanted whole ones", hint=HINT
+                )
+        level = inner
+    raise ManifestError(f"{FILE} is nested more than {MAX_DEPTH} levels deep", hint=HINT)
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -71,10 +117,11 @@ def read_manifest(path: str | Path) -> Manifest:
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a package's manifest.json, read with care."""
-    file = path / FILE if path.is_dir() else path
-    if not file.is_file() and not file.is_symlink():
+    folder = is_folder(path)
+    file = path / FILE if folder else path
+    if not mode_of(file):
         raise ManifestError(
-            f"no {FILE} in {path}" if path.is_dir() else f"no package at {path}",
+            f"no {FILE} in {brief_path(path)}" if folder else f"no package at {brief_path(path)}",
             hint="an exported package is a folder made by `handful export`",
         )
     return read_regular(file, limit=MAX_BYTES, error=ManifestError)
@@ -87,13 +134,28 @@ def to_json(manifest: Manifest) -> str:
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        names = [name for name, _ in pairs]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise ManifestError(f"field given twice in manifest: `{twice}`", hint=HINT)
-    return found
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
+        raise ManifestError(f"field given twice in manifest: `{brief(twice)}`", hint=HINT)
+    return fields
 
 
 def _no_constant(name: str) -> float:
     raise ManifestError(f"{name} in manifest, wanted a finite number", hint=HINT)
+
+
+def _integer(digits: str) -> int:
+    """An integer that every language reads as the same: a float64 holds it."""
+    if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
+        raise ManifestError(
+            f"{brief(digits)} in manifest, integers are at most {MAX_INTEGER}", hint=HINT
+        )
+    return int(digits)
+
+
+def _float(digits: str) -> float:
+    value = float(digits)
+    if math.isinf(value):
+        raise ManifestError(f"{brief(digits)} in manifest, wanted a finite number", hint=HINT)
+    return value

@@ -7,6 +7,30 @@ from pathlib import Path
 
 from handful.runtime.errors import HandfulError, PackageError
 
+SHOWN = 200  # characters of a path in a message
+
+
+def mode_of(path: Path) -> int:
+    """The kind of what lies at `path`, as `stat` has it, a link not followed; 0 for nothing."""
+    try:
+        return os.lstat(path).st_mode
+    except (OSError, ValueError):  # ValueError: a NUL or a lone surrogate, which no path has
+        return 0
+
+
+def is_folder(path: Path) -> bool:
+    """Whether `path` is a folder, or a link to one; for whatever text, without an exception."""
+    try:
+        return stat.S_ISDIR(os.stat(path).st_mode)
+    except (OSError, ValueError):
+        return False
+
+
+def brief(path: object) -> str:
+    """A path in a message: the end of one that is too long."""
+    text = str(path)
+    return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
+
 
 def read_regular(
     path: Path,
@@ -21,27 +45,35 @@ def read_regular(
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)  # a fifo does not hang us
-    if path.is_symlink():  # where there is no O_NOFOLLOW; elsewhere open refuses the race
-        raise error(f"{path} is a link, wanted a regular file", hint="copy the file itself")
+    shown = brief(path)
+    if stat.S_ISLNK(mode_of(path)):  # where there is no O_NOFOLLOW; elsewhere open refuses the race
+        raise error(f"{shown} is a link, wanted a regular file", hint="copy the file itself")
     try:
         descriptor = os.open(path, flags)
     except FileNotFoundError as cause:
-        raise error(f"no file {path.name} in {path.parent}", hint=absent) from cause
+        raise error(f"no file {brief(path.name)} in {brief(path.parent)}", hint=absent) from cause
+    except (OSError, ValueError) as cause:
+        raise error(f"cannot open {shown}: {_reason(cause)}") from cause
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            what = "a folder, wanted" if stat.S_ISDIR(status.st_mode) else "not"
+            raise error(f"{shown} is {what} a regular file", hint="copy the file itself")
+        if status.st_size > limit:
+            raise error(f"{shown} has {status.st_size} bytes, at most {limit} are read")
+        data = _read(descriptor, limit)
     except OSError as cause:
-        raise error(f"cannot open {path}: {cause.strerror}") from cause
-    with open(descriptor, "rb", buffering=0) as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
-            raise error(f"{path} is not a regular file", hint="copy the file itself")
-        if found.st_size > limit:
-            raise error(f"{path} has {found.st_size} bytes, at most {limit} are read")
-        try:
-            data = _read(file.fileno(), limit)
-        except OSError as cause:
-            raise error(f"cannot read {path}: {cause.strerror}") from cause
+        raise error(f"cannot read {shown}: {_reason(cause)}") from cause
+    finally:
+        os.close(descriptor)
     if len(data) > limit:
-        raise error(f"{path} grew while it was read, at most {limit} bytes are read")
+        raise error(f"{shown} grew while it was read, at most {limit} bytes are read")
     return data
+
+
+def _reason(cause: OSError | ValueError) -> str:
+    """What the system says; Python itself refuses a NUL and a lone surrogate."""
+    return (isinstance(cause, OSError) and cause.strerror) or "not a path"
 
 
 def _read(descriptor: int, limit: int) -> bytes:

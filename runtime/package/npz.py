@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import zipfile
 from collections.abc import Mapping
 from typing import Any
@@ -11,53 +12,78 @@ import numpy as np
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 
-DTYPES = {np.dtype(name) for name in ("float32", "int64", "uint8")}
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-MAX_MEMBERS = 10_000
+DTYPES = {np.dtype(name) for name in ("<f4", "<i8", "u1")}
+METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
+MAX_MEMBERS = 20_000
+MAX_AXES = 8
+MAX_HEADER = 1000  # bytes of text in front of an array
+MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/\[\]:]{0,299}\.npy")
+ENCRYPTED = 1
+ENTRY = b"PK\x01\x02"  # begins a member's entry in the archive's directory
 
 
-def read_npz(data: bytes, *, limit: int, name: str, error: type[HandfulError]) -> dict[str, Array]:
-    """The arrays in `data`, at most `limit` bytes of them; `error` names the archive `name`."""
+def read_npz(
+    data: bytes, *, limit: int, name: str, error: type[HandfulError], deflated: bool = False
+) -> dict[str, Array]:
+    """The arrays in `data`, at most `limit` bytes of them; `error` names the archive `name`.
+
+    Members are stored, unless `deflated` lets them be either: what is stored cannot inflate.
+    """
+    if (entries := data.count(ENTRY)) > MAX_MEMBERS:  # before zipfile makes an object of each
+        raise error(f"{name} has {entries} members, at most {MAX_MEMBERS} are read")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            names = [member.filename for member in members]
-            if len(members) > MAX_MEMBERS or len(set(names)) != len(names):
-                raise error(f"{name} has too many members, or two of one name")
-            found: dict[str, Array] = {}
+            _plain(members, limit, name, error, deflated)
+            arrays: dict[str, Array] = {}
             for member in members:
                 key = member.filename.removesuffix(".npy")
-                found[key] = _member(archive, member, limit, name, error)
-                limit -= found[key].nbytes
-            return found
+                arrays[key] = _member(archive, member, name, error)
+            return arrays
     except HandfulError:
         raise
     except Exception as cause:  # zipfile and numpy raise a dozen kinds on broken bytes
-        raise error(f"{name} is not a whole npz archive: {cause}") from cause
+        raise error(f"{name} is not a whole npz archive: {str(cause)[:200]}") from cause
 
 
-def _member(
-    archive: zipfile.ZipFile,
-    member: zipfile.ZipInfo,
+def _plain(
+    members: list[zipfile.ZipInfo],
     limit: int,
     name: str,
     error: type[HandfulError],
+    deflated: bool,
+) -> None:
+    """Refuse by the archive's directory alone, before a member is read."""
+    if len({member.filename for member in members}) != len(members):
+        raise error(f"{name} has two members of one name")
+    methods = METHODS.values() if deflated else [METHODS["stored"]]
+    for member in members:
+        shown = member.filename[:60]
+        if not MEMBER.fullmatch(member.filename):
+            raise error(f"{name} has a member {shown!r}, wanted plain names that end in .npy")
+        if member.flag_bits & ENCRYPTED or member.compress_type not in methods:
+            wanted = "stored or deflated" if deflated else "stored"
+            raise error(f"{name}: {shown!r} is encrypted, or not {wanted}")
+    if sum(member.file_size for member in members) > limit:
+        raise error(f"{name} holds more than the {limit} bytes that are read")
+
+
+def _member(
+    archive: zipfile.ZipFile, member: zipfile.ZipInfo, name: str, error: type[HandfulError]
 ) -> Array:
-    if member.flag_bits & 1 or member.compress_type not in METHODS:
-        raise error(f"{name}: {member.filename!r} is encrypted, or packed in an unusual way")
+    shown = member.filename[:60]
     with archive.open(member) as file:
-        content = file.read(max(limit, 0) + 1024)  # what inflates beyond is never taken
-    if len(content) >= limit + 1024:
-        raise error(f"{name} is larger than the {limit} bytes that are read")
+        content = file.read(member.file_size + 1)  # what inflates beyond is never taken
     stream = io.BytesIO(content)
-    if np.lib.format.read_magic(stream) != (1, 0):
-        raise error(f"{name}: {member.filename!r} is not npy version 1.0")
-    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=1000)
+    if len(content) != member.file_size or np.lib.format.read_magic(stream) != (1, 0):
+        raise error(f"{name}: {shown!r} is not npy version 1.0")
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
     if dtype not in DTYPES:
-        raise error(f"{name}: {member.filename!r} has dtype {dtype}, wanted float32 or int64")
+        raise error(f"{name}: {shown!r} has dtype {str(dtype)[:60]}, wanted float32 or int64")
     rest = memoryview(content)[stream.tell() :]
-    if fortran or any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize != len(rest):
-        raise error(f"{name}: {member.filename!r} is not as large as its shape {list(shape)}")
+    whole = len(shape) <= MAX_AXES and all(type(size) is int and size >= 0 for size in shape)
+    if fortran or not whole or math.prod(shape) * dtype.itemsize != len(rest):
+        raise error(f"{name}: {shown!r} is not as large as its shape {list(shape)[:MAX_AXES]}")
     return np.frombuffer(rest, dtype).reshape(shape)
 
 

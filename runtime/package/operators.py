@@ -1,39 +1,156 @@
-"""The operators of opset 18 that a package's graphs may use."""
+"""The operators of opset 18 that a graph may use, with the attributes that each may have.
 
-ARITHMETIC = """
-    Abs Acos Acosh Add And Asin Asinh Atan Atanh BitShift BitwiseAnd BitwiseNot BitwiseOr BitwiseXor
-    Cast CastLike Ceil Clip Cos Cosh CumSum Div Equal Erf Exp Floor Greater GreaterOrEqual IsInf
-    IsNaN Less LessOrEqual Log Max Mean Min Mod Mul Neg Not Or Pow Reciprocal Round Sign Sin Sinh
-    Sqrt Sub Sum Tan Tanh Where Xor
-"""
-ACTIVATION = """
-    Celu Elu HardSigmoid HardSwish Hardmax LeakyRelu LogSoftmax Mish PRelu Relu Selu Sigmoid
-    Softmax Softplus Softsign ThresholdedRelu
-"""
-PRODUCT = "Conv ConvTranspose Det Einsum GRU Gemm LSTM MatMul RNN"
-REDUCTION = """
-    ArgMax ArgMin ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin
-    ReduceProd ReduceSum ReduceSumSquare TopK
-"""
-POOL = """
-    AveragePool GlobalAveragePool GlobalLpPool GlobalMaxPool LpPool MaxPool MaxUnpool Resize
-"""
-NORM = """
-    BatchNormalization GroupNormalization InstanceNormalization LRN LayerNormalization
-    LpNormalization MeanVarianceNormalization
-"""
-SHAPE = """
-    CenterCropPad Col2Im Compress Concat Constant ConstantOfShape DepthToSpace Dropout Expand
-    EyeLike Flatten Gather GatherElements GatherND Identity NonZero OneHot Pad Range Reshape
-    ReverseSequence Scatter ScatterElements ScatterND Shape Size Slice SpaceToDepth Split Squeeze
-    Tile Transpose Trilu Unique Unsqueeze Upsample
-"""
-LOSS = "NegativeLogLikelihoodLoss SoftmaxCrossEntropyLoss"
+They are what exporting can produce: torch's core operators and their gradients as the exporter
+translates them, the recurrent cells, and the frozen backbones that are composed in front. What it
+cannot produce is left out: fewer kernels of onnxruntime are within reach of a file from anybody.
 
-ALLOWED = frozenset(
-    " ".join((ARITHMETIC, ACTIVATION, PRODUCT, REDUCTION, POOL, NORM, SHAPE, LOSS)).split()
-)
-CONTROL_FLOW = frozenset(("If", "Loop", "Scan", "SequenceMap"))
-RANDOM = frozenset(
-    "Bernoulli Multinomial RandomNormal RandomNormalLike RandomUniform RandomUniformLike".split()
-)
+`python -m handful.runtime.package.operators > exported/operators.json` brings the table for other
+languages up to date.
+"""
+
+import json
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+OPSET, IR_VERSION = 18, 8
+ELEMENT_TYPES = {
+    1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 11: "float64",
+}  # fmt: skip
+MAX_ENTRIES = 64  # of an attribute that is a list
+AXES = 8
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """What an attribute's value may be; a list's bounds are those of each entry."""
+
+    type: Literal["int", "ints", "float", "floats", "string", "strings", "tensor"]
+    min: int | None = None
+    max: int | None = None
+    values: tuple[str, ...] = ()  # of a string; empty: any
+
+
+FLAG = Attribute("int", 0, 1)
+FLOAT = Attribute("float")
+AXIS = Attribute("int", -AXES, AXES)
+LARGE = 2**16
+
+PICTURES = {  # of a window that moves over a picture
+    "auto_pad": Attribute("string", values=("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID")),
+    "dilations": Attribute("ints", 1, 1024),
+    "kernel_shape": Attribute("ints", 1, 1024),
+    "pads": Attribute("ints", 0, 1024),
+    "strides": Attribute("ints", 1, 1024),
+}
+CONVOLUTION = {**PICTURES, "group": Attribute("int", 1, LARGE)}
+REDUCTION = {"keepdims": FLAG, "noop_with_empty_axes": FLAG}
+EXTREME = {"axis": AXIS, "keepdims": FLAG, "select_last_index": FLAG}
+SCATTER = {"reduction": Attribute("string", values=("none", "add", "mul", "min", "max"))}
+RECURRENT = {
+    "direction": Attribute("string", values=("forward", "reverse", "bidirectional")),
+    "hidden_size": Attribute("int", 1, LARGE),
+    "layout": Attribute("int", 0, 0),  # onnxruntime runs no other
+}
+
+PLAIN = """
+    Abs Acos Acosh Add And Asin Asinh Atan Atanh Ceil Clip Cos Cosh Div Equal Erf Exp Expand Floor
+    GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSwish Identity IsNaN Less LessOrEqual
+    Log MatMul Max Min Mul Neg Not Or PRelu Pow Range Reciprocal Relu Round Sigmoid Sign Sin
+    Sinh Size Slice Softplus Softsign Sqrt Squeeze Sub Sum Tan Tanh Tile Unsqueeze Where Xor
+"""  # no attributes
+REDUCTIONS = "ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd"
+
+OPERATORS: dict[str, dict[str, Attribute]] = {
+    **{name: {} for name in PLAIN.split()},
+    **{name: REDUCTION for name in (*REDUCTIONS.split(), "ReduceSum", "ReduceSumSquare")},
+    "ArgMax": EXTREME,
+    "ArgMin": EXTREME,
+    "AveragePool": {**PICTURES, "ceil_mode": FLAG, "count_include_pad": FLAG},
+    "BatchNormalization": {
+        "epsilon": FLOAT,
+        "momentum": FLOAT,
+        "training_mode": Attribute("int", 0, 0),
+    },
+    "Cast": {"to": Attribute("int", 1, max(ELEMENT_TYPES))},
+    "Celu": {"alpha": FLOAT},
+    "Concat": {"axis": AXIS},
+    "Constant": {
+        "value": Attribute("tensor"),
+        "value_float": FLOAT,
+        "value_floats": Attribute("floats"),
+        "value_int": Attribute("int"),
+        "value_ints": Attribute("ints"),
+    },
+    "ConstantOfShape": {"value": Attribute("tensor")},
+    "Conv": CONVOLUTION,
+    "ConvTranspose": {
+        **CONVOLUTION,
+        "output_padding": Attribute("ints", 0, 1024),
+        "output_shape": Attribute("ints", 1, LARGE),
+    },
+    "CumSum": {"exclusive": FLAG, "reverse": FLAG},
+    "Elu": {"alpha": FLOAT},
+    "EyeLike": {
+        "dtype": Attribute("int", 1, max(ELEMENT_TYPES)),
+        "k": Attribute("int", -LARGE, LARGE),
+    },
+    "Flatten": {"axis": AXIS},
+    "GRU": {**RECURRENT, "linear_before_reset": FLAG},
+    "Gather": {"axis": AXIS},
+    "GatherElements": {"axis": AXIS},
+    "GatherND": {"batch_dims": Attribute("int", 0, 0)},
+    "Gemm": {"alpha": FLOAT, "beta": FLOAT, "transA": FLAG, "transB": FLAG},
+    "HardSigmoid": {"alpha": FLOAT, "beta": FLOAT},
+    "LSTM": {**RECURRENT, "input_forget": FLAG},
+    "LayerNormalization": {"axis": AXIS, "epsilon": FLOAT, "stash_type": Attribute("int", 1, 1)},
+    "LeakyRelu": {"alpha": FLOAT},
+    "LogSoftmax": {"axis": AXIS},
+    "MaxPool": {**PICTURES, "ceil_mode": FLAG, "storage_order": Attribute("int", 0, 0)},
+    "Mod": {"fmod": FLAG},
+    "OneHot": {"axis": AXIS},
+    "Pad": {"mode": Attribute("string", values=("constant",))},
+    "Reshape": {"allowzero": FLAG},
+    "ScatterElements": {"axis": AXIS, **SCATTER},
+    "ScatterND": SCATTER,
+    "Selu": {"alpha": FLOAT, "gamma": FLOAT},
+    "Shape": {"end": Attribute("int", -AXES, AXES), "start": Attribute("int", -AXES, AXES)},
+    "Softmax": {"axis": AXIS},
+    "Split": {"axis": AXIS, "num_outputs": Attribute("int", 1, 1024)},
+    "TopK": {"axis": AXIS, "largest": FLAG, "sorted": FLAG},
+    "Transpose": {"perm": Attribute("ints", 0, AXES - 1)},
+}
+
+CONTROL_FLOW = ("If", "Loop", "Scan", "SequenceMap")
+RANDOM = (
+    "Bernoulli", "Dropout", "Multinomial", "RandomNormal", "RandomNormalLike", "RandomUniform",
+    "RandomUniformLike",
+)  # fmt: skip
+
+
+def table() -> dict[str, Any]:
+    """The same for any language: what stands in exported/operators.json."""
+
+    def entry(attribute: Attribute) -> dict[str, Any]:
+        return {key: value for key, value in asdict(attribute).items() if value not in (None, ())}
+
+    return {
+        "opset": OPSET,
+        "ir_version": IR_VERSION,
+        "element_types": {str(number): name for number, name in ELEMENT_TYPES.items()},
+        "operators": {
+            op: {name: entry(attribute) for name, attribute in sorted(OPERATORS[op].items())}
+            for op in sorted(OPERATORS)
+        },
+        "control_flow": sorted(CONTROL_FLOW),
+        "random": sorted(RANDOM),
+    }
+
+
+def text() -> str:
+    """The committed file's content."""
+    return json.dumps(table(), indent=2) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(text())

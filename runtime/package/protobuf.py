@@ -1,4 +1,4 @@
-"""Walking over a protobuf message, in the standard library."""
+"""Walking over a protobuf message, in the standard library: views of the bytes, no copies."""
 
 import struct
 from collections.abc import Iterator
@@ -6,30 +6,42 @@ from collections.abc import Iterator
 from handful.runtime.errors import PackageError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+CONTINUED = bytes(range(0x80, 0x100))  # the bytes of a varint but for its last
+MAX_TEXT = 1024  # bytes of a name
 Value = int | memoryview
 
 
-def walk(data: memoryview) -> Iterator[tuple[int, int, Value]]:
-    """(field number, wire type, value) of each field of one message, in the order of the bytes."""
-    at, end = 0, len(data)
-    while at < end:
-        key, at = varint(data, at)
-        number, wire = key >> 3, key & 7
-        value: Value
-        if wire == VARINT:
-            value, at = varint(data, at)
-        elif wire == BYTES:
-            size, at = varint(data, at)
-            value, at = data[at : at + size], at + size
-        elif wire == FIXED32:
-            value, at = data[at : at + 4], at + 4
-        elif wire == FIXED64:
-            value, at = data[at : at + 8], at + 8
-        else:
-            raise malformed()
-        if at > end or number == 0:
-            raise malformed()
-        yield number, wire, value
+class Walker:
+    """Walks over nested messages, over so many fields in all: each costs a microsecond."""
+
+    def __init__(self, most: int) -> None:
+        """`most` fields of all messages together."""
+        self.most = self.left = most
+
+    def __call__(self, data: memoryview) -> Iterator[tuple[int, int, Value]]:
+        """(field number, wire type, value) of each field of one message, in the bytes' order."""
+        at, end = 0, len(data)
+        while at < end:
+            key, at = varint(data, at)
+            number, wire = key >> 3, key & 7
+            value: Value
+            if wire == VARINT:
+                value, at = varint(data, at)
+            elif wire == BYTES:
+                size, at = varint(data, at)
+                value, at = data[at : at + size], at + size
+            elif wire == FIXED32:
+                value, at = data[at : at + 4], at + 4
+            elif wire == FIXED64:
+                value, at = data[at : at + 8], at + 8
+            else:
+                raise malformed()
+            self.left -= 1
+            if self.left < 0:
+                raise PackageError(f"more than {self.most} fields")
+            if at > end or number == 0:
+                raise malformed()
+            yield number, wire, value
 
 
 def varint(data: memoryview, at: int) -> tuple[int, int]:
@@ -49,17 +61,37 @@ def signed(value: int) -> int:
     return value - 2**64 if value >= 2**63 else value
 
 
-def integers(wire: int, value: Value) -> list[int]:
-    """One entry, or a packed run, of a repeated int64."""
+def integers(wire: int, value: Value, most: int) -> list[int]:
+    """One entry, or a packed run of at most `most`, of a repeated int64."""
     if isinstance(value, int):
         return [signed(value)]
-    if wire != BYTES:
-        raise malformed()
-    found, at = [], 0
+    if count(wire, value) > most:
+        raise PackageError(f"a list of more than {most} numbers")
+    numbers, at = [], 0
     while at < len(value):
         number, at = varint(value, at)
-        found.append(signed(number))
-    return found
+        numbers.append(signed(number))
+    return numbers
+
+
+def count(wire: int, value: Value) -> int:
+    """How many entries one entry, or a packed run, of a repeated int64 has."""
+    if isinstance(value, int):
+        return 1
+    if wire != BYTES or (len(value) and value[-1] >= 0x80):
+        raise malformed()
+    step = 2**20  # a copy of a part, never of the whole
+    return sum(
+        len(bytes(value[at : at + step]).translate(None, CONTINUED))
+        for at in range(0, len(value), step)
+    )
+
+
+def fixed_count(wire: int, value: Value, width: int) -> int:
+    """How many entries one entry, or a packed run, of floats of `width` bytes has."""
+    if isinstance(value, int) or len(value) % width:
+        raise malformed()
+    return len(value) // width
 
 
 def fixed_integers(value: memoryview) -> list[int]:
@@ -84,9 +116,12 @@ def number(wire: int, value: Value) -> int:
 
 
 def text(wire: int, value: Value) -> str:
-    """A string."""
+    """A string of at most MAX_TEXT bytes."""
+    data = message(wire, value)
+    if len(data) > MAX_TEXT:
+        raise PackageError(f"a name of {len(data)} bytes, at most {MAX_TEXT} are read")
     try:
-        return bytes(message(wire, value)).decode()
+        return bytes(data).decode()
     except UnicodeDecodeError as cause:
         raise malformed() from cause
 

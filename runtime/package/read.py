@@ -6,11 +6,11 @@ from pathlib import Path
 from handful.runtime.errors import PackageError
 
 from .decode import decode, read_bytes
-from .files import read_regular, sha256
+from .files import is_folder, read_regular, sha256
 from .manifest import GraphSpec, Manifest, TensorSpec
+from .names import NEXT
+from .strict import brief
 from .vet import Shape, Vetted, vet
-
-NEXT = ".next"  # a graph cannot have an input and an output of one name
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Package:
     path: Path
     manifest: Manifest
     identity: str  # sha256 of manifest.json, which names every file by its hash
+    size: int  # bytes of the manifest and the graphs
     graphs: dict[str, bytes]
     vetted: dict[str, Vetted]
 
@@ -28,7 +29,7 @@ def read_package(path: str | Path) -> Package:
     """The package in the folder `path`; a PackageError at the first file that is not as it says."""
     path = Path(path)
     text = read_bytes(path)
-    folder = path if path.is_dir() else path.parent
+    folder = path if is_folder(path) else path.parent
     manifest = decode(text)
     graphs, vetted = {}, {}
     for name, spec in manifest.graphs.items():
@@ -38,7 +39,8 @@ def read_package(path: str | Path) -> Package:
         named = _as_listed(vetted[name].outputs, spec.outputs)
         _same(named, spec.outputs, f"{spec.file}: output")
         graphs[name] = data
-    return Package(folder, manifest, sha256(text), graphs, vetted)
+    size = len(text) + sum(map(len, graphs.values()))
+    return Package(folder, manifest, sha256(text), size, graphs, vetted)
 
 
 def read_graph(folder: Path, spec: GraphSpec) -> bytes:
@@ -62,10 +64,12 @@ def _as_listed(
 ) -> dict[str, tuple[str, Shape]]:
     """The outputs by their names in the manifest, where the file calls `w` `w.next`."""
     names = [tensor.name for tensor in wanted]
-    own = [name.removesuffix(NEXT) if name not in names else name for name in found]
-    if sorted(own) == sorted(names) and own != names:
-        raise PackageError(f"outputs are {', '.join(own)}, the manifest lists {', '.join(names)}")
-    return dict(zip(own, found.values(), strict=True))
+    listed = [name.removesuffix(NEXT) if name not in names else name for name in found]
+    if len(set(listed)) != len(listed) or (sorted(listed) == sorted(names) and listed != names):
+        raise PackageError(
+            f"outputs are {brief(', '.join(listed))}, the manifest lists {brief(', '.join(names))}"
+        )
+    return dict(zip(listed, found.values(), strict=True))
 
 
 def _same(found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...], place: str) -> None:
@@ -73,7 +77,7 @@ def _same(found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...], p
     names = {tensor.name for tensor in wanted}
     for name in found:
         if name not in names:
-            raise PackageError(f"{place} {name!r} is not in the manifest")
+            raise PackageError(f"{place} {brief(name)!r} is not in the manifest")
     for tensor in wanted:
         if tensor.name not in found:
             raise PackageError(f"{place} {tensor.name!r} is in the manifest and not in the graph")
@@ -84,6 +88,10 @@ def _same(found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...], p
         )
         if dtype != tensor.dtype or not fixed:
             raise PackageError(
-                f"{place} {tensor.name!r} is {dtype} {list(shape)}, "
+                f"{place} {tensor.name!r} is {dtype} {_shown(shape)}, "
                 f"the manifest says {tensor.dtype} {list(tensor.shape)}"
             )
+
+
+def _shown(shape: Shape) -> list[int | str]:
+    return [brief(size) if isinstance(size, str) else size for size in shape]

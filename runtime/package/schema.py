@@ -1,4 +1,4 @@
-"""The JSON schema of manifest.json, generated from the dataclasses.
+"""The JSON schema of manifest.json, generated from the dataclasses and the rules' patterns.
 
 `python -m handful.runtime.package.schema > exported/manifest.schema.json` brings the committed
 copy up to date.
@@ -10,54 +10,138 @@ import types
 from dataclasses import is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
+from .flow import MAX_STEPS
 from .manifest import FORMAT, Manifest
+from .names import HASH, INNER, NAME, NEXT, OBJECTS, ROLES
+from .rules import (
+    MAX_AXES,
+    MAX_EVALUATIONS,
+    MAX_GRAPH_BYTES,
+    MAX_GRAPHS,
+    MAX_TENSORS,
+    MAX_TEXT,
+    SYMBOLS,
+)
 from .strict import hints
 
-PLAIN = {str: "string", int: "integer", float: "number", bool: "boolean"}
+TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
+OF_IMAGES = ("layout", "colour", "resize", "interpolation")
+
+PLAIN = {"type": "string", "pattern": f"^{NAME.pattern}$"}
+INNER_NAME = {"type": "string", "pattern": f"^{INNER.pattern}$", "not": {"enum": list(OBJECTS)}}
+OWN_NAME = {
+    "type": "string",
+    "pattern": f"^(?!.*\\{NEXT}$){INNER.pattern}$",
+    "not": {"enum": [*OBJECTS, *ROLES]},
+}
+WORDS = {"type": "string", "maxLength": MAX_TEXT}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+COUNT = {"type": "integer", "minimum": 1}
+TENSORS = {"type": "array", "maxItems": MAX_TENSORS}
+
+# What the rules add to a field's type, by the place of the field: `[]` is an entry of a list or of
+# an object of names.
+RULES: dict[str, dict[str, Any]] = {
+    "format": {"const": FORMAT},
+    "name": PLAIN,
+    "learner": WORDS,
+    "licence": WORDS,
+    "input.shape": {"minItems": 1, "maxItems": MAX_AXES - 1},
+    "input.shape[]": COUNT,
+    "graphs": {"maxProperties": MAX_GRAPHS, "propertyNames": INNER_NAME},
+    "graphs[].file": PLAIN,
+    "graphs[].sha256": {"type": "string", "pattern": f"^{HASH.pattern}$"},
+    "graphs[].bytes": {"type": "integer", "minimum": 1, "maximum": MAX_GRAPH_BYTES},
+    "graphs[].inputs": TENSORS,
+    "graphs[].outputs": TENSORS,
+    "graphs[].inputs[].name": INNER_NAME,
+    "graphs[].outputs[].name": INNER_NAME,
+    "stages": {"type": "array", "minItems": 1},
+    "stages[].name": INNER_NAME,
+    "stages[].steps": {"type": "integer", "minimum": 0, "maximum": MAX_STEPS},
+    "stages[].state[]": OWN_NAME,
+    "stages[].noise[]": OWN_NAME,
+    "evaluation": {"type": "array", "maxItems": MAX_EVALUATIONS},
+    "evaluation[].data": WORDS,
+    "evaluation[].split": WORDS,
+    "evaluation[].way": COUNT,
+    "evaluation[].shot": COUNT,
+    "evaluation[].episodes": COUNT,
+    "evaluation[].accuracy": SHARE,
+    "evaluation[].interval": SHARE,
+    "evaluation[].compared[].name": WORDS,
+    "evaluation[].compared[].accuracy": SHARE,
+    "evaluation[].compared[].difference": {**SHARE, "minimum": -1},
+    "evaluation[].compared[].interval": SHARE,
+    **{f"graphs[].{side}[].shape": {"maxItems": MAX_AXES} for side in ("inputs", "outputs")},
+    **{
+        f"graphs[].{side}[].shape[]": {"anyOf": [COUNT, {"enum": list(SYMBOLS)}]}
+        for side in ("inputs", "outputs")
+    },
+    **{f"limits.{name}.min": COUNT for name in ("way", "shot", "support")},
+    "input": {
+        "if": {"properties": {"kind": {"const": "image"}}},
+        "then": {"properties": {name: {"not": {"type": "null"}} for name in OF_IMAGES}},
+        "else": {
+            "properties": {
+                **{name: {"type": "null"} for name in OF_IMAGES},
+                "invert": {"const": False},
+            }
+        },
+    },
+}
 
 
 def schema() -> dict[str, Any]:
     """The schema as an object; a reader still has to check what docs/package-format.md adds."""
-    found = _object(Manifest)
-    found["properties"]["format"] = {"const": FORMAT}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": f"handful package manifest, format {FORMAT}",
-        **found,
+        **_object(Manifest, ""),
     }
 
 
-def _object(cls: type) -> dict[str, Any]:
+def _object(cls: type, place: str) -> dict[str, Any]:
     names = hints(cls)
+    prefix = f"{place}." if place else ""
     return {
         "type": "object",
         "description": (cls.__doc__ or "").split("\n")[0],
         "additionalProperties": False,
         "required": list(names),
-        "properties": {name: _kind(kind) for name, kind in names.items()},
+        "properties": {name: _ruled(kind, prefix + name) for name, kind in names.items()},
     }
 
 
-def _kind(kind: Any) -> dict[str, Any]:
+def _ruled(kind: Any, place: str) -> dict[str, Any]:
+    """The type of a field with what the rules add."""
+    described = _kind(kind, place)
+    rules = RULES.get(place, {})
+    if "anyOf" in rules or "const" in rules:
+        return rules
+    return {**described, **rules}
+
+
+def _kind(kind: Any, place: str) -> dict[str, Any]:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return {}
     if is_dataclass(kind) and isinstance(kind, type):
-        return _object(kind)
+        return _object(kind, place)
     if kind is type(None):
         return {"type": "null"}
     if origin in (Union, types.UnionType):
-        return {"anyOf": [_kind(part) for part in parts]}
+        return {"anyOf": [_kind(part, place) for part in parts]}
     if origin is Literal:
         return {"enum": list(parts)}
     if origin is dict:
-        return {"type": "object", "additionalProperties": _kind(parts[1])}
+        return {"type": "object", "additionalProperties": _ruled(parts[1], f"{place}[]")}
     if origin is tuple and parts[-1] is Ellipsis:
-        return {"type": "array", "items": _kind(parts[0])}
+        return {"type": "array", "items": _ruled(parts[0], f"{place}[]")}
     if origin is tuple:
-        items = [_kind(part) for part in parts]
+        items = [_kind(part, place) for part in parts]
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}
-    return {"type": PLAIN[kind]}
+    return {"type": TYPES[kind]}
 
 
 def text() -> str:

@@ -1,10 +1,15 @@
 """Finding packages: a folder, or the name of one that ships with handful."""
 
+import os
+import stat
 from pathlib import Path
+from typing import Any
 
 from handful.runtime.errors import PackageError
 
+from .files import brief, is_folder, mode_of
 from .manifest import FILE
+from .names import is_basename
 
 SHIPPED = Path(__file__).parents[2] / "exported"
 
@@ -16,19 +21,39 @@ def shipped() -> list[str]:
     return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / FILE).is_file())
 
 
-def find(path: str | Path) -> Path:
-    """The folder that `path` is, or the folder of the shipped package of that name."""
-    folder = Path(path)
-    if folder.is_dir():
+def find(path: Any) -> Path:
+    """The folder of the package that `path` means, a string or a path.
+
+    A string that is a plain name means the shipped package of that name, whatever lies in the
+    working directory; `./name` means the folder. A pathlib.Path means a folder, where there is one.
+    """
+    text = _text(path)
+    if not text:
+        raise PackageError("the package's path is empty", hint=_hint())
+    named = is_basename(text) and stat.S_ISREG(mode_of(SHIPPED / text / FILE))
+    folder = Path(text)
+    if named and (isinstance(path, str) or not is_folder(folder)):
+        return SHIPPED / text
+    if is_folder(folder):
         return folder
-    if folder.is_file():
+    if mode_of(folder):
         raise PackageError(
-            f"{path} is a file, wanted a folder",
+            f"{brief(path)} is a file, wanted a folder",
             hint="an exported package is a folder; unpack archives first",
         )
-    if str(path) == folder.name and (SHIPPED / folder / FILE).is_file():
-        return SHIPPED / folder
     raise PackageError(
-        f"no folder {path}, and no shipped package of that name",
-        hint=f"shipped packages: {', '.join(shipped()) or 'none'}",
+        f"no folder {brief(path)}, and no shipped package of that name", hint=_hint()
     )
+
+
+def _text(path: Any) -> str:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise PackageError(
+            f"the package is of type {type(path).__name__}, wanted a path or a name", hint=_hint()
+        )
+    return text
+
+
+def _hint() -> str:
+    return f"shipped packages: {', '.join(shipped()) or 'none'}"

@@ -11,6 +11,7 @@ from handful.runtime.errors import ManifestError
 
 T = TypeVar("T")
 HINT = "export the package again, or install the handful that made it"
+SHOWN = 60  # characters of a value or a name in a message
 
 
 @cache
@@ -26,9 +27,16 @@ def shown(value: object) -> str:
         return "an object"
     if isinstance(value, list):
         return "a list"
+    if isinstance(value, str) and len(value) > SHOWN:
+        value = value[:SHOWN]
     words = {"None": "null", "True": "true", "False": "false"}
     text = words.get(repr(value), repr(value))
-    return text if len(text) <= 60 else text[:57] + "..."
+    return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
+
+
+def brief(name: str) -> str:
+    """A field's name as a message shows it."""
+    return name if len(name) <= SHOWN else name[: SHOWN - 3] + "..."
 
 
 def read(cls: type[T], value: object, place: str) -> T:
@@ -40,7 +48,7 @@ def read(cls: type[T], value: object, place: str) -> T:
     prefix = f"{place}." if place else ""
     for name in value:
         if name not in wanted:
-            raise ManifestError(f"unknown field in manifest: `{prefix}{name}`", hint=HINT)
+            raise ManifestError(f"unknown field in manifest: `{prefix}{brief(name)}`", hint=HINT)
     for name in wanted:
         if name not in value:
             raise ManifestError(f"missing field in manifest: `{prefix}{name}`", hint=HINT)
@@ -64,7 +72,7 @@ def _as(kind: Any, value: Any, place: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(place, value, "an object")
-        return {name: _as(parts[1], item, f"{place}.{name}") for name, item in value.items()}
+        return {name: _as(parts[1], item, f"{place}.{brief(name)}") for name, item in value.items()}
     return _plain(kind, value, place)
 
 

@@ -1,44 +1,37 @@
-"""Vetting ONNX bytes before onnxruntime sees them: only what format 1 allows, nothing outside."""
+"""Vetting ONNX bytes before onnxruntime sees them: only what the format allows, nothing outside."""
 
 import math
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
+from . import attributes, constants, element_types
 from . import protobuf as pb
-from .operators import ALLOWED, CONTROL_FLOW, RANDOM
+from .attributes import HINT, Value
+from .constants import INT64, NONE, Constant, known
+from .operators import AXES, CONTROL_FLOW, ELEMENT_TYPES, IR_VERSION, OPERATORS, OPSET, RANDOM
 
-IR_VERSION, OPSET = 8, 18
 MAX_NODES = 20_000
-MAX_ELEMENTS = 2**27  # of a constant
+MAX_FIELDS = 2**19  # of protobuf in one model: 26 for each of the most nodes
 MAX_MADE = 2**24  # elements of what a constant shape asks for
 MAX_ATTRIBUTES = 64  # of a node
-TYPES = {1: "float32", 6: "int32", 7: "int64", 9: "bool", 2: "uint8", 3: "int8", 11: "float64"}
-WIDTH = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 11: 8}
 
 Shape = tuple[int | str, ...]
-NONE = "format 1 allows none, see docs/package-format.md"
 
 # Field numbers of onnx.proto; a field that is not named here is refused.
 MODEL = {1: "ir", 2: "", 3: "", 4: "", 5: "", 6: "", 7: "graph", 8: "opset", 14: ""}
 MODEL_REFUSED = {20: "training info", 25: "functions", 26: "device configurations"}
 GRAPH = {1: "node", 2: "", 5: "initializer", 10: "", 11: "input", 12: "output", 13: "", 16: ""}
 GRAPH_REFUSED = {14: "quantisation annotations", 15: "sparse initialisers"}
-NODE = {1: "", 2: "output", 3: "", 4: "op", 5: "attribute", 6: "", 7: "domain", 9: ""}
+NODE = {
+    1: "input", 2: "output", 3: "", 4: "op", 5: "attribute", 6: "", 7: "domain", 9: "",
+}  # fmt: skip
 NODE_REFUSED = {8: "an overload", 10: "device configurations"}
-ATTRIBUTE = {
-    **dict.fromkeys((2, 3, 4, 7, 9, 13, 20), ""), 1: "name", 5: "tensor", 8: "ints", 10: "tensor"
-}  # fmt: skip
-ATTRIBUTE_REFUSED = {
-    6: "a subgraph", 11: "a subgraph", 14: "a type", 15: "a type",
-    21: "a function's attribute", 22: "a sparse tensor", 23: "a sparse tensor",
-}  # fmt: skip
-TENSOR = {
-    1: "dims", 2: "type", 4: "floats", 5: "ints", 7: "longs", 8: "name", 9: "raw", 10: "doubles",
-    12: "", 14: "location", 16: "",
-}  # fmt: skip
-TENSOR_REFUSED = {3: "segments", 6: "strings", 11: "unsigned 64-bit data", 13: "external data"}
+
+# The input that says how large the output is, where a short constant could ask for gigabytes.
+MAKERS = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Range": 1, "Tile": 1}
 
 
 @dataclass
@@ -49,205 +42,229 @@ class Vetted:
     inputs: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     outputs: dict[str, tuple[str, Shape]] = field(default_factory=dict)
     parameters: int = 0
-    constants: dict[str, list[int]] = field(default_factory=dict)  # short int64 ones, for shapes
 
 
 def vet(data: bytes, name: str) -> Vetted:
     """Raise a PackageError that begins with `name` unless the model is one the format allows."""
-    found = Vetted()
+    vetter = _Vetter()
     try:
-        _model(memoryview(data), found)
+        vetter.model(memoryview(data))
     except PackageError as error:
         raise PackageError(f"{name}: {error}", hint=error.hint) from error
-    return found
+    return vetter.vetted
 
 
-def _known(number: int, known: dict[int, str], refused: dict[int, str], where: str) -> str:
-    if number in known:
-        return known[number]
-    what = refused.get(number, f"an unknown field {number}")
-    raise PackageError(f"{where} has {what}", hint=NONE)
+@dataclass
+class _Node:
+    """The fields of one NodeProto that are looked at."""
+
+    op: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Value]
 
 
-def _model(data: memoryview, found: Vetted) -> None:
-    graphs, opsets, versions = 0, 0, 0
-    for number, wire, value in pb.walk(data):
-        kind = _known(number, MODEL, MODEL_REFUSED, "the model")
-        if kind == "ir":
-            versions += 1
-            if (ir := pb.number(wire, value)) != IR_VERSION:
-                raise PackageError(f"IR version {ir}, wanted {IR_VERSION}")
-        elif kind == "graph":
-            graphs += 1
-            _graph(pb.message(wire, value), found)
-        elif kind == "opset":
-            opsets += 1
-            _opset(pb.message(wire, value))
-    if not (graphs == opsets == versions == 1):
-        raise pb.malformed()
+class _Vetter:
+    """One walk over one model, and what it has learnt so far."""
 
+    def __init__(self) -> None:
+        self.walk = pb.Walker(MAX_FIELDS)
+        self.vetted = Vetted()
+        self.types: dict[str, int | None] = {"": None}  # of every tensor that stands by now
+        self.constants: dict[str, list[int]] = {}  # short int64 ones: shapes and divisors
 
-def _opset(data: memoryview) -> None:
-    version = 0
-    for number, wire, value in pb.walk(data):
-        if number == 1 and (domain := pb.text(wire, value)) not in ("", "ai.onnx"):
-            raise PackageError(f"operators of domain {domain[:60]!r}, wanted the standard domain")
-        if number == 2:
-            version = pb.number(wire, value)
-    if version != OPSET:
-        raise PackageError(f"opset {version}, wanted {OPSET}")
+    def model(self, data: memoryview) -> None:
+        """The whole file, a ModelProto."""
+        counts: Counter[str] = Counter()
+        graph = memoryview(b"")
+        for number, wire, value in self.walk(data):
+            kind = known(number, MODEL, MODEL_REFUSED, "the model")
+            counts[kind] += 1
+            if kind == "ir" and (version := pb.number(wire, value)) != IR_VERSION:
+                raise PackageError(f"IR version {version}, wanted {IR_VERSION}")
+            if kind == "graph":
+                graph = pb.message(wire, value)
+            elif kind == "opset":
+                self._opset(pb.message(wire, value))
+        if counts["opset"] > 1:
+            raise PackageError(f"{counts['opset']} operator sets, wanted one", hint=HINT)
+        if not (counts["graph"] == counts["opset"] == counts["ir"] == 1):
+            raise pb.malformed()
+        self._graph(graph)
 
+    def _opset(self, data: memoryview) -> None:
+        version = 0
+        for number, wire, value in self.walk(data):
+            if number == 1 and (domain := pb.text(wire, value)) not in ("", "ai.onnx"):
+                raise PackageError(
+                    f"operators of domain {domain[:60]!r}, wanted the standard domain"
+                )
+            if number == 2:
+                version = pb.number(wire, value)
+        if version != OPSET:
+            raise PackageError(f"opset {version}, wanted {OPSET}")
 
-def _graph(data: memoryview, found: Vetted) -> None:
-    nodes: list[tuple[str, list[str]]] = []
-    for number, wire, value in pb.walk(data):
-        kind = _known(number, GRAPH, GRAPH_REFUSED, "the graph")
-        if kind == "node":
-            nodes.append(_node(pb.message(wire, value), found))
-            if len(nodes) > MAX_NODES:
-                raise PackageError(f"more than {MAX_NODES} nodes")
-        elif kind == "initializer":
-            _tensor(pb.message(wire, value), found, "")
-        elif kind in ("input", "output"):
-            name, spec = _value_info(pb.message(wire, value))
-            (found.inputs if kind == "input" else found.outputs)[name] = spec
-    for op, names in nodes:
-        _constant_shape(op, names, found)
+    def _graph(self, data: memoryview) -> None:
+        """Inputs and constants first, then the nodes, which a file writes before them."""
+        nodes = 0
+        for number, wire, value in self.walk(data):
+            kind = known(number, GRAPH, GRAPH_REFUSED, "the graph")
+            if kind == "node":
+                nodes += 1
+            elif kind == "initializer":
+                constant = constants.read(self.walk, pb.message(wire, value))
+                self._define(constant.name, constant.element)
+                self._keep(constant.name, constant)
+            elif kind == "input":
+                name, element = self._port(pb.message(wire, value), self.vetted.inputs)
+                self._define(name, element)
+            elif kind == "output":
+                self._port(pb.message(wire, value), self.vetted.outputs)
+        if nodes > MAX_NODES:
+            raise PackageError(f"more than {MAX_NODES} nodes")
+        for number, wire, value in self.walk(data):
+            if number == 1:
+                self._node(pb.message(wire, value))
 
+    def _node(self, data: memoryview) -> None:
+        node = self._read(data)
+        self.vetted.operators[node.op] += 1
+        for name in node.inputs:
+            if name not in self.types:
+                raise PackageError(
+                    f"a {node.op} reads {name[:60]!r}, which nothing before it gives"
+                )
+        if node.op in ("Div", "Mod"):
+            self._division(node)
+        self._size(node)
+        kinds = [self.types[name] for name in node.inputs]
+        made = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
+        for name, element in zip(node.outputs, made, strict=True):
+            if name:
+                self._define(name, element)
+        if node.op == "Constant" and node.outputs:
+            for value in node.attributes.values():
+                self._keep(node.outputs[0], value)
 
-def _node(data: memoryview, found: Vetted) -> tuple[str, list[str]]:
-    op, inputs, outputs, attributes = "", [], [], []
-    for number, wire, value in pb.walk(data):
-        kind = _known(number, NODE, NODE_REFUSED, "a node")
-        if number == 1:
-            inputs.append(pb.text(wire, value))
-        elif kind == "output":
-            outputs.append(pb.text(wire, value))
-        elif kind == "op":
-            op = pb.text(wire, value)
-        elif kind == "domain" and (domain := pb.text(wire, value)) not in ("", "ai.onnx"):
-            raise PackageError(f"an operator of domain {domain[:60]!r}, wanted the standard domain")
-        elif kind == "attribute":
-            attributes.append(pb.message(wire, value))
-    _operator(op)
-    if len(attributes) > MAX_ATTRIBUTES:
-        raise PackageError(f"a {op} with {len(attributes)} attributes, at most {MAX_ATTRIBUTES}")
-    for attribute in attributes:
-        _attribute(attribute, found, op, outputs[0] if op == "Constant" and outputs else "")
-    found.operators[op] += 1
-    return op, inputs
+    def _read(self, data: memoryview) -> _Node:
+        node = _Node("", [], [], {})
+        raw: list[memoryview] = []
+        for number, wire, value in self.walk(data):
+            kind = known(number, NODE, NODE_REFUSED, "a node")
+            if kind == "input":
+                node.inputs.append(pb.text(wire, value))
+            elif kind == "output":
+                node.outputs.append(pb.text(wire, value))
+            elif kind == "op":
+                node.op = pb.text(wire, value)
+            elif kind == "domain" and (domain := pb.text(wire, value)) not in ("", "ai.onnx"):
+                raise PackageError(
+                    f"an operator of domain {domain[:60]!r}, wanted the standard domain"
+                )
+            elif kind == "attribute":
+                raw.append(pb.message(wire, value))
+        _operator(node.op)
+        if len(raw) > MAX_ATTRIBUTES:
+            raise PackageError(f"a {node.op} with {len(raw)} attributes, at most {MAX_ATTRIBUTES}")
+        for attribute in raw:
+            name, content = attributes.read(self.walk, attribute, node.op)
+            if name in node.attributes:
+                raise PackageError(f"a {node.op} with two attributes {name!r}", hint=HINT)
+            node.attributes[name] = content
+        return node
+
+    def _define(self, name: str, element: int | None) -> None:
+        if name in self.types:
+            raise PackageError(f"two tensors are called {name[:60]!r}", hint=HINT)
+        self.types[name] = element
+
+    def _keep(self, name: str, value: Value) -> None:
+        """Note the values of a short int64 constant."""
+        if isinstance(value, Constant):
+            self.vetted.parameters += value.size if value.element == element_types.FLOAT32 else 0
+            if value.values is not None:
+                self.constants[name] = value.values
+        elif self.types.get(name) == INT64:
+            self.constants[name] = [int(v) for v in (value if isinstance(value, list) else [value])]
+
+    def _division(self, node: _Node) -> None:
+        """Integers are divided by constants alone: 0, and the least number by −1, end a process."""
+        divisor = node.inputs[1] if len(node.inputs) > 1 else ""
+        if self.types[divisor] in element_types.FLOATING:
+            return
+        if not self.constants.get(divisor) or not {0, -1}.isdisjoint(self.constants[divisor]):
+            raise PackageError(
+                f"an integer {node.op} by {divisor[:60]!r}, wanted floats, or a constant divisor "
+                "of type int64 without 0 and -1",
+                hint=HINT,
+            )
+
+    def _size(self, node: _Node) -> None:
+        """A short file must not make a huge tensor while constants are folded."""
+        at = MAKERS.get(node.op)
+        if at is None or len(node.inputs) <= at:
+            return
+        shape = self.constants.get(node.inputs[at], [])
+        if math.prod(max(abs(size), 1) for size in shape) > MAX_MADE:
+            raise PackageError(
+                f"{node.op} makes a tensor of shape {shape}, at most {MAX_MADE} values"
+            )
+
+    def _port(
+        self, data: memoryview, ports: dict[str, tuple[str, Shape]]
+    ) -> tuple[str, int | None]:
+        """An input or output of the graph, noted in `ports`: its name and element type."""
+        name, element = "", 0
+        shape: Shape = ()
+        for number, wire, value in self.walk(data):
+            if number == 1:
+                name = pb.text(wire, value)
+            elif number == 2:
+                for inner, wire_, value_ in self.walk(pb.message(wire, value)):
+                    if inner == 1:
+                        element, shape = self._tensor_type(pb.message(wire_, value_))
+                    elif inner != 6:  # a denotation
+                        raise PackageError("an input or output is not a tensor")
+        if name in ports:
+            raise PackageError(f"two tensors are called {name[:60]!r}", hint=HINT)
+        ports[name] = ELEMENT_TYPES.get(element, f"type {element}"), shape
+        return name, element
+
+    def _tensor_type(self, data: memoryview) -> tuple[int, Shape]:
+        element = 0
+        shapes: list[Shape] = []
+        for number, wire, value in self.walk(data):
+            if number == 1:
+                element = pb.number(wire, value)
+            elif number == 2:
+                shapes.append(tuple(self._dimensions(pb.message(wire, value))))
+        if len(shapes) != 1 or len(shapes[0]) > AXES:
+            raise PackageError(
+                f"an input or output has no shape, or one of more than {AXES} axes", hint=HINT
+            )
+        return element, shapes[0]
+
+    def _dimensions(self, data: memoryview) -> Iterator[int | str]:
+        for number, wire, value in self.walk(data):
+            if number == 1:
+                size: int | str = "?"
+                for inner, wire_, value_ in self.walk(pb.message(wire, value)):
+                    if inner == 1:
+                        size = pb.number(wire_, value_)
+                    elif inner == 2:
+                        size = pb.text(wire_, value_)
+                yield size
 
 
 def _operator(op: str) -> None:
-    if op in ALLOWED:
+    if op in OPERATORS:
         return
-    why = "not one that format 1 allows"
+    why = "not one that the format allows"
     if op in CONTROL_FLOW:
         why = "control flow"
     elif op in RANDOM:
         why = "random; noise is an input"
-    raise PackageError(f"operator {op[:60]!r} is {why}", hint="see docs/package-format.md")
+    raise PackageError(f"operator {op[:60]!r} is {why}", hint=HINT)
 
 
-def _attribute(data: memoryview, found: Vetted, op: str, output: str) -> None:
-    name, ints = "", []
-    for number, wire, value in pb.walk(data):
-        kind = _known(number, ATTRIBUTE, ATTRIBUTE_REFUSED, f"an attribute of {op}")
-        if kind == "name":
-            name = pb.text(wire, value)
-        elif kind == "tensor":
-            _tensor(pb.message(wire, value), found, output)
-        elif kind == "ints":
-            ints += pb.integers(wire, value)
-    if output and name == "value_ints":
-        found.constants[output] = ints
-
-
-def _tensor(data: memoryview, found: Vetted, output: str) -> None:
-    """Check one constant: data inside the file, of the size its shape says."""
-    dims: list[int] = []
-    name, element, raw, listed = "", 0, None, 0
-    longs: list[int] = []
-    for number, wire, value in pb.walk(data):
-        kind = _known(number, TENSOR, TENSOR_REFUSED, "a constant")
-        if kind == "dims":
-            dims += pb.integers(wire, value)
-        elif kind == "type":
-            element = pb.number(wire, value)
-        elif kind == "name":
-            name = pb.text(wire, value)
-        elif kind == "raw":
-            raw = pb.message(wire, value)
-        elif kind == "location" and pb.number(wire, value) != 0:
-            raise PackageError("a constant has external data", hint=NONE)
-        elif kind == "longs":
-            longs += pb.integers(wire, value)
-        elif kind == "ints":
-            listed += len(pb.integers(wire, value))
-        elif kind in ("floats", "doubles"):
-            width = 4 if kind == "floats" else 8
-            listed += len(value) // width if isinstance(value, memoryview) else 1
-    if element not in WIDTH:
-        raise PackageError(f"constant {name[:60]!r} has element type {element}, wanted a number")
-    size = _size(dims, name)
-    present = len(raw) / WIDTH[element] if raw is not None else listed + len(longs)
-    if present != size:
-        raise PackageError(f"constant {name[:60]!r} has {present:g} values, its shape {dims}")
-    found.parameters += size if element == 1 else 0
-    if element == 7 and size <= 64:
-        found.constants[output or name] = pb.fixed_integers(raw) if raw is not None else longs
-
-
-def _size(dims: list[int], name: str) -> int:
-    if any(dim < 0 for dim in dims) or math.prod(dims) > MAX_ELEMENTS:
-        raise PackageError(
-            f"constant {name[:60]!r} has shape {dims}, at most {MAX_ELEMENTS} values are read"
-        )
-    return math.prod(dims)
-
-
-def _constant_shape(op: str, inputs: list[str], found: Vetted) -> None:
-    """A short file must not make a huge tensor while constants are folded."""
-    at = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1}.get(op)
-    if at is None or len(inputs) <= at:
-        return
-    shape = found.constants.get(inputs[at], [])
-    if math.prod(max(size, 1) for size in shape) > MAX_MADE:
-        raise PackageError(f"{op} makes a tensor of shape {shape}, at most {MAX_MADE} values")
-
-
-def _value_info(data: memoryview) -> tuple[str, tuple[str, Shape]]:
-    name = ""
-    spec: tuple[str, Shape] = ("", ())
-    for number, wire, value in pb.walk(data):
-        if number == 1:
-            name = pb.text(wire, value)
-        elif number == 2:
-            for inner, wire_, value_ in pb.walk(pb.message(wire, value)):
-                if inner == 1:
-                    spec = _tensor_type(pb.message(wire_, value_))
-                elif inner != 6:  # a denotation
-                    raise PackageError("an input or output is not a tensor")
-    return name, spec
-
-
-def _tensor_type(data: memoryview) -> tuple[str, Shape]:
-    element, shape = 0, []
-    for number, wire, value in pb.walk(data):
-        if number == 1:
-            element = pb.number(wire, value)
-        elif number == 2:
-            for inner, wire_, value_ in pb.walk(pb.message(wire, value)):
-                if inner == 1:
-                    shape.append(_dimension(pb.message(wire_, value_)))
-    return TYPES.get(element, f"type {element}"), tuple(shape)
-
-
-def _dimension(data: memoryview) -> int | str:
-    size: int | str = "?"
-    for number, wire, value in pb.walk(data):
-        if number == 1:
-            size = pb.number(wire, value)
-        elif number == 2:
-            size = pb.text(wire, value)
-    return size
+__all__ = ["MAX_NODES", "NONE", "Shape", "Vetted", "vet"]

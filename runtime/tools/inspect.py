@@ -37,8 +37,8 @@ class Description:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists."""
-        found: dict[str, Any] = plain(self)
-        return found
+        fields: dict[str, Any] = plain(self)
+        return fields
 
 
 def describe(path: str | Path) -> Description:
@@ -46,8 +46,9 @@ def describe(path: str | Path) -> Description:
     package = read_package(find(path))
     manifest = package.manifest
     graphs = tuple(_graph(package, name) for name in manifest.graphs)
-    size = sum(map(len, package.graphs.values())) + (package.path / "manifest.json").stat().st_size
-    return Description(str(package.path), package.identity, size, graphs, order(manifest), manifest)
+    return Description(
+        str(package.path), package.identity, package.size, graphs, order(manifest), manifest
+    )
 
 
 def order(manifest: Manifest) -> tuple[str, ...]:

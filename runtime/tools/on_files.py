@@ -69,7 +69,7 @@ def _made_with(task: Path) -> Learner:
     wanted = package_hash(task)
     for name in shipped():
         if sha256(read_bytes(SHIPPED / name)) == wanted:
-            return load(name)
+            return load(SHIPPED / name)  # the very folder that was compared
     raise TaskFileError(
         f"{task.name} was saved with a package that does not ship with handful",
         hint="name the package: --package FOLDER",

@@ -1,5 +1,6 @@
 """What the commands found, as plain text: tables whose columns are as wide as they must be."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
@@ -12,6 +13,17 @@ if TYPE_CHECKING:
     from .verify import Report
 
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
+# what a terminal obeys instead of showing, but for the end of a line and the tab: control
+# characters, half a character, line separators of Unicode, and marks that turn the writing round
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u061c\u202a-\u202e"
+    "\u2066-\u2069]"
+)
+
+
+def harmless(text: str) -> str:
+    """Text from anybody as a terminal may show it: `\\u001b` for an escape, also within JSON."""
+    return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Measured(Protocol):
@@ -33,10 +45,10 @@ class Measured(Protocol):
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Numbers to the right, words to the left."""
-    found = list(rows)
-    cells = [list(head), *[[str(cell) for cell in row] for row in found]]
+    body = list(rows)
+    cells = [list(head), *[[str(cell) for cell in row] for row in body]]
     widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
-    right = [bool(found) and isinstance(found[0][i], int | float) for i in range(len(head))]
+    right = [bool(body) and isinstance(body[0][i], int | float) for i in range(len(head))]
     lines = (
         "  ".join(
             cell.rjust(width) if number else cell.ljust(width)
@@ -49,9 +61,9 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 def pairs(rows: Iterable[tuple[str, Any]]) -> str:
     """Names, and what there is to say of each."""
-    found = list(rows)
-    width = max((len(name) for name, _ in found), default=0)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in found)
+    lines = list(rows)
+    width = max((len(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
 
 
 def accuracies(results: Iterable[Measured]) -> str:
@@ -69,25 +81,25 @@ def accuracies(results: Iterable[Measured]) -> str:
     return table(("way", "shot", "episodes", "accuracy %", ""), rows)
 
 
-def described(found: "Description") -> str:
+def described(package: "Description") -> str:
     """A package: what it takes, what it runs, what it reached."""
-    manifest = found.manifest
+    manifest = package.manifest
     size = ", ".join(map(str, manifest.input.shape))
     parts = [
-        f"{manifest.name}: {manifest.learner}, {manifest.task}, {found.bytes} bytes",
+        f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
         f"input   {manifest.input.kind} [{size}]",
         f"limits  way {_bounds(manifest.limits.way)}, shot {_bounds(manifest.limits.shot)}",
-        f"order   {' → '.join(found.order)}",
+        f"order   {' → '.join(package.order)}",
         f"licence {manifest.licence}",
         "",
         table(
             ("graph", "bytes", "nodes", "parameters", "operators"),
-            ((g.name, g.bytes, g.nodes, g.parameters, _most(g.operators)) for g in found.graphs),
+            ((g.name, g.bytes, g.nodes, g.parameters, _most(g.operators)) for g in package.graphs),
         ),
     ]
     for data in dict.fromkeys(f"{e.data}, {e.split}" for e in manifest.evaluation):
-        own = [e for e in manifest.evaluation if f"{e.data}, {e.split}" == data]
-        parts += ["", f"measured on {data}:", accuracies(own)]
+        measured = [e for e in manifest.evaluation if f"{e.data}, {e.split}" == data]
+        parts += ["", f"measured on {data}:", accuracies(measured)]
     return "\n".join(parts)
 
 
@@ -105,11 +117,11 @@ def verified(report: "Report") -> str:
     return line
 
 
-def benched(found: "Bench") -> str:
+def benched(measured: "Bench") -> str:
     """A line for each measurement."""
     words = {
         name: "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else value
-        for name, value in asdict(found).items()
+        for name, value in asdict(measured).items()
     }
     return pairs(words.items())
 

@@ -1,5 +1,6 @@
 """Finding packages, the public names, and the device path on a device that is here."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.package import shipped as finding
 from handful.runtime.sessions import Setup
+from handful.runtime.tools import on_files
+from handful.runtime.tools.inspect import describe
+from handful.runtime.tools.verify import verify
 
 X = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
 
@@ -39,13 +43,82 @@ def test_shipped_packages_are_found_by_name(
     assert error.value.hint == "shipped packages: head"
 
 
-def test_a_folder_comes_before_a_shipped_package_of_its_name(
+def test_a_plain_name_means_the_shipped_package_whatever_lies_here(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finding, "SHIPPED", packages("head").parent)
     packages.copy("head", tmp_path)
     monkeypatch.chdir(tmp_path)
-    assert handful.load("head").path == Path("head")
+    assert handful.load("head").path == packages("head")
+    assert handful.load("./head").path == Path("head")
+    assert handful.load(str(tmp_path / "head")).path == tmp_path / "head"
+    assert handful.load(Path("head")).path == Path("head")  # a Path means a folder, if there is one
+    monkeypatch.chdir(tmp_path.parent)
+    assert handful.load(Path("head")).path == packages("head")
+
+
+def test_a_saved_task_finds_the_package_whose_hash_was_compared(
+    packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finding, "SHIPPED", packages("head").parent)
+    monkeypatch.setattr(on_files, "SHIPPED", packages("head").parent)
+    handful.load(packages("head")).adapt(X, list("abab")).save(tmp_path / "task.npz")
+    (tmp_path / "head").mkdir()
+    (tmp_path / "head" / "manifest.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    assert on_files._made_with(Path("task.npz")).path == packages("head")
+
+
+LOST = "shipped packages: head"
+PATHS: list[tuple[Any, str, str | None]] = [
+    ("", "the package's path is empty", LOST),
+    (5, "the package is of type int, wanted a path or a name", LOST),
+    (None, "the package is of type NoneType, wanted a path or a name", LOST),
+    (b"head", "the package is of type bytes, wanted a path or a name", LOST),
+    ("a\0b", "no folder a\0b, and no shipped package of that name", LOST),
+    ("\udc80\ud800", "no folder \udc80\ud800, and no shipped package of that name", LOST),
+    ("a" * 5000, f"no folder …{'a' * 200}, and no shipped package of that name", LOST),
+    ("/", "no manifest.json in /", "an exported package is a folder made by `handful export`"),
+    (".", "no manifest.json in .", "an exported package is a folder made by `handful export`"),
+    ("..", "no manifest.json in ..", "an exported package is a folder made by `handful export`"),
+]
+
+
+@pytest.mark.parametrize(("path", "words", "hint"), PATHS, ids=[repr(p)[:20] for p, _, _ in PATHS])
+@pytest.mark.parametrize("action", [handful.load, verify, describe])
+def test_paths_that_are_none(
+    action: Any,
+    path: Any,
+    words: str,
+    hint: str | None,
+    packages: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    packages.copy("head", tmp_path)
+    monkeypatch.setattr(finding, "SHIPPED", tmp_path)
+    (tmp_path / "empty" / "inner").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "empty" / "inner")
+    with pytest.raises(PackageError) as error:
+        action(path)
+    assert (str(error.value), error.value.hint) == (words, hint)
+
+
+def test_a_folder_for_a_file_is_refused_and_no_descriptor_is_left(
+    packages: Any, tmp_path: Path
+) -> None:
+    folder = packages.copy("head", tmp_path)
+    (folder / "step.onnx").unlink()
+    (folder / "step.onnx").mkdir()
+    before = os.dup(0)  # the lowest number that is free
+    os.close(before)
+    for _ in range(3):
+        with pytest.raises(PackageError) as error:
+            handful.load(folder)
+    after = os.dup(0)
+    os.close(after)
+    assert str(error.value) == f"{folder / 'step.onnx'} is a folder, wanted a regular file"
+    assert after == before
 
 
 def test_tensors_that_stay_on_the_device(

@@ -1,5 +1,6 @@
 """Golden vectors, descriptions and measurements of packages."""
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -7,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+import handful
 from handful.runtime.errors import PackageError
+from handful.runtime.package import operators, schema
 from handful.runtime.package.npz import pack_npz
-from handful.runtime.package.schema import text
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
+from handful.runtime.tools.text import harmless
 from handful.runtime.tools.verify import relative_difference, verify
 
 
@@ -115,8 +118,33 @@ def test_bench_measures_a_package(packages: Any) -> None:
     assert found.cold_start_ms > found.load_ms
 
 
-def test_the_committed_schema_is_fresh() -> None:
-    committed = Path(__file__).parents[2] / "exported" / "manifest.schema.json"
-    assert committed.read_text() == text(), (
-        "run `python -m handful.runtime.package.schema > exported/manifest.schema.json`"
+@pytest.mark.parametrize(
+    ("made", "file"), [(schema, "manifest.schema.json"), (operators, "operators.json")]
+)
+def test_what_is_committed_for_other_languages_is_fresh(made: Any, file: str) -> None:
+    committed = Path(__file__).parents[2] / "exported" / file
+    assert committed.read_text() == made.text(), (
+        f"run `python -m {made.__name__} > exported/{file}`"
     )
+
+
+def test_a_package_without_golden_vectors_runs_and_cannot_be_verified(
+    packages: Any, tmp_path: Path
+) -> None:
+    folder = packages.copy("prototypes", tmp_path)
+    (folder / "conformance.npz").unlink()
+    x = np.eye(4, dtype=np.float32)
+    assert handful.load(folder).adapt(x, list("abab")).predict(x) == ["a", "b", "a", "b"]
+    with pytest.raises(PackageError) as error:
+        verify(folder)
+    assert str(error.value) == f"no file conformance.npz in {folder}"
+    assert error.value.hint == (
+        "a package runs without it, but nobody can tell what it should give: export it again"
+    )
+
+
+def test_what_is_printed_is_harmless_to_a_terminal() -> None:
+    hostile = "a\x1b[31m\x9b2J\x07\u202e\r\n\tb\ud800é👩‍👧"
+    assert harmless(hostile) == ("a\\u001b[31m\\u009b2J\\u0007\\u202e\\u000d\n\tb\\ud800é👩‍👧")
+    as_json = json.dumps({"a": "\x9b\u202e"}, ensure_ascii=False)
+    assert json.loads(harmless(as_json)) == {"a": "\x9b\u202e"}

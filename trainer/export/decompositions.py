@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 
 aten = torch.ops.aten
 
@@ -20,6 +20,8 @@ aten = torch.ops.aten
 def decomposition_table() -> dict[Any, Callable[..., Any]]:
     """What `make_fx` replaces while tracing a learner."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
+    table |= get_decompositions([aten.native_group_norm])
     table[aten.slice_backward.default] = slice_backward
     table[aten.select_backward.default] = select_backward
     table[aten.threshold_backward.default] = threshold_backward

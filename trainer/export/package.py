@@ -18,8 +18,8 @@ from torch import Tensor
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
 from handful.runtime.package.npz import pack_npz
+from handful.runtime.tools.golden import FILE as CONFORMANCE
 from handful.runtime.tools.golden_pictures import draw_pictures
-from handful.runtime.tools.verify import FILE as CONFORMANCE
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
 

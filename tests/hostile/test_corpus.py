@@ -1,0 +1,38 @@
+"""The hostile corpus: each file is refused in these words, without a crash, in little memory."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from . import archives, manifests, models
+from .children import Outcome, run
+from .manifests import Case
+
+ROOMS = {"manifest": manifests.CASES, "model": models.CASES, "golden": archives.CASES}
+CASES: dict[str, Case] = {
+    f"{room}: {name}": case for room, cases in ROOMS.items() for name, case in cases.items()
+}
+
+
+@pytest.fixture(scope="module")
+def outcomes(packages: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outcome]:
+    """What came of every case, from as few child processes as they leave alive."""
+    base = tmp_path_factory.mktemp("hostile")
+    folders: dict[str, Path] = {}
+    for i, (name, (spoil, _)) in enumerate(CASES.items()):
+        folders[name] = base / f"{i}-{re.sub('[^a-z0-9]+', '-', name.lower())}"
+        shutil.copytree(packages("head"), folders[name])
+        spoil(folders[name])
+    return dict(zip(CASES, run(list(folders.values())), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_comes_of_it(outcomes: dict[str, Outcome], name: str) -> None:
+    outcome = outcomes[name]
+    assert outcome.wrong == ""
+    assert outcome.read.startswith(CASES[name][1]), outcome.read
