@@ -8,6 +8,7 @@ from pathlib import Path
 from handful.runtime.errors import HandfulError, PackageError
 
 SHOWN = 200  # characters of a path in a message
+SMALL = 2**16  # bytes of a read that should find the end of the file
 
 
 def mode_of(path: Path) -> int:
@@ -61,7 +62,7 @@ def read_regular(
             raise error(f"{shown} is {what} a regular file", hint="copy the file itself")
         if status.st_size > limit:
             raise error(f"{shown} has {status.st_size} bytes, at most {limit} are read")
-        data = _read(descriptor, limit)
+        data = _read(descriptor, limit, status.st_size)
     except OSError as cause:
         raise error(f"cannot read {shown}: {_reason(cause)}") from cause
     finally:
@@ -76,12 +77,14 @@ def _reason(cause: OSError | ValueError) -> str:
     return (isinstance(cause, OSError) and cause.strerror) or "not a path"
 
 
-def _read(descriptor: int, limit: int) -> bytes:
+def _read(descriptor: int, limit: int, size: int) -> bytes:
+    """At most one byte more than `limit`; in one part, without a copy, where `size` is true."""
     parts: list[bytes] = []
-    left = limit + 1
-    while left > 0 and (part := os.read(descriptor, min(left, 2**24))):
+    left, rest = limit + 1, size
+    while left > 0 and (part := os.read(descriptor, min(left, max(rest, SMALL)))):
         parts.append(part)
         left -= len(part)
+        rest -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -38,6 +38,15 @@ class Outcome:
             return f"reading took {self.mib} MiB, at most {MOST_MIB}"
         return ""
 
+    @property
+    def kind(self) -> str:
+        """How far it came, in a word or three."""
+        if self.wrong:
+            return "wrong"
+        if self.read != "ok":
+            return "refused when read"
+        return "ok" if self.verify == self.adapt == "ok" else "refused when run"
+
 
 def run(folders: Sequence[Path]) -> list[Outcome]:
     """The outcome of each folder; one process for all until one ends it, then another."""

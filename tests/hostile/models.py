@@ -98,7 +98,8 @@ CASES: dict[str, Case] = {
     "Div by zero": (int_division("Div", [0]), GRAPH + "an integer Div by 'b'"),
     "Mod by -1": (int_division("Mod", [3, -1]), GRAPH + "an integer Mod by 'b'"),
     "Div of int32": (
-        nodes(one("Div", "a", "b"), a=np.array([1], np.int32), b=np.array([2], np.int32)), GRAPH + "an integer Div",
+        nodes(one("Div", "a", "b"), a=np.array([1], np.int32), b=np.array([2], np.int32)),
+        GRAPH + "an integer Div by 'b'",
     ),
     "Div by what is computed": (
         nodes(make("Shape", ["w"], ["s"]), one("Div", "s", "s")), GRAPH + "an integer Div by 's'",
@@ -118,6 +119,18 @@ CASES: dict[str, Case] = {
         nodes(one("MaxUnpool", "w", "w", kernel_shape=[1])), UNKNOWN + "'MaxUnpool' is not one",
     ),
     "Col2Im": (nodes(one("Col2Im", "w", "w", "w")), UNKNOWN + "'Col2Im' is not one that"),
+    "GRU over an empty batch": (
+        nodes(
+            one("GRU", "a", "b", "c", hidden_size=1),
+            a=np.zeros((1, 0, 4), np.float32),
+            b=np.zeros((1, 3, 4), np.float32),
+            c=np.zeros((1, 3, 1), np.float32),
+        ),
+        UNKNOWN + "'GRU' is not one that the format allows",
+    ),
+    "LSTM of empty weights": (
+        nodes(one("LSTM", "w", "w", "w", hidden_size=2)), UNKNOWN + "'LSTM' is not one that the",
+    ),
     "Trilu": (nodes(one("Trilu")), UNKNOWN + "'Trilu' is not one that the format allows"),
     "Pad reflect": (
         nodes(one("Pad", "w", "p", mode="reflect"), p=np.zeros(4, np.int64)),
