@@ -15,6 +15,7 @@ FIELDS = {
     1: "name", 2: "float", 3: "int", 4: "string", 5: "tensor", 7: "floats", 8: "ints",
     9: "strings", 13: "", 20: "type",
 }  # fmt: skip
+REPEATED = frozenset((7, 8, 9))
 REFUSED = {
     6: "a subgraph", 10: "tensors", 11: "a subgraph", 14: "a type", 15: "a type",
     21: "a function's attribute", 22: "a sparse tensor", 23: "a sparse tensor",
@@ -59,7 +60,7 @@ class _Read:
 def read(walk: pb.Walker, data: memoryview, op: str) -> tuple[str, Value]:
     """The name and value of an attribute of `op`, as the table of operators allows it."""
     entry = _Read()
-    for number, wire, value in walk(data):
+    for number, wire, value in walk(data, REPEATED):
         kind = known(number, FIELDS, REFUSED, f"an attribute of {op}")
         if kind == "name":
             entry.name = pb.text(wire, value)
@@ -87,7 +88,7 @@ def read(walk: pb.Walker, data: memoryview, op: str) -> tuple[str, Value]:
 
 def _floats(wire: int, value: pb.Value) -> list[float]:
     count = pb.fixed_count(wire, value, 4)
-    if isinstance(value, int) or not count or wire not in (pb.FIXED32, pb.BYTES):
+    if isinstance(value, int) or not count:
         raise pb.malformed()
     if count > MAX_ENTRIES:
         raise PackageError(f"a list of more than {MAX_ENTRIES} numbers")

@@ -18,6 +18,7 @@ TENSOR = {
     1: "dims", 2: "type", 4: "floats", 5: "ints", 7: "longs", 8: "name", 9: "raw", 10: "doubles",
     12: "", 14: "location", 16: "",
 }  # fmt: skip
+REPEATED = frozenset((1, 4, 5, 7, 10, 16))
 REFUSED = {3: "segments", 6: "strings", 11: "unsigned 64-bit data", 13: "external data"}
 WIDTH = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 11: 8}
 LISTED = {1: "floats", 11: "doubles", 7: "longs", 6: "ints", 2: "ints", 3: "ints", 9: "ints"}
@@ -39,7 +40,7 @@ def read(walk: pb.Walker, data: memoryview) -> Constant:
     longs: list[int] = []
     listed: dict[str, int] = {}
     name, element, raw = "", 0, None
-    for number, wire, value in walk(data):
+    for number, wire, value in walk(data, REPEATED):
         kind = known(number, TENSOR, REFUSED, "a constant")
         if kind == "dims":
             dims += pb.integers(wire, value, AXES)

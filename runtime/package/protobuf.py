@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from handful.runtime.errors import PackageError
 
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+FIXED = {4: FIXED32, 8: FIXED64}
 CONTINUED = bytes(range(0x80, 0x100))  # the bytes of a varint but for its last
+MAX_NUMBER = 2**29 - 1  # of a field: a larger one wraps round in other readers
 MAX_TEXT = 1024  # bytes of a name
 Value = int | memoryview
 
@@ -18,18 +20,32 @@ class Walker:
         """`most` fields of all messages together."""
         self.most = self.left = most
 
-    def __call__(self, data: memoryview) -> Iterator[tuple[int, int, Value]]:
-        """(field number, wire type, value) of each field of one message, in the bytes' order."""
+    def __call__(
+        self, data: memoryview, repeated: frozenset[int] = frozenset()
+    ) -> Iterator[tuple[int, int, Value]]:
+        """(field number, wire type, value) of each field of one message, in the bytes' order.
+
+        A field that is not `repeated` stands once: of two, other readers take the last, or merge
+        them into a message that nobody has seen.
+        """
         at, end = 0, len(data)
+        seen: set[int] = set()
         while at < end:
-            key, at = varint(data, at)
+            if (key := data[at]) < 0x80:  # nearly always, and a call costs as much as all of this
+                at += 1
+            else:
+                key, at = varint(data, at)
             number, wire = key >> 3, key & 7
             value: Value
-            if wire == VARINT:
+            if wire == BYTES:
+                if at < end and (size := data[at]) < 0x80:
+                    at += 1
+                else:
+                    size, at = varint(data, at)
+                value = data[at : at + size]
+                at += size
+            elif wire == VARINT:
                 value, at = varint(data, at)
-            elif wire == BYTES:
-                size, at = varint(data, at)
-                value, at = data[at : at + size], at + size
             elif wire == FIXED32:
                 value, at = data[at : at + 4], at + 4
             elif wire == FIXED64:
@@ -39,8 +55,12 @@ class Walker:
             self.left -= 1
             if self.left < 0:
                 raise PackageError(f"more than {self.most} fields")
-            if at > end or number == 0:
+            if at > end or not 0 < number <= MAX_NUMBER:
                 raise malformed()
+            if number not in repeated:
+                if number in seen:
+                    raise PackageError(f"field {number} of a message is given twice")
+                seen.add(number)
             yield number, wire, value
 
 
@@ -89,7 +109,7 @@ def count(wire: int, value: Value) -> int:
 
 def fixed_count(wire: int, value: Value, width: int) -> int:
     """How many entries one entry, or a packed run, of floats of `width` bytes has."""
-    if isinstance(value, int) or len(value) % width:
+    if isinstance(value, int) or wire not in (BYTES, FIXED[width]) or len(value) % width:
         raise malformed()
     return len(value) // width
 
@@ -121,7 +141,7 @@ def text(wire: int, value: Value) -> str:
     if len(data) > MAX_TEXT:
         raise PackageError(f"a name of {len(data)} bytes, at most {MAX_TEXT} are read")
     try:
-        return bytes(data).decode()
+        return str(data, "utf-8")
     except UnicodeDecodeError as cause:
         raise malformed() from cause
 

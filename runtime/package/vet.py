@@ -22,13 +22,19 @@ Shape = tuple[int | str, ...]
 
 # Field numbers of onnx.proto; a field that is not named here is refused.
 MODEL = {1: "ir", 2: "", 3: "", 4: "", 5: "", 6: "", 7: "graph", 8: "opset", 14: ""}
+MODEL_REPEATED = frozenset((8, 14))
 MODEL_REFUSED = {20: "training info", 25: "functions", 26: "device configurations"}
 GRAPH = {1: "node", 2: "", 5: "initializer", 10: "", 11: "input", 12: "output", 13: "", 16: ""}
+GRAPH_REPEATED = frozenset((1, 5, 11, 12, 13, 16))
 GRAPH_REFUSED = {14: "quantisation annotations", 15: "sparse initialisers"}
 NODE = {
     1: "input", 2: "output", 3: "", 4: "op", 5: "attribute", 6: "", 7: "domain", 9: "",
 }  # fmt: skip
+NODE_REPEATED = frozenset((1, 2, 5, 9))
 NODE_REFUSED = {8: "an overload", 10: "device configurations"}
+
+PORT_REPEATED = frozenset((4,))  # metadata
+SHAPE_REPEATED = frozenset((1,))
 
 # The input that says how large the output is, where a short constant could ask for gigabytes.
 MAKERS = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Range": 1, "Tile": 1}
@@ -77,7 +83,7 @@ class _Vetter:
         """The whole file, a ModelProto."""
         counts: Counter[str] = Counter()
         graph = memoryview(b"")
-        for number, wire, value in self.walk(data):
+        for number, wire, value in self.walk(data, MODEL_REPEATED):
             kind = known(number, MODEL, MODEL_REFUSED, "the model")
             counts[kind] += 1
             if kind == "ir" and (version := pb.number(wire, value)) != IR_VERSION:
@@ -106,11 +112,13 @@ class _Vetter:
 
     def _graph(self, data: memoryview) -> None:
         """Inputs and constants first, then the nodes, which a file writes before them."""
-        nodes = 0
-        for number, wire, value in self.walk(data):
+        nodes: list[memoryview] = []
+        for number, wire, value in self.walk(data, GRAPH_REPEATED):
             kind = known(number, GRAPH, GRAPH_REFUSED, "the graph")
             if kind == "node":
-                nodes += 1
+                nodes.append(pb.message(wire, value))
+                if len(nodes) > MAX_NODES:
+                    raise PackageError(f"more than {MAX_NODES} nodes")
             elif kind == "initializer":
                 constant = constants.read(self.walk, pb.message(wire, value))
                 self._define(constant.name, constant.element)
@@ -120,11 +128,8 @@ class _Vetter:
                 self._define(name, element)
             elif kind == "output":
                 self._port(pb.message(wire, value), self.vetted.outputs)
-        if nodes > MAX_NODES:
-            raise PackageError(f"more than {MAX_NODES} nodes")
-        for number, wire, value in self.walk(data):
-            if number == 1:
-                self._node(pb.message(wire, value))
+        for node in nodes:
+            self._node(node)
 
     def _node(self, data: memoryview) -> None:
         node = self._read(data)
@@ -134,6 +139,10 @@ class _Vetter:
                 raise PackageError(
                     f"a {node.op} reads {name[:60]!r}, which nothing before it gives"
                 )
+        if node.op == "Constant" and len(node.attributes) != 1:
+            raise PackageError(
+                f"a Constant with {len(node.attributes)} attributes, wanted one", hint=HINT
+            )
         if node.op in ("Div", "Mod"):
             self._division(node)
         self._size(node)
@@ -149,8 +158,8 @@ class _Vetter:
     def _read(self, data: memoryview) -> _Node:
         node = _Node("", [], [], {})
         raw: list[memoryview] = []
-        for number, wire, value in self.walk(data):
-            kind = known(number, NODE, NODE_REFUSED, "a node")
+        for number, wire, value in self.walk(data, NODE_REPEATED):
+            kind = NODE.get(number) or known(number, NODE, NODE_REFUSED, "a node")
             if kind == "input":
                 node.inputs.append(pb.text(wire, value))
             elif kind == "output":
@@ -216,7 +225,7 @@ class _Vetter:
         """An input or output of the graph, noted in `ports`: its name and element type."""
         name, element = "", 0
         shape: Shape = ()
-        for number, wire, value in self.walk(data):
+        for number, wire, value in self.walk(data, PORT_REPEATED):
             if number == 1:
                 name = pb.text(wire, value)
             elif number == 2:
@@ -232,20 +241,20 @@ class _Vetter:
 
     def _tensor_type(self, data: memoryview) -> tuple[int, Shape]:
         element = 0
-        shapes: list[Shape] = []
+        shape: Shape | None = None
         for number, wire, value in self.walk(data):
             if number == 1:
                 element = pb.number(wire, value)
             elif number == 2:
-                shapes.append(tuple(self._dimensions(pb.message(wire, value))))
-        if len(shapes) != 1 or len(shapes[0]) > AXES:
+                shape = tuple(self._dimensions(pb.message(wire, value)))
+        if shape is None or len(shape) > AXES:
             raise PackageError(
                 f"an input or output has no shape, or one of more than {AXES} axes", hint=HINT
             )
-        return element, shapes[0]
+        return element, shape
 
     def _dimensions(self, data: memoryview) -> Iterator[int | str]:
-        for number, wire, value in self.walk(data):
+        for number, wire, value in self.walk(data, SHAPE_REPEATED):
             if number == 1:
                 size: int | str = "?"
                 for inner, wire_, value_ in self.walk(pb.message(wire, value)):

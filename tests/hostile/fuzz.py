@@ -29,7 +29,7 @@ from . import edit, kernels, mutate
 from .children import Outcome, run
 
 TASK = "saved task"
-BATCH = 40  # cases of one child process
+BATCH = 100  # cases of one child process
 
 
 def bases(folder: Path) -> dict[str, Path]:

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.package.operators import OPERATORS, Attribute
 
-# f floats, i indices, s a short list of sizes, b booleans, c a count
+# f floats, i indices (int64), j the same in int32, s a short list of sizes, b booleans, c a count
 KINDS = {
     **dict.fromkeys("Add Atan2 Div Equal Greater GreaterOrEqual Less LessOrEqual MatMul Max Min "
                     "Mul PRelu Pow Sub Sum".split(), "ff"),
@@ -61,6 +61,7 @@ class _Maker:
                 helper.make_node("ReduceSum", ["support_x"], ["sum_x"], keepdims=0),
                 helper.make_node("Mul", ["sum_x", "nothing"], ["later"]),
                 helper.make_node("Cast", ["later"], ["later_i"], to=TensorProto.INT64),
+                helper.make_node("Cast", ["later"], ["later_j"], to=TensorProto.INT32),
                 helper.make_node("Cast", ["later"], ["later_b"], to=TensorProto.BOOL),
             ]
         )
@@ -94,10 +95,11 @@ class _Maker:
             wild = (*few, -(2**63), 2**63 - 1, 2**31, -(2**31), 1000)
             pool = few if rng.random() < 0.8 else wild
             values = np.array([rng.choice(pool) for _ in range(size)], np.int64)
+            values = values.astype(np.int32) if kind == "j" else values
         name = self.constant(self.name(), values.reshape(shape))
         if rng.random() < 0.5:
             return name
-        later = {"f": "later", "b": "later_b"}.get(kind, "later_i")
+        later = {"f": "later", "b": "later_b", "j": "later_j"}.get(kind, "later_i")
         output = self.name()
         self.graph.node.append(
             helper.make_node("Or" if kind == "b" else "Add", [name, later], [output])
@@ -109,8 +111,10 @@ class _Maker:
         rng = self.rng
         kinds = KINDS.get(op, "fs" if op in REDUCTIONS else "f")
         kinds = kinds[: max(1, len(kinds) - rng.choice((0,) * 8 + (1, 2)))] if kinds else ""
+        if rng.random() < 0.25:  # many kernels serve integers as well
+            kinds = kinds.replace("f", rng.choice("ijb"))
         if rng.random() < 0.05:
-            kinds = "".join(rng.choice("fisb") for _ in range(rng.randrange(6)))
+            kinds = "".join(rng.choice("fijsb") for _ in range(rng.randrange(6)))
         shapes = self.fitting(op, len(kinds))
         inputs = [self.tensor(kind, shape) for kind, shape in zip(kinds, shapes, strict=True)]
         if first and inputs and rng.random() < 0.8:

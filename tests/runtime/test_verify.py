@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 import handful
+from handful.cli import main
 from handful.runtime.errors import PackageError
 from handful.runtime.package import operators, schema
 from handful.runtime.package.npz import pack_npz
@@ -148,3 +150,18 @@ def test_what_is_printed_is_harmless_to_a_terminal() -> None:
     assert harmless(hostile) == ("a\\u001b[31m\\u009b2J\\u0007\\u202e\\u000d\n\tb\\ud800é👩‍👧")
     as_json = json.dumps({"a": "\x9b\u202e"}, ensure_ascii=False)
     assert json.loads(harmless(as_json)) == {"a": "\x9b\u202e"}
+
+
+def test_inspect_prints_nothing_that_a_terminal_would_obey(
+    packages: Any, edit: Any, tmp_path: Path
+) -> None:
+    folder = packages.copy("head", tmp_path)
+    hostile = "\x1b]0;owned\x07\x9b2J\u202e"
+    edit(folder, lambda content: content["training"].update(note=hostile))
+    shown = CliRunner().invoke(main, ["inspect", str(folder), "--json"], catch_exceptions=False)
+    assert not {*hostile} - {*"]0;owned2J"} & {*shown.stdout}
+    assert json.loads(shown.stdout)["manifest"]["training"]["note"] == hostile
+    refused = CliRunner().invoke(main, ["inspect", f"{folder}\x1b[31m"], catch_exceptions=False)
+    assert refused.stderr.startswith(
+        f"error: no folder {folder}\\u001b[31m, and no shipped package"
+    )
