@@ -65,7 +65,7 @@ def _plain(
             wanted = "stored or deflated" if deflated else "stored"
             raise error(f"{name}: {shown!r} is encrypted, or not {wanted}")
     if sum(member.file_size for member in members) > limit:
-        raise error(f"{name} holds more than the {limit} bytes that are read")
+        raise error(f"{name} is larger than the {limit} bytes that are read")
 
 
 def _member(

@@ -64,7 +64,7 @@ GOLD = "PackageError: conformance.npz"
 X = np.zeros((5, 6, 6, 1), np.float32)
 ONES = np.eye(3, dtype=np.float32)[[0, 1, 1, 2, 0]]
 CASES: dict[str, Case] = {
-    "a bomb": (bomb, GOLD + " holds more than the 67108864 bytes that are read"),
+    "a bomb": (bomb, GOLD + " is larger than the 67108864 bytes that are read"),
     "a bomb that lies": (lying_bomb, GOLD),
     "100 000 members": (members(100_000), GOLD + " has 100000 members, at most 20000 are read"),
     "a folder": (folder_instead, "PackageError: "),

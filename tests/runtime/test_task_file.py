@@ -118,7 +118,7 @@ def test_a_bomb_is_not_inflated(head: handful.Learner, file: Path) -> None:
         archive.writestr("x.npy", bytes(10_000_000))
     with pytest.raises(TaskFileError) as error:
         read_npz(stream.getvalue(), limit=1000, name="x.npz", error=TaskFileError, deflated=True)
-    assert str(error.value) == "x.npz holds more than the 1000 bytes that are read"
+    assert str(error.value) == "x.npz is larger than the 1000 bytes that are read"
 
 
 def test_a_header_that_promises_more_than_there_is(head: handful.Learner, file: Path) -> None:
