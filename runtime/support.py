@@ -159,12 +159,14 @@ def within(support: Support, limits: Limits) -> None:
     if len(support.x) > MAX_SUPPORT:
         raise SupportSetError(f"{len(support.x)} examples, at most {MAX_SUPPORT} are taken")
     if not support.classes:
-        _between(len(support.x), limits.shot.min, limits.shot.max, "example")
+        for bounds in (limits.shot, limits.support):
+            _between(len(support.x), bounds.min, bounds.max, "example")
         return
     way = len(support.classes)
     if way > MAX_WAY:
         raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
     _between(way, limits.way.min, limits.way.max, "class")
+    _between(len(support.x), limits.support.min, limits.support.max, "example", " in all")
     shots = support.y.sum(axis=0).astype(int)
     for label, shot in zip(support.classes, shots, strict=True):
         _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {label!r}")

@@ -64,17 +64,27 @@ def fits(
     where: str,
     prefix: str = "",
 ) -> None:
-    """Refuse tasks that the data cannot fill, or that have more classes than the learner's head.
+    """Refuse tasks that the data cannot fill, or that are too large for the learner.
 
     `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
     """
     require(data, way=way, shot=shot, queries=queries, where=where, prefix=prefix)
+    _support_fits(learner, way * shot, prefix)
     if learner.max_way is not None and way > learner.max_way:
         raise ConfigError(
             f"{learner.name} has a head of {learner.max_way} classes,"
             f" a task of {way} was asked for",
             hint=f"lower {prefix}way, or train with a larger meta.way"
             ' or with learner.head = "shared"',
+        )
+
+
+def _support_fits(learner: Learner, examples: int, prefix: str) -> None:
+    if learner.max_support is not None and examples > learner.max_support:
+        raise ConfigError(
+            f"{learner.name} takes at most {learner.max_support} examples in all,"
+            f" a task of {examples} was asked for",
+            hint=f"lower {prefix}way or {prefix}shot",
         )
 
 

@@ -13,14 +13,13 @@ MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the
 def states_after_each_step(learner: Learner, params: Tensors, support: Support) -> list[Tensors]:
     """What `predict` would read after 1, 2, … steps of the first stage, later stages included."""
     inner, *after = learner.stages(training=True)
-    state = inner.init(params, {}, support, {})
+    own = inner.begin(params, {}, support)
     states: list[Tensors] = []
     for _ in range(inner.steps):
-        assert inner.step is not None
-        state = {**state, **inner.step(params, state, support)[0]}
-        final = state
+        own, _ = inner.advance(params, own, own, support)
+        final = own
         for stage in after:
-            final = {**final, **stage.init(params, final, support, {})}
+            final = {**final, **stage.begin(params, final, support)}
         states.append(final)
     return states
 
