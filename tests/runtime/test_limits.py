@@ -23,7 +23,9 @@ def refused(call: Any) -> tuple[str, str | None]:
     return str(error.value), error.value.hint
 
 
-def test_examples_in_all(packages: Any, edit: Any, tmp_path: Any) -> None:
+def test_examples_in_all(
+    packages: Any, edit: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     learner = limited(packages, edit, tmp_path, "head", {"min": 3, "max": 5})
     x = np.zeros((6, 6, 6, 1), np.uint8)
     assert refused(lambda: learner.adapt(x, list("ababab"))) == (
@@ -34,6 +36,9 @@ def test_examples_in_all(packages: Any, edit: Any, tmp_path: Any) -> None:
         "2 examples in all, this package takes 3 to 5",
         "add examples",
     )
+    monkeypatch.setattr(learner._engine, "embed", None)  # too many are refused before the work
+    assert refused(lambda: learner.adapt(x, list("ababab")))[1] == "leave some examples out"
+    monkeypatch.undo()
     task = learner.adapt(x[:5], list("ababa"))
     assert task.counts == {"a": 3, "b": 2}
     assert refused(lambda: task.add(x[:1], ["a"]))[0] == (

@@ -213,6 +213,11 @@ def test_the_card_names_the_accuracy(package: Callable[[str], Path], tmp_path: P
     assert verify(tmp_path / "one").ok
 
 
+def test_the_card_names_the_limit_on_all_examples(package: Callable[[str], Path]) -> None:
+    card = (package("leo") / "README.md").read_text()
+    assert "examples a class: 1 to any number, at most 1581 in all." in card
+
+
 def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:
     found = json.loads((package("leo") / "manifest.json").read_text())
     assert found["format"] == 2

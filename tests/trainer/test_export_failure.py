@@ -60,6 +60,9 @@ def test_the_innermost_cause_is_shown(
     class Own(Nearest):
         has_embed = False
 
+        def embed(self, params: Tensors, x: Tensor) -> Tensor:
+            return x
+
         def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
             return change(super().predict(params, state, query_x))
 
@@ -69,6 +72,7 @@ def test_the_innermost_cause_is_shown(
     message = str(caught.value)
     assert re.fullmatch(rf"torch cannot trace `predict` of nearest: {words}", message), message
     assert isinstance(caught.value.__cause__, Exception)
+    assert not list(tmp_path.iterdir())
     assert caught.value.hint == (
         "no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
         " a learner of your own"

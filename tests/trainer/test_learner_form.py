@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handful.trainer.episodes import Episode
 from handful.trainer.errors import ExportError, LearnerError
 from handful.trainer.export.package import export
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
@@ -151,6 +152,10 @@ TRIED: list[tuple[dict[str, Any], str]] = [
     (STILL | result_of("begin", lambda r: r if len(r["w"]) == 5 else {"w": r["w"], "v": r["m"]}),
      "`Mistaken.begin` returns w, m at N = 5, Q = 7, S = 11, B = 13 and w, v at"
      " N = 4, Q = 8, S = 14, B = 15, wanted the same tensors"),
+    ({"embed": lambda self, params, x: 2 * x},
+     "`<lambda>` changes the examples, but rule says that it does not embed"),
+    ({"embed": lambda self, params, x: x[:-1], "has_embed": True},
+     "`<lambda>` returns [1, 10] for 2 examples, wanted [2, ...]"),
     (STILL | result_of("begin", lambda r: {**r, "a b": r["w"]}),
      "a package of rule breaks the format: `graphs.begin.outputs[2].name` is 'a b',"
      " wanted a plain name"),
@@ -173,3 +178,22 @@ def test_mistakes_are_named_before_a_package_is_written(
         export(source(subject), tmp_path / "one")
     assert str(caught.value) == words
     assert not list(tmp_path.iterdir())
+
+
+def test_the_usual_meta_loss_reads_the_noise_of_training() -> None:
+    def begin(
+        self: Rule, params: Tensors, state: Tensors, support: Support, noise: Noise
+    ) -> Tensors:
+        w = support.y.T @ (support.x + noise["eps"])
+        return {"w": w, "m": w * 0.0}
+
+    subject = mistaken(noise={"eps": ("S", 10)}, begin=begin)
+    x, y, query = uneven(subject.data, [2, 1, 1])
+    episode = Episode(x, y, query, torch.eye(3).repeat_interleave(2, dim=0))
+    still, moved = (
+        subject.learner.meta_loss({}, episode, noise, 0.0)[0]
+        for noise in ({}, {"eps": torch.ones(4, 10)})
+    )
+    wanted = adapt(subject.learner, {}, Support(x, y), noise={"eps": torch.ones(4, 10)})
+    torch.testing.assert_close(moved, cross_entropy(query @ wanted["w"].T, episode.query_y))
+    assert not torch.equal(still, moved)

@@ -137,6 +137,12 @@ def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
             f" wanted [{len(x)}, ...]"
         )
     _typed(embedded, (torch.float32,), "embeddings", name_of(learner.embed))
+    if not learner.has_embed and not torch.equal(embedded, x):
+        raise LearnerError(
+            f"`{name_of(learner.embed)}` changes the examples, but {learner.name} says that it does"
+            " not embed",
+            hint="set has_embed = True",
+        )
     return embedded
 
 

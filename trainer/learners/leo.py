@@ -50,7 +50,7 @@ from .leo_start import glorot_maps, prototype_maps
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
 EMBED = "embed."
 # of the two tensors [S, S, 2 L] that the relation network fills at once. A fresh process adapting
-# omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 256 at 500, 372 at 600
+# omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500
 PAIRS_BYTES = 240_000_000
 
 
