@@ -66,8 +66,8 @@ def result_of(function: str, change: Callable[[Any], Any]) -> dict[str, Any]:
     """The function with another result."""
     original = getattr(Rule, function)
 
-    def changed(self: Rule, *arguments: Any) -> Any:
-        return change(original(self, *arguments))
+    def changed(self: Rule, *arguments: Any, **options: Any) -> Any:
+        return change(original(self, *arguments, **options))
 
     changed.__qualname__ = f"Mistaken.{function}"
     return {function: changed}
@@ -136,9 +136,9 @@ def test_mistakes_are_named_where_the_learner_adapts(
 # of 60 classes of vectors [10] the sizes to try are Q = 7, N = 5, S = 11 and B = 13, then others
 TRIED: list[tuple[dict[str, Any], str]] = [
     (result_of("predict", lambda r: r[:, :1]),
-     "`Mistaken.predict` returns logits [7, 1] for 7 queries and 5 classes, wanted [Q, N]: [7, 5]"),
+     "`Mistaken.predict` returns [7, 1] for 7 queries and 5 classes, wanted [Q, N]: [7, 5]"),
     (result_of("predict", lambda r: r[:, :4].repeat(1, 2)[:, :5]),
-     "`Mistaken.predict` returns logits [8, 5] for 8 queries and 4 classes, wanted [Q, N]: [8, 4]"),
+     "`Mistaken.predict` returns [8, 5] for 8 queries and 4 classes, wanted [Q, N]: [8, 4]"),
     (result_of("predict", lambda r: r.double()),
      "`Mistaken.predict` returns logits as float64, wanted float32"),
     (result_of("begin", lambda r: {**r, "m": r["m"].double()}),
@@ -152,6 +152,13 @@ TRIED: list[tuple[dict[str, Any], str]] = [
     (STILL | result_of("begin", lambda r: r if len(r["w"]) == 5 else {"w": r["w"], "v": r["m"]}),
      "`Mistaken.begin` returns w, m at N = 5, Q = 7, S = 11, B = 13 and w, v at"
      " N = 4, Q = 8, S = 14, B = 15, wanted the same tensors"),
+    (result_of("predict", lambda r: (r,)),
+     "`Mistaken.predict` returns a value of type tuple for 7 queries and 5 classes,"
+     " wanted [Q, N]: [7, 5]"),
+    (result_of("stages", lambda r: r + r), "two stages of rule are called `means`"),
+    ({"embed": lambda self, params, x: x.repeat(1, len(x)), "has_embed": True},
+     "`<lambda>` returns [130] for an example among 13 and [150] for one among 15,"
+     " wanted the same shape"),
     ({"embed": lambda self, params, x: 2 * x},
      "`<lambda>` changes the examples, but rule says that it does not embed"),
     ({"embed": lambda self, params, x: x[:-1], "has_embed": True},

@@ -17,7 +17,7 @@ from handful.trainer.learners.stage import name_of
 from .failure import reason
 from .simplify import simplify
 from .trace import Port, trace
-from .trial import Shape, attempt, example_sizes, other_sizes, symbolic
+from .trial import Shape, attempt, example_sizes, other_sizes, same_embedding, symbolic
 
 LOSS = "loss"
 
@@ -58,7 +58,7 @@ class _Tracer:
         sizes = example_sizes(learner, params)
         self.trial = attempt(learner, params, sizes)
         self.other = attempt(learner, params, other_sizes(sizes))
-        self.inner = tuple(self.trial.support.x.shape[1:])
+        self.inner = same_embedding(learner, self.trial, self.other)
         self.models: dict[str, onnx.ModelProto] = {}
         self.ports: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
         self.state: Tensors = {}

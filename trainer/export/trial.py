@@ -76,6 +76,8 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
     trial = Trial(sizes, x, support, torch.rand(sizes["Q"], *inner))
     state: Tensors = {}
     for stage in learner.stages():
+        if stage.name in trial.returned:
+            raise LearnerError(f"two stages of {learner.name} are called `{stage.name}`")
         trial.noise[stage.name] = stage.zero_noise(support)
         returned = _called(stage.init, sizes, stage.begin, params, state, support)
         for name, tensor in returned.items():
@@ -87,13 +89,25 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
             _typed(loss, (torch.float32,), "the loss", name_of(stage.step))
     logits = _called(learner.predict, sizes, learner.predict, params, state, trial.query_x)
     wanted = (sizes["Q"], sizes["N"])
-    if tuple(logits.shape) != wanted:
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
         raise LearnerError(
-            f"`{name_of(learner.predict)}` returns logits {list(logits.shape)} for {wanted[0]}"
+            f"`{name_of(learner.predict)}` returns {_shape(logits)} for {wanted[0]}"
             f" queries and {wanted[1]} classes, wanted [Q, N]: {list(wanted)}"
         )
     _typed(logits, (torch.float32,), "logits", name_of(learner.predict))
     return trial
+
+
+def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:
+    """The shape of one embedded example, which no batch may change."""
+    first, second = (tuple(t.support.x.shape[1:]) for t in (trial, other))
+    if first != second:
+        raise LearnerError(
+            f"`{name_of(learner.embed)}` returns {list(first)} for an example among"
+            f" {trial.sizes['B']} and {list(second)} for one among {other.sizes['B']},"
+            " wanted the same shape"
+        )
+    return first
 
 
 def symbolic(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
@@ -131,9 +145,9 @@ def _symbol(
 
 def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
     embedded = _called(learner.embed, {"B": len(x)}, learner.embed, params, x)
-    if embedded.ndim < 2 or len(embedded) != len(x):
+    if not isinstance(embedded, Tensor) or embedded.ndim < 2 or len(embedded) != len(x):
         raise LearnerError(
-            f"`{name_of(learner.embed)}` returns {list(embedded.shape)} for {len(x)} examples,"
+            f"`{name_of(learner.embed)}` returns {_shape(embedded)} for {len(x)} examples,"
             f" wanted [{len(x)}, ...]"
         )
     _typed(embedded, (torch.float32,), "embeddings", name_of(learner.embed))
@@ -165,6 +179,12 @@ def _called(
         raise ExportError(
             f"`{name_of(function)}` fails at {_shown(sizes)}: {reason(error, function)}"
         ) from error
+
+
+def _shape(value: object) -> str:
+    if isinstance(value, Tensor):
+        return str(list(value.shape))
+    return f"a value of type {type(value).__name__}"
 
 
 def _shown(sizes: Mapping[str, int]) -> str:
