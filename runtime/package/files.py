@@ -1,12 +1,23 @@
 """Reading and writing files with care: opened once, no links followed, sizes capped."""
 
+import errno
 import hashlib
 import os
+import re
 import stat
+import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from handful.runtime.errors import HandfulError, PackageError
 
+if sys.platform != "win32":
+    import fcntl
+
+TEMPORARY = re.compile(r"\.handful-[0-9a-f]{16}\.part")
+ABANDONED_AFTER = 3600.0  # seconds; where no lock tells whether the writer lives
+UNSYNCED = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)  # folders cannot be synced
 SHOWN = 200  # characters of a path in a message
 SMALL = 2**16  # bytes of a read that should find the end of the file
 
@@ -94,16 +105,120 @@ def sha256(data: bytes) -> str:
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """`data` at `path`, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.urandom(6).hex()}")
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    descriptor = os.open(temporary, flags, 0o666)  # the umask decides, as for any new file
+    """`data` at `path`, whole or not at all, and on the disk when this returns.
+
+    An OSError, which names `path`, where that cannot be; what was there before is there then.
+
+    A file that is replaced keeps its mode, a new one follows the umask. A link, or anything else
+    that is no regular file, is refused, as `read_regular` refuses it. What a killed process left
+    half-written in the folder is removed first.
+    """
+    try:
+        _replace(path, data)
+    except OSError as error:  # which names the temporary file, or none where the disk is full
+        if error.errno is not None:
+            error.filename = str(path)
+            del error.filename2
+        raise
+
+
+def _replace(path: Path, data: bytes) -> None:
+    mode = _mode(path)
+    _remove_abandoned(path.parent)
+    temporary, descriptor = _temporary(path.parent, 0o666 if mode is None else 0o600)
     try:
         with open(descriptor, "wb") as file:
             file.write(data)
             file.flush()
+            if mode is not None:
+                os.chmod(temporary, mode)
             os.fsync(file.fileno())
-        os.replace(temporary, path)
+            if sys.platform != "win32":  # while the lock is held
+                os.replace(temporary, path)
+        if sys.platform == "win32":  # where an open file cannot be moved
+            os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
+    _sync_folder(path.parent)
+
+
+def _mode(path: Path) -> int | None:
+    """The mode of the file that is to be replaced; None: there is none."""
+    try:
+        there = os.lstat(path).st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISLNK(there):
+        raise OSError(errno.ELOOP, "it is a link, wanted a regular file", str(path))
+    if stat.S_ISDIR(there):
+        raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(there):
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+    return stat.S_IMODE(there) & 0o777
+
+
+def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
+    """A new file in the folder and its descriptor, locked for as long as the writer lives."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    while True:
+        path = folder / f".handful-{os.urandom(8).hex()}.part"
+        descriptor = os.open(path, flags, mode)
+        if sys.platform == "win32" or _locked(descriptor):
+            return path, descriptor
+        os.close(descriptor)  # another save took it for abandoned before the lock was there
+
+
+if sys.platform != "win32":
+
+    def _locked(descriptor: int) -> bool:
+        """Lock the new file; whether it still has its name."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:  # a file system without locks, where nothing is taken for abandoned either
+            return True
+        return os.fstat(descriptor).st_nlink > 0
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the temporaries of processes that were killed while they wrote."""
+    try:
+        names = [name for name in os.listdir(folder) if TEMPORARY.fullmatch(name)]
+    except OSError:  # a folder that may be written and not listed
+        return
+    for name in names:
+        with suppress(OSError):  # its writer lives, or somebody else was faster
+            _remove_unless_held(folder / name)
+
+
+def _remove_unless_held(path: Path) -> None:
+    if sys.platform == "win32":
+        if time.time() - os.lstat(path).st_mtime > ABANDONED_AFTER:
+            os.unlink(path)
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name of the file outlast a power cut, where the system can."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        if error.errno in UNSYNCED:
+            return
+        raise
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNSYNCED:
+            raise
+    finally:
+        os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -50,3 +51,11 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     monkeypatch.undo()
     assert read_checkpoint(tmp_path / LAST)[1] == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes of POSIX")
+def test_a_checkpoint_has_the_permissions_of_any_new_file(tmp_path: Path) -> None:
+    (tmp_path / "ordinary").touch()
+    write_checkpoint(tmp_path / "run" / LAST, {"a": torch.ones(1)}, {"step": 1})
+    ordinary = (tmp_path / "ordinary").stat().st_mode
+    assert (tmp_path / "run" / LAST).stat().st_mode == ordinary

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.files import write_atomic
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -22,24 +21,10 @@ class CheckpointError(HandfulError):
     """A run's files are missing, broken or belong to another run."""
 
 
-def write_atomic(path: Path, content: bytes) -> None:
-    """The file is the old one or the new one, never half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Tensors and facts in one file, so that they cannot come from different steps."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, save(plain, metadata={"handful": json.dumps(facts)}))
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.files import write_atomic
 from handful.trainer.config import MetaConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode, sample
@@ -24,7 +25,6 @@ from handful.trainer.training.checkpoint import (
     BEST,
     LAST,
     read_checkpoint,
-    write_atomic,
     write_checkpoint,
 )
 from handful.trainer.training.distributed import World
@@ -237,6 +237,7 @@ def forget_after(path: Path, step: int) -> None:
     """Drop the lines of steps that a killed run took after its last checkpoint."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= step]
+    path.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(path, "".join(f"{line}\n" for line in kept).encode())
 
 

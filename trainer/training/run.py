@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.files import write_atomic
 from handful.trainer.config import MetaConfig, RunConfig, from_dict, to_dict
 from handful.trainer.data import load_data
 from handful.trainer.data.download import Progress as Fetching
@@ -27,7 +28,7 @@ from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Learner, Tensors
 from handful.trainer.learners.prototypical import PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint, write_atomic
+from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
 from handful.trainer.training.loop import Progress, Run, forget_after, log_line, meta_train
 from handful.trainer.training.memory import keep_memory
