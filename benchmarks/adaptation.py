@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from by_hand import BLOCKS, inner_step, theta_of
 from results import section
 from throughput import SPEC, WAY
 from timing import medians
 
+from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.tools.verify import relative_difference
 from handful.trainer.export.graphs import trace_learner
 from handful.trainer.learners import Support, Tensors, adapt

@@ -1,46 +1,25 @@
 """onnxruntime sessions: built from bytes when they are first needed, on the providers asked for."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 
 from handful.runtime.package.manifest import GraphSpec
 
 from .arrays import Array
 from .errors import AdaptError, PackageError, SessionError
+from .ort import onnxruntime as ort
 
 log = logging.getLogger("handful")
 CPU = "CPUExecutionProvider"
-GPU = ("onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-qnn")
 ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
 FOLDING_LIMIT = str(2**26)  # bytes that one folded constant may take; known to 1.28 and later
 Provider = str | tuple[str, dict[str, Any]]
 Value = Any  # a numpy array, or an OrtValue on the device
-
-
-def one_onnxruntime(folder: str) -> None:
-    """Refuse an environment where two onnxruntimes were installed over each other."""
-    # reading the folder's names takes 0.1 ms, importlib.metadata 30 times as long
-    found = sorted(
-        name.split("-")[0].replace("_", "-")
-        for name in os.listdir(folder)
-        if name.startswith("onnxruntime") and name.endswith(".dist-info")
-    )
-    clash = [name for name in found if name in ("onnxruntime", *GPU)]
-    if len(clash) > 1:
-        raise SessionError(
-            f"{' and '.join(clash)} are both installed, into one folder: the last one wins",
-            hint=f"pip uninstall -y {' '.join(clash)} && pip install {clash[-1]}",
-        )
-
-
-one_onnxruntime(os.path.dirname(ort.__path__[0]))
 
 
 class Setup(NamedTuple):
@@ -79,7 +58,7 @@ def setup(
         raise SessionError(f"threads is {threads}, wanted 1 or more")
     options = ort.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.log_severity_level = 3  # errors reach the user as ours
+    options.log_severity_level = 4  # errors reach the user as ours
     options.add_session_config_entry(
         "optimization.constant_folding_max_output_size_in_bytes", FOLDING_LIMIT
     )
@@ -160,7 +139,9 @@ class Graph:
         wanted = list(self._setup.providers)
         began = time.perf_counter()
         try:
-            session = ort.InferenceSession(data, self._setup.options, providers=wanted)
+            session = ort.InferenceSession(
+                data, self._setup.options, providers=wanted, enable_fallback=0
+            )
         except Exception as error:
             raise PackageError(
                 f"graph {self.name} is refused by onnxruntime {ort.__version__}: "

@@ -117,6 +117,16 @@ def test_only_the_trainer_imports_torch() -> None:
         assert not tops & {"torch", "onnx"}, path
 
 
+def test_onnxruntime_is_imported_in_one_place() -> None:
+    """Where its telemetry is switched off first."""
+    importing = {
+        name(path)
+        for path in (*RUNTIME, *TRAINER, *ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py"))
+        if "onnxruntime" in {module.partition(".")[0] for module, _ in imports(path)}
+    }
+    assert importing == {"runtime/ort.py"}
+
+
 def circle(graph: dict[str, set[str]]) -> list[str]:
     """A path of modules that leads back to its start; empty where there is none."""
     done: set[str] = set()

@@ -14,6 +14,7 @@ from handful.runtime.errors import (
     SessionError,
     SupportSetError,
 )
+from handful.runtime.ort import one_onnxruntime, onnxruntime
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
 ONE = np.zeros((6, 6, 1), np.uint8)
@@ -203,8 +204,6 @@ def test_settings(packages: Any, settings: Any, words: str, hint: str | None) ->
 
 
 def test_a_provider_that_is_not_there(packages: Any) -> None:
-    import onnxruntime
-
     with pytest.raises(SessionError) as error:
         handful.load(packages("head"), providers=["NoSuchExecutionProvider"])
     available = ", ".join(onnxruntime.get_available_providers())
@@ -215,8 +214,6 @@ def test_a_provider_that_is_not_there(packages: Any) -> None:
 
 
 def test_several_threads_and_own_options_give_the_same_answers(packages: Any) -> None:
-    import onnxruntime
-
     x = np.eye(6, dtype=np.float32).reshape(1, 6, 6, 1) * np.ones((2, 1, 1, 1), np.float32)
     wanted = handful.load(packages("head")).adapt(x, ["a", "b"]).logits(x)
     options = onnxruntime.SessionOptions()
@@ -228,8 +225,6 @@ def test_several_threads_and_own_options_give_the_same_answers(packages: Any) ->
 
 
 def test_two_onnxruntimes_in_one_environment(tmp_path: Any) -> None:
-    from handful.runtime.sessions import one_onnxruntime
-
     (tmp_path / "onnxruntime-1.31.1.dist-info").mkdir()
     one_onnxruntime(str(tmp_path))
     (tmp_path / "onnxruntime_gpu-1.31.1.dist-info").mkdir()

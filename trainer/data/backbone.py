@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-import onnxruntime as ort
 import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Floats
+from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
 
 from .cache import cache_folder, keep

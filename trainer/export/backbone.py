@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import onnx
-import onnxruntime as ort
 import torch
 from onnx import compose as onnx_compose
 from onnx import version_converter
 from torch import Tensor
 
+from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec, TensorSpec
 
 from .graphs import Graphs
@@ -24,7 +24,7 @@ BATCH = 32
 def run_backbone(path: Path, x: Tensor) -> Tensor:
     """Embeddings [B, D] of pictures [B, ...] as the backbone's input wants them."""
     options = ort.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what is wrong is raised
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     name = session.get_inputs()[0].name
     parts = [session.run(None, {name: part.numpy()})[0] for part in torch.split(x, BATCH)]

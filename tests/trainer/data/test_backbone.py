@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
 from handful.runtime.images import read_image
+from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import (
     DataConfig,
