@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from handful.runtime.package.manifest import Manifest, StageSpec, TensorSpec
+from handful.runtime.package.manifest import Manifest, StageSpec
 
 from .arrays import Array, Floats
 from .errors import AdaptError
-from .sessions import Graph, to_numpy
+from .sessions import ANY, Graph, Sizes, Value, resolved, to_numpy
 
-State = dict[str, Any]  # name → array, or a tensor that stays on the device
 Observe = Callable[[str, int, dict[str, Array]], None]
 EMBED_CHUNK = 8  # of queries: on a CPU larger batches are no faster and take more memory
+MAX_NOISE = 2**24  # values of one noise tensor
+
+
+class State(NamedTuple):
+    """What predict reads, and the sizes of the support set that it came from."""
+
+    tensors: dict[str, Value]  # on the host, or on the device
+    sizes: dict[str, int]  # S and N; N is the width of the answers
 
 
 class Engine:
@@ -31,12 +39,13 @@ class Engine:
         if self.manifest.embed is None or not len(x):
             return x
         graph = self.graphs[self.manifest.embed]
-        parts = [
-            to_numpy(graph.run({"x": x[at : at + chunk]})["h"]) for at in range(0, len(x), chunk)
-        ]
-        found = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        finite({"h": found}, f"graph {graph.name}")
-        return found
+        parts = []
+        for at in range(0, len(x), chunk):
+            part = x[at : at + chunk]
+            parts.append(to_numpy(graph.run({"x": part}, {"B": len(part)})["h"]))
+        h = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        finite({"h": h}, f"graph {graph.name}")
+        return h
 
     def adapt(
         self,
@@ -47,12 +56,12 @@ class Engine:
         observe: Observe | None = None,
     ) -> State:
         """The state that predict reads, from embedded examples; noise is zero unless given."""
-        known: State = {"support_x": support_x, "support_y": support_y}
-        given = {**self.noise(support_y), **(noise or {})}
+        sizes = sizes_of(support_y)
+        known: dict[str, Value] = {"support_x": support_x, "support_y": support_y}
+        draws = {**self.noise(support_y), **(noise or {})}
         for stage in self.manifest.stages:
-            draws = {name: given[name] for name in stage.noise}
-            self._stage(stage, known, draws, observe)
-        return {name: known[name] for name in self.read_by_predict}
+            self._stage(stage, known, {name: draws[name] for name in stage.noise}, sizes, observe)
+        return State({name: known[name] for name in self.read_by_predict}, sizes)
 
     @property
     def read_by_predict(self) -> tuple[str, ...]:
@@ -61,20 +70,25 @@ class Engine:
         return tuple(tensor.name for tensor in inputs if tensor.name != "query_x")
 
     def _stage(
-        self, stage: StageSpec, known: State, noise: Mapping[str, Floats], observe: Observe | None
+        self,
+        stage: StageSpec,
+        known: dict[str, Value],
+        noise: Mapping[str, Floats],
+        sizes: Sizes,
+        observe: Observe | None,
     ) -> None:
-        known.update(self.graphs[stage.init].run({**known, **noise}))
+        known.update(self.graphs[stage.init].run({**known, **noise}, sizes))
         if observe:
             observe(stage.name, 0, {name: to_numpy(known[name]) for name in stage.state})
         loss = None
         for i in range(1, stage.steps + 1):
             assert stage.step is not None
-            found = self.graphs[stage.step].run(known)
-            loss = found.pop("loss")
-            known.update(found)
+            outputs = self.graphs[stage.step].run(known, sizes)
+            loss = outputs.pop("loss")
+            known.update(outputs)
             if observe:
-                own = {name: to_numpy(known[name]) for name in stage.state}
-                observe(stage.name, i, {**own, "loss": to_numpy(loss)})
+                state = {name: to_numpy(known[name]) for name in stage.state}
+                observe(stage.name, i, {**state, "loss": to_numpy(loss)})
         where = f"stage {stage.name}"
         finite({name: known[name] for name in stage.state}, where)
         if loss is not None:
@@ -82,30 +96,40 @@ class Engine:
 
     def noise(self, support_y: Floats, rng: np.random.Generator | None = None) -> dict[str, Floats]:
         """Noise for every stage: zeros, or standard normal draws from `rng`."""
-        sizes = {"S": support_y.shape[0], "N": support_y.shape[1]}
-        found: dict[str, Floats] = {}
+        sizes = sizes_of(support_y)
+        noise: dict[str, Floats] = {}
         for stage in self.manifest.stages:
             inputs = self.manifest.graphs[stage.init].inputs
             for tensor in (tensor for tensor in inputs if tensor.name in stage.noise):
-                shape = resolve(tensor, sizes)
-                found[tensor.name] = (
+                shape = resolved(tensor, sizes)
+                if ANY in shape or math.prod(shape) > MAX_NOISE:
+                    raise AdaptError(
+                        f"noise `{tensor.name}` has shape {list(tensor.shape)} with {sizes}, "
+                        f"wanted sizes S and N and at most {MAX_NOISE} values",
+                        hint="adapt to fewer examples or classes",
+                    )
+                noise[tensor.name] = (
                     rng.standard_normal(shape, dtype=np.float32)
                     if rng is not None
                     else np.zeros(shape, dtype=np.float32)
                 )
-        return found
+        return noise
 
-    def predict(self, state: Mapping[str, Any], query_x: Floats) -> Floats:
+    def predict(self, state: State, query_x: Floats) -> Floats:
         """logits [Q, N], or outputs [Q, O], of embedded queries."""
         graph = self.graphs[self.manifest.predict]
-        found = to_numpy(graph.run({**state, "query_x": query_x})[graph.spec.outputs[0].name])
-        finite({graph.spec.outputs[0].name: found}, f"graph {graph.name}")
-        return found
+        (answer,) = graph.spec.outputs
+        sizes = {**state.sizes, "Q": len(query_x)}
+        if not len(query_x):
+            return np.zeros([max(size, 0) for size in resolved(answer, sizes)], np.float32)
+        logits = to_numpy(graph.run({**state.tensors, "query_x": query_x}, sizes)[answer.name])
+        finite({answer.name: logits}, f"graph {graph.name}")
+        return logits
 
 
-def resolve(tensor: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
-    """The tensor's shape with numbers for its symbols."""
-    return tuple(sizes[size] if isinstance(size, str) else size for size in tensor.shape)
+def sizes_of(support_y: Floats) -> dict[str, int]:
+    """The sizes that are known from the labels [S, N], or from the targets [S, O]."""
+    return {"S": support_y.shape[0], "N": support_y.shape[1]}
 
 
 def finite(tensors: Mapping[str, Any], where: str) -> None:

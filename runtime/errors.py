@@ -46,3 +46,12 @@ class AdaptError(HandfulError):
 
 class TaskFileError(HandfulError):
     """A saved task is broken, unsafe or belongs to another package."""
+
+
+def shown(value: object) -> str:
+    """A value as an error names it: one line, at most 60 characters, whatever its `repr` does."""
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an object of the application's
+        text = f"an object of type {type(value).__name__}"
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,5 +1,6 @@
 """Examples as an application has them → the float32 batch that the graphs read."""
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from .errors import InputError
 
 MAX_EXAMPLES = 1_000_000
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
+FILLED = "fill it in with .filled(value), or leave the examples with masked values out"
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
 
 
@@ -19,12 +21,14 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
 
     uint8 is scaled as the manifest says, floats are checked and taken as they are; the channel
     axis of a one-channel image may be missing. `what` names the examples in errors: `query`.
+    InputError where they are not what the manifest says, and for masked arrays: a graph sees no
+    mask.
     """
     if isinstance(examples, list | tuple):
+        _count(len(examples), what)
         items = [_array(item, f"{what} {i}") for i, item in enumerate(examples)]
         if not items or items[0].ndim:
             shaped = [_one(item, spec, f"{what} {i}") for i, item in enumerate(items)]
-            _count(len(shaped), what)
             empty = np.zeros((0, *spec.shape), np.float32)
             return np.stack(shaped) if shaped else empty, False
     array = _array(examples, what)
@@ -39,15 +43,31 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
 def _one(array: Array, spec: InputSpec, what: str) -> Floats:
     if array.shape not in _shapes(spec):
         raise _wrong_shape(array, spec, what)
-    found: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True)[0]
-    return found
+    example: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True)[0]
+    return example
 
 
 def _array(value: Any, what: str) -> Array:
+    if is_masked(value):
+        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
     try:
         return np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{what} is not an array: {error}") from error
+    except Exception as error:  # an object's own __array__ raises what it likes
+        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"{what} of type {type(value).__name__} is not an array: {why}",
+            hint="give a numpy array, or what numpy.asarray makes one of",
+        ) from error
+
+
+def is_masked(value: object) -> bool:
+    """Whether it is one of numpy's masked arrays, or a list that has one in it."""
+    masked = sys.modules.get("numpy.ma")  # numpy loads it with the first one, in some 10 ms
+    if masked is None:
+        return False
+    if isinstance(value, list | tuple):
+        return any(isinstance(item, masked.MaskedArray) for item in value)
+    return isinstance(value, masked.MaskedArray)
 
 
 def _shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
@@ -66,10 +86,10 @@ def _wrong_shape(array: Array, spec: InputSpec, what: str) -> InputError:
     )
 
 
-def _count(found: int, what: str) -> None:
-    if found > MAX_EXAMPLES:
+def _count(number: int, what: str) -> None:
+    if number > MAX_EXAMPLES:
         raise InputError(
-            f"{found} examples in one call ({what}), at most {MAX_EXAMPLES} are taken",
+            f"{number} examples in one call ({what}), at most {MAX_EXAMPLES} are taken",
             hint="give them in several calls",
         )
 

@@ -12,14 +12,13 @@ from handful.runtime.package.read import Package, read_package
 from handful.runtime.package.shipped import find
 
 from .engine import Engine
-from .errors import AdaptError
+from .errors import AdaptError, shown
 from .loaded import Loaded
-from .sessions import Graph, Provider, setup
+from .providers import Provider, Setup, setup
+from .sessions import Graph
 from .support import gather
 from .task import Task, adapted
-from .task_file import read
-
-MAX_SAMPLES = 1000
+from .task_file import MAX_SAMPLES, read
 
 
 class Learner(Loaded):
@@ -36,15 +35,16 @@ class Learner(Loaded):
         """A task from examples and their labels, or from {label: [examples]}.
 
         Shots may differ. `samples` draws the learner's noise that often from `rng`: predictions
-        are then means over the samples, and `Task.uncertainty` tells their spread.
+        are then means over the samples, and `Task.uncertainty` tells their spread. InputError for
+        an example, SupportSetError for labels and limits, AdaptError for samples and for graphs.
         """
         seed = self._seed(samples, rng)
         support = gather(self._engine, examples, labels)
         return adapted(self, support, samples, seed)
 
     def load_task(self, path: str | Path) -> Task:
-        """A task that `Task.save` wrote with this very package."""
-        saved = read(Path(path), self.manifest, self.identity)
+        """A task that `Task.save` wrote with this very package; a TaskFileError otherwise."""
+        saved = read(path, self.manifest, self.identity)
         return Task(self, saved.support, saved.states, saved.seed)
 
     def _seed(self, samples: int | None, rng: np.random.Generator | None) -> int | None:
@@ -57,7 +57,14 @@ class Learner(Loaded):
                 hint="give both: samples=10, rng=np.random.default_rng(0)",
             )
         if type(samples) is not int or not 1 <= samples <= MAX_SAMPLES:
-            raise AdaptError(f"samples is {samples!r}, wanted 1 to {MAX_SAMPLES}")
+            raise AdaptError(
+                f"samples is {shown(samples)}, wanted a whole number, 1 to {MAX_SAMPLES}"
+            )
+        if not isinstance(rng, np.random.Generator):
+            raise AdaptError(
+                f"rng is {shown(rng)}, wanted a numpy.random.Generator",
+                hint="rng=np.random.default_rng(0)",
+            )
         if not any(stage.noise for stage in self.manifest.stages):
             raise AdaptError(
                 f"package {self.name} has no noise: all samples would be the same",
@@ -75,15 +82,16 @@ def load(
 ) -> Learner:
     """The learner of a package: a folder made by `handful export`, or a shipped package's name.
 
-    `session_options` (an onnxruntime.SessionOptions) takes the place of the defaults.
+    `session_options` (an onnxruntime.SessionOptions) takes the place of the defaults, among which
+    is that onnxruntime prints nothing. PackageError for the package, SessionError for the rest.
     """
-    made = setup(providers, threads, session_options)
-    return learner_of(read_package(find(path)), made)
+    sessions = setup(providers, threads, session_options)
+    return learner_of(read_package(find(path)), sessions)
 
 
-def learner_of(package: Package, made: Any) -> Learner:
+def learner_of(package: Package, setup: Setup) -> Learner:
     """The learner of a package that was read already."""
     specs = package.manifest.graphs
-    graphs = {name: Graph(name, specs[name], data, made) for name, data in package.graphs.items()}
+    graphs = {name: Graph(name, specs[name], data, setup) for name, data in package.graphs.items()}
     engine = Engine(package.manifest, graphs)
     return Learner(package.manifest, package.path, package.identity, engine)

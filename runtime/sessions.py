@@ -1,82 +1,27 @@
-"""onnxruntime sessions: built from bytes when they are first needed, on the providers asked for."""
+"""onnxruntime's sessions: built when first needed, what goes in by name, what comes out checked."""
 
 import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from handful.runtime.package.manifest import GraphSpec
+from handful.runtime.package.manifest import GraphSpec, TensorSpec
 
 from .arrays import Array
-from .errors import AdaptError, PackageError, SessionError
+from .errors import AdaptError, PackageError
 from .ort import onnxruntime as ort
+from .providers import Setup, missing, name_of
 
 log = logging.getLogger("handful")
-CPU = "CPUExecutionProvider"
-ON_CUDA = ("CUDAExecutionProvider", "TensorrtExecutionProvider", "NvTensorRTRTXExecutionProvider")
-FOLDING_LIMIT = str(2**26)  # bytes that one folded constant may take; known to 1.28 and later
-Provider = str | tuple[str, dict[str, Any]]
+VERIFY = "`handful verify` tells whether the package is whole"
+BROKEN = "the graph is not what the manifest says: ask who made the package, or export it again"
+DTYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}  # as onnxruntime calls them
+ANY = -1  # the size of a symbol of which no number is known
+Sizes = Mapping[str, int]  # of the symbols B, S, N and Q
 Value = Any  # a numpy array, or an OrtValue on the device
-
-
-class Setup(NamedTuple):
-    """How sessions are built; made once for a package, shared by its graphs."""
-
-    providers: tuple[Provider, ...]
-    options: ort.SessionOptions
-
-    @property
-    def device(self) -> str | None:
-        """Where tensors stay between steps; None: they are numpy's, which is fastest on a CPU."""
-        return "cuda" if _name(self.providers[0]) in ON_CUDA else None
-
-
-def setup(
-    providers: Sequence[Provider] | None = None,
-    threads: int = 1,
-    session_options: ort.SessionOptions | None = None,
-) -> Setup:
-    """Check what was asked for against what this onnxruntime has."""
-    wanted = tuple(providers) if providers is not None else (CPU,)
-    if not wanted or isinstance(providers, str):
-        raise SessionError(f"providers is {providers!r}, wanted a list with one name at least")
-    available = ort.get_available_providers()
-    for provider in wanted:
-        if _name(provider) not in available:
-            raise _missing(provider, available)
-    if session_options is not None:
-        if threads != 1:
-            raise SessionError(
-                f"threads={threads} beside session_options",
-                hint="set intra_op_num_threads and inter_op_num_threads in the options",
-            )
-        return Setup(wanted, session_options)
-    if threads < 1:
-        raise SessionError(f"threads is {threads}, wanted 1 or more")
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = threads
-    options.log_severity_level = 4  # errors reach the user as ours
-    options.add_session_config_entry(
-        "optimization.constant_folding_max_output_size_in_bytes", FOLDING_LIMIT
-    )
-    if threads > 1:
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-    return Setup(wanted, options)
-
-
-def _name(provider: Provider) -> str:
-    return provider if isinstance(provider, str) else provider[0]
-
-
-def _missing(provider: Provider, available: Sequence[str]) -> SessionError:
-    return SessionError(
-        f"provider {_name(provider)!r} is not to be had; available: {', '.join(available)}",
-        hint="CUDA needs `pip uninstall -y onnxruntime && pip install onnxruntime-gpu`",
-    )
 
 
 class Graph:
@@ -91,8 +36,8 @@ class Graph:
         self._session: ort.InferenceSession | None = None
         self._lock = threading.Lock()
         self._inputs = tuple(tensor.name for tensor in spec.inputs)
-        self._outputs = tuple(tensor.name for tensor in spec.outputs)
-        self._own_outputs: list[str] = []  # as the file names them: a step's end in `.next`
+        self._dtypes = tuple(np.dtype(tensor.dtype) for tensor in spec.outputs)
+        self._file_outputs: list[str] = []  # as the file names them: a step's end in `.next`
 
     def session(self) -> ort.InferenceSession:
         """The session, built now if no run has built it yet."""
@@ -101,73 +46,131 @@ class Graph:
                 if self._session is None:
                     assert self._data is not None
                     session = self._build(self._data)
-                    self._own_outputs = [output.name for output in session.get_outputs()]
+                    self._file_outputs = [output.name for output in session.get_outputs()]
                     self._session, self._data = session, None
         return self._session
 
-    def run(self, known: Mapping[str, Value]) -> dict[str, Value]:
-        """The outputs by name; of `known`, the graph gets the inputs that it lists."""
+    def run(self, known: Mapping[str, Value], sizes: Sizes | None = None) -> dict[str, Value]:
+        """The outputs by name; of `known`, the graph gets the inputs that it lists.
+
+        An AdaptError where an output is not of the declared type and shape; `sizes` gives the
+        numbers that are known for the symbols in it.
+        """
         session = self.session()
         feeds = {name: known[name] for name in self._inputs}
         try:
             if self._setup.device is not None:
-                return self._run_on(self._setup.device, session, feeds)
-            found: Any = session.run(self._own_outputs, feeds)
-            return dict(zip(self._outputs, found, strict=True))
+                values = self._run_on(self._setup.device, session, feeds)
+            else:
+                values = session.run(self._file_outputs, feeds)
         except Exception as error:  # its classes are private and changed between versions
             shapes = ", ".join(f"{name} {list(_shape(value))}" for name, value in feeds.items())
             raise AdaptError(
-                f"graph {self.name} failed on {shapes}: {first_line(error)}",
-                hint="`handful verify` tells whether the package is whole",
+                f"graph {self.name} failed on {shapes}: {first_line(error)}", hint=VERIFY
             ) from error
+        self._check(values, sizes or {})
+        return {tensor.name: value for tensor, value in zip(self.spec.outputs, values, strict=True)}
+
+    def _check(self, values: Sequence[Value], sizes: Sizes) -> None:
+        number: Any = sizes.get  # of a symbol; a number stands for itself
+        for tensor, dtype, value in zip(self.spec.outputs, self._dtypes, values, strict=True):
+            shape = tuple([number(size, size) for size in tensor.shape])
+            if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype:
+                continue  # by far the most frequent; what follows is for the rest
+            shape = resolved(tensor, sizes)
+            if not _is(value, tensor, shape):
+                raise AdaptError(
+                    f"graph {self.name} gave `{tensor.name}` as {_described(value)}, "
+                    f"wanted {_wanted(tensor, shape)}",
+                    hint=BROKEN,
+                )
 
     def _run_on(
         self, device: str, session: ort.InferenceSession, feeds: dict[str, Value]
-    ) -> dict[str, Value]:
+    ) -> Sequence[Value]:
         binding = session.io_binding()
         for name, value in feeds.items():
             if isinstance(value, np.ndarray):
                 value = ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(value), device, 0)
             binding.bind_ortvalue_input(name, value)
-        for name in self._own_outputs:
+        for name in self._file_outputs:
             binding.bind_output(name, device, 0)
         session.run_with_iobinding(binding)
         binding.synchronize_outputs()
-        return dict(zip(self._outputs, binding.get_outputs(), strict=True))
+        outputs: Sequence[Value] = binding.get_outputs()
+        return outputs
 
     def _build(self, data: bytes) -> ort.InferenceSession:
-        wanted = list(self._setup.providers)
+        providers = list(self._setup.providers)
         began = time.perf_counter()
         try:
             session = ort.InferenceSession(
-                data, self._setup.options, providers=wanted, enable_fallback=0
+                data, self._setup.options, providers=providers, enable_fallback=0
             )
         except Exception as error:
             raise PackageError(
                 f"graph {self.name} is refused by onnxruntime {ort.__version__}: "
                 f"{first_line(error)}",
-                hint="`handful verify` tells whether the package is whole",
+                hint=VERIFY,
             ) from error
         log.debug("session %s: %.1f ms", self.name, (time.perf_counter() - began) * 1e3)
         session.disable_fallback()  # which would print, and go on with another provider
         active = session.get_providers()
-        for provider in wanted:
-            if _name(provider) not in active:
-                raise _missing(provider, active)
+        for provider in providers:
+            if name_of(provider) not in active:
+                raise missing(provider, active)
         return session
+
+
+def resolved(tensor: TensorSpec, sizes: Sizes) -> tuple[int, ...]:
+    """The tensor's shape with numbers for its symbols; ANY where there is none."""
+    return tuple([sizes.get(size, ANY) if isinstance(size, str) else size for size in tensor.shape])
 
 
 def to_numpy(value: Value) -> Array:
     """A tensor on the host, wherever it was."""
-    found: Array = value if isinstance(value, np.ndarray) else value.numpy()
-    return found
-
-
-def _shape(value: Value) -> tuple[int, ...]:
-    found: tuple[int, ...] = value.shape if isinstance(value, np.ndarray) else tuple(value.shape())
-    return found
+    host: Array = value if isinstance(value, np.ndarray) else value.numpy()
+    return host
 
 
 def first_line(error: BaseException) -> str:
     """What onnxruntime says, without its stack of file names."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
+
+
+def _shape(value: Value) -> tuple[int, ...]:
+    return tuple(value.shape if isinstance(value, np.ndarray) else value.shape())
+
+
+def _dtype(value: Value) -> str:
+    if isinstance(value, np.ndarray):
+        return str(value.dtype)
+    name: str = value.data_type()
+    return DTYPES.get(name, name)
+
+
+def _tensor(value: Value) -> bool:
+    return isinstance(value, np.ndarray) or (
+        isinstance(value, ort.OrtValue) and value.has_value() and value.is_tensor()
+    )
+
+
+def _is(value: Value, tensor: TensorSpec, shape: tuple[int, ...]) -> bool:
+    if not _tensor(value) or _dtype(value) != tensor.dtype or len(_shape(value)) != len(shape):
+        return False
+    return all(wanted in (size, ANY) for size, wanted in zip(_shape(value), shape, strict=True))
+
+
+def _described(value: Value) -> str:
+    if not _tensor(value):
+        return f"no tensor but {type(value).__name__}"
+    return f"{_dtype(value)} {list(_shape(value))}"
+
+
+def _wanted(tensor: TensorSpec, shape: tuple[int, ...]) -> str:
+    """The type and shape, each symbol with its size where one is known: [Q=4, N=2, 64]."""
+    sizes = [
+        f"{size}={number}" if isinstance(size, str) and number != ANY else str(size)
+        for size, number in zip(tensor.shape, shape, strict=True)
+    ]
+    return f"{tensor.dtype} [{', '.join(sizes)}]"

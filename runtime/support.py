@@ -1,7 +1,8 @@
 """The support set: labelled examples → what the stages read, checked against the limits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import KeysView, Mapping, Set
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,8 @@ from handful.runtime.package.manifest import Limits, Manifest
 
 from .arrays import Array, Floats
 from .engine import Engine
-from .errors import SupportSetError
-from .examples import to_batch
+from .errors import SupportSetError, shown
+from .examples import FILLED, is_masked, to_batch
 
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000
 
@@ -49,12 +50,14 @@ def gather(engine: Engine, examples: Any, labels: Any) -> Support:
     names = [label for _, label in pairs]
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
+    _capped(len(x), len(set(names)))
     return classified(_embed(engine, x), repeated)
 
 
 def classified(x: Floats, labels: list[str]) -> Support:
     """A support set of embedded examples and one label for each."""
     classes = tuple(dict.fromkeys(labels))
+    _capped(len(labels), len(classes))
     index = {label: i for i, label in enumerate(classes)}
     y = np.zeros((len(labels), len(classes)), np.float32)
     y[np.arange(len(labels)), [index[label] for label in labels]] = 1
@@ -79,10 +82,7 @@ def _pairs(manifest: Manifest, examples: Any, labels: Any) -> list[tuple[Floats,
                 "labels beside a dict of examples",
                 hint="give {label: [examples]}, or a list of examples and a list of labels",
             )
-        return [
-            (_batch(manifest, few, f"example of {_label(label, 'label')!r}"), label)
-            for label, few in examples.items()
-        ]
+        return [_class(manifest, label, few) for label, few in examples.items()]
     if labels is None:
         raise SupportSetError(
             "no labels", hint="give a label for each example, or {label: [examples]}"
@@ -90,7 +90,17 @@ def _pairs(manifest: Manifest, examples: Any, labels: Any) -> list[tuple[Floats,
     x = _batch(manifest, examples, "example")
     names = _listed(labels)
     _as_many(len(x), len(names), "labels")
-    return [(x[i : i + 1], _label(name, f"label {i}")) for i, name in enumerate(names)]
+    return [(x[i : i + 1], label_of(name, f"label {i}")) for i, name in enumerate(names)]
+
+
+def _class(manifest: Manifest, label: object, examples: Any) -> tuple[Floats, str]:
+    name = label_of(label, "label")
+    x = _batch(manifest, examples, f"example of {shown(name)}")
+    if not len(x):
+        raise SupportSetError(
+            f"no examples of {shown(name)}", hint="give one at least, or leave the class out"
+        )
+    return x, name
 
 
 def _batch(manifest: Manifest, examples: Any, what: str) -> Floats:
@@ -99,20 +109,24 @@ def _batch(manifest: Manifest, examples: Any, what: str) -> Floats:
 
 
 def _listed(labels: Any) -> list[Any]:
-    if isinstance(labels, str | bytes) or not isinstance(labels, Iterable):
+    """The labels in order; what has no order cannot say which label belongs to which example."""
+    unordered = isinstance(labels, Set | Mapping) and not isinstance(labels, KeysView)
+    # iter() also knows the sequences that have nothing but __getitem__
+    if unordered or isinstance(labels, str | bytes | bytearray) or not np.iterable(labels):
         raise SupportSetError(
             f"labels is {type(labels).__name__}, wanted a list with a label for each example"
         )
-    return list(labels)
+    return list(islice(labels, MAX_SUPPORT + 1))  # which might not end
 
 
-def _label(label: object, what: str) -> str:
+def label_of(label: object, what: str) -> str:
+    """The label as a plain string, equal to what was given; `what` names it in the error."""
     if not isinstance(label, str):
         raise SupportSetError(
-            f"{what} is {label!r} of type {type(label).__name__}, wanted a string",
+            f"{what} is {shown(label)} of type {type(label).__name__}, wanted a string",
             hint="labels are strings: str(label) for each",
         )
-    return str(label)
+    return str.__str__(label)  # for a member of a str Enum, its value
 
 
 def _as_many(examples: int, labels: int, word: str) -> None:
@@ -128,16 +142,28 @@ def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
             "no targets", hint="a regression task takes examples and an array of targets"
         )
     x = _batch(engine.manifest, examples, "example")
-    found: Array = np.asarray(targets)
-    if found.dtype.kind not in "fiu" or not np.isfinite(found).all():
-        raise SupportSetError("targets are not all finite numbers")
-    found = found[:, None] if found.ndim == 1 else found
+    y = _numbers(targets)
+    y = y[:, None] if y.ndim == 1 else y
     width = outputs(engine.manifest)
-    if found.ndim != 2 or found.shape[1] != (width or found.shape[1]):
-        raise SupportSetError(f"targets have shape {list(found.shape)}, wanted [S, {width}]")
-    _as_many(len(x), len(found), "targets")
-    targets = np.array(found, np.float32, order="C")
-    return Support(_embed(engine, x.copy()), targets, ())
+    if y.ndim != 2 or not y.shape[1] or y.shape[1] != (width or y.shape[1]):
+        raise SupportSetError(f"targets have shape {list(y.shape)}, wanted [S, {width or 'O'}]")
+    _as_many(len(x), len(y), "targets")
+    _capped(len(x))
+    return Support(_embed(engine, x.copy()), y, ())
+
+
+def _numbers(targets: Any) -> Floats:
+    if is_masked(targets):
+        raise SupportSetError("targets are a masked array, whose mask is not seen", hint=FILLED)
+    try:
+        array: Array = np.asarray(targets)
+    except Exception as error:  # ragged lists, objects whose own __array__ fails
+        raise SupportSetError("targets are not all finite numbers") from error
+    with np.errstate(over="ignore"):  # beyond float32: infinite, and refused
+        y = np.array(array, np.float32, order="C") if array.dtype.kind in "fiu" else None
+    if y is None or not np.isfinite(y).all():
+        raise SupportSetError("targets are not all finite numbers")
+    return y
 
 
 def outputs(manifest: Manifest) -> int | None:
@@ -158,6 +184,7 @@ def within(support: Support, limits: Limits) -> None:
     """Refuse a support set outside the package's limits."""
     if not len(support.x):
         raise SupportSetError("no examples", hint="give at least one example of each class")
+    _capped(len(support.x), len(support.classes))
     of = " in all" if support.classes else ""
     _few_enough(len(support.x), limits, of)
     if not support.classes:
@@ -165,18 +192,22 @@ def within(support: Support, limits: Limits) -> None:
             _between(len(support.x), bounds.min, bounds.max, "example")
         return
     way = len(support.classes)
-    if way > MAX_WAY:
-        raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
     _between(way, limits.way.min, limits.way.max, "class")
     _between(len(support.x), limits.support.min, limits.support.max, "example", of)
     shots = support.y.sum(axis=0).astype(int)
     for label, shot in zip(support.classes, shots, strict=True):
-        _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {label!r}")
+        _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {shown(label)}")
+
+
+def _capped(examples: int, way: int = 0) -> None:
+    """Refuse what no package takes, before memory for its labels is."""
+    if examples > MAX_SUPPORT:
+        raise SupportSetError(f"{examples} examples, at most {MAX_SUPPORT} are taken")
+    if way > MAX_WAY:
+        raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
 
 
 def _few_enough(count: int, limits: Limits, of: str) -> None:
-    if count > MAX_SUPPORT:
-        raise SupportSetError(f"{count} examples, at most {MAX_SUPPORT} are taken")
     if limits.support.max is not None and count > limits.support.max:
         _between(count, limits.support.min, limits.support.max, "example", of)
 

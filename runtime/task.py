@@ -4,27 +4,36 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
 from .arrays import Array, Floats
 from .engine import Engine, State
-from .errors import AdaptError, SupportSetError
+from .errors import AdaptError, SupportSetError, shown
 from .examples import to_batch
-from .loaded import Loaded
-from .support import Support, gather, joined, within
+from .loaded import Loaded, Shared
+from .support import Support, gather, joined, label_of, within
 from .task_file import Saved, write
+
+NAMED = 20  # classes in a hint
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(Shared):
     """What `Learner.adapt` returns; predictions do not depend on each other."""
 
     learner: Loaded
     _support: Support = field(repr=False)
     _states: tuple[State, ...] = field(repr=False)  # one, or one a sample
     _seed: int | None = field(default=None, repr=False)  # of the samples' noise
+
+    def __reduce__(self) -> NoReturn:
+        """A saved task is bound to its package and runs no code where it is read; pickles do."""
+        raise AdaptError(
+            "a task cannot be pickled",
+            hint="task.save(path) writes it, learner.load_task(path) reads it in another process",
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -41,8 +50,8 @@ class Task:
         """The label of one query, or a list of them for a batch; regression: the outputs."""
         if self._regression:
             return self._answer(queries, lambda states: states.mean(axis=0))
-        found, single = self._per_state(queries)
-        best = found.mean(axis=0).argmax(axis=1)
+        probabilities, single = self._per_state(queries)
+        best = probabilities.mean(axis=0).argmax(axis=1)
         labels = [self.classes[i] for i in best]
         return labels[0] if single else labels
 
@@ -56,8 +65,8 @@ class Task:
         self._classification("logits")
         if self._seed is None:
             query_x, single = self._query(queries)
-            found = self._engine.predict(self._states[0], query_x)
-            return found[0] if single else found
+            logits = self._engine.predict(self._states[0], query_x)
+            return logits[0] if single else logits
         tiny = np.finfo(np.float32).tiny
         return self._answer(queries, lambda states: np.log(states.mean(axis=0) + tiny))
 
@@ -80,16 +89,23 @@ class Task:
     def remove(self, label: str) -> Task:
         """A new task: this support set without a class."""
         self._classification("remove")
+        label = label_of(label, "label")
         if label not in self.classes:
+            more = ", …" if len(self.classes) > NAMED else ""
             raise SupportSetError(
-                f"no class {label!r} in the task", hint=f"its classes: {', '.join(self.classes)}"
+                f"no class {shown(label)} in the task",
+                hint=f"its classes: {', '.join(self.classes[:NAMED])}{more}",
             )
         return adapted(self.learner, self._support.without(label), self._samples, self._seed)
 
     def save(self, path: str | Path) -> None:
-        """Write the task, whole or not at all; `Learner.load_task` reads it."""
+        """Write the task, whole or not at all; `Learner.load_task` reads it.
+
+        A file that is replaced keeps its mode. TaskFileError where it cannot be written, where the
+        path is a link, and where the task is too large to be read again.
+        """
         saved = Saved(self._support, self._states, self._seed)
-        write(Path(path), saved, self.learner.identity)
+        write(path, saved, self.learner.manifest, self.learner.identity)
 
     @property
     def _engine(self) -> Engine:
@@ -116,15 +132,13 @@ class Task:
     def _per_state(self, queries: Any) -> tuple[Floats, bool]:
         """[samples, Q, N] probabilities, or [samples, Q, O] outputs."""
         query_x, single = self._query(queries)
-        if not len(query_x):
-            return np.zeros((1, 0, self._support.y.shape[1]), np.float32), single
-        found = np.stack([self._engine.predict(state, query_x) for state in self._states])
-        return found if self._regression else softmax(found), single
+        answers = np.stack([self._engine.predict(state, query_x) for state in self._states])
+        return answers if self._regression else softmax(answers), single
 
     def _answer(self, queries: Any, reduce: Any) -> Floats:
         states, single = self._per_state(queries)
-        found: Floats = reduce(states)
-        return found[0] if single else found
+        answer: Floats = reduce(states)
+        return answer[0] if single else answer
 
 
 def adapted(learner: Loaded, support: Support, samples: int | None, seed: int | None) -> Task:
@@ -137,13 +151,15 @@ def adapted(learner: Loaded, support: Support, samples: int | None, seed: int | 
     if seed is None:
         return Task(learner, support, (engine.adapt(support.x, support.y),))
     rng = np.random.default_rng(seed)
-    noise = [engine.noise(support.y, rng) for _ in range(samples or 1)]
-    states = tuple(engine.adapt(support.x, support.y, noise=draw) for draw in noise)
-    return Task(learner, support, states, seed)
+    states = [
+        engine.adapt(support.x, support.y, noise=engine.noise(support.y, rng))
+        for _ in range(samples or 1)
+    ]
+    return Task(learner, support, tuple(states), seed)
 
 
 def softmax(logits: Array) -> Floats:
     """Over the last axis, in float32."""
     shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    found: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return found
+    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
+    return probabilities

@@ -1,4 +1,4 @@
-"""Saved tasks: an npz without pickles, bound to its package by the hash of the manifest."""
+"""Saved tasks: a stored npz without pickles, bound to its package by the hash of the manifest."""
 
 import json
 from pathlib import Path
@@ -10,14 +10,17 @@ from handful.runtime.package.files import read_regular, write_atomic
 from handful.runtime.package.manifest import Manifest, TensorSpec
 
 from .arrays import Array
-from .engine import State, resolve
-from .errors import HandfulError, TaskFileError
-from .sessions import to_numpy
+from .engine import State, sizes_of
+from .errors import HandfulError, TaskFileError, shown
+from .paths import as_path
+from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, outputs, within
 
 FORMAT = 1
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
-MAX_BYTES = 2**30
+MAX_BYTES = 2**28
+MAX_SAMPLES = 1000
+MEMBER = 2**10  # bytes of an array's headers, more than it has
 FIELDS = {"format", "package", "classes", "seed", "samples"}
 
 
@@ -29,12 +32,40 @@ class Saved(NamedTuple):
     seed: int | None
 
 
-def write(path: Path, saved: Saved, identity: str) -> None:
-    """Write a task to `path`, whole or not at all."""
-    from handful.runtime.package.npz import (
-        pack_npz,  # zipfile takes 10 ms to import; most processes save nothing
-    )
+def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None:
+    """Write a task to `path`, whole or not at all; nothing that `read` would refuse."""
+    from handful.runtime.package.npz import pack_npz  # zipfile takes 10 ms; most save nothing
 
+    file = as_path(path, "task file", TaskFileError)
+    arrays = _arrays(saved, identity)
+    _small(arrays)
+    _saved(file.name, dict(arrays), manifest, identity)
+    try:
+        write_atomic(file, pack_npz(arrays))
+    except OSError as cause:
+        raise TaskFileError(f"cannot write {file}: {cause.strerror}") from cause
+
+
+def read(path: object, manifest: Manifest, identity: str) -> Saved:
+    """The task in `path`, every array checked against the manifest."""
+    file = as_path(path, "task file", TaskFileError)
+    return _saved(file.name, _read(file), manifest, identity)
+
+
+def package_hash(path: Path) -> str:
+    """The identity of the package that the task in `path` was saved with."""
+    return str(_about(path.name, _read(path).get("about"))["package"])
+
+
+def _read(file: Path) -> dict[str, Array]:
+    """The arrays in the file, which is stored: what it takes in memory is what it takes on disk."""
+    from handful.runtime.package.npz import read_npz
+
+    data = read_regular(file, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
+    return read_npz(data, limit=len(data), name=file.name, error=TaskFileError)
+
+
+def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
     about = {
         "format": FORMAT,
         "package": identity,
@@ -48,68 +79,66 @@ def write(path: Path, saved: Saved, identity: str) -> None:
         "support_y": saved.support.y,
     }
     for i, state in enumerate(saved.states):
-        arrays |= {f"state/{i}/{name}": to_numpy(value) for name, value in state.items()}
-    try:
-        write_atomic(path, pack_npz(arrays))
-    except OSError as cause:
-        raise TaskFileError(f"cannot write {path}: {cause.strerror}") from cause
+        for name, value in state.tensors.items():
+            arrays[f"state/{i}/{name}"] = to_numpy(value)
+    return arrays
 
 
-def read(path: Path, manifest: Manifest, identity: str) -> Saved:
-    """The task in `path`, every array checked against the manifest."""
-    from handful.runtime.package.npz import read_npz
+def _small(arrays: dict[str, Array]) -> None:
+    """Refuse a task that `read` would refuse for its size, before memory is taken for it."""
+    from handful.runtime.package.npz import MAX_MEMBERS
 
-    data = read_regular(path, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
-    arrays = read_npz(data, limit=MAX_BYTES, name=path.name, error=TaskFileError)
-    about = _about(path, arrays.pop("about", None))
+    size = sum(array.nbytes + MEMBER for array in arrays.values())
+    if len(arrays) > MAX_MEMBERS or size > MAX_BYTES:
+        raise TaskFileError(
+            f"the task has {len(arrays)} arrays of {size} bytes in all, "
+            f"at most {MAX_MEMBERS} and {MAX_BYTES} are saved",
+            hint="adapt with fewer samples, or to fewer examples",
+        )
+
+
+def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: str) -> Saved:
+    """What the arrays hold, every one checked; `write` and `read` have this one rule."""
+    about = _about(name, arrays.pop("about", None))
     if about["package"] != identity:
         raise TaskFileError(
-            f"{path.name} was saved with another package than {manifest.name} as it is now",
+            f"{name} was saved with another package than {manifest.name} as it is now",
             hint="load it with the package that made it, or adapt again",
         )
-    support = _support(path, arrays, about["classes"], manifest)
-    sizes = {"S": len(support.x), "N": support.y.shape[1]}
+    support = _support(name, arrays, about["classes"], manifest)
+    sizes = sizes_of(support.y)
     states: list[State] = []
     for i in range(about["samples"]):
-        state = {
-            tensor.name: _take(path, arrays, f"state/{i}/{tensor.name}", tensor, sizes)
+        tensors = {
+            tensor.name: _take(name, arrays, f"state/{i}/{tensor.name}", tensor, sizes)
             for tensor in manifest.graphs[manifest.predict].inputs
             if tensor.name != "query_x"
         }
-        states.append(state)
+        states.append(State(tensors, sizes))
     if arrays:
-        raise TaskFileError(f"{path.name} has an unknown array {min(arrays)[:60]!r}")
+        raise TaskFileError(f"{name} has an unknown array {shown(min(arrays))}")
     return Saved(support, tuple(states), about["seed"])
 
 
-def package_hash(path: Path) -> str:
-    """The identity of the package that the task in `path` was saved with."""
-    from handful.runtime.package.npz import read_npz
-
-    data = read_regular(path, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
-    arrays = read_npz(data, limit=MAX_BYTES, name=path.name, error=TaskFileError)
-    return str(_about(path, arrays.get("about"))["package"])
-
-
-def _about(path: Path, found: Array | None) -> dict[str, Any]:
-    wrong = TaskFileError(f"{path.name} is not a saved task", hint="`Task.save` writes them")
-    if found is None or found.dtype != np.uint8 or found.ndim != 1:
+def _about(name: str, array: Array | None) -> dict[str, Any]:
+    wrong = TaskFileError(f"{name} is not a saved task", hint="`Task.save` writes them")
+    if array is None or array.dtype != np.uint8 or array.ndim != 1:
         raise wrong
     try:
-        about = json.loads(found.tobytes())
+        about = json.loads(array.tobytes().decode())
     except (ValueError, RecursionError) as cause:
         raise wrong from cause
     if not isinstance(about, dict) or about.keys() != FIELDS:
         raise wrong
-    if about["format"] != FORMAT:
+    if type(about["format"]) is not int or about["format"] != FORMAT:
         raise TaskFileError(
-            f"{path.name} has format {str(about['format'])[:40]}, this runtime reads {FORMAT}",
+            f"{name} has format {shown(about['format'])}, this runtime reads {FORMAT}",
             hint="load it with the handful that saved it, or adapt again",
         )
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
     ok = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
     ok = ok and len(set(classes)) == len(classes) and type(samples) is int
-    ok = ok and 1 <= samples <= 1000 and (samples == 1 if seed is None else _seed(seed))
+    ok = ok and 1 <= samples <= MAX_SAMPLES and (samples == 1 if seed is None else _seed(seed))
     if not ok:
         raise wrong
     return about
@@ -120,26 +149,26 @@ def _seed(value: object) -> bool:
 
 
 def _support(
-    path: Path, arrays: dict[str, Array], classes: list[str], manifest: Manifest
+    name: str, arrays: dict[str, Array], classes: list[str], manifest: Manifest
 ) -> Support:
     if manifest.embed is not None:
         inner = manifest.graphs[manifest.embed].outputs[0].shape[1:]
     else:
         inner = manifest.input.shape
-    found = arrays.get("support_y")
-    count, any_width = found.shape if found is not None and found.ndim == 2 else (0, 0)
+    targets = arrays.get("support_y")
+    count, any_width = targets.shape if targets is not None and targets.ndim == 2 else (0, 0)
     width = len(classes) or outputs(manifest) or any_width
     sizes = {"S": count, "N": width}
-    x = _take(path, arrays, "support_x", TensorSpec("", "float32", ("S", *inner)), sizes)
-    y = _take(path, arrays, "support_y", TensorSpec("", "float32", ("S", "N")), sizes)
+    x = _take(name, arrays, "support_x", TensorSpec("", "float32", ("S", *inner)), sizes)
+    y = _take(name, arrays, "support_y", TensorSpec("", "float32", ("S", "N")), sizes)
     regression = manifest.task == "regression"
     if regression == bool(classes) or not (regression or _one_hot(y)):
-        raise TaskFileError(f"{path.name}: `support_y` does not fit the classes")
+        raise TaskFileError(f"{name}: `support_y` does not fit the classes")
     support = Support(x, y, tuple(classes))
     try:
         within(support, manifest.limits)
     except HandfulError as cause:
-        raise TaskFileError(f"{path.name}: {cause}") from cause
+        raise TaskFileError(f"{name}: {cause}") from cause
     return support
 
 
@@ -147,17 +176,15 @@ def _one_hot(y: Array) -> bool:
     return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).all())
 
 
-def _take(
-    path: Path, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes: dict[str, int]
-) -> Array:
+def _take(name: str, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes: Sizes) -> Array:
     if key not in arrays:
-        raise TaskFileError(f"{path.name} has no array `{key}`")
-    found, shape = arrays.pop(key), resolve(spec, sizes)
-    if found.dtype != spec.dtype or found.shape != shape:
+        raise TaskFileError(f"{name} has no array `{key}`")
+    array, shape = arrays.pop(key), resolved(spec, sizes)
+    if array.dtype != spec.dtype or array.shape != shape or ANY in shape:
         raise TaskFileError(
-            f"{path.name}: `{key}` is {found.dtype} {list(found.shape)}, "
+            f"{name}: `{key}` is {array.dtype} {list(array.shape)}, "
             f"wanted {spec.dtype} {list(shape)}"
         )
-    if found.dtype.kind == "f" and not np.isfinite(found).all():
-        raise TaskFileError(f"{path.name}: `{key}` has values that are not finite")
-    return found
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise TaskFileError(f"{name}: `{key}` has values that are not finite")
+    return np.require(array, requirements=["C", "ALIGNED"])  # whatever the header's length was

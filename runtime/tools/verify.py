@@ -14,7 +14,7 @@ from handful.runtime.package.files import read_regular
 from handful.runtime.package.npz import read_npz
 from handful.runtime.package.read import read_package
 from handful.runtime.package.shipped import find
-from handful.runtime.sessions import setup
+from handful.runtime.providers import setup
 
 from .golden import FILE, HINT, MAX_BYTES, Golden, thinned
 from .golden_pictures import TOLERANCE as PICTURE_TOLERANCE

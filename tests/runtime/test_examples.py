@@ -21,6 +21,8 @@ ONE = np.zeros((6, 6, 1), np.uint8)
 TWO = np.zeros((2, 6, 6, 1), np.uint8)
 SHAPE = "the layout is HWC; `handful.runtime.images.read_image` reads and resizes"
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
+ORDER = "the first that can run a node runs it: ['CUDAExecutionProvider', 'CPUExecutionProvider']"
+PAIR = "a name, or a pair of a name and a dict of options"
 CONVERT = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)"
 
 
@@ -146,8 +148,8 @@ def test_samples_need_noise_and_a_generator(packages: Any, head: handful.Learner
     for call, words, hint in (
         (lambda: head.adapt(TWO, ["a", "b"], samples=3), "samples alone", both),
         (lambda: head.adapt(TWO, ["a", "b"], rng=rng), "rng alone", both),
-        (lambda: head.adapt(TWO, ["a", "b"], samples=0, rng=rng), "samples is 0, wanted 1 to 1000",
-         None),
+        (lambda: head.adapt(TWO, ["a", "b"], samples=0, rng=rng),
+         "samples is 0, wanted a whole number, 1 to 1000", None),
         (lambda: plain.adapt(x, ["a", "b"], samples=3, rng=rng),
          "package prototypes has no noise: all samples would be the same", "adapt without samples"),
         (lambda: plain.adapt(x, ["a", "b"]).uncertainty(x), "the task has no samples",
@@ -189,10 +191,27 @@ def test_an_answer_that_is_not_finite_is_an_error(packages: Any) -> None:
 @pytest.mark.parametrize(
     ("settings", "words", "hint"),
     [
-        ({"threads": 0}, "threads is 0, wanted 1 or more", None),
-        ({"providers": []}, "providers is [], wanted a list with one name at least", None),
+        ({"threads": 0}, "threads is 0, wanted a whole number, 1 to 1024", None),
+        ({"threads": 1025}, "threads is 1025, wanted a whole number, 1 to 1024", None),
+        ({"threads": 1.5}, "threads is 1.5, wanted a whole number, 1 to 1024", None),
+        ({"threads": True}, "threads is True, wanted a whole number, 1 to 1024", None),
+        ({"threads": "2"}, "threads is '2', wanted a whole number, 1 to 1024", None),
+        ({"threads": None}, "threads is None, wanted a whole number, 1 to 1024", None),
+        ({"providers": []}, "providers is [], wanted a list with one name at least", ORDER),
         ({"providers": "CPUExecutionProvider"},
-         "providers is 'CPUExecutionProvider', wanted a list with one name at least", None),
+         "providers is 'CPUExecutionProvider', wanted a list with one name at least", ORDER),
+        ({"providers": 5}, "providers is 5, wanted a list with one name at least", ORDER),
+        ({"providers": {"CPUExecutionProvider"}},
+         "providers is {'CPUExecutionProvider'}, wanted a list with one name at least", ORDER),
+        ({"providers": [5]}, f"providers[0] is 5, wanted {PAIR}", None),
+        ({"providers": ["CPUExecutionProvider", ("CPUExecutionProvider",)]},
+         f"providers[1] is ('CPUExecutionProvider',), wanted {PAIR}", None),
+        ({"providers": [("CPUExecutionProvider", 5)]},
+         f"providers[0] is ('CPUExecutionProvider', 5), wanted {PAIR}", None),
+        ({"providers": ["CPUExecutionProvider", ("CPUExecutionProvider", {})]},
+         "providers names 'CPUExecutionProvider' twice", None),
+        ({"session_options": 3}, "session_options is 3, wanted an onnxruntime.SessionOptions",
+         None),
         ({"threads": 2, "session_options": object()}, "threads=2 beside session_options",
          "set intra_op_num_threads and inter_op_num_threads in the options"),
     ],

@@ -12,7 +12,7 @@ from handful import runtime
 from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.package import shipped as finding
-from handful.runtime.sessions import Setup
+from handful.runtime.providers import Setup
 from handful.runtime.tools import on_files
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.verify import verify
@@ -131,7 +131,9 @@ def test_tensors_that_stay_on_the_device(
     engine: Engine = learner._engine
     h = engine.embed(X)
     state = engine.adapt(h, np.eye(2, dtype=np.float32)[[0, 1, 0, 1]])
-    assert {name: type(value).__name__ for name, value in state.items()} == {"w": "OrtValue"}
+    assert {name: type(value).__name__ for name, value in state.tensors.items()} == {
+        "w": "OrtValue"
+    }
     engine.adapt(
         h,
         np.eye(2, dtype=np.float32)[[0, 1, 0, 1]],

@@ -46,21 +46,38 @@ def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def encoded(encoding: str) -> Callable[[dict[str, Any]], None]:
+    def change(found: dict[str, Any]) -> None:
+        text = found["about"].tobytes().decode()
+        found["about"] = np.frombuffer(text.encode(encoding), np.uint8)
+
+    return change
+
+
 def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda found: found.update({name: value})
 
 
+FORMATS = (2, True, 1.0, "1", None, "\x1b[2J")
 MADE = "`Task.save` writes them"
 CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (about(package="0" * 64),
      "task.npz was saved with another package than head as it is now",
      "load it with the package that made it, or adapt again"),
-    (about(format=2), "task.npz has format 2, this runtime reads 1",
-     "load it with the handful that saved it, or adapt again"),
+    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1",
+       "load it with the handful that saved it, or adapt again") for number in FORMATS),
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),
     (about(samples=2), "task.npz is not a saved task", MADE),
     (about(seed=-1), "task.npz is not a saved task", MADE),
+    (about(seed=2**63), "task.npz is not a saved task", MADE),
+    (about(seed=1, samples=1001), "task.npz is not a saved task", MADE),
+    (about(seed=1, samples=2.0), "task.npz is not a saved task", MADE),
+    (encoded("utf-16"), "task.npz is not a saved task", MADE),
+    (encoded("utf-8-sig"), "task.npz is not a saved task", MADE),
+    (put("about", np.frombuffer(b"[" * 100_000, np.uint8)), "task.npz is not a saved task", MADE),
+    (put("about", np.frombuffer(b'{"format": 1' + b"0" * 5000 + b"}", np.uint8)),
+     "task.npz is not a saved task", MADE),
     (about(more=2), "task.npz is not a saved task", MADE),
     (lambda found: found.pop("about"), "task.npz is not a saved task", MADE),
     (about(classes=["a", "b", "c"]),

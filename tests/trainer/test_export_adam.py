@@ -97,8 +97,8 @@ def test_an_adam_step_on_zeros_is_finite(adam: Case, exported: Path) -> None:
     x, y = torch.zeros(4, 10), torch.eye(2).repeat(2, 1)
     state = adapt(adam.learner, {}, Support(x, y))
     adapted = load(exported)._engine.adapt(x.numpy(), y.numpy())
-    np.testing.assert_array_equal(adapted["w"], np.zeros((2, 10)))
-    np.testing.assert_array_equal(adapted["w"], state["w"].numpy())
+    np.testing.assert_array_equal(adapted.tensors["w"], np.zeros((2, 10)))
+    np.testing.assert_array_equal(adapted.tensors["w"], state["w"].numpy())
 
 
 def test_noise_over_the_examples_is_drawn_alike(adam: Case, exported: Path) -> None:
@@ -107,7 +107,7 @@ def test_noise_over_the_examples_is_drawn_alike(adam: Case, exported: Path) -> N
     state = adapt(adam.learner, {}, Support(x, y), noise={"draw": draw})
     engine = load(exported)._engine
     adapted = engine.adapt(x.numpy(), y.numpy(), noise={"draw": draw.numpy()})
-    assert relative_difference(adapted["w"], state["w"].numpy()) < 1e-4
+    assert relative_difference(adapted.tensors["w"], state["w"].numpy()) < 1e-4
     assert not torch.equal(state["w"], adapt(adam.learner, {}, Support(x, y))["w"])
     answer = engine.predict(adapted, query.numpy())
     wanted = adam.learner.predict({}, state, query).numpy()

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnx
-import onnxruntime as ort
 import pytest
 import torch
 from torch import Tensor
 
+from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
 from handful.trainer.learners.features import unit_length
