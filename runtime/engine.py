@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -50,9 +50,47 @@ class Engine:
         known: State = {"support_x": support_x, "support_y": support_y}
         given = {**self.noise(support_y), **(noise or {})}
         for stage in self.manifest.stages:
-            draws = {name: given[name] for name in stage.noise}
-            self._stage(stage, known, draws, observe)
+            self._stage(stage, known, given, observe)
+        return self._kept(known)
+
+    def after_each_step(self, support_x: Floats, support_y: Floats) -> Iterator[State]:
+        """What predict reads after 0, 1, … n inner steps in all, spent in the stages' order.
+
+        Stages that the steps do not reach start from the state as it is and are not stepped, so
+        the last state is that of `adapt`.
+        """
+        known: State = {"support_x": support_x, "support_y": support_y}
+        noise = self.noise(support_y)
+        stages = self.manifest.stages
+
+        def completed(at: int) -> State:
+            final = dict(known)
+            for stage in stages[at + 1 :]:
+                self._start(stage, final, noise)
+            return self._kept(final)
+
+        for at, stage in enumerate(stages):
+            self._start(stage, known, noise)
+            if at == 0:
+                yield completed(at)
+            for _ in range(stage.steps):
+                self._step(stage, known)
+                yield completed(at)
+
+    def _kept(self, known: State) -> State:
         return {name: known[name] for name in self.read_by_predict}
+
+    def _start(self, stage: StageSpec, known: State, noise: Mapping[str, Floats]) -> None:
+        draws = {name: noise[name] for name in stage.noise}
+        known.update(self.graphs[stage.init].run({**known, **draws}))
+
+    def _step(self, stage: StageSpec, known: State) -> Any:
+        """One step; returns the loss that it was taken on."""
+        assert stage.step is not None
+        after = self.graphs[stage.step].run(known)
+        loss = after.pop("loss")
+        known.update(after)
+        return loss
 
     @property
     def read_by_predict(self) -> tuple[str, ...]:
@@ -63,15 +101,12 @@ class Engine:
     def _stage(
         self, stage: StageSpec, known: State, noise: Mapping[str, Floats], observe: Observe | None
     ) -> None:
-        known.update(self.graphs[stage.init].run({**known, **noise}))
+        self._start(stage, known, noise)
         if observe:
             observe(stage.name, 0, {name: to_numpy(known[name]) for name in stage.state})
         loss = None
         for i in range(1, stage.steps + 1):
-            assert stage.step is not None
-            found = self.graphs[stage.step].run(known)
-            loss = found.pop("loss")
-            known.update(found)
+            loss = self._step(stage, known)
             if observe:
                 own = {name: to_numpy(known[name]) for name in stage.state}
                 observe(stage.name, i, {**own, "loss": to_numpy(loss)})

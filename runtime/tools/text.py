@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds
+from handful.runtime.package.manifest import Bounds, Comparison
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -41,6 +41,8 @@ class Measured(Protocol):
     def interval(self) -> float: ...  # noqa: D102
     @property
     def transductive(self) -> bool: ...  # noqa: D102
+    @property
+    def compared(self) -> tuple[Comparison, ...]: ...  # noqa: D102
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -66,8 +68,8 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
 
 
-def accuracies(results: Iterable[Measured]) -> str:
-    """A line for each way and shot."""
+def accuracies(results: Sequence[Measured]) -> str:
+    """A line for each way and shot; below, where it was measured, what each has to beat."""
     rows = [
         (
             r.way,
@@ -78,7 +80,19 @@ def accuracies(results: Iterable[Measured]) -> str:
         )
         for r in results
     ]
-    return table(("way", "shot", "episodes", "accuracy %", ""), rows)
+    measured = table(("way", "shot", "episodes", "accuracy %", ""), rows)
+    compared = [(r.way, r.shot, *against(c)) for r in results for c in r.compared]
+    if not compared:
+        return measured
+    head = ("way", "shot", "on the same episodes", "accuracy %", "the learner is above it by")
+    return f"{measured}\n\n{table(head, compared)}"
+
+
+def against(found: Comparison) -> tuple[str, str, str]:
+    """Its name, its accuracy, and the difference with its interval, in percent."""
+    difference = f"{100 * found.difference:+.2f} ± {100 * found.interval:.2f}"
+    # a typographic minus is as wide as the plus
+    return found.name, f"{100 * found.accuracy:.2f}", difference.replace("-", "−")
 
 
 def described(package: "Description") -> str:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import pytest
 import torch
 
@@ -12,31 +11,33 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import draw, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set, evaluate, summarise
+from handful.trainer.sizes import TaskSize
 
 from .small import case, generator
 
 
 def test_the_interval_by_hand() -> None:
     # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times 1.96
-    found = summarise([0.5, 1.0, 0.5, 1.0], way=5, shot=1, queries=3, transductive=False)
+    found = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
     assert found.accuracy == 0.75
     assert found.interval == pytest.approx(0.28290, abs=1e-5)
-    assert (found.episodes, found.way, found.shot, found.queries) == (4, 5, 1, 3)
+    assert (found.episodes, found.way, found.shot, found.size.queries) == (4, 5, 1, 3)
     assert not found.transductive
 
 
 def test_one_episode_has_no_interval() -> None:
-    assert summarise([0.5], way=2, shot=1, queries=1, transductive=True).interval == 0.0
+    assert summarise(np.array([0.5]), TaskSize(2, 1, 1), transductive=True).interval == 0.0
 
 
-SETTINGS: dict[str, Any] = {"way": 5, "shot": 1, "queries": 3, "episodes": 20}
+SIZE = TaskSize(5, 1, 3)
 
 
 def test_the_same_seed_sees_the_same_tasks() -> None:
     found = case("nearest")
     data = embed_set(found.learner, found.params, found.data)
     one, two, other = (
-        evaluate(found.learner, found.params, data, **SETTINGS, seed=seed) for seed in (3, 3, 4)
+        evaluate(found.learner, found.params, data, SIZE, episodes=20, seed=seed)
+        for seed in (3, 3, 4)
     )
     assert one == two
     assert one != other
@@ -47,16 +48,14 @@ def test_tasks_are_drawn_from_the_seed_and_not_from_the_data() -> None:
     """Embedded or not: every learner and the exported package see the same tasks."""
     found = case("nearest-network")
     raw, embedded = found.data, embed_set(found.learner, found.params, found.data)
-    rows = [
-        draw(data, way=5, shot=2, queries=3, generator=generator(9)) for data in (raw, embedded)
-    ]
+    rows = [draw(data, TaskSize(5, 2, 3), generator(9)) for data in (raw, embedded)]
     assert torch.equal(rows[0][0], rows[1][0])
     assert torch.equal(rows[0][1], rows[1][1])
 
 
 def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledSet) -> None:
     for seed in range(20):
-        support, query = draw(pictures, way=5, shot=3, queries=5, generator=generator(seed))
+        support, query = draw(pictures, TaskSize(5, 3, 5), generator(seed))
         rows = torch.cat([support, query], dim=1)
         assert rows.shape == (5, 8)
         assert len(set(rows.flatten().tolist())) == 40
@@ -71,7 +70,7 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
     data = LabelledSet(found.x[:48], counts, ("a", "b", "c", "d"), found.input)
     seen = set()
     for seed in range(200):
-        rows = torch.cat(draw(data, way=4, shot=2, queries=2, generator=generator(seed)), dim=1)
+        rows = torch.cat(draw(data, TaskSize(4, 2, 2), generator(seed)), dim=1)
         classes = torch.bucketize(rows, counts.cumsum(0), right=True)
         assert bool((classes == classes[:, :1]).all())
         seen |= set(rows.flatten().tolist())
@@ -79,7 +78,7 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
 
 
 def test_a_batch_of_episodes_is_one_hot_and_between_zero_and_one(pictures: LabelledSet) -> None:
-    episodes = sample(pictures, tasks=2, way=3, shot=2, queries=4, generator=generator())
+    episodes = sample(pictures, TaskSize(3, 2, 4), tasks=2, generator=generator())
     assert [tuple(t.shape) for t in episodes] == [
         (2, 6, 20, 20, 1), (2, 6, 3), (2, 12, 20, 20, 1), (2, 12, 3),
     ]  # fmt: skip
@@ -93,7 +92,9 @@ def test_every_episode_ticks() -> None:
     found = case("nearest")
     ticks: list[int] = []
     data = embed_set(found.learner, found.params, found.data)
-    evaluate(found.learner, found.params, data, **SETTINGS, seed=0, tick=lambda: ticks.append(1))
+    evaluate(
+        found.learner, found.params, data, SIZE, episodes=20, seed=0, tick=lambda: ticks.append(1)
+    )
     assert len(ticks) == 20
 
 
@@ -109,24 +110,24 @@ def test_embedding_a_set_once_is_embedding_its_episodes() -> None:
 def test_a_transductive_result_says_so() -> None:
     found = case("maml-support-fixed")
     learner = found.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
-    result = evaluate(learner, found.params, found.data, **{**SETTINGS, "episodes": 2}, seed=0)
+    result = evaluate(learner, found.params, found.data, SIZE, episodes=2, seed=0)
     assert result.transductive
 
 
 def test_what_the_data_cannot_fill_is_refused() -> None:
     found = case("nearest")
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, **{**SETTINGS, "way": 61}, seed=0)
+        evaluate(found.learner, {}, found.data, TaskSize(61, 1, 3), episodes=20, seed=0)
     assert str(caught.value) == "the set has 60 classes, a task needs 61"
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, **{**SETTINGS, "shot": 6}, seed=0)
+        evaluate(found.learner, {}, found.data, TaskSize(5, 6, 3), episodes=20, seed=0)
     assert str(caught.value) == "class class 0 of the set has 8 examples, a task needs 6 + 3"
 
 
 def test_more_classes_than_the_head_has_are_refused() -> None:
     found = case("maml-support-fixed")
     with pytest.raises(ConfigError) as caught:
-        evaluate(found.learner, found.params, found.data, **{**SETTINGS, "way": 20}, seed=0)
+        evaluate(found.learner, found.params, found.data, TaskSize(20, 1, 3), episodes=20, seed=0)
     assert str(caught.value) == "maml has a head of 5 classes, a task of 20 was asked for"
     assert caught.value.hint == (
         'lower way, or train with a larger meta.way or with learner.head = "shared"'

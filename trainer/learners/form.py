@@ -106,6 +106,15 @@ class Learner(ABC):
         """x [B, ...] → h [B, ...], each example by itself."""
         return x
 
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """What yardsticks are measured on: x [B, ...] → [B, D], each example by itself.
+
+        They are the features that the learner adapts on before it centres or scales them itself,
+        at its meta-learned start. `sample` [R, ...] are some meta-training examples, for a network
+        that normalises by the moments of a set.
+        """
+        return self.embed(params, x).flatten(1)
+
     @abstractmethod
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The stages in order; `training` may ask for fewer steps than evaluation."""
@@ -150,14 +159,7 @@ def adapt(
     """Run the stages on one support set; `observe(stage, i, tensors)` sees every state."""
     state: Tensors = {}
     for stage in learner.stages(training=training):
-        given = dict(noise or {}) | {
-            name: torch.zeros(
-                [support.y.shape[1] if d == "N" else int(d) for d in shape], device=support.y.device
-            )
-            for name, shape in stage.noise.items()
-            if name not in (noise or {})
-        }
-        own = stage.init(params, state, support, given)
+        own = stage.init(params, state, support, {**zero_noise(stage, support), **(noise or {})})
         state = {**state, **own}
         if observe:
             observe(stage.name, 0, own)
@@ -168,6 +170,16 @@ def adapt(
             if observe:
                 observe(stage.name, i + 1, {**own, "loss": loss})
     return state
+
+
+def zero_noise(stage: Stage, support: Support) -> Tensors:
+    """The noise that gives a stage its mean."""
+    return {
+        name: torch.zeros(
+            [support.y.shape[1] if d == "N" else int(d) for d in shape], device=support.y.device
+        )
+        for name, shape in stage.noise.items()
+    }
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

@@ -142,10 +142,18 @@ class LEO(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
-        if self.network:
-            network_params = part(params, EMBED)
-            x = self.network(network_params, x, running(network_params))[0]
-        return unit_length(unit_length(x) - params["center"])
+        return unit_length(unit_length(self._frozen(params, x)) - params["center"])
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The frozen features as they come, [B, D]."""
+        return self._frozen(params, x)
+
+    def _frozen(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] through the frozen network, where there is one."""
+        if self.network is None:
+            return x
+        network = part(params, EMBED)
+        return self.network(network, x, running(network))[0]
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""

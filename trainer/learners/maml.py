@@ -35,7 +35,7 @@ from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import frozen_body, running, unit_length, updated_buffers
+from .features import OF_THE_BATCH, frozen_body, running, unit_length, updated_buffers
 from .form import (
     Learner,
     Noise,
@@ -48,7 +48,8 @@ from .form import (
     outcome,
     part,
 )
-from .multi_step import multi_step_weights, states_after_each_step
+from .multi_step import multi_step_weights
+from .steps import after_each_step
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
@@ -146,7 +147,7 @@ class MAML(Learner):
         if not self.config.centred:
             return params
         theta = part(params, THETA)
-        h = torch.cat([self.features(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
+        h = torch.cat([self.body(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
         return {**params, f"{THETA}center": h.mean(dim=0)}
 
     def frozen(self, name: str) -> bool:
@@ -159,6 +160,15 @@ class MAML(Learner):
             return x
         theta = part(params, THETA)
         return self.network(theta, x, running(theta))[0]
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The body's output at θ; moments of a set are those of the sample."""
+        if self.has_embed:
+            return self.embed(params, x)
+        theta = part(params, THETA)
+        of_a_set = self.config.network.normalisation in OF_THE_BATCH
+        statistics = self.network(theta, sample)[1] if of_a_set else None
+        return self.network(theta, x, statistics)[0]
 
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
@@ -258,12 +268,12 @@ class MAML(Learner):
         self, theta: Tensors, x: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """f_θ(x): the network, unless it is the embedding, and a linear head."""
-        h, gathered = self.features(theta, x, statistics)
+        h, gathered = self.body(theta, x, statistics)
         if self.config.centred:
             h = LENGTH * unit_length(h - theta["center"])
         return h @ theta["head.weight"] + theta["head.bias"], gathered
 
-    def features(
+    def body(
         self, theta: Tensors, x: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """What the head reads, before it is centred: [B, D]; under ANIL x itself."""
@@ -276,7 +286,7 @@ class MAML(Learner):
         support, query, buffers = self.embedded(params, episode)
         annealed = self.config.multi_step_loss
         if progress < annealed:
-            after = states_after_each_step(self, params, support)
+            after = list(after_each_step(self, params, support, training=True, least=1))
             weights = multi_step_weights(len(after), progress / annealed)
         else:
             after, weights = [adapt(self, params, support, training=True)], [1.0]

@@ -5,24 +5,7 @@ The queries' loss counts after every inner step, at first alike, in the end afte
 
 from __future__ import annotations
 
-from .form import Learner, Support, Tensors
-
 MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
-
-
-def states_after_each_step(learner: Learner, params: Tensors, support: Support) -> list[Tensors]:
-    """What `predict` would read after 1, 2, … steps of the first stage, later stages included."""
-    inner, *after = learner.stages(training=True)
-    state = inner.init(params, {}, support, {})
-    states: list[Tensors] = []
-    for _ in range(inner.steps):
-        assert inner.step is not None
-        state = {**state, **inner.step(params, state, support)[0]}
-        final = state
-        for stage in after:
-            final = {**final, **stage.init(params, final, support, {})}
-        states.append(final)
-    return states
 
 
 def multi_step_weights(steps: int, progress: float) -> list[float]:

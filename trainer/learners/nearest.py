@@ -70,10 +70,18 @@ class Nearest(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D] of unit length."""
-        if self.network:
-            network_params = part(params, EMBED)
-            x = self.network(network_params, x, running(network_params))[0]
-        return unit_length(x.flatten(1))
+        return unit_length(self._frozen(params, x))
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """What the cosine is taken of, before its length is set to one: [B, D]."""
+        return self._frozen(params, x)
+
+    def _frozen(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] through the frozen network, where there is one; raw examples flattened."""
+        if self.network is None:
+            return x.flatten(1)
+        network = part(params, EMBED)
+        return self.network(network, x, running(network))[0]
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""
