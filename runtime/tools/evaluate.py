@@ -34,13 +34,18 @@ class Accuracy:
 
     accuracy: float
     interval: float
-    per_episode: Array  # [E]
-    by_step: Array | None = None  # [E, n + 1], after 0 to n inner steps, where asked for
+    by_step: Array  # [E, n + 1] after 0 to n inner steps; [E, 1] after all, unless asked for
+
+    @property
+    def per_episode(self) -> Array:
+        """The accuracy of each episode, [E]."""
+        last: Array = self.by_step[:, -1]
+        return last
 
     @property
     def episodes(self) -> int:
         """How many episodes the mean is over."""
-        return len(self.per_episode)
+        return len(self.by_step)
 
 
 def evaluate(
@@ -87,7 +92,7 @@ def evaluate_embedded(
             progress(e + 1)
     by_step = np.array(after)
     mean = mean_of(by_step[:, -1])
-    return Accuracy(mean.value, mean.interval, by_step[:, -1], by_step if every_step else None)
+    return Accuracy(mean.value, mean.interval, by_step)
 
 
 def embedded(learner: Learner, x: Any) -> Floats:

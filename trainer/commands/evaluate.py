@@ -156,9 +156,8 @@ def evaluate_package(
             every_step=plan.yardsticks,
             progress=lambda done, tick=tick: tick(),  # type: ignore[misc]
         )
-        against = {}
-        if plan.yardsticks and features is not None and measured.by_step is not None:
-            against = {**yardsticks(features, size, rows), **earlier_steps(measured.by_step)}
+        on_features = yardsticks(features, size, rows) if features is not None else {}
+        against = {**on_features, **earlier_steps(measured.by_step)}
         results.append(summarise(measured.per_episode, size, against=against))
     return results
 

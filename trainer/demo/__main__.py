@@ -6,11 +6,8 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import handful
 from handful.runtime.errors import HandfulError
-from handful.runtime.tools.evaluate import Accuracy
 from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands.evaluate import as_episodes
@@ -18,7 +15,7 @@ from handful.trainer.commands.export import export_command
 from handful.trainer.commands.train import train_command
 from handful.trainer.data import LabelledSet, load_data
 from handful.trainer.demo.picture import draw_answers
-from handful.trainer.evaluation import embed_set, evaluate
+from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.evaluation.accuracy import rows_of
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.recipe import read_recipe
@@ -82,24 +79,23 @@ def answers(package: Path, report: Bars) -> str:
         [
             f"{SIZE}, unseen characters, {EPISODES} tasks, by onnxruntime alone",
             f"  chance                     {100 / SIZE.way:.1f} %",
-            f"  nearest neighbour, pixels  {percent(pixels)}",
-            f"  handful, LEO               {percent(found)}",
+            f"  nearest neighbour, pixels  {percent(pixels.accuracy, pixels.interval)}",
+            f"  handful, LEO               {percent(found.accuracy, found.interval)}",
             f"  picture                    {picture}",
         ]
     )
 
 
-def percent(found: Accuracy) -> str:
+def percent(accuracy: float, interval: float) -> str:
     """As `96.2 ± 0.8 %`."""
-    return f"{100 * found.accuracy:.1f} ± {100 * found.interval:.1f} %"
+    return f"{100 * accuracy:.1f} ± {100 * interval:.1f} %"
 
 
-def nearest_on_pixels(data: LabelledSet) -> Accuracy:
+def nearest_on_pixels(data: LabelledSet) -> Result:
     """The nearest neighbour on the same tasks."""
     learner = Nearest(NearestConfig(), data.input, SIZE.way)
     embedded = embed_set(learner, {}, data)
-    result = evaluate(learner, {}, embedded, SIZE, episodes=EPISODES, seed=0)
-    return Accuracy(result.accuracy, result.interval, np.empty(0))
+    return evaluate(learner, {}, embedded, SIZE, episodes=EPISODES, seed=0)
 
 
 def say(text: str) -> None:

@@ -41,10 +41,11 @@ def evaluate(
     """
     fits(learner, data, size, where="the set")
     rows = rows_of(data, size, episodes=episodes, seed=seed)
-    after = accuracies(learner, params, data, size, rows, every_step=bool(features), tick=tick)
-    against = (
-        {**yardsticks(features, size, rows), **earlier_steps(after)} if features is not None else {}
+    after = accuracies(
+        learner, params, data, size, rows, every_step=features is not None, tick=tick
     )
+    on_features = yardsticks(features, size, rows) if features is not None else {}
+    against = {**on_features, **earlier_steps(after)}
     return summarise(after[:, -1], size, transductive=learner.transductive, against=against)
 
 

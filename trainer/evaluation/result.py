@@ -61,6 +61,6 @@ def summarise(
 
 
 def earlier_steps(after: Array) -> dict[str, Array]:
-    """Accuracies after 0 to n inner steps, [E, n + 1], by name; the last is the learner itself."""
+    """Accuracies after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last."""
     steps = after.shape[1] - 1
     return {f"{step} of {steps} inner steps": after[:, step] for step in range(steps)}

@@ -1,0 +1,132 @@
+"""What `evaluate` and `export` print and store: an accuracy beside what it has to beat."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from handful.cli import main
+from handful.runtime.package.decode import read_manifest
+from handful.trainer.recipe import read_recipe
+from handful.trainer.training.progress import Silent
+from handful.trainer.training.run import train
+
+CHANGES = (
+    "data.split='random'",
+    "data.rotations=false",
+    "learner.latent_dim=4",
+    "learner.latent_steps=1",
+    "learner.finetuning_steps=1",
+    "learner.network={kind='mlp', hidden=[8], normalisation='running'}",
+    *(
+        f"{section}.{setting}"
+        for section in ("pretrain", "meta")
+        for setting in ("steps=1", "way=[5]", "shot=[1]", "queries=2", "validate_every=1")
+    ),
+    *(
+        f"{section}.{setting}"
+        for section in ("pretrain", "meta")
+        for setting in ("validation_way=5", "validation_queries=2", "validation_episodes=2")
+    ),
+)
+NAMES = (
+    "class means of {}, squared distance",
+    "class means of {}, centred, cosine",
+    "logistic regression on {}, centred",
+    "0 of 2 inner steps",
+    "1 of 2 inner steps",
+)
+FIELDS = (
+    *("way", "shot", "queries", "episodes", "accuracy", "interval"),
+    *("transductive", "compared"),
+)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A LEO of 1 + 1 inner steps on points that lie far from the origin."""
+    folder = tmp_path_factory.mktemp("compared")
+    rng = np.random.default_rng(0)
+    x = np.concatenate([base + rng.normal(0, 4, (12, 8)) for base in rng.normal(9, 4, (30, 8))])
+    np.savez(folder / "points.npz", x=x.astype(np.float32), y=np.repeat(np.arange(30), 12))
+    config = read_recipe("leo", [f"data.source='{folder / 'points.npz'}'", *CHANGES])
+    train(config, folder / "run", report=Silent())
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def package(trained: Path) -> Path:
+    """Its package, measured at 5-way 1- and 5-shot."""
+    folder = trained.parent / "package"
+    printed("export", trained, folder, "--episodes", 5)
+    return folder
+
+
+def printed(*arguments: object) -> str:
+    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, package: Path) -> None:
+    for place, features in ((trained, "the features"), (package, "h")):
+        sizes = ("--way", 3, "--shot", 2, "--episodes", 5, "--queries", 4, "--json")
+        (found,) = json.loads(printed("evaluate", place, *sizes))
+        assert tuple(found) == FIELDS
+        assert [found[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
+        assert [c["name"] for c in found["compared"]] == [name.format(features) for name in NAMES]
+        for other in found["compared"]:
+            assert list(other) == ["name", "accuracy", "difference", "interval"]
+            assert other["difference"] == pytest.approx(found["accuracy"] - other["accuracy"])
+
+
+def test_a_line_for_each_size_and_below_what_each_has_to_beat(trained: Path) -> None:
+    shown = printed("evaluate", trained, "--way", "2,3", "--episodes", 5, "--queries", 2)
+    lines = shown.splitlines()
+    assert lines[0] == "way  shot  episodes  accuracy %"
+    assert [re.split(r"  +", line.strip())[:3] for line in lines[1:3]] == [
+        ["2", "1", "5"],
+        ["3", "1", "5"],
+    ]
+    assert lines[3] == ""
+    cells = [re.split(r"  +", line.strip()) for line in lines[4:]]
+    head = ["way", "shot", "on the same episodes", "accuracy %", "the learner is above it by"]
+    assert cells[0] == head
+    wanted = [[way, "1", name.format("the features")] for way in "23" for name in NAMES]
+    assert [row[:3] for row in cells[1:]] == wanted
+    for _, _, _, accuracy, difference in cells[1:]:
+        assert re.fullmatch(r"\d+\.\d\d", accuracy)
+        assert re.fullmatch(r"[+−]\d+\.\d\d ± \d+\.\d\d", difference)
+
+
+def test_the_accuracy_alone_where_nothing_else_is_asked_for(trained: Path, package: Path) -> None:
+    for place in (trained, package):
+        shown = printed("evaluate", place, "--episodes", 5, "--queries", 2, "--no-yardsticks")
+        assert len(shown.splitlines()) == 2
+
+
+def test_a_package_carries_what_its_run_was_compared_with(trained: Path, package: Path) -> None:
+    """Yardsticks of the run's features on the package's tasks, not of what it embeds itself."""
+    measured = read_manifest(package).evaluation
+    assert [(e.way, e.shot) for e in measured] == [(5, 1), (5, 5)]
+    sizes = ("--way", 5, "--shot", "1,5", "--episodes", 5, "--queries", 7, "--json")
+    through_torch = json.loads(printed("evaluate", trained, *sizes))
+    for by_package, by_run in zip(measured, through_torch, strict=True):
+        assert [c.name for c in by_package.compared] == [n.format("the features") for n in NAMES]
+        assert [c.accuracy for c in by_package.compared] == pytest.approx(
+            [c["accuracy"] for c in by_run["compared"]]
+        )
+    card = (package / "README.md").read_text()
+    assert "| compared with | 5-way 1-shot | 5-way 5-shot |" in card
+    assert "class means of the features, squared distance" in printed("inspect", package)
+
+
+def test_an_export_may_be_measured_alone(trained: Path, tmp_path: Path) -> None:
+    printed("export", trained, tmp_path / "alone", "--episodes", 2, "--no-yardsticks")
+    assert [e.compared for e in read_manifest(tmp_path / "alone").evaluation] == [(), ()]
+    assert "compared with" not in (tmp_path / "alone" / "README.md").read_text()
