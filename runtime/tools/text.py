@@ -81,18 +81,21 @@ def accuracies(results: Sequence[Measured]) -> str:
         for r in results
     ]
     measured = table(("way", "shot", "episodes", "accuracy %", ""), rows)
-    compared = [(r.way, r.shot, *against(c)) for r in results for c in r.compared]
+    compared = [
+        (r.way, r.shot, other.name, f"{100 * other.accuracy:.2f}", difference(other))
+        for r in results
+        for other in r.compared
+    ]
     if not compared:
         return measured
     head = ("way", "shot", "on the same episodes", "accuracy %", "the learner is above it by")
     return f"{measured}\n\n{table(head, compared)}"
 
 
-def against(found: Comparison) -> tuple[str, str, str]:
-    """Its name, its accuracy, and the difference with its interval, in percent."""
-    difference = f"{100 * found.difference:+.2f} ± {100 * found.interval:.2f}"
-    # a typographic minus is as wide as the plus
-    return found.name, f"{100 * found.accuracy:.2f}", difference.replace("-", "−")
+def difference(other: Comparison) -> str:
+    """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
+    signed = f"{100 * other.difference:+.2f}".replace("-", "−")
+    return f"{signed} ± {100 * other.interval:.2f}"
 
 
 def described(package: "Description") -> str:

@@ -58,7 +58,7 @@ def manifest(*evaluation: Evaluation) -> Manifest:
 
 
 def test_the_whole_card() -> None:
-    found = manifest(
+    measured_package = manifest(
         measured(
             20,
             1,
@@ -67,7 +67,7 @@ def test_the_whole_card() -> None:
             ("1 of 2 inner steps", 0.954, 0.001, 0.0004),
         )
     )
-    assert card(found) == (
+    assert card(measured_package) == (
         "# mine\n"
         "\n"
         "A few-shot learner (leo) for devices, made by handful: onnxruntime adapts it to new"

@@ -76,13 +76,13 @@ def printed(*arguments: object) -> str:
 def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, package: Path) -> None:
     for place, features in ((trained, "the features"), (package, "h")):
         sizes = ("--way", 3, "--shot", 2, "--episodes", 5, "--queries", 4, "--json")
-        (found,) = json.loads(printed("evaluate", place, *sizes))
-        assert tuple(found) == FIELDS
-        assert [found[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
-        assert [c["name"] for c in found["compared"]] == [name.format(features) for name in NAMES]
-        for other in found["compared"]:
+        (result,) = json.loads(printed("evaluate", place, *sizes))
+        assert tuple(result) == FIELDS
+        assert [result[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
+        assert [c["name"] for c in result["compared"]] == [name.format(features) for name in NAMES]
+        for other in result["compared"]:
             assert list(other) == ["name", "accuracy", "difference", "interval"]
-            assert other["difference"] == pytest.approx(found["accuracy"] - other["accuracy"])
+            assert other["difference"] == pytest.approx(result["accuracy"] - other["accuracy"])
 
 
 def test_a_line_for_each_size_and_below_what_each_has_to_beat(trained: Path) -> None:

@@ -18,11 +18,11 @@ from .small import case, generator
 
 def test_the_interval_by_hand() -> None:
     # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times 1.96
-    found = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
-    assert found.accuracy == 0.75
-    assert found.interval == pytest.approx(0.28290, abs=1e-5)
-    assert (found.episodes, found.way, found.shot, found.size.queries) == (4, 5, 1, 3)
-    assert not found.transductive
+    result = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
+    assert result.accuracy == 0.75
+    assert result.interval == pytest.approx(0.28290, abs=1e-5)
+    assert (result.episodes, result.way, result.shot, result.size.queries) == (4, 5, 1, 3)
+    assert not result.transductive
 
 
 def test_one_episode_has_no_interval() -> None:
@@ -33,10 +33,10 @@ SIZE = TaskSize(5, 1, 3)
 
 
 def test_the_same_seed_sees_the_same_tasks() -> None:
-    found = case("nearest")
-    data = embed_set(found.learner, found.params, found.data)
+    subject = case("nearest")
+    data = embed_set(subject.learner, subject.params, subject.data)
     one, two, other = (
-        evaluate(found.learner, found.params, data, SIZE, episodes=20, seed=seed)
+        evaluate(subject.learner, subject.params, data, SIZE, episodes=20, seed=seed)
         for seed in (3, 3, 4)
     )
     assert one == two
@@ -46,8 +46,8 @@ def test_the_same_seed_sees_the_same_tasks() -> None:
 
 def test_tasks_are_drawn_from_the_seed_and_not_from_the_data() -> None:
     """Embedded or not: every learner and the exported package see the same tasks."""
-    found = case("nearest-network")
-    raw, embedded = found.data, embed_set(found.learner, found.params, found.data)
+    subject = case("nearest-network")
+    raw, embedded = subject.data, embed_set(subject.learner, subject.params, subject.data)
     rows = [draw(data, TaskSize(5, 2, 3), generator(9)) for data in (raw, embedded)]
     assert torch.equal(rows[0][0], rows[1][0])
     assert torch.equal(rows[0][1], rows[1][1])
@@ -65,9 +65,9 @@ def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledS
 
 
 def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
-    found = case("nearest").data
+    subject = case("nearest").data
     counts = torch.tensor([4, 9, 5, 30])
-    data = LabelledSet(found.x[:48], counts, ("a", "b", "c", "d"), found.input)
+    data = LabelledSet(subject.x[:48], counts, ("a", "b", "c", "d"), subject.input)
     seen = set()
     for seed in range(200):
         rows = torch.cat(draw(data, TaskSize(4, 2, 2), generator(seed)), dim=1)
@@ -89,45 +89,53 @@ def test_a_batch_of_episodes_is_one_hot_and_between_zero_and_one(pictures: Label
 
 
 def test_every_episode_ticks() -> None:
-    found = case("nearest")
+    subject = case("nearest")
     ticks: list[int] = []
-    data = embed_set(found.learner, found.params, found.data)
+    data = embed_set(subject.learner, subject.params, subject.data)
     evaluate(
-        found.learner, found.params, data, SIZE, episodes=20, seed=0, tick=lambda: ticks.append(1)
+        subject.learner,
+        subject.params,
+        data,
+        SIZE,
+        episodes=20,
+        seed=0,
+        tick=lambda: ticks.append(1),
     )
     assert len(ticks) == 20
 
 
 def test_embedding_a_set_once_is_embedding_its_episodes() -> None:
-    found = case("prototypical")
-    embedded = embed_set(found.learner, found.params, found.data, batch=7)
+    subject = case("prototypical")
+    embedded = embed_set(subject.learner, subject.params, subject.data, batch=7)
     assert embedded.input.kind == "array"
-    assert embedded.input.shape == (found.learner.network.features,)  # type: ignore[attr-defined]
-    wanted = found.learner.embed(found.params, found.data.as_float(found.data.x[100:110]))
+    assert embedded.input.shape == (subject.learner.network.features,)  # type: ignore[attr-defined]
+    wanted = subject.learner.embed(subject.params, subject.data.as_float(subject.data.x[100:110]))
     torch.testing.assert_close(embedded.x[100:110], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_transductive_result_says_so() -> None:
-    found = case("maml-support-fixed")
-    learner = found.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
-    result = evaluate(learner, found.params, found.data, SIZE, episodes=2, seed=0)
+    subject = case("maml-support-fixed")
+    learner = subject.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
+    result = evaluate(learner, subject.params, subject.data, SIZE, episodes=2, seed=0)
     assert result.transductive
 
 
 def test_what_the_data_cannot_fill_is_refused() -> None:
-    found = case("nearest")
+    subject = case("nearest")
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, TaskSize(61, 1, 3), episodes=20, seed=0)
+        evaluate(subject.learner, {}, subject.data, TaskSize(61, 1, 3), episodes=20, seed=0)
     assert str(caught.value) == "the set has 60 classes, a task needs 61"
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, TaskSize(5, 6, 3), episodes=20, seed=0)
+        evaluate(subject.learner, {}, subject.data, TaskSize(5, 6, 3), episodes=20, seed=0)
     assert str(caught.value) == "class class 0 of the set has 8 examples, a task needs 6 + 3"
 
 
 def test_more_classes_than_the_head_has_are_refused() -> None:
-    found = case("maml-support-fixed")
+    subject = case("maml-support-fixed")
     with pytest.raises(ConfigError) as caught:
-        evaluate(found.learner, found.params, found.data, TaskSize(20, 1, 3), episodes=20, seed=0)
+        evaluate(
+            subject.learner, subject.params, subject.data, TaskSize(20, 1, 3), episodes=20, seed=0
+        )
     assert str(caught.value) == "maml has a head of 5 classes, a task of 20 was asked for"
     assert caught.value.hint == (
         'lower way, or train with a larger meta.way or with learner.head = "shared"'

@@ -80,13 +80,13 @@ def test_centred_features_are_less_the_centre_and_of_one_length() -> None:
 
 def compared(name: str, size: TaskSize, episodes: int = 12) -> dict[str, tuple[float, float]]:
     """What evaluate sets beside a case's learner: name → accuracy, difference."""
-    found = case(name)
-    data = embed_set(found.learner, found.params, found.data)
+    subject = case(name)
+    data = embed_set(subject.learner, subject.params, subject.data)
     features = features_of(
-        found.learner, found.params, found.data, found.data.as_float(found.data.x[:40])
+        subject.learner, subject.params, subject.data, subject.data.as_float(subject.data.x[:40])
     )
     result = evaluate(
-        found.learner, found.params, data, size, episodes=episodes, seed=5, features=features
+        subject.learner, subject.params, data, size, episodes=episodes, seed=5, features=features
     )
     for other in result.compared:  # one is the other's complement: they are paired
         assert other.difference == pytest.approx(result.accuracy - other.accuracy)
@@ -105,9 +105,9 @@ def test_rules_come_first_then_the_steps_in_order() -> None:
 
 
 def test_without_features_nothing_is_compared() -> None:
-    found = case("nearest")
-    data = embed_set(found.learner, found.params, found.data)
-    assert evaluate(found.learner, {}, data, TaskSize(5, 1, 3), episodes=2, seed=0).compared == ()
+    subject = case("nearest")
+    data = embed_set(subject.learner, subject.params, subject.data)
+    assert evaluate(subject.learner, {}, data, TaskSize(5, 1, 3), episodes=2, seed=0).compared == ()
 
 
 def test_a_prototypical_network_is_its_own_first_yardstick() -> None:
@@ -117,10 +117,10 @@ def test_a_prototypical_network_is_its_own_first_yardstick() -> None:
 
 
 def test_yardsticks_see_the_tasks_of_the_seed() -> None:
-    found, size = case("nearest"), TaskSize(4, 1, 3)
-    features = features_of(found.learner, {}, found.data, found.data.x[:9])
+    subject, size = case("nearest"), TaskSize(4, 1, 3)
+    features = features_of(subject.learner, {}, subject.data, subject.data.x[:9])
     first, again, other = (
-        yardsticks.yardsticks(features, size, rows_of(found.data, size, episodes=6, seed=seed))
+        yardsticks.yardsticks(features, size, rows_of(subject.data, size, episodes=6, seed=seed))
         for seed in (1, 1, 2)
     )
     assert {name: list(a) for name, a in first.items()} == {n: list(a) for n, a in again.items()}
@@ -129,31 +129,30 @@ def test_yardsticks_see_the_tasks_of_the_seed() -> None:
 
 @pytest.mark.parametrize("name", sorted(CASES))
 def test_yardsticks_read_every_learners_features_one_by_one(name: str) -> None:
-    found = case(name)
-    sample, x = (found.data.as_float(found.data.x[at]) for at in (slice(80, 120), slice(12)))
-    features = found.learner.yardstick_features(found.params, x, sample)
+    subject = case(name)
+    sample, x = (subject.data.as_float(subject.data.x[at]) for at in (slice(80, 120), slice(12)))
+    learner, params = subject.learner, subject.params
+    features = learner.yardstick_features(params, x, sample)
     assert features.shape[0] == 12
     assert features.ndim == 2
-    alone = torch.cat(
-        [found.learner.yardstick_features(found.params, one, sample) for one in torch.split(x, 1)]
-    )
+    alone = torch.cat([learner.yardstick_features(params, one, sample) for one in x[:, None]])
     torch.testing.assert_close(features, alone, rtol=1e-4, atol=1e-5)
 
 
 def test_leos_features_are_those_before_its_own_centring() -> None:
     for name in ("leo", "leo-pictures"):
-        found = case(name)
-        x = found.data.as_float(found.data.x[:10])
-        features = found.learner.yardstick_features(found.params, x, x)
-        centred = unit_length(unit_length(features) - found.params["center"])
-        torch.testing.assert_close(found.learner.embed(found.params, x), centred)
+        subject = case(name)
+        x = subject.data.as_float(subject.data.x[:10])
+        features = subject.learner.yardstick_features(subject.params, x, x)
+        centred = unit_length(unit_length(features) - subject.params["center"])
+        torch.testing.assert_close(subject.learner.embed(subject.params, x), centred)
         assert float((features.norm(dim=1) - 1).abs().max()) > 0.1  # not of unit length themselves
 
 
 def test_mamls_features_are_what_its_head_reads_at_the_start() -> None:
-    found = case("maml-none-fixed-coordinate")
-    learner, params = found.learner, found.params
-    x = found.data.as_float(found.data.x[:10])
+    subject = case("maml-none-fixed-coordinate")
+    learner, params = subject.learner, subject.params
+    x = subject.data.as_float(subject.data.x[:10])
     h = learner.yardstick_features(params, x, x)
     theta = part(params, "theta.")
     logits, _ = learner.logits(theta, x, None)  # type: ignore[attr-defined]

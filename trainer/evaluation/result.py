@@ -1,4 +1,4 @@
-"""What an evaluation found: an accuracy, its interval, and what it has to beat."""
+"""The result of an evaluation: an accuracy, its interval, and what it has to beat."""
 
 from __future__ import annotations
 

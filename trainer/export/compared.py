@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from handful.runtime.package.manifest import Comparison, Evaluation
+from handful.runtime.tools.text import difference
 
 FIRST_STEP = "0 of "  # how the accuracy before any inner step is named
 
@@ -28,16 +29,13 @@ def comparison(evaluation: Sequence[Evaluation]) -> list[str]:
 def _table(names: Sequence[str], measured: Sequence[Evaluation]) -> str:
     head = " | ".join(["compared with", *map(_size, measured)])
     rows = [" | ".join([name, *(_cell(_by_name(e, name)) for e in measured)]) for name in names]
-    own = " | ".join(["**this package**", *(f"**{100 * e.accuracy:.2f}**" for e in measured)])
+    package = " | ".join(["**this package**", *(f"**{100 * e.accuracy:.2f}**" for e in measured)])
     rule = " | ".join(["---"] * (len(measured) + 1))
-    return "\n".join(f"| {row} |" for row in (head, rule, own, *rows))
+    return "\n".join(f"| {row} |" for row in (head, rule, package, *rows))
 
 
-def _cell(found: Comparison | None) -> str:
-    if found is None:
-        return ""
-    difference = f"{100 * found.difference:+.2f}".replace("-", "−")
-    return f"{100 * found.accuracy:.2f} ({difference} ± {100 * found.interval:.2f})"
+def _cell(other: Comparison | None) -> str:
+    return "" if other is None else f"{100 * other.accuracy:.2f} ({difference(other)})"
 
 
 def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]:
@@ -64,16 +62,16 @@ def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]
 def _where(
     measured: Sequence[Evaluation], name: str, holds: Callable[[Comparison], bool]
 ) -> list[str]:
-    found = ((e, _by_name(e, name)) for e in measured)
-    return [_size(e) for e, compared in found if compared is not None and holds(compared)]
+    pairs = ((e, _by_name(e, name)) for e in measured)
+    return [_size(e) for e, other in pairs if other is not None and holds(other)]
 
 
-def _is_below(found: Comparison) -> bool:
-    return found.difference < -found.interval
+def _is_below(other: Comparison) -> bool:
+    return other.difference < -other.interval
 
 
-def _is_level(found: Comparison) -> bool:
-    return abs(found.difference) <= found.interval
+def _is_level(other: Comparison) -> bool:
+    return abs(other.difference) <= other.interval
 
 
 def _by_name(evaluation: Evaluation, name: str) -> Comparison | None:
