@@ -36,7 +36,7 @@ CHANGES = (
 )
 NAMES = (
     "class means of {}, squared distance",
-    "class means of {}, centred, cosine",
+    "class means of {}, centred, unit length",
     "logistic regression on {}, centred",
     "0 of 2 inner steps",
     "1 of 2 inner steps",

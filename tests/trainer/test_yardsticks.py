@@ -12,7 +12,6 @@ from handful.trainer.evaluation import Features, evaluate, yardsticks
 from handful.trainer.evaluation.accuracy import embed_set, features_of, rows_of
 from handful.trainer.evaluation.yardsticks import (
     logistic_regression,
-    nearest_direction,
     nearest_mean,
     on_tasks,
 )
@@ -24,7 +23,7 @@ from .small import CASES, case
 
 RULES = (
     "class means of the features, squared distance",
-    "class means of the features, centred, cosine",
+    "class means of the features, centred, unit length",
     "logistic regression on the features, centred",
 )
 
@@ -36,7 +35,6 @@ def rows(*values: list[float]) -> Tensor:
 # class 0: mean (4, 0); class 1: mean (0, 1), of two examples each
 SUPPORT = rows([3, 0], [5, 0], [-1, 1], [1, 1])
 LABELS = torch.eye(2).double().repeat_interleave(2, dim=0)
-# near the second mean, but in the direction of the first; then the other way about
 QUERIES = rows([1, 0.5], [3, 3.5])
 
 
@@ -47,18 +45,23 @@ def test_class_means_by_squared_distance() -> None:
     assert scores.argmax(dim=2).tolist() == [[1, 0]]
 
 
-def test_class_means_by_cosine() -> None:
-    scores = nearest_direction(SUPPORT, LABELS, QUERIES)
-    torch.testing.assert_close(scores, rows([1, 0.5], [3, 3.5]))
-    assert scores.argmax(dim=2).tolist() == [[0, 1]]
-
-
 def test_logistic_regression_separates_where_a_mean_cannot() -> None:
     """Class 0 has an outlier, which drags its mean past an example of class 1."""
     support = rows([0.2, 1.0], [0.2, -9.0], [-1.0, 0.0], [-1.0, 0.1])
     query = rows([0.2, 1.2])
     assert nearest_mean(support, LABELS, query).argmax(dim=2).tolist() == [[1]]
     assert logistic_regression(support, LABELS, query).argmax(dim=2).tolist() == [[0]]
+
+
+def test_an_intercept_is_the_weight_of_a_constant_coordinate() -> None:
+    """Two classes in one direction from the origin are told apart by an intercept alone."""
+    support, query = rows([1.0], [1.0], [3.0], [3.0]), rows([1.5], [2.5])
+    assert logistic_regression(support, LABELS, query).argmax(dim=2).tolist() == [[1, 1]]
+    constant = torch.full((1, 4, 1), 3.0).double()
+    scores = logistic_regression(
+        torch.cat([support, constant], 2), LABELS, torch.cat([query, constant[:, :2]], 2)
+    )
+    assert scores.argmax(dim=2).tolist() == [[0, 1]]
 
 
 def test_accuracy_on_tasks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +78,9 @@ def test_centred_features_are_less_the_centre_and_of_one_length() -> None:
     features = Features(torch.tensor([[4.0, 5.0], [1.0, 3.0]]), torch.tensor([1.0, 1.0]), "h")
     wanted = torch.tensor([[0.6, 0.8], [0.0, 1.0]])
     torch.testing.assert_close(features.centred(), wanted)
-    torch.testing.assert_close(features.centred(3.0), 3 * wanted)
+    # for logistic regression of length 3, with a constant as long
+    intercept = torch.tensor([[3.0], [3.0]])
+    torch.testing.assert_close(features.for_regression(), torch.cat([3 * wanted, intercept], 1))
 
 
 def compared(name: str, size: TaskSize, episodes: int = 12) -> dict[str, tuple[float, float]]:

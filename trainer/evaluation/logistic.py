@@ -4,7 +4,7 @@
 
 Newton's method: conjugate gradients give the direction, halving the length of the step. The
 objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is random.
-There is no intercept: the classes of a task are balanced and its features centred.
+An intercept is the weight of a coordinate of x that is constant.
 """
 
 from __future__ import annotations
