@@ -11,8 +11,9 @@
 Differs from the paper: one z a class instead of K copies of it, with N × the mean loss over the
 support set instead of the sum over N·K (equal when the copies are: at evaluation, always); features
 are centred on the meta-training mean (Wang et al. 2019, arXiv:1911.04623); `start = "prototypes"`
-begins where w_n is the scaled class mean, so that training starts at the nearest class mean and
-improves on it, instead of at random maps; `start = "glorot"` is the paper's.
+begins where w_n is the scaled class mean (the nearest one wins at one shot; above, ⟨x, w⟩ lacks
+−‖w‖²/2) instead of at random maps; `start = "glorot"` is the paper's. docs/learners/leo.md lists
+the smaller differences in dropout, penalties and clipping.
 """
 
 from __future__ import annotations

@@ -7,14 +7,14 @@
 
 Kin, as options: `first_order` drops the second derivative (FOMAML); `adapt_only = "head"` moves the
 head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns α for every weight
-(Meta-SGD, Li 2017, arXiv:1707.09835); `rates = "step"` learns one α a tensor and step and
+(Meta-SGD, Li 2017, arXiv:1707.09835); `rates = "step"` learns one α for each tensor and step and
 `multi_step_loss` weighs the loss after every step (LSLR and MSL of MAML++, Antoniou 2019,
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
 L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
-batch's, unless `normalisation = "transductive"`.
+batch's, unless `normalisation = "transductive"`; biases of the body do not move in the inner steps.
 """
 
 from __future__ import annotations
