@@ -101,7 +101,7 @@ def show(text: str, data: Any, as_json: bool) -> None:
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 a_package = click.argument("package")
 with_yardsticks = click.option(
-    "--yardsticks/--no-yardsticks", default=True, help="Measure what the accuracy has to beat."
+    "--yardsticks/--no-yardsticks", default=True, help="What it has to beat."
 )
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
 

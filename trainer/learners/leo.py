@@ -32,7 +32,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, embedding_network, running, unit_length
+from .features import EMBED, class_means, embedding_network, frozen_features, unit_length
 from .form import (
     Learner,
     Noise,
@@ -42,13 +42,11 @@ from .form import (
     Tensors,
     cross_entropy,
     outcome,
-    part,
 )
 from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
-EMBED = "embed."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,18 +141,12 @@ class LEO(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
-        return unit_length(unit_length(self._frozen(params, x)) - params["center"])
+        h = frozen_features(self.network, params, x)
+        return unit_length(unit_length(h) - params["center"])
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The frozen features as they come, [B, D]."""
-        return self._frozen(params, x)
-
-    def _frozen(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] through the frozen network, where there is one."""
-        if self.network is None:
-            return x
-        network = part(params, EMBED)
-        return self.network(network, x, running(network))[0]
+        return frozen_features(self.network, params, x)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""

@@ -43,13 +43,11 @@ from .form import (
     Stage,
     Support,
     Tensors,
-    adapt,
     cross_entropy,
     outcome,
     part,
 )
-from .multi_step import multi_step_weights
-from .steps import after_each_step
+from .multi_step import weighted_states
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
@@ -163,11 +161,9 @@ class MAML(Learner):
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The body's output at θ; moments of a set are those of the sample."""
-        if self.has_embed:
-            return self.embed(params, x)
         theta = part(params, THETA)
         of_a_set = self.config.network.normalisation in OF_THE_BATCH
-        statistics = self.network(theta, sample)[1] if of_a_set else None
+        statistics = self.network(theta, sample)[1] if of_a_set else running(theta)
         return self.network(theta, x, statistics)[0]
 
     def moves(self, name: str) -> bool:
@@ -284,17 +280,11 @@ class MAML(Learner):
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
         support, query, buffers = self.embedded(params, episode)
-        annealed = self.config.multi_step_loss
-        if progress < annealed:
-            after = list(after_each_step(self, params, support, training=True, least=1))
-            weights = multi_step_weights(len(after), progress / annealed)
-        else:
-            after, weights = [adapt(self, params, support, training=True)], [1.0]
-        logits = [self.predict(params, state, query) for state in after]
-        parts = zip(weights, logits, strict=True)
-        loss = torch.stack(
-            [w * cross_entropy(answer, episode.query_y) for w, answer in parts]
-        ).sum()
+        share = self.config.multi_step_loss
+        weights, states = weighted_states(self, params, support, share=share, progress=progress)
+        logits = [self.predict(params, state, query) for state in states]
+        losses = [cross_entropy(answer, episode.query_y) for answer in logits]
+        loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
         return loss, Outcome(outcome(logits[-1], episode.query_y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:

@@ -5,7 +5,24 @@ The queries' loss counts after every inner step, at first alike, in the end afte
 
 from __future__ import annotations
 
+from .form import Learner, Support, Tensors, adapt
+from .steps import after_each_step
+
 MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
+
+
+def weighted_states(
+    learner: Learner, params: Tensors, support: Support, *, share: float, progress: float
+) -> tuple[list[float], list[Tensors]]:
+    """The states after which the queries' loss counts, and their weights.
+
+    Over the first `share` of the meta-training these are the states after every inner step, with
+    weights that are annealed; afterwards the last one counts alone.
+    """
+    if progress >= share:
+        return [1.0], [adapt(learner, params, support, training=True)]
+    states = list(after_each_step(learner, params, support, training=True, least=1))
+    return multi_step_weights(len(states), progress / share), states
 
 
 def multi_step_weights(steps: int, progress: float) -> list[float]:

@@ -6,40 +6,17 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
-from click.testing import CliRunner
 
-from handful.cli import main
 from handful.runtime.package.decode import read_manifest
-from handful.trainer.recipe import read_recipe
-from handful.trainer.training.progress import Silent
-from handful.trainer.training.run import train
 
-CHANGES = (
-    "data.split='random'",
-    "data.rotations=false",
-    "learner.latent_dim=4",
-    "learner.latent_steps=1",
-    "learner.finetuning_steps=1",
-    "learner.network={kind='mlp', hidden=[8], normalisation='running'}",
-    *(
-        f"{section}.{setting}"
-        for section in ("pretrain", "meta")
-        for setting in ("steps=1", "way=[5]", "shot=[1]", "queries=2", "validate_every=1")
-    ),
-    *(
-        f"{section}.{setting}"
-        for section in ("pretrain", "meta")
-        for setting in ("validation_way=5", "validation_queries=2", "validation_episodes=2")
-    ),
-)
+from .called import run
+
 NAMES = (
     "class means of {}, squared distance",
     "class means of {}, centred, unit length",
     "logistic regression on {}, centred",
-    "0 of 2 inner steps",
-    "1 of 2 inner steps",
+    *(f"{step} of 10 inner steps" for step in range(10)),
 )
 FIELDS = (
     *("way", "shot", "queries", "episodes", "accuracy", "interval"),
@@ -47,28 +24,8 @@ FIELDS = (
 )
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A LEO of 1 + 1 inner steps on points that lie far from the origin."""
-    folder = tmp_path_factory.mktemp("compared")
-    rng = np.random.default_rng(0)
-    x = np.concatenate([base + rng.normal(0, 4, (12, 8)) for base in rng.normal(9, 4, (30, 8))])
-    np.savez(folder / "points.npz", x=x.astype(np.float32), y=np.repeat(np.arange(30), 12))
-    config = read_recipe("leo", [f"data.source='{folder / 'points.npz'}'", *CHANGES])
-    train(config, folder / "run", report=Silent())
-    return folder / "run"
-
-
-@pytest.fixture(scope="module")
-def package(trained: Path) -> Path:
-    """Its package, measured at 5-way 1- and 5-shot."""
-    folder = trained.parent / "package"
-    printed("export", trained, folder, "--episodes", 5)
-    return folder
-
-
 def printed(*arguments: object) -> str:
-    result = CliRunner().invoke(main, [str(a) for a in arguments], catch_exceptions=False)
+    result = run(*arguments)
     assert result.exit_code == 0, result.stderr
     return result.stdout
 
