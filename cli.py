@@ -84,7 +84,7 @@ def train(
     least=1,
     default=1,
     several=True,
-    help="Support examples a class, several as 1 5.",
+    help="Support examples a class, as 1 5.",
 )
 @number("--episodes", least=2, default=1000, help="Tasks to measure on.")
 @number("--queries", least=1, default=15, help="Queries a class.")
@@ -126,7 +126,7 @@ def evaluate(
 @click.argument("folder", type=PATH)
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
-@number("--episodes", least=0, default=1000, help="Tasks to measure accuracy on; 0: none.")
+@number("--episodes", least=0, default=1000, help="Tasks to measure on; 0: none.")
 @with_yardsticks
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
