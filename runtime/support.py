@@ -62,6 +62,8 @@ def classified(x: Floats, labels: list[str]) -> Support:
 
 
 def _embed(engine: Engine, x: Floats) -> Floats:
+    limits, classes = engine.manifest.limits, engine.manifest.task == "classification"
+    _few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
     # one by one, so that an example's embedding has the same bits in any support set
     return engine.embed(x, chunk=1)
 
@@ -156,18 +158,27 @@ def within(support: Support, limits: Limits) -> None:
     """Refuse a support set outside the package's limits."""
     if not len(support.x):
         raise SupportSetError("no examples", hint="give at least one example of each class")
-    if len(support.x) > MAX_SUPPORT:
-        raise SupportSetError(f"{len(support.x)} examples, at most {MAX_SUPPORT} are taken")
+    of = " in all" if support.classes else ""
+    _few_enough(len(support.x), limits, of)
     if not support.classes:
-        _between(len(support.x), limits.shot.min, limits.shot.max, "example")
+        for bounds in (limits.shot, limits.support):
+            _between(len(support.x), bounds.min, bounds.max, "example")
         return
     way = len(support.classes)
     if way > MAX_WAY:
         raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
     _between(way, limits.way.min, limits.way.max, "class")
+    _between(len(support.x), limits.support.min, limits.support.max, "example", of)
     shots = support.y.sum(axis=0).astype(int)
     for label, shot in zip(support.classes, shots, strict=True):
         _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {label!r}")
+
+
+def _few_enough(count: int, limits: Limits, of: str) -> None:
+    if count > MAX_SUPPORT:
+        raise SupportSetError(f"{count} examples, at most {MAX_SUPPORT} are taken")
+    if limits.support.max is not None and count > limits.support.max:
+        _between(count, limits.support.min, limits.support.max, "example", of)
 
 
 def _between(found: int, least: int, most: int | None, word: str, of: str = "") -> None:

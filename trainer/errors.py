@@ -1,4 +1,4 @@
-"""Errors of settings that do not fit and of learners that cannot be exported."""
+"""Errors of settings that do not fit, and of learners that break the form or cannot be exported."""
 
 from __future__ import annotations
 
@@ -26,6 +26,10 @@ class SettingError(ConfigError, ValueError):
 
 class ExportError(HandfulError):
     """A learner cannot be exported as asked."""
+
+
+class LearnerError(ExportError):
+    """A learner's function returns what its form does not allow: nothing can run or export it."""
 
 
 def there_are(wrong: str, names: Iterable[str], *, more: str = "") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Comparison
+from handful.runtime.package.manifest import Bounds, Comparison, Limits
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -105,7 +105,7 @@ def described(package: "Description") -> str:
     parts = [
         f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
         f"input   {manifest.input.kind} [{size}]",
-        f"limits  way {_bounds(manifest.limits.way)}, shot {_bounds(manifest.limits.shot)}",
+        f"limits  {_limits(manifest.limits)}",
         f"order   {' → '.join(package.order)}",
         f"licence {manifest.licence}",
         "",
@@ -141,6 +141,12 @@ def benched(measured: "Bench") -> str:
         for name, value in asdict(measured).items()
     }
     return pairs(words.items())
+
+
+def _limits(limits: Limits) -> str:
+    most = limits.support.max
+    support = f", at most {most} examples in all" if most else ""
+    return f"way {_bounds(limits.way)}, shot {_bounds(limits.shot)}{support}"
 
 
 def _bounds(bounds: Bounds) -> str:

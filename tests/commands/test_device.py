@@ -19,7 +19,7 @@ def test_a_package_says_what_it_is(package: Path) -> None:
     lines = run("inspect", package).stdout.splitlines()
     assert lines[1:4] == [
         "input   array [8]",
-        "limits  way 2 or more, shot 1 or more",
+        "limits  way 2 or more, shot 1 or more, at most 1369 examples in all",
         "order   embed → encoder → latent_step × 5 → decoder → finetune_step × 5 → predict",
     ]
     assert [line.split()[0] for line in lines[7:13]] == list(describe(package).manifest.graphs)

@@ -10,10 +10,11 @@ from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import draw, sample
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import embed_set, evaluate, summarise
+from handful.trainer.evaluation import embed_set, evaluate, fits, summarise
+from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.sizes import TaskSize
 
-from .small import case, generator
+from .small import case, generator, vectors
 
 
 def test_the_interval_by_hand() -> None:
@@ -140,3 +141,17 @@ def test_more_classes_than_the_head_has_are_refused() -> None:
     assert caught.value.hint == (
         'lower way, or train with a larger meta.way or with learner.head = "shared"'
     )
+
+
+def test_a_task_of_more_examples_than_the_learner_takes_is_refused() -> None:
+    """LEO's memory grows with the square of the support set: see PAIRS_BYTES in its file."""
+    learner = LEO(LEOConfig(latent_dim=64), case("leo").data.input, 60)
+    assert learner.max_support == 484  # ⌊√(240 MB / (2 tensors · 2 L · 4 bytes))⌋
+    data = vectors(each=10)
+    fits(learner, data, TaskSize(60, 8, 1), where="the set")
+    with pytest.raises(ConfigError) as caught:
+        fits(learner, data, TaskSize(60, 9, 1), where="the set")
+    assert str(caught.value) == (
+        "leo takes at most 484 examples in all, a task of 540 was asked for"
+    )
+    assert caught.value.hint == "lower way or shot"

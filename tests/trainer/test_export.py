@@ -141,6 +141,7 @@ def test_the_manifest_comes_back_and_names_the_stages(
     assert manifest.input == found.data.input
     assert manifest.limits.way.max == found.learner.max_way
     assert (manifest.limits.way.min, manifest.limits.shot.min) == (2, 1)
+    assert manifest.limits.support.max == found.learner.max_support
     assert manifest.training == {"seed": 3}
     assert manifest.licence == "Apache-2.0"
     stages = [(s.name, s.init, s.step, s.steps) for s in manifest.stages]
@@ -153,15 +154,6 @@ def test_the_manifest_comes_back_and_names_the_stages(
 
 def test_what_export_returns_is_what_it_wrote(tmp_path: Path) -> None:
     assert export(source(case("nearest")), tmp_path / "one") == read_manifest(tmp_path / "one")
-
-
-def test_exporting_twice_writes_the_same_bytes(
-    package: Callable[[str], Path], tmp_path: Path
-) -> None:
-    first = package("prototypical")
-    export(source(case("prototypical")), tmp_path / "prototypical")
-    for file in first.iterdir():
-        assert (tmp_path / "prototypical" / file.name).read_bytes() == file.read_bytes(), file.name
 
 
 def test_a_package_adapts_through_the_runtime(package: Callable[[str], Path]) -> None:
@@ -219,6 +211,11 @@ def test_the_card_names_the_accuracy(package: Callable[[str], Path], tmp_path: P
     assert "Classes in a task: 2 to any number; examples a class: 1 to any number." in card
     assert read_manifest(tmp_path / "one").evaluation == (result,)
     assert verify(tmp_path / "one").ok
+
+
+def test_the_card_names_the_limit_on_all_examples(package: Callable[[str], Path]) -> None:
+    card = (package("leo") / "README.md").read_text()
+    assert "examples a class: 1 to any number, at most 1581 in all." in card
 
 
 def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:

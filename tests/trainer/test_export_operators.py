@@ -83,7 +83,7 @@ def test_what_is_traced_passes_the_vetting(name: str) -> None:
     function, shape = CASES[name]
     x = torch.rand([7 if isinstance(size, str) else size for size in shape])
     port = Port("x", shape)
-    traced = trace(lambda tensors: {"y": function(tensors["x"])}, {"x": x}, [port])
+    traced = trace(lambda tensors: {"y": function(tensors["x"])}, {"x": x}, [port], ["y"])
     size = function(x).shape
     free = tuple(f"d{i}" if i == 0 else d for i, d in enumerate(size))
     model = simplify(traced, [port], {"y": free})

@@ -8,19 +8,16 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from handful.runtime.tools.verify import verify
 from handful.trainer.errors import ExportError
 from handful.trainer.export import parity
 from handful.trainer.export.package import export
-from handful.trainer.learners import Tensors
 from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.maml import MAML, MAMLConfig
-from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.networks import NetworkConfig
 
-from .small import IMAGE, Case, case, generator, leo, on_pictures, source, vectors
+from .small import IMAGE, Case, case, leo, on_pictures, source, vectors
 
 
 def refused(found: Case, folder: Path, **options: Any) -> ExportError:
@@ -107,7 +104,7 @@ def test_graphs_that_differ_are_found_at_the_tensor_that_differs(tmp_path: Path)
     fickle = Fickle(made.learner.config, made.data.input, 5)
     error = refused(Case(fickle, made.params, made.data), tmp_path / "one")
     assert re.match(
-        r"the exported graphs do not agree with torch: (logits|one by one) differs by 9\.9e-03",
+        r"the exported graphs do not agree with torch: (logits|one by one).* differs by 9\.9e-03",
         str(error),
     )
 
@@ -119,26 +116,4 @@ def test_too_few_examples_to_check_on_are_refused(tmp_path: Path) -> None:
         "0 of 60 test classes have 4 examples or more, wanted 2 to check a package on"
     )
     assert error.hint == "give the meta_test split more classes, or its classes more examples"
-    assert not list(tmp_path.iterdir())
-
-
-class Hesitant(Nearest):
-    """Its answer turns on a value, which a graph cannot do."""
-
-    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        logits = super().predict(params, state, query_x)
-        return logits if bool(logits.sum() > 0) else -logits
-
-
-def test_what_torch_cannot_trace_is_said_by_its_name(tmp_path: Path) -> None:
-    data = vectors()
-    learner = Hesitant(NearestConfig(), data.input, 5)
-    found = Case(learner, learner.init(generator()), data)
-    error = refused(found, tmp_path / "one")
-    assert str(error).startswith("torch cannot trace `predict` of nearest: ")
-    assert error.hint == (
-        "no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
-        " a learner of your own"
-    )
-    assert isinstance(error.__cause__, Exception)
     assert not list(tmp_path.iterdir())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from handful.runtime.package.manifest import Evaluation, Manifest
+from handful.runtime.package.manifest import Evaluation, Limits, Manifest
 from handful.trainer.data import load_data, load_pictures
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import Source
@@ -45,9 +45,10 @@ def export_command(
     if not episodes:
         return manifest
     least = int(pictures.counts.min())
-    shots = [shot for shot in SHOTS if shot < least] or [1]
+    most = manifest.limits.support.max
+    shots = [s for s in SHOTS if s < least and (most is None or 2 * s <= most)] or [1]
     plan = Plan(
-        ways=_ways(manifest.limits.way.max, len(pictures.classes)),
+        ways=_ways(manifest.limits, len(pictures.classes), max(shots)),
         shots=shots,
         queries=max(1, min(15, least - max(shots))),
         episodes=episodes,
@@ -72,7 +73,7 @@ def export_command(
     return with_evaluation(folder, manifest, measured)
 
 
-def _ways(limit: int | None, classes: int) -> list[int]:
+def _ways(limits: Limits, classes: int, shot: int) -> list[int]:
     """Those of the usual ways that the package and the data allow, or the most that they do."""
-    most = min(limit or classes, classes)
+    most = min(limits.way.max or classes, classes, (limits.support.max or classes * shot) // shot)
     return [way for way in WAYS if way <= most] or [most]

@@ -81,11 +81,17 @@ def accuracies(
 def fits(
     learner: Learner, data: LabelledSet, size: TaskSize, *, where: str, prefix: str = ""
 ) -> None:
-    """Refuse tasks that the data cannot fill, or that have more classes than the learner's head.
+    """Refuse tasks that the data cannot fill, or that are too large for the learner.
 
     `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
     """
     require(data, size, where=where, prefix=prefix)
+    if learner.max_support is not None and size.way * size.shot > learner.max_support:
+        raise ConfigError(
+            f"{learner.name} takes at most {learner.max_support} examples in all,"
+            f" a task of {size.way * size.shot} was asked for",
+            hint=f"lower {prefix}way or {prefix}shot",
+        )
     if learner.max_way is not None and size.way > learner.max_way:
         raise ConfigError(
             f"{learner.name} has a head of {learner.max_way} classes,"

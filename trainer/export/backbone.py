@@ -35,15 +35,16 @@ def compose(graphs: Graphs, path: Path, spec: InputSpec) -> Graphs:
     """The graphs with `embed` = the learner's embed ∘ the backbone, in our opset and IR version."""
     backbone = version_converter.convert_version(onnx.load(str(path)), OPSET)
     backbone = onnx_compose.add_prefix(backbone, "backbone/")
-    made, given = backbone.graph.output[0].name, backbone.graph.input[0].name
+    graph = backbone.graph
+    constants = {tensor.name for tensor in graph.initializer}
+    for value in [value for value in graph.input if value.name in constants]:
+        graph.input.remove(value)  # a default in IR 3, from before constants stood alone
     if graphs.embed is None:
-        merged, out = backbone, made
+        merged = backbone
     else:
-        own = graphs.models[graphs.embed]
-        backbone.ir_version = own.ir_version
-        merged = onnx_compose.merge_models(backbone, own, io_map=[(made, "x")])
-        out = "h"
-    _rename(merged, {given: "x", out: "h"})
+        embed = graphs.models[graphs.embed]
+        backbone.ir_version = embed.ir_version
+        merged = onnx_compose.merge_models(backbone, embed, io_map=[(graph.output[0].name, "x")])
     inner = tuple(d.dim_value for d in merged.graph.output[0].type.tensor_type.shape.dim[1:])
     model = simplify(merged, [Port("x", ("B", *spec.shape))], {"h": ("B", *inner)})
     ports = (
@@ -56,12 +57,3 @@ def compose(graphs: Graphs, path: Path, spec: InputSpec) -> Graphs:
         ports={**graphs.ports, "embed": ports},
         embed="embed",
     )
-
-
-def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    graph = model.graph
-    for node in graph.node:
-        node.input[:] = [names.get(n, n) for n in node.input]
-        node.output[:] = [names.get(n, n) for n in node.output]
-    for value in (*graph.input, *graph.output):
-        value.name = names.get(value.name, value.name)

@@ -55,6 +55,7 @@ def _accuracy(manifest: Manifest) -> str:
 def _contents(manifest: Manifest) -> str:
     rows = [f"| {graph.file} | {graph.bytes} |" for graph in manifest.graphs.values()]
     way, shot = manifest.limits.way, manifest.limits.shot
+    most = manifest.limits.support.max
     stages = "; ".join(
         f"{s.name}: {s.init}" + (f", {s.steps} × {s.step}" if s.step else "")
         for s in manifest.stages
@@ -62,7 +63,8 @@ def _contents(manifest: Manifest) -> str:
     return (
         "\n".join(["| file | bytes |", "| --- | --- |", *rows])
         + f"\n\nStages: {stages}. Classes in a task: {way.min} to {way.max or 'any number'};"
-        f" examples a class: {shot.min} to {shot.max or 'any number'}."
+        f" examples a class: {shot.min} to {shot.max or 'any number'}"
+        + (f", at most {most} in all." if most else ".")
     )
 
 

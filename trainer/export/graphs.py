@@ -6,15 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import onnx
-import torch
 from torch import Tensor
 
+from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import GraphSpec, StageSpec, TensorSpec
-from handful.trainer.errors import ConfigError, ExportError
+from handful.trainer.errors import ExportError, LearnerError
 from handful.trainer.learners import Learner, Stage, Support, Tensors
+from handful.trainer.learners.stage import name_of
 
+from .failure import reason
 from .simplify import simplify
 from .trace import Port, trace
+from .trial import Shape, attempt, example_sizes, other_sizes, same_embedding, symbolic
 
 LOSS = "loss"
 
@@ -38,27 +41,13 @@ class Graphs:
 
 
 def trace_learner(learner: Learner, params: Tensors) -> Graphs:
-    """All graphs of the learner at these parameters, on the CPU."""
+    """All graphs of the learner at these parameters, on the CPU.
+
+    Raises a LearnerError where a function does not keep to the form, an ExportError where one
+    cannot be traced.
+    """
     params = {name: p.detach().cpu() for name, p in params.items()}
     return _Tracer(learner, params).run()
-
-
-def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
-    """Sizes to trace with: primes that no tensor of the learner has, since equal sizes are taken to
-    be one symbol, and a size that is compared with a fixed one loses its own.
-    """
-    inner = learner.embed(params, torch.rand(2, *learner.spec.shape)).shape[1:]
-    shapes = [tuple(p.shape) for p in params.values()]
-    noise = [shape for stage in learner.stages() for shape in stage.noise.values()]
-    taken = {size for shape in (*shapes, *noise, learner.spec.shape, inner) for size in shape}
-    free = [p for p in range(5, 500) if p not in taken and all(p % d for d in range(2, p))]
-    way = free[0]
-    if learner.max_way is not None:
-        # below the limit, so that a slice of the head keeps its size free
-        below = list(range(min(5, learner.max_way - 1), 1, -1)) or [2]
-        way = next((size for size in below if size not in taken), below[0])
-    rest = [size for size in free if size > way]
-    return {"N": way, "Q": rest[0], "S": rest[1], "B": rest[2]}
 
 
 class _Tracer:
@@ -66,104 +55,110 @@ class _Tracer:
 
     def __init__(self, learner: Learner, params: Tensors) -> None:
         self.learner, self.params = learner, params
-        self.sizes = example_sizes(learner, params)
-        self.other = {"S": self.sizes["S"] + 3, "N": self.sizes["N"] - 1}
+        sizes = example_sizes(learner, params)
+        self.trial = attempt(learner, params, sizes)
+        self.other = attempt(learner, params, other_sizes(sizes))
+        self.inner = same_embedding(learner, self.trial, self.other)
         self.models: dict[str, onnx.ModelProto] = {}
         self.ports: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
+        self.state: Tensors = {}
+        self.shapes: dict[str, Shape] = {}
 
     def run(self) -> Graphs:
-        learner, params = self.learner, self.params
-        x = torch.rand(self.sizes["B"], *learner.spec.shape)
-        inner = tuple(learner.embed(params, x).shape[1:])
+        learner, params, inner = self.learner, self.params, self.inner
         if learner.has_embed:
             self._add(
                 "embed",
+                learner.embed,
                 lambda t: {"h": learner.embed(params, t["x"])},
-                {"x": x},
+                {"x": self.trial.x},
                 [Port("x", ("B", *learner.spec.shape))],
                 {"h": ("B", *inner)},
             )
-        stages = tuple(self._stages(inner))
-        state, shapes = self.state, self.shapes
-        query = torch.rand(self.sizes["Q"], *inner)
+        stages = tuple(self._stage(stage) for stage in learner.stages())
+        state = self.state
         self._add(
             "predict",
+            learner.predict,
             lambda t: {"logits": learner.predict(params, _only(t, state), t["query_x"])},
-            {**state, "query_x": query},
-            [*_ports(shapes, state), Port("query_x", ("Q", *inner))],
+            {**state, "query_x": self.trial.query_x},
+            [*_ports(self.shapes, state), Port("query_x", ("Q", *inner))],
             {"logits": ("Q", "N")},
         )
         embed = "embed" if learner.has_embed else None
         return Graphs(self.models, self.ports, embed, stages, "predict")
 
-    def _stages(self, inner: tuple[int, ...]) -> list[StageSpec]:
-        """Trace every stage; leaves the final state and its shapes in self."""
-        params = self.params
-        support, other = self._support(inner, self.sizes), self._support(inner, self.other)
-        self.state: Tensors = {}
-        self.shapes: dict[str, tuple[int | str, ...]] = {}
-        second: Tensors = {}
-        found = []
-        common = {"support_x": support.x, "support_y": support.y}
-        fixed = [Port("support_x", ("S", *inner)), Port("support_y", ("S", "N"))]
-        for stage in self.learner.stages():
-            noise, other_noise = self._noise(stage, self.sizes), self._noise(stage, self.other)
-            before = dict(self.state)
-            own = stage.init(params, before, support, noise)
-            second |= stage.init(params, second, other, other_noise)
-            self.shapes |= {name: self._shape(name, t, second[name]) for name, t in own.items()}
+    def _stage(self, stage: Stage) -> StageSpec:
+        """Trace the stage's init, and its step where it runs one."""
+        support = {"support_x": self.trial.support.x, "support_y": self.trial.support.y}
+        fixed = [Port("support_x", ("S", *self.inner)), Port("support_y", ("S", "N"))]
+        before, noise = dict(self.state), self.trial.noise[stage.name]
+        returned = self.trial.returned[stage.name]
+        shapes = symbolic(self.trial, self.other, stage)
+        self._add(
+            stage.init_name,
+            stage.init,
+            _init(stage, self.params, tuple(before)),
+            {**before, **support, **noise},
+            [
+                *_ports(self.shapes, before),
+                *fixed,
+                *(Port(name, tuple(shape)) for name, shape in stage.noise.items()),
+            ],
+            shapes,
+        )
+        self.shapes |= shapes
+        self.state |= {name: t.detach().clone() for name, t in returned.items()}
+        step_name = None
+        if stage.step is not None and stage.steps:
+            step_name = stage.step_name or f"{stage.name}_step"
             self._add(
-                stage.init_name,
-                _init(stage, params, tuple(before), tuple(noise)),
-                {**before, **common, **noise},
-                [
-                    *_ports(self.shapes, before),
-                    *fixed,
-                    *(Port(name, tuple(shape)) for name, shape in stage.noise.items()),
-                ],
-                {name: self.shapes[name] for name in own},
+                step_name,
+                stage.step,
+                _step(stage, self.params, tuple(self.state), tuple(returned)),
+                {**self.state, **support},
+                [*_ports(self.shapes, self.state), *fixed],
+                {**shapes, LOSS: ()},
             )
-            self.state |= {name: t.detach().clone() for name, t in own.items()}
-            step_name = (stage.step_name or f"{stage.name}_step") if stage.steps else None
-            if stage.step is not None and step_name is not None:
-                self._add(
-                    step_name,
-                    _step(stage, params, tuple(self.state)),
-                    {**self.state, **common},
-                    [*_ports(self.shapes, self.state), *fixed],
-                    {**{name: self.shapes[name] for name in own}, LOSS: ()},
-                )
-            found.append(
-                StageSpec(
-                    name=stage.name,
-                    init=stage.init_name,
-                    step=step_name if stage.step else None,
-                    steps=stage.steps if stage.step else 0,
-                    state=tuple(own),
-                    noise=tuple(stage.noise),
-                )
-            )
-        return found
+        return StageSpec(
+            name=stage.name,
+            init=stage.init_name,
+            step=step_name,
+            steps=stage.steps if step_name else 0,
+            state=tuple(returned),
+            noise=tuple(stage.noise),
+        )
 
     def _add(
         self,
         name: str,
+        source: object,
         function: Callable[[Tensors], Mapping[str, Tensor]],
         examples: Tensors,
         ports: list[Port],
-        outputs: dict[str, tuple[int | str, ...]],
+        outputs: dict[str, Shape],
     ) -> None:
-        """Trace, simplify, and note the tensors that the graph really reads."""
+        """Trace, simplify, and note the tensors that the graph really reads.
+
+        `source` is the learner's own function, which errors name.
+        """
+        if name in self.models:
+            raise LearnerError(
+                f"two functions of {self.learner.name} are to be the graph `{name}`,"
+                f" the second is `{name_of(source)}`",
+                hint="give every stage its own init_name and step_name, not embed or predict",
+            )
         dtypes = {n: str(t.dtype).removeprefix("torch.") for n, t in examples.items()}
         try:
-            traced = trace(function, examples, self._traced(ports))
-        except Exception as cause:  # torch raises many kinds; all mean that it cannot be traced
-            reason = next(iter(str(cause).strip().splitlines()), type(cause).__name__)
+            traced = trace(function, examples, self._traced(ports), list(outputs))
+        except HandfulError:
+            raise
+        except Exception as error:  # torch raises many kinds; all mean that it cannot be traced
             raise ExportError(
-                f"torch cannot trace `{name}` of {self.learner.name}: {reason}",
+                f"torch cannot trace `{name}` of {self.learner.name}: {reason(error, source)}",
                 hint="no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
                 " a learner of your own",
-            ) from cause
+            ) from error
         model = simplify(traced, ports, outputs)
         read = {i.name for i in model.graph.input}
         self.models[name] = model
@@ -183,51 +178,26 @@ class _Tracer:
             replace(p, shape=tuple(2 if size == "N" else size for size in p.shape)) for p in ports
         ]
 
-    def _support(self, inner: tuple[int, ...], sizes: Mapping[str, int]) -> Support:
-        y = torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
-        return Support(torch.rand(sizes["S"], *inner), y)
-
-    def _noise(self, stage: Stage, sizes: Mapping[str, int]) -> Tensors:
-        return {
-            name: torch.zeros([sizes[d] if isinstance(d, str) else d for d in shape])
-            for name, shape in stage.noise.items()
-        }
-
-    def _shape(self, name: str, one: Tensor, two: Tensor) -> tuple[int | str, ...]:
-        """The tensor's shape with S and N where its size follows theirs."""
-        found: list[int | str] = []
-        for a, b in zip(one.shape, two.shape, strict=True):
-            symbol = next((s for s in "SN" if (a, b) == (self.sizes[s], self.other[s])), None)
-            if symbol is None and a != b:
-                raise ConfigError(
-                    f"the state tensor {name} of {self.learner.name} has a size that is neither"
-                    f" fixed nor S nor N: {a} at {self.sizes}, {b} at {self.other}"
-                )
-            found.append(symbol or a)
-        return tuple(found)
-
 
 def _is_int64(output: onnx.ValueInfoProto) -> bool:
     return bool(output.type.tensor_type.elem_type == onnx.TensorProto.INT64)
 
 
-def _init(
-    stage: Stage, params: Tensors, state: tuple[str, ...], noise: tuple[str, ...]
-) -> Callable[[Tensors], Tensors]:
+def _init(stage: Stage, params: Tensors, state: tuple[str, ...]) -> Callable[[Tensors], Tensors]:
     def init(t: Tensors) -> Tensors:
         support = Support(t["support_x"], t["support_y"])
-        return stage.init(params, _only(t, state), support, _only(t, noise))
+        return stage.begin(params, _only(t, state), support, _only(t, stage.noise))
 
     return init
 
 
-def _step(stage: Stage, params: Tensors, state: tuple[str, ...]) -> Callable[[Tensors], Tensors]:
-    assert stage.step is not None
-    function = stage.step
-
+def _step(
+    stage: Stage, params: Tensors, state: tuple[str, ...], own: tuple[str, ...]
+) -> Callable[[Tensors], Tensors]:
     def step(t: Tensors) -> Tensors:
-        own, loss = function(params, _only(t, state), Support(t["support_x"], t["support_y"]))
-        return {**own, LOSS: loss}
+        support = Support(t["support_x"], t["support_y"])
+        tensors, loss = stage.advance(params, _only(t, state), _only(t, own), support)
+        return {**tensors, LOSS: loss}
 
     return step
 

@@ -15,9 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
 from handful.runtime.package.npz import pack_npz
+from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
 from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.trainer.errors import ExportError
@@ -48,7 +50,9 @@ def export(
         )
     if folder.exists() and not (folder / "manifest.json").is_file() and any(folder.iterdir()):
         raise ExportError(f"{folder} is not an exported package, it is not replaced")
-    source = replace(source, test=checkable(source.test))
+    # a checkpoint's order of parameters must not show: the same learner gives the same bytes
+    params = dict(sorted(source.params.items()))
+    source = replace(source, test=checkable(source.test), params=params)
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
         graphs = compose(graphs, source.backbone, source.test.input)
@@ -91,10 +95,15 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         graphs=specs,
         stages=graphs.stages,
         predict=graphs.predict,
-        limits=Limits(way=Bounds(2, learner.max_way), shot=Bounds(learner.min_shot)),
+        limits=Limits(
+            way=Bounds(2, learner.max_way),
+            shot=Bounds(learner.min_shot),
+            support=Bounds(1, learner.max_support),
+        ),
         training=source.training,
         licence=source.licence,
     )
+    _check(manifest)
     (folder / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
     golden = golden_vectors(source)
@@ -102,6 +111,17 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         golden |= draw_pictures(manifest.input)
     (folder / CONFORMANCE).write_bytes(pack_npz(golden))
     return manifest
+
+
+def _check(manifest: Manifest) -> None:
+    """What no runtime could run is said before anything is compared; the names are a learner's."""
+    try:
+        check(manifest)
+    except ManifestError as error:
+        raise ExportError(
+            f"a package of {manifest.learner} breaks the format: {error}",
+            hint="names of stages, graphs, noise and state are letters, digits, `.`, `_` and `-`",
+        ) from error
 
 
 @torch.no_grad()

@@ -7,66 +7,57 @@ from collections.abc import Mapping, Sequence
 import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper
-from onnx_ir.passes import common as passes
-from onnxscript import optimizer
 
+from handful.trainer.learners.stage import NEXT
+
+from .exact import optimise
 from .trace import IR_VERSION, OPSET, Port, quiet
-
-NEXT = ".next"  # of a step's outputs: a graph cannot have an input and an output of one name
-FOLD_UP_TO = 2**16  # elements of a constant that folding may make
 
 
 def simplify(
     model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
 ) -> onnx.ModelProto:
-    """The same function: constants folded, common parts computed once, unread inputs left out."""
-    inputs = {port.name for port in ports}
-    _name_outputs(model, [name + NEXT if name in inputs else name for name in outputs])
+    """The same function: constants folded, common parts computed once, unread inputs left out.
+
+    The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
+    """
     with quiet():
-        model = _optimised(model)
-    _declare(model, ports, outputs)
+        model = ir.to_proto(optimise(ir.from_proto(model)))
+    del model.graph.value_info[:]
+    inputs = [port.name for port in ports]
+    _rename(model.graph, inputs, [name + NEXT if name in inputs else name for name in outputs])
+    _declare(model, ports, list(outputs.values()))
     onnx.checker.check_model(model, full_check=True)
     return model
 
 
-def _optimised(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The library's own passes."""
-    parsed = ir.from_proto(model)
-    optimizer.optimize(parsed, output_size_limit=FOLD_UP_TO)
-    for step in (
-        passes.CommonSubexpressionEliminationPass(),
-        passes.IdentityEliminationPass(),
-        passes.RemoveUnusedNodesPass(),
-        passes.DeduplicateInitializersPass(),
-        passes.ClearMetadataAndDocStringPass(),
-    ):
-        parsed = step(parsed).model
-    return ir.to_proto(parsed)
+def _rename(graph: onnx.GraphProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    """Our names for inputs and outputs, and `/0`, `/1` … for all else, which can be no tensor's.
 
-
-def _name_outputs(model: onnx.ModelProto, names: Sequence[str]) -> None:
-    """Give the outputs these names by Identity nodes, which simplification folds away."""
-    graph = model.graph
-    for i, name in enumerate(names):
-        made = graph.output[i].name
-        if made != name or any(made == i.name for i in graph.input):
-            taken = f"out{i}.{name}"
-            for node in graph.node:
-                node.output[:] = [taken if o == made else o for o in node.output]
-                node.input[:] = [
-                    taken if o == made and not _is_input(graph, made) else o for o in node.input
-                ]
-            source = taken if any(taken in n.output for n in graph.node) else made
-            graph.node.append(helper.make_node("Identity", [source], [name]))
-            graph.output[i].name = name
-
-
-def _is_input(graph: onnx.GraphProto, name: str) -> bool:
-    return any(i.name == name for i in graph.input)
+    Outputs of one value keep a name each: all but the first are copies, as are those of an input
+    or a constant.
+    """
+    names = {value.name: name for value, name in zip(graph.input, inputs, strict=True)}
+    results = {name for node in graph.node for name in node.output}
+    for value, name in zip(graph.output, outputs, strict=True):
+        if value.name in names or value.name not in results:
+            copy = f"/copy {name}"
+            graph.node.append(helper.make_node("Identity", [value.name], [copy]))
+            value.name = copy
+        names[value.name] = name
+    inner = (*(t.name for t in graph.initializer), *(o for n in graph.node for o in n.output))
+    for name in filter(None, inner):  # an output that is left out has no name
+        names.setdefault(name, f"/{len(names)}")
+    names[""] = ""
+    for node in graph.node:
+        node.input[:] = [names[name] for name in node.input]
+        node.output[:] = [names[name] for name in node.output]
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        value.name = names[value.name]
 
 
 def _declare(
-    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
+    model: onnx.ModelProto, ports: Sequence[Port], shapes: Sequence[tuple[int | str, ...]]
 ) -> None:
     """Inputs that are read, outputs, their shapes with our symbols; one domain, pinned versions."""
     graph = model.graph
@@ -77,14 +68,13 @@ def _declare(
         for p in ports
         if p.name in read
     ]
-    found = [
+    results = [
         helper.make_tensor_value_info(o.name, types[o.name], list(shape))
-        for o, shape in zip(graph.output, outputs.values(), strict=True)
+        for o, shape in zip(graph.output, shapes, strict=True)
     ]
-    for field, values in (("input", inputs), ("output", found)):
+    for field, values in (("input", inputs), ("output", results)):
         del getattr(graph, field)[:]
         getattr(graph, field).extend(values)
-    del graph.value_info[:]
     del model.functions[:]
     del model.metadata_props[:]
     del model.opset_import[:]

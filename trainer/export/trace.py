@@ -11,11 +11,15 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import onnx
 import torch
 from torch import Tensor
+from torch._dispatch.python import enable_python_dispatcher
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from .decompositions import decomposition_table
 
@@ -52,27 +56,32 @@ def trace(
     function: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
     examples: Mapping[str, Tensor],
     ports: Sequence[Port],
+    outputs: Sequence[str],
 ) -> onnx.ModelProto:
     """The ONNX graph of `function`, whose inputs and outputs are dicts of named tensors.
 
-    `examples` are inputs of some sizes; `ports` say which of these stay free.
+    `examples` are inputs of some sizes; `ports` say which of these stay free. The graph's inputs
+    are in the order of `ports`, its outputs in that of `outputs`; their names are its own.
     """
     names = [port.name for port in ports]
     inputs = tuple(examples[name] for name in names)
-    outputs: list[str] = []
 
     def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
-        found = function(dict(zip(names, tensors, strict=True)))
-        outputs[:] = list(found)
+        results = function(dict(zip(names, tensors, strict=True)))
         # an input handed on unchanged would lose its name
-        return tuple(t.clone() if any(t is i for i in tensors) else t for t in found.values())
+        return tuple(
+            results[name].clone() if any(results[name] is t for t in tensors) else results[name]
+            for name in outputs
+        )
 
-    graph = make_fx(
-        flat,
-        tracing_mode="symbolic",
-        _allow_non_fake_inputs=True,
-        decomposition_table=decomposition_table(),
-    )(*inputs)
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    symbols = [
+        mode.from_tensor(t, symbolic_context=_free(p)) for t, p in zip(inputs, ports, strict=True)
+    ]
+    with mode, enable_python_dispatcher():
+        graph = make_fx(
+            flat, decomposition_table=decomposition_table(), _allow_non_fake_inputs=True
+        )(*symbols)
     shapes = tuple(
         {
             axis: torch.export.Dim.DYNAMIC if isinstance(size, str) else torch.export.Dim.STATIC
@@ -86,15 +95,27 @@ def trace(
             inputs,
             dynamo=True,
             dynamic_shapes=shapes,
-            input_names=names,
-            # not the names of inputs: a node that reads an output would read the input instead
-            output_names=[f"made.{name}" for name in outputs],
+            # no value inside is called so: a tensor `mul` would stand for a product as well
+            input_names=[f"/input {i}" for i in range(len(names))],
+            output_names=[f"/output {i}" for i in range(len(outputs))],
             opset_version=OPSET,
             external_data=False,
-            optimize=True,
+            optimize=False,  # its rules are not exact: see exact.py
             verbose=False,
         )
     assert program is not None
     model = program.model_proto
     model.ir_version = IR_VERSION
     return model
+
+
+def _free(port: Port) -> StatelessSymbolicContext[Any, Any]:
+    """Which sizes of an input are symbols, equal ones the same. `tracing_mode="symbolic"` takes all
+    of them, an image's height and width as well: MAML's step was then traced for a minute, most of
+    which went into the algebra of quotients of quotients of heights.
+    """
+    return StatelessSymbolicContext(
+        dynamic_sizes=[
+            DimDynamic.DUCK if isinstance(size, str) else DimDynamic.STATIC for size in port.shape
+        ]
+    )

@@ -12,8 +12,7 @@ ONNX. Randomness is an argument: a learner names the noise tensors it reads, zer
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -23,34 +22,12 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-Tensors = dict[str, Tensor]
-Noise = Mapping[str, Tensor]
+from .stage import Noise, Stage, Support, Tensors
 
-
-class Support(NamedTuple):
-    """The labelled examples of one task, embedded."""
-
-    x: Tensor  # [S, ...]
-    y: Tensor  # [S, N], one-hot float32
-
-
-Init = Callable[[Tensors, Tensors, Support, Noise], Tensors]
-Step = Callable[[Tensors, Tensors, Support], tuple[Tensors, Tensor]]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """One stage of adapting: `init` adds tensors to the state, `step` moves them `steps` times."""
-
-    name: str
-    init: Init  # (params, state, support, noise) → the tensors that this stage adds to the state
-    init_name: str  # the graph's name in the package
-    step: Step | None = None  # (params, state, support) → the same tensors after one step, the loss
-    step_name: str | None = None
-    steps: int = 0
-    noise: Mapping[str, tuple[str | int, ...]] = field(
-        default_factory=dict
-    )  # {"z_noise": ("N", 64)}
+__all__ = [
+    "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors", "adapt", "cross_entropy",
+    "embedded", "outcome", "part",
+]  # fmt: skip
 
 
 class Outcome(NamedTuple):
@@ -69,6 +46,7 @@ class Learner(ABC):
     max_way: int | None = (
         None  # a head with a fixed number of outputs serves up to this many classes
     )
+    max_support: int | None = None  # examples in all, where memory grows faster than their number
     min_shot: int = 1
     frozen_embed: bool = False  # True: embed is not meta-trained, episodes are of embeddings
     has_embed: bool = False  # False: embed is the identity and the package carries no embed graph
@@ -135,7 +113,7 @@ class Learner(ABC):
         `progress` runs from 0 to 1 over the meta-training, for schedules.
         """
         support, query = embedded(self, params, episode)
-        state = adapt(self, params, support, training=True)
+        state = adapt(self, params, support, noise=noise, training=True)
         logits = self.predict(params, state, query)
         return cross_entropy(logits, episode.query_y), outcome(logits, episode.query_y)
 
@@ -156,30 +134,23 @@ def adapt(
     training: bool = False,
     observe: Callable[[str, int, Tensors], None] | None = None,
 ) -> Tensors:
-    """Run the stages on one support set; `observe(stage, i, tensors)` sees every state."""
+    """Run the stages on one support set; `observe(stage, i, tensors)` sees every state.
+
+    `noise` holds draws by name; what is not given is zero. Raises a LearnerError where a function
+    of the learner does not return what a stage must.
+    """
     state: Tensors = {}
     for stage in learner.stages(training=training):
-        own = stage.init(params, state, support, {**zero_noise(stage, support), **(noise or {})})
+        own = stage.begin(params, state, support, noise)
         state = {**state, **own}
         if observe:
             observe(stage.name, 0, own)
         for i in range(stage.steps if stage.step else 0):
-            assert stage.step is not None
-            own, loss = stage.step(params, state, support)
+            own, loss = stage.advance(params, state, own, support)
             state = {**state, **own}
             if observe:
                 observe(stage.name, i + 1, {**own, "loss": loss})
     return state
-
-
-def zero_noise(stage: Stage, support: Support) -> Tensors:
-    """The noise that gives a stage its mean."""
-    return {
-        name: torch.zeros(
-            [support.y.shape[1] if d == "N" else int(d) for d in shape], device=support.y.device
-        )
-        for name, shape in stage.noise.items()
-    }
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

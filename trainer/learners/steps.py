@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .form import Learner, Stage, Support, Tensors, zero_noise
+from .form import Learner, Stage, Support, Tensors
 
 
 def after_each_step(
@@ -22,25 +22,21 @@ def after_each_step(
     """
     stages = learner.stages(training=training)
 
-    def started(stage: Stage, state: Tensors) -> Tensors:
-        return {**state, **stage.init(params, state, support, zero_noise(stage, support))}
-
     def completed(state: Tensors, later: tuple[Stage, ...]) -> Tensors:
         for stage in later:
-            state = started(stage, state)
+            state = {**state, **stage.begin(params, state, support)}
         return state
 
     taken = 0
     state: Tensors = {}
     for i, stage in enumerate(stages):
-        state = started(stage, state)
+        stage_state = stage.begin(params, state, support)
+        state = {**state, **stage_state}
         if i == 0 and least == 0:
             yield completed(state, stages[1:])
-        step = stage.step
-        if step is None:
-            continue
-        for _ in range(stage.steps):
-            state = {**state, **step(params, state, support)[0]}
+        for _ in range(stage.steps if stage.step else 0):
+            stage_state, _ = stage.advance(params, state, stage_state, support)
+            state = {**state, **stage_state}
             taken += 1
             if taken >= least:
                 yield completed(state, stages[i + 1 :])

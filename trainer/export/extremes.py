@@ -1,0 +1,35 @@
+"""Support sets that find what real ones do not: where a small constant keeps a quotient finite."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from handful.runtime.package.manifest import InputSpec
+
+SHOTS = (2, 1, 1)
+
+
+def extremes(
+    spec: InputSpec, example: Tensor, max_way: int | None
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+    """What it is, raw support [S, ...], one-hot labels [S, N] and queries [3, ...].
+
+    All zeros and all ones, which lie within the declared range, and one real example under every
+    label; each is asked about all three.
+    """
+    shots = SHOTS[: max_way or len(SHOTS)]
+    labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
+    y = torch.eye(len(shots))[labels]
+    low, high = spec.range or (0.0, 1.0)
+    zeros = torch.full_like(example, min(max(0.0, low), high))
+    ones = torch.full_like(example, min(max(1.0, low), high))
+    query = torch.stack([zeros, ones, example])
+    for name, x in (
+        ("on zeros", zeros),
+        ("on ones", ones),
+        ("on equal examples under different labels", example),
+    ):
+        yield name, x.expand(len(labels), *x.shape).contiguous(), y, query

@@ -1,0 +1,191 @@
+"""A learner run once at two sizes, in torch, before it is traced: the shape of every tensor.
+
+Every size is found from the two runs to be a number or one of S and N, and what no package may
+hold is refused by the name of the function that returned it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from handful.runtime.errors import HandfulError
+from handful.trainer.errors import ExportError, LearnerError
+from handful.trainer.learners import Learner, Stage, Support, Tensors
+from handful.trainer.learners.stage import name_of
+
+from .failure import reason
+
+Shape = tuple[int | str, ...]
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of the learner, and the tensors on the way."""
+
+    sizes: Mapping[str, int]  # of B, Q, S and N
+    x: Tensor  # [B, ...]
+    support: Support
+    query_x: Tensor  # [Q, ...], embedded
+    noise: dict[str, Tensors] = field(default_factory=dict)  # stage → its noise
+    returned: dict[str, Tensors] = field(default_factory=dict)  # stage → what its init returned
+
+
+def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
+    """Sizes to trace with: primes that no tensor of the learner has, since equal sizes are taken to
+    be one symbol, and a size that is compared with a fixed one loses its own.
+    """
+    embedded = _embed(learner, params, torch.rand(2, *learner.spec.shape))
+    shapes = [tuple(p.shape) for p in params.values()]
+    noise = [shape for stage in learner.stages() for shape in stage.noise.values()]
+    taken = {
+        size
+        for shape in (*shapes, *noise, learner.spec.shape, embedded.shape[1:])
+        for size in shape
+    }
+    free = [p for p in range(5, 500) if p not in taken and all(p % d for d in range(2, p))]
+    way = free[0]
+    if learner.max_way is not None:
+        # below the limit, so that a slice of the head keeps its size free
+        below = list(range(min(5, learner.max_way - 1), 1, -1)) or [2]
+        way = next((size for size in below if size not in taken), below[0])
+    rest = [size for size in free if size > way]
+    return {"N": way, "Q": rest[0], "S": rest[1], "B": rest[2]}
+
+
+def other_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
+    """Sizes to compare with, each of them another one."""
+    return {"N": sizes["N"] - 1, "Q": sizes["Q"] + 1, "S": sizes["S"] + 3, "B": sizes["B"] + 2}
+
+
+@torch.no_grad()
+def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Trial:
+    """Embed, adapt and predict once; a LearnerError names the function that does not keep the form.
+
+    A step is run once, and the next stage starts from where this one's init left the state.
+    """
+    x = torch.rand(sizes["B"], *learner.spec.shape)
+    inner = tuple(_embed(learner, params, x).shape[1:])
+    y = torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
+    support = Support(torch.rand(sizes["S"], *inner), y)
+    trial = Trial(sizes, x, support, torch.rand(sizes["Q"], *inner))
+    state: Tensors = {}
+    for stage in learner.stages():
+        if stage.name in trial.returned:
+            raise LearnerError(f"two stages of {learner.name} are called `{stage.name}`")
+        trial.noise[stage.name] = stage.zero_noise(support)
+        returned = _called(stage.init, sizes, stage.begin, params, state, support)
+        for name, tensor in returned.items():
+            _typed(tensor, (torch.float32, torch.int64), f"`{name}`", name_of(stage.init))
+        trial.returned[stage.name] = returned
+        state |= returned
+        if stage.step is not None and stage.steps:
+            _, loss = _called(stage.step, sizes, stage.advance, params, state, returned, support)
+            _typed(loss, (torch.float32,), "the loss", name_of(stage.step))
+    logits = _called(learner.predict, sizes, learner.predict, params, state, trial.query_x)
+    wanted = (sizes["Q"], sizes["N"])
+    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
+        raise LearnerError(
+            f"`{name_of(learner.predict)}` returns {_shape(logits)} for {wanted[0]}"
+            f" queries and {wanted[1]} classes, wanted [Q, N]: {list(wanted)}"
+        )
+    _typed(logits, (torch.float32,), "logits", name_of(learner.predict))
+    return trial
+
+
+def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:
+    """The shape of one embedded example, which no batch may change."""
+    first, second = (tuple(t.support.x.shape[1:]) for t in (trial, other))
+    if first != second:
+        raise LearnerError(
+            f"`{name_of(learner.embed)}` returns {list(first)} for an example among"
+            f" {trial.sizes['B']} and {list(second)} for one among {other.sizes['B']},"
+            " wanted the same shape"
+        )
+    return first
+
+
+def symbolic(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
+    """The shapes of what the stage's init returned, S and N where a size follows theirs."""
+    first, second = trial.returned[stage.name], other.returned[stage.name]
+    if list(first) != list(second):
+        raise LearnerError(
+            f"`{name_of(stage.init)}` returns {', '.join(first)} at {_shown(trial.sizes)} and"
+            f" {', '.join(second)} at {_shown(other.sizes)}, wanted the same tensors"
+        )
+    shapes: dict[str, Shape] = {}
+    for name in first:
+        one, two = tuple(first[name].shape), tuple(second[name].shape)
+        pairs = zip(one, two, strict=False)
+        sizes = [_symbol(pair, trial.sizes, other.sizes) for pair in pairs]
+        if len(one) != len(two) or None in sizes:
+            raise LearnerError(
+                f"`{name_of(stage.init)}` returns `{name}` as {list(one)} at"
+                f" {_shown(trial.sizes)} and as {list(two)} at {_shown(other.sizes)}: every size"
+                " has to be a number, S or N"
+            )
+        shapes[name] = tuple(size for size in sizes if size is not None)
+    return shapes
+
+
+def _symbol(
+    pair: tuple[int, int], sizes: Mapping[str, int], others: Mapping[str, int]
+) -> int | str | None:
+    """What a size is that was the first of the pair at `sizes` and the second at `others`."""
+    for symbol in "SN":
+        if pair == (sizes[symbol], others[symbol]):
+            return symbol
+    return pair[0] if pair[0] == pair[1] else None
+
+
+def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
+    embedded = _called(learner.embed, {"B": len(x)}, learner.embed, params, x)
+    if not isinstance(embedded, Tensor) or embedded.ndim < 2 or len(embedded) != len(x):
+        raise LearnerError(
+            f"`{name_of(learner.embed)}` returns {_shape(embedded)} for {len(x)} examples,"
+            f" wanted [{len(x)}, ...]"
+        )
+    _typed(embedded, (torch.float32,), "embeddings", name_of(learner.embed))
+    if not learner.has_embed and not torch.equal(embedded, x):
+        raise LearnerError(
+            f"`{name_of(learner.embed)}` changes the examples, but {learner.name} says that it does"
+            " not embed",
+            hint="set has_embed = True",
+        )
+    return embedded
+
+
+def _typed(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function: str) -> None:
+    if tensor.dtype not in dtypes:
+        words = [str(dtype).removeprefix("torch.") for dtype in (tensor.dtype, *dtypes)]
+        raise LearnerError(
+            f"`{function}` returns {what} as {words[0]}, wanted {' or '.join(words[1:])}"
+        )
+
+
+def _called(
+    function: object, sizes: Mapping[str, int], call: Callable[..., R], *arguments: Any
+) -> R:
+    try:
+        return call(*arguments)
+    except HandfulError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ExportError(
+            f"`{name_of(function)}` fails at {_shown(sizes)}: {reason(error, function)}"
+        ) from error
+
+
+def _shape(value: object) -> str:
+    if isinstance(value, Tensor):
+        return str(list(value.shape))
+    return f"a value of type {type(value).__name__}"
+
+
+def _shown(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items())
