@@ -157,5 +157,8 @@ def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
     kind = LEARNERS[name]
     with pytest.raises(ConfigError) as caught:
         kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
-    assert str(caught.value) == ("a conv4 network reads images [H, W, C], found shape [10]")
+    assert str(caught.value) == (
+        'learner.network.kind is "conv4", which reads images [H, W, C],'
+        " the examples have the shape [10]"
+    )
     assert caught.value.hint == 'set network.kind = "mlp" for vectors'
