@@ -100,6 +100,14 @@ def show(text: str, data: Any, as_json: bool) -> None:
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 a_package = click.argument("package")
+with_yardsticks = click.option(
+    "--no-yardsticks",
+    "yardsticks",
+    flag_value=False,
+    default=True,
+    show_default=False,
+    help="Leave out what the accuracy has to beat.",
+)
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
 
 

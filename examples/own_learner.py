@@ -25,6 +25,7 @@ from handful.trainer.export.package import Source, export
 from handful.trainer.learners import LEARNERS, Learner, Stage, Support, Tensors
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.form import Noise, cross_entropy
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import load_run, train
 
 RECIPE = """
@@ -127,10 +128,9 @@ def main(folder: Path) -> None:
     test = load_data(config.data, "meta_test")
     run = load_run(folder / "run", test)
     embedded = embed_set(run.learner, run.params, test)
-    result = evaluate(
-        run.learner, run.params, embedded, way=5, shot=1, queries=15, episodes=200, seed=0
-    )
-    print(f"5-way 1-shot on unseen classes: {100 * result.accuracy:.1f} %")
+    size = TaskSize(way=5, shot=1, queries=15)
+    result = evaluate(run.learner, run.params, embedded, size, episodes=200, seed=0)
+    print(f"{size} on unseen classes: {100 * result.accuracy:.1f} %")
 
     source = Source(learner=run.learner, params=run.params, test=test, training=run.facts)
     export(source, folder / TunedMeans.name)

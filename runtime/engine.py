@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -23,7 +24,16 @@ class State(NamedTuple):
     """What predict reads, and the sizes of the support set that it came from."""
 
     tensors: dict[str, Value]  # on the host, or on the device
-    sizes: dict[str, int]  # S and N; N is the width of the answers
+    sizes: Sizes  # S and N; N is the width of the answers
+
+
+@dataclass(frozen=True)
+class _Running:
+    """An adaptation on its way."""
+
+    known: dict[str, Value]  # the support set and every tensor of the state so far
+    noise: Mapping[str, Floats]
+    sizes: Sizes
 
 
 class Engine:
@@ -56,12 +66,46 @@ class Engine:
         observe: Observe | None = None,
     ) -> State:
         """The state that predict reads, from embedded examples; noise is zero unless given."""
-        sizes = sizes_of(support_y)
-        known: dict[str, Value] = {"support_x": support_x, "support_y": support_y}
-        draws = {**self.noise(support_y), **(noise or {})}
+        running = self._begin(support_x, support_y, noise)
         for stage in self.manifest.stages:
-            self._stage(stage, known, {name: draws[name] for name in stage.noise}, sizes, observe)
-        return State({name: known[name] for name in self.read_by_predict}, sizes)
+            self._stage(stage, running, observe)
+        return self._state(running)
+
+    def after_each_step(self, support_x: Floats, support_y: Floats) -> Iterator[State]:
+        """What predict reads after 0, 1, … n inner steps in all, spent in the stages' order.
+
+        Stages that the steps do not reach start from the state as it is and are not stepped, so
+        the last state is that of `adapt`.
+        """
+        running = self._begin(support_x, support_y, None)
+        stages = self.manifest.stages
+
+        def completed(at: int) -> State:
+            final = replace(running, known=dict(running.known))
+            for stage in stages[at + 1 :]:
+                self._start(stage, final)
+            return self._state(final)
+
+        for at, stage in enumerate(stages):
+            self._start(stage, running)
+            if at == 0:
+                yield completed(at)
+            for _ in range(stage.steps):
+                self._step(stage, running)
+                yield completed(at)
+
+    def _begin(
+        self, support_x: Floats, support_y: Floats, noise: Mapping[str, Floats] | None
+    ) -> _Running:
+        return _Running(
+            known={"support_x": support_x, "support_y": support_y},
+            noise={**self.noise(support_y), **(noise or {})},
+            sizes=sizes_of(support_y),
+        )
+
+    def _state(self, running: _Running) -> State:
+        kept = {name: running.known[name] for name in self.read_by_predict}
+        return State(kept, running.sizes)
 
     @property
     def read_by_predict(self) -> tuple[str, ...]:
@@ -69,28 +113,33 @@ class Engine:
         inputs = self.manifest.graphs[self.manifest.predict].inputs
         return tuple(tensor.name for tensor in inputs if tensor.name != "query_x")
 
-    def _stage(
-        self,
-        stage: StageSpec,
-        known: dict[str, Value],
-        noise: Mapping[str, Floats],
-        sizes: Sizes,
-        observe: Observe | None,
-    ) -> None:
-        known.update(self.graphs[stage.init].run({**known, **noise}, sizes))
+    def _start(self, stage: StageSpec, running: _Running) -> None:
+        draws = {name: running.noise[name] for name in stage.noise}
+        graph = self.graphs[stage.init]
+        running.known.update(graph.run({**running.known, **draws}, running.sizes))
+
+    def _step(self, stage: StageSpec, running: _Running) -> Value:
+        """One step; returns the loss that it was taken on."""
+        assert stage.step is not None
+        outputs = self.graphs[stage.step].run(running.known, running.sizes)
+        loss = outputs.pop("loss")
+        running.known.update(outputs)
+        return loss
+
+    def _stage(self, stage: StageSpec, running: _Running, observe: Observe | None) -> None:
+        def state() -> dict[str, Array]:
+            return {name: to_numpy(running.known[name]) for name in stage.state}
+
+        self._start(stage, running)
         if observe:
-            observe(stage.name, 0, {name: to_numpy(known[name]) for name in stage.state})
+            observe(stage.name, 0, state())
         loss = None
         for i in range(1, stage.steps + 1):
-            assert stage.step is not None
-            outputs = self.graphs[stage.step].run(known, sizes)
-            loss = outputs.pop("loss")
-            known.update(outputs)
+            loss = self._step(stage, running)
             if observe:
-                state = {name: to_numpy(known[name]) for name in stage.state}
-                observe(stage.name, i, {**state, "loss": to_numpy(loss)})
+                observe(stage.name, i, {**state(), "loss": to_numpy(loss)})
         where = f"stage {stage.name}"
-        finite({name: known[name] for name in stage.state}, where)
+        finite({name: running.known[name] for name in stage.state}, where)
         if loss is not None:
             finite({"loss": loss}, where)
 

@@ -14,6 +14,7 @@ from handful.trainer.data import DataConfig
 from handful.trainer.errors import ConfigError, SettingError, there_are
 from handful.trainer.learners import LEARNERS
 from handful.trainer.settings import read_sections
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import Batching
 
 
@@ -47,6 +48,11 @@ class MetaConfig:
             if not getattr(self, name):
                 raise SettingError(name, "is [], wanted one number or more")
         check_numbers(self, least={"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63)})
+
+    @property
+    def validation_size(self) -> TaskSize:
+        """The sizes of a validation task."""
+        return TaskSize(self.validation_way, self.validation_shot, self.validation_queries)
 
 
 @dataclass(frozen=True, kw_only=True)

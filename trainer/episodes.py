@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.sizes import TaskSize
 
 
 class Episode(NamedTuple):
@@ -19,33 +20,49 @@ class Episode(NamedTuple):
     query_y: Tensor  # [Q, N] one-hot
 
 
-def draw(
-    data: LabelledSet, *, way: int, shot: int, queries: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
+class Rows(NamedTuple):
+    """Many tasks of one size as rows of a labelled set, grouped by class."""
+
+    support: Tensor  # [E, S], S = N * K
+    query: Tensor  # [E, Q], Q = N * queries
+
+
+def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Rows of one task: support [N, K] and query [N, queries], without replacement.
 
     The generator is a CPU one whatever the device, so that every device draws the same tasks.
     """
-    classes = torch.randperm(len(data.classes), generator=generator)[:way]
+    classes = torch.randperm(len(data.classes), generator=generator)[: size.way]
     counts = data.counts.cpu()[classes]
-    keys = torch.rand(way, int(counts.max()), generator=generator)
+    keys = torch.rand(size.way, int(counts.max()), generator=generator)
     keys[torch.arange(keys.shape[1]) >= counts[:, None]] = 2.0  # past a class's end: drawn last
-    rows = data.start.cpu()[classes][:, None] + keys.argsort(dim=1)[:, : shot + queries]
-    return rows[:, :shot], rows[:, shot:]
+    rows = data.start.cpu()[classes][:, None] + keys.argsort(dim=1)[:, : size.shot + size.queries]
+    return rows[:, : size.shot], rows[:, size.shot :]
 
 
-def sample(
-    data: LabelledSet, *, tasks: int, way: int, shot: int, queries: int, generator: torch.Generator
-) -> Episode:
+def draw_rows(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Rows:
+    """The rows of so many tasks, one after the other from the generator."""
+    drawn = [draw(data, size, generator) for _ in range(tasks)]
+    support, query = (torch.stack([parts[i].reshape(-1) for parts in drawn]) for i in (0, 1))
+    return Rows(support, query)
+
+
+def one_hot(way: int, per_class: int) -> Tensor:
+    """The labels of a task's rows: [N * per_class, N]."""
+    return torch.eye(way).repeat_interleave(per_class, dim=0)
+
+
+def taken(data: LabelledSet, size: TaskSize, rows: Rows) -> Episode:
+    """The tasks of these rows, [T, ...], as float32 on the data's device."""
+    device = data.x.device
+
+    def batch(at: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
+        y = one_hot(size.way, per_class).to(device).expand(len(at), -1, -1)
+        return data.as_float(data.x[at.to(device)]), y
+
+    return Episode(*batch(rows.support, size.shot), *batch(rows.query, size.queries))
+
+
+def sample(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
     """A batch of T tasks, [T, ...], as float32 on the data's device."""
-    drawn = [
-        draw(data, way=way, shot=shot, queries=queries, generator=generator) for _ in range(tasks)
-    ]
-    eye = torch.eye(way, device=data.x.device)
-
-    def batch(which: int, per_class: int) -> tuple[Tensor, Tensor]:
-        rows = torch.stack([d[which].reshape(-1) for d in drawn]).to(data.x.device)
-        y = eye.repeat_interleave(per_class, dim=0).expand(tasks, -1, -1)
-        return data.as_float(data.x[rows]), y
-
-    return Episode(*batch(0, shot), *batch(1, queries))
+    return taken(data, size, draw_rows(data, size, tasks=tasks, generator=generator))

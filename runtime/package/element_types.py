@@ -10,7 +10,7 @@ FLOATING = (FLOAT32, 11)
 LOGICAL = frozenset("And Equal Greater GreaterOrEqual IsNaN Less LessOrEqual Not Or Xor".split())
 COUNTS = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
 INDICES = ("MaxPool", "TopK")  # whose second output are indices
-LIKE = {"OneHot": 2, "Where": 1}  # the input whose type the output has; the first elsewhere
+LIKE = {"Where": 1}  # the input whose type the output has; the first elsewhere
 
 
 def of_outputs(

@@ -102,7 +102,6 @@ OPERATORS: dict[str, dict[str, Attribute]] = {
     "LogSoftmax": {"axis": AXIS},
     "MaxPool": {**PICTURES, "ceil_mode": FLAG, "storage_order": Attribute("int", 0, 0)},
     "Mod": {"fmod": FLAG},
-    "OneHot": {"axis": AXIS},
     "Pad": {"mode": Attribute("string", values=("constant",))},
     "Reshape": {"allowzero": FLAG},
     "ScatterElements": {"axis": AXIS, **SCATTER},

@@ -37,7 +37,7 @@ PORT_REPEATED = frozenset((4,))  # metadata
 SHAPE_REPEATED = frozenset((1,))
 
 # The input that says how large the output is, where a short constant could ask for gigabytes.
-MAKERS = {"ConstantOfShape": 0, "Expand": 1, "OneHot": 1, "Pad": 1, "Range": 1, "Tile": 1}
+MAKERS = {"ConstantOfShape": 0, "Expand": 1, "Pad": 1, "Range": 1, "Tile": 1}
 
 
 @dataclass
@@ -145,6 +145,8 @@ class _Vetter:
             )
         if node.op in ("Div", "Mod"):
             self._division(node)
+        if node.op == "Split":
+            self._split(node)
         self._size(node)
         kinds = [self.types[name] for name in node.inputs]
         made = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
@@ -205,6 +207,19 @@ class _Vetter:
             raise PackageError(
                 f"an integer {node.op} by {divisor[:60]!r}, wanted floats, or a constant divisor "
                 "of type int64 without 0 and -1",
+                hint=HINT,
+            )
+
+    def _split(self, node: _Node) -> None:
+        """As many parts as outputs: onnxruntime writes beyond its list of outputs otherwise."""
+        parts = node.attributes.get("num_outputs")
+        if len(node.inputs) > 1 and node.inputs[1]:
+            sizes = self.constants.get(node.inputs[1], [-1])
+            parts = len(sizes) if min(sizes, default=-1) >= 0 and parts is None else None
+        if parts != len(node.outputs):
+            raise PackageError(
+                f"a Split into {len(node.outputs)} outputs, wanted `num_outputs`, or a constant of "
+                "sizes, for as many",
                 hint=HINT,
             )
 

@@ -1,17 +1,19 @@
 """The accuracy of an exported package over episodes, through this runtime alone."""
 
-import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats
+from handful.runtime.engine import State
 from handful.runtime.errors import SupportSetError
 from handful.runtime.examples import to_batch
 from handful.runtime.learner import Learner
 from handful.runtime.support import Support, within
+
+from .statistics import mean_of
 
 PER_TIME = 256  # examples converted at a time: the whole set may be large, as uint8
 
@@ -32,12 +34,18 @@ class Accuracy:
 
     accuracy: float
     interval: float
-    per_episode: Array  # [E]
+    by_step: Array  # [E, n + 1] after 0 to n inner steps; [E, 1] after all, unless asked for
+
+    @property
+    def per_episode(self) -> Array:
+        """The accuracy of each episode, [E]."""
+        last: Array = self.by_step[:, -1]
+        return last
 
     @property
     def episodes(self) -> int:
         """How many episodes the mean is over."""
-        return len(self.per_episode)
+        return len(self.by_step)
 
 
 def evaluate(
@@ -52,42 +60,59 @@ def evaluate(
     Each example is embedded once. `progress` is told after each episode how many are done.
     """
     check(episodes, len(x))
-    features, row = embedded(learner, x, episodes)
-    hits = np.empty(len(episodes.support))
-    for e in range(len(hits)):
-        support_x = features[row[episodes.support[e]]]
-        query_x = features[row[episodes.query[e]]]
-        logits = _logits(learner, support_x, episodes.support_y[e], query_x)
-        hits[e] = (logits.argmax(axis=1) == episodes.query_y[e]).mean()
-        if progress:
-            progress(e + 1)
-    return summary(hits)
-
-
-def summary(hits: Array) -> Accuracy:
-    """Mean and interval of the accuracies of single episodes."""
-    error = hits.std(ddof=1) / math.sqrt(len(hits)) if len(hits) > 1 else 0.0
-    return Accuracy(float(hits.mean()), float(1.96 * error), hits)
-
-
-def embedded(learner: Learner, x: Any, episodes: Episodes) -> tuple[Floats, Array]:
-    """The embeddings of the examples in use, and for each example its row among them."""
     used = np.unique(np.concatenate([episodes.support.ravel(), episodes.query.ravel()]))
     row = np.full(len(x), -1)
     row[used] = np.arange(len(used))
-    engine = learner._engine
+    among_used = replace(episodes, support=row[episodes.support], query=row[episodes.query])
+    return evaluate_embedded(learner, embedded(learner, x[used]), among_used, progress=progress)
+
+
+def evaluate_embedded(
+    learner: Learner,
+    h: Floats,
+    episodes: Episodes,
+    *,
+    every_step: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> Accuracy:
+    """As `evaluate`, of examples that `embedded` has embedded; `every_step`: also after fewer."""
+    check(episodes, len(h))
+    after = []
+    for e in range(len(episodes.support)):
+        support = _support(h[episodes.support[e]], episodes.support_y[e])
+        within(support, learner.manifest.limits)
+        query_x, wanted = h[episodes.query[e]], episodes.query_y[e]
+        after.append(
+            [
+                (learner._engine.predict(state, query_x).argmax(axis=1) == wanted).mean()
+                for state in _states(learner, support, every_step)
+            ]
+        )
+        if progress:
+            progress(e + 1)
+    by_step = np.array(after)
+    mean = mean_of(by_step[:, -1])
+    return Accuracy(mean.value, mean.interval, by_step)
+
+
+def embedded(learner: Learner, x: Any) -> Floats:
+    """The embeddings of all examples x [M, ...], as the stages read them."""
     parts: list[Floats] = []
-    for at in range(0, len(used), PER_TIME):
-        batch, _ = to_batch(x[used[at : at + PER_TIME]], learner.input, "example")
-        parts.append(engine.embed(batch))
-    return np.concatenate(parts), row
+    for at in range(0, len(x), PER_TIME):
+        batch, _ = to_batch(x[at : at + PER_TIME], learner.input, "example")
+        parts.append(learner._engine.embed(batch))
+    return np.concatenate(parts)
 
 
-def _logits(learner: Learner, support_x: Floats, classes: Array, query_x: Floats) -> Floats:
+def _support(x: Floats, classes: Array) -> Support:
     way = int(classes.max()) + 1
-    y = np.eye(way, dtype=np.float32)[classes]
-    within(Support(support_x, y, tuple(map(str, range(way)))), learner.manifest.limits)
-    return learner._engine.predict(learner._engine.adapt(support_x, y), query_x)
+    return Support(x, np.eye(way, dtype=np.float32)[classes], tuple(map(str, range(way))))
+
+
+def _states(learner: Learner, support: Support, every_step: bool) -> Iterable[State]:
+    if every_step:
+        return learner._engine.after_each_step(support.x, support.y)
+    return (learner._engine.adapt(support.x, support.y),)
 
 
 def check(episodes: Episodes, examples: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Limits
+from handful.runtime.package.manifest import Bounds, Comparison, Limits
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -41,6 +41,8 @@ class Measured(Protocol):
     def interval(self) -> float: ...  # noqa: D102
     @property
     def transductive(self) -> bool: ...  # noqa: D102
+    @property
+    def compared(self) -> tuple[Comparison, ...]: ...  # noqa: D102
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
@@ -66,8 +68,8 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> str:
     return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
 
 
-def accuracies(results: Iterable[Measured]) -> str:
-    """A line for each way and shot."""
+def accuracies(results: Sequence[Measured]) -> str:
+    """A line for each way and shot; below, where it was measured, what each has to beat."""
     rows = [
         (
             r.way,
@@ -78,7 +80,22 @@ def accuracies(results: Iterable[Measured]) -> str:
         )
         for r in results
     ]
-    return table(("way", "shot", "episodes", "accuracy %", ""), rows)
+    measured = table(("way", "shot", "episodes", "accuracy %", ""), rows)
+    compared = [
+        (r.way, r.shot, other.name, f"{100 * other.accuracy:.2f}", difference(other))
+        for r in results
+        for other in r.compared
+    ]
+    if not compared:
+        return measured
+    head = ("way", "shot", "on the same episodes", "accuracy %", "the learner is above it by")
+    return f"{measured}\n\n{table(head, compared)}"
+
+
+def difference(other: Comparison) -> str:
+    """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
+    signed = f"{100 * other.difference:+.2f}".replace("-", "−")
+    return f"{signed} ± {100 * other.interval:.2f}"
 
 
 def described(package: "Description") -> str:

@@ -177,6 +177,21 @@ CASES: dict[str, Case] = {
     "Split into none": (
         nodes(one("Split", num_outputs=0)), GRAPH + "attribute 'num_outputs' of Split is 0, wanted",
     ),
+    "Split into fewer than its outputs": (
+        nodes(make("Split", ["w"], ["z", "y", "v"], num_outputs=1)),
+        GRAPH + "a Split into 3 outputs, wanted `num_outputs`, or a constant of sizes, for as many",
+    ),
+    "Split by sizes for fewer": (
+        nodes(make("Split", ["w", "s"], ["z", "y"]), s=np.array([1])), GRAPH + "a Split into 2 out",
+    ),
+    "Split by what is computed": (
+        nodes(make("Shape", ["w"], ["s"]), make("Split", ["w", "s"], ["z", "y"])),
+        GRAPH + "a Split into 2 outputs",
+    ),
+    "OneHot of no depth": (
+        nodes(one("OneHot", "i", "d", "w"), i=np.array([0]), d=np.zeros((2, 0, 1), np.int64)),
+        UNKNOWN + "'OneHot' is not one that the format allows",
+    ),
     "Dropout in training": (
         nodes(one("Dropout")), UNKNOWN + "'Dropout' is random; noise is an input",
     ),

@@ -69,7 +69,6 @@ def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
         (helper.make_node("TopK", ["x", "k"], ["other", "a"]), True),
         (helper.make_node("ConstantOfShape", ["k"], ["a"]), False),
         (helper.make_node("Where", ["mask", "x", "x"], ["a"]), False),
-        (helper.make_node("OneHot", ["k", "k", "x"], ["a"]), False),
         (helper.make_node("EyeLike", ["x"], ["a"], dtype=TensorProto.INT64), True),
     ],
 )

@@ -13,6 +13,7 @@ import torch
 
 from handful.trainer.episodes import sample
 from handful.trainer.errors import ConfigError
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
@@ -74,7 +75,7 @@ def test_only_the_first_process_writes_the_log(name: str, folders: tuple[Path, P
 
 
 def test_tasks_are_shared_out_once_each() -> None:
-    episodes = sample(vectors(), tasks=4, way=2, shot=1, queries=1, generator=generator())
+    episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=4, generator=generator())
     noise = {"z": torch.arange(4.0)}
     parts = [World(rank, 2).share(episodes, noise) for rank in (0, 1)]
     assert torch.equal(torch.cat([noise["z"] for _, noise in parts]), noise["z"])
@@ -83,7 +84,7 @@ def test_tasks_are_shared_out_once_each() -> None:
 
 
 def test_tasks_that_cannot_be_shared_evenly_are_refused() -> None:
-    episodes = sample(vectors(), tasks=3, way=2, shot=1, queries=1, generator=generator())
+    episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=3, generator=generator())
     with pytest.raises(ConfigError) as caught:
         World(0, 2).share(episodes, {})
     assert str(caught.value) == "3 tasks a step cannot be shared evenly by 2 processes"

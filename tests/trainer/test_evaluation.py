@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import pytest
 import torch
 
@@ -13,31 +12,33 @@ from handful.trainer.episodes import draw, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set, evaluate, fits, summarise
 from handful.trainer.learners.leo import LEO, LEOConfig
+from handful.trainer.sizes import TaskSize
 
 from .small import case, generator, vectors
 
 
 def test_the_interval_by_hand() -> None:
     # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times 1.96
-    found = summarise([0.5, 1.0, 0.5, 1.0], way=5, shot=1, queries=3, transductive=False)
-    assert found.accuracy == 0.75
-    assert found.interval == pytest.approx(0.28290, abs=1e-5)
-    assert (found.episodes, found.way, found.shot, found.queries) == (4, 5, 1, 3)
-    assert not found.transductive
+    result = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
+    assert result.accuracy == 0.75
+    assert result.interval == pytest.approx(0.28290, abs=1e-5)
+    assert (result.episodes, result.way, result.shot, result.size.queries) == (4, 5, 1, 3)
+    assert not result.transductive
 
 
 def test_one_episode_has_no_interval() -> None:
-    assert summarise([0.5], way=2, shot=1, queries=1, transductive=True).interval == 0.0
+    assert summarise(np.array([0.5]), TaskSize(2, 1, 1), transductive=True).interval == 0.0
 
 
-SETTINGS: dict[str, Any] = {"way": 5, "shot": 1, "queries": 3, "episodes": 20}
+SIZE = TaskSize(5, 1, 3)
 
 
 def test_the_same_seed_sees_the_same_tasks() -> None:
-    found = case("nearest")
-    data = embed_set(found.learner, found.params, found.data)
+    subject = case("nearest")
+    data = embed_set(subject.learner, subject.params, subject.data)
     one, two, other = (
-        evaluate(found.learner, found.params, data, **SETTINGS, seed=seed) for seed in (3, 3, 4)
+        evaluate(subject.learner, subject.params, data, SIZE, episodes=20, seed=seed)
+        for seed in (3, 3, 4)
     )
     assert one == two
     assert one != other
@@ -46,18 +47,16 @@ def test_the_same_seed_sees_the_same_tasks() -> None:
 
 def test_tasks_are_drawn_from_the_seed_and_not_from_the_data() -> None:
     """Embedded or not: every learner and the exported package see the same tasks."""
-    found = case("nearest-network")
-    raw, embedded = found.data, embed_set(found.learner, found.params, found.data)
-    rows = [
-        draw(data, way=5, shot=2, queries=3, generator=generator(9)) for data in (raw, embedded)
-    ]
+    subject = case("nearest-network")
+    raw, embedded = subject.data, embed_set(subject.learner, subject.params, subject.data)
+    rows = [draw(data, TaskSize(5, 2, 3), generator(9)) for data in (raw, embedded)]
     assert torch.equal(rows[0][0], rows[1][0])
     assert torch.equal(rows[0][1], rows[1][1])
 
 
 def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledSet) -> None:
     for seed in range(20):
-        support, query = draw(pictures, way=5, shot=3, queries=5, generator=generator(seed))
+        support, query = draw(pictures, TaskSize(5, 3, 5), generator(seed))
         rows = torch.cat([support, query], dim=1)
         assert rows.shape == (5, 8)
         assert len(set(rows.flatten().tolist())) == 40
@@ -67,12 +66,12 @@ def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledS
 
 
 def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
-    found = case("nearest").data
+    subject = case("nearest").data
     counts = torch.tensor([4, 9, 5, 30])
-    data = LabelledSet(found.x[:48], counts, ("a", "b", "c", "d"), found.input)
+    data = LabelledSet(subject.x[:48], counts, ("a", "b", "c", "d"), subject.input)
     seen = set()
     for seed in range(200):
-        rows = torch.cat(draw(data, way=4, shot=2, queries=2, generator=generator(seed)), dim=1)
+        rows = torch.cat(draw(data, TaskSize(4, 2, 2), generator(seed)), dim=1)
         classes = torch.bucketize(rows, counts.cumsum(0), right=True)
         assert bool((classes == classes[:, :1]).all())
         seen |= set(rows.flatten().tolist())
@@ -80,7 +79,7 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
 
 
 def test_a_batch_of_episodes_is_one_hot_and_between_zero_and_one(pictures: LabelledSet) -> None:
-    episodes = sample(pictures, tasks=2, way=3, shot=2, queries=4, generator=generator())
+    episodes = sample(pictures, TaskSize(3, 2, 4), tasks=2, generator=generator())
     assert [tuple(t.shape) for t in episodes] == [
         (2, 6, 20, 20, 1), (2, 6, 3), (2, 12, 20, 20, 1), (2, 12, 3),
     ]  # fmt: skip
@@ -91,43 +90,53 @@ def test_a_batch_of_episodes_is_one_hot_and_between_zero_and_one(pictures: Label
 
 
 def test_every_episode_ticks() -> None:
-    found = case("nearest")
+    subject = case("nearest")
     ticks: list[int] = []
-    data = embed_set(found.learner, found.params, found.data)
-    evaluate(found.learner, found.params, data, **SETTINGS, seed=0, tick=lambda: ticks.append(1))
+    data = embed_set(subject.learner, subject.params, subject.data)
+    evaluate(
+        subject.learner,
+        subject.params,
+        data,
+        SIZE,
+        episodes=20,
+        seed=0,
+        tick=lambda: ticks.append(1),
+    )
     assert len(ticks) == 20
 
 
 def test_embedding_a_set_once_is_embedding_its_episodes() -> None:
-    found = case("prototypical")
-    embedded = embed_set(found.learner, found.params, found.data, batch=7)
+    subject = case("prototypical")
+    embedded = embed_set(subject.learner, subject.params, subject.data, batch=7)
     assert embedded.input.kind == "array"
-    assert embedded.input.shape == (found.learner.network.features,)  # type: ignore[attr-defined]
-    wanted = found.learner.embed(found.params, found.data.as_float(found.data.x[100:110]))
+    assert embedded.input.shape == (subject.learner.network.features,)  # type: ignore[attr-defined]
+    wanted = subject.learner.embed(subject.params, subject.data.as_float(subject.data.x[100:110]))
     torch.testing.assert_close(embedded.x[100:110], wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_transductive_result_says_so() -> None:
-    found = case("maml-support-fixed")
-    learner = found.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
-    result = evaluate(learner, found.params, found.data, **{**SETTINGS, "episodes": 2}, seed=0)
+    subject = case("maml-support-fixed")
+    learner = subject.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
+    result = evaluate(learner, subject.params, subject.data, SIZE, episodes=2, seed=0)
     assert result.transductive
 
 
 def test_what_the_data_cannot_fill_is_refused() -> None:
-    found = case("nearest")
+    subject = case("nearest")
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, **{**SETTINGS, "way": 61}, seed=0)
+        evaluate(subject.learner, {}, subject.data, TaskSize(61, 1, 3), episodes=20, seed=0)
     assert str(caught.value) == "the set has 60 classes, a task needs 61"
     with pytest.raises(DataError) as caught:
-        evaluate(found.learner, {}, found.data, **{**SETTINGS, "shot": 6}, seed=0)
+        evaluate(subject.learner, {}, subject.data, TaskSize(5, 6, 3), episodes=20, seed=0)
     assert str(caught.value) == "class class 0 of the set has 8 examples, a task needs 6 + 3"
 
 
 def test_more_classes_than_the_head_has_are_refused() -> None:
-    found = case("maml-support-fixed")
+    subject = case("maml-support-fixed")
     with pytest.raises(ConfigError) as caught:
-        evaluate(found.learner, found.params, found.data, **{**SETTINGS, "way": 20}, seed=0)
+        evaluate(
+            subject.learner, subject.params, subject.data, TaskSize(20, 1, 3), episodes=20, seed=0
+        )
     assert str(caught.value) == "maml has a head of 5 classes, a task of 20 was asked for"
     assert caught.value.hint == (
         'lower way, or train with a larger meta.way or with learner.head = "shared"'
@@ -139,9 +148,9 @@ def test_a_task_of_more_examples_than_the_learner_takes_is_refused() -> None:
     learner = LEO(LEOConfig(latent_dim=64), case("leo").data.input, 60)
     assert learner.max_support == 484  # ⌊√(240 MB / (2 tensors · 2 L · 4 bytes))⌋
     data = vectors(each=10)
-    fits(learner, data, way=60, shot=8, queries=1, where="the set")
+    fits(learner, data, TaskSize(60, 8, 1), where="the set")
     with pytest.raises(ConfigError) as caught:
-        fits(learner, data, way=60, shot=9, queries=1, where="the set")
+        fits(learner, data, TaskSize(60, 9, 1), where="the set")
     assert str(caught.value) == (
         "leo takes at most 484 examples in all, a task of 540 was asked for"
     )

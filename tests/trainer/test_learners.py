@@ -14,6 +14,7 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Support, adapt
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.optimiser import MetaOptimiser
 
@@ -93,7 +94,7 @@ def test_any_number_of_classes_within_the_limit(name: str, way: int) -> None:
 def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
     subject = exact(name)
     data = embedded(case(name))
-    episodes = sample(data, tasks=3, way=4, shot=2, queries=2, generator=generator())
+    episodes = sample(data, TaskSize(4, 2, 2), tasks=3, generator=generator())
     episodes = double_episode(episodes)
     noise = double(subject.learner.training_noise(episodes, generator()))
     leaves = subject.trainable
@@ -123,7 +124,7 @@ def embedded(subject: Case) -> LabelledSet:
 def test_a_few_meta_steps_lower_the_loss(name: str) -> None:
     subject = case(name)
     learner, leaves = subject.learner, subject.trainable
-    episodes = sample(embedded(subject), tasks=4, way=5, shot=1, queries=3, generator=generator(3))
+    episodes = sample(embedded(subject), TaskSize(5, 1, 3), tasks=4, generator=generator(3))
     noise = learner.training_noise(episodes, generator())
     params = {n: p.clone() for n, p in subject.params.items()}
     optimiser = MetaOptimiser({n: params[n] for n in leaves}, MetaConfig(lr=5e-3))
@@ -156,5 +157,8 @@ def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
     kind = LEARNERS[name]
     with pytest.raises(ConfigError) as caught:
         kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
-    assert str(caught.value) == ("a conv4 network reads images [H, W, C], found shape [10]")
+    assert str(caught.value) == (
+        'learner.network.kind is "conv4", which reads images [H, W, C],'
+        " the examples have the shape [10]"
+    )
     assert caught.value.hint == 'set network.kind = "mlp" for vectors'

@@ -19,6 +19,7 @@ from handful.trainer.learners.leo import (
     latent_moments,
 )
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
+from handful.trainer.sizes import TaskSize
 
 from .small import IMAGE, conv4, double, generator, vectors
 
@@ -152,7 +153,7 @@ def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
 def test_noise_is_of_the_right_size_and_dropout_keeps_the_mean() -> None:
     data = vectors()
     learner = LEO(LEOConfig(latent_dim=6, latent_steps=2, dropout=0.25), data.input, 5)
-    episodes = sample(data, tasks=40, way=5, shot=2, queries=3, generator=generator())
+    episodes = sample(data, TaskSize(5, 2, 3), tasks=40, generator=generator())
     noise = learner.training_noise(episodes, generator())
     assert {name: tuple(t.shape) for name, t in noise.items()} == {
         "z_noise": (40, 5, 6),

@@ -15,6 +15,7 @@ from handful.trainer.learners.form import cross_entropy, part
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.multi_step import multi_step_weights
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
 from .small import (
@@ -198,7 +199,7 @@ def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
     config = replace(subject.learner.config, multi_step_loss=1.0)
     learner = MAML(config, IMAGE, 5)
     episodes = double_episode(
-        sample(subject.data, tasks=3, way=5, shot=1, queries=2, generator=generator())
+        sample(subject.data, TaskSize(5, 1, 2), tasks=3, generator=generator())
     )
     params = double(subject.params)
     one, two = (

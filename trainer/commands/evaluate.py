@@ -7,25 +7,32 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.learner import Learner as Package
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
-from handful.runtime.tools.evaluate import Episodes
-from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
+from handful.runtime.tools.evaluate import Episodes, embedded, evaluate_embedded
 from handful.trainer.config import from_dict
-from handful.trainer.data import LabelledSet, load_data, load_pictures
+from handful.trainer.data import DataConfig, LabelledSet, load_data, load_pictures
 from handful.trainer.data.labelled import require
-from handful.trainer.episodes import draw
+from handful.trainer.episodes import Rows, one_hot
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import Result, embed_set, evaluate, fits
+from handful.trainer.evaluation import Features, Result, embed_set, evaluate, fits, summarise
+from handful.trainer.evaluation.accuracy import features_of, rows_of
+from handful.trainer.evaluation.result import earlier_steps
+from handful.trainer.evaluation.yardsticks import yardsticks
+from handful.trainer.learners import Learner
 from handful.trainer.learners.maml import MAML
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.device import device_of
-from handful.trainer.training.run import load_run, read_config
+from handful.trainer.training.run import Trained, load_run, read_config, some_rows
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"
+SAMPLE = 1024  # meta-training examples over which yardsticks centre
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,10 +44,11 @@ class Plan:
     queries: int = 15  # a class
     episodes: int = 1000
     seed: int = 0
+    yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
 
-    def settings(self) -> Iterator[tuple[int, int]]:
-        """Each (way, shot)."""
-        return ((way, shot) for way in self.ways for shot in self.shots)
+    def sizes(self) -> Iterator[TaskSize]:
+        """The tasks of each way with each shot."""
+        return (TaskSize(way, shot, self.queries) for way in self.ways for shot in self.shots)
 
 
 def evaluate_command(
@@ -71,89 +79,101 @@ def evaluate_run(
     """A run's best parameters on its meta-test classes, in torch."""
     config = read_config(folder)
     data = load_data(config.data, "meta_test").to(device_of(device))
-    found = load_run(folder, data)
-    learner = found.learner
-    if transductive and not learner.transductive:
-        if not isinstance(learner, MAML) or learner.config.network.normalisation != "support":
-            raise ConfigError(
-                f"{learner.name} of this run has no transductive form",
-                hint='only maml with learner.network.normalisation = "support" has one',
-            )
-        learner = learner.with_normalisation("transductive")
-    for way, shot in plan.settings():
-        fits(learner, data, way=way, shot=shot, queries=plan.queries, where=SPLIT, prefix="--")
-    embedded = embed_set(learner, found.params, data)
+    trained = load_run(folder, data)
+    learner = _transductive(trained.learner) if transductive else trained.learner
+    for size in plan.sizes():
+        fits(learner, data, size, where=SPLIT, prefix="--")
+    features = run_features(trained, data) if plan.yardsticks else None
+    embedded_data = embed_set(learner, trained.params, data)
     return [
         evaluate(
             learner,
-            found.params,
-            embedded,
-            way=way,
-            shot=shot,
-            queries=plan.queries,
+            trained.params,
+            embedded_data,
+            size,
             episodes=plan.episodes,
             seed=plan.seed,
-            tick=count(f"{way}-way {shot}-shot", plan.episodes),
+            features=features,
+            tick=count(str(size), plan.episodes),
         )
-        for way, shot in plan.settings()
+        for size in plan.sizes()
     ]
+
+
+def run_features(trained: Trained, data: LabelledSet) -> Features:
+    """What the yardsticks read of `data`: the features that the run's learner adapts on."""
+    sample = meta_training_sample(load_data(trained.config.data, "meta_train"))
+    return features_of(trained.learner, trained.params, data, sample.to(data.x.device))
+
+
+def meta_training_sample(data: LabelledSet) -> Tensor:
+    """Some meta-training examples as a learner sees them, [R, ...]."""
+    return data.as_float(some_rows(data.x, SAMPLE, seed=0))
+
+
+def _transductive(learner: Learner) -> Learner:
+    if learner.transductive:
+        return learner
+    if not isinstance(learner, MAML) or learner.config.network.normalisation != "support":
+        raise ConfigError(
+            f"{learner.name} of this run has no transductive form",
+            hint='only maml with learner.network.normalisation = "support" has one',
+        )
+    return learner.with_normalisation("transductive")
 
 
 def evaluate_package(
     folder: Path,
     plan: Plan,
     *,
+    features: Features | None = None,
     count: Count,
 ) -> list[Result]:
-    """An exported package on the meta-test classes of its training, through the runtime alone."""
-    learner = load(folder)
-    config = learner.manifest.training.get("config")
-    if not isinstance(config, dict):
-        raise HandfulError(f"package {learner.name} does not say what data it was trained on")
-    data = load_pictures(from_dict(config, where="manifest.json").data, "meta_test")
+    """An exported package on the meta-test classes of its training, through the runtime.
+
+    The yardsticks read `features`, in the order of the meta-test classes' examples; without them
+    they read what the package's own `embed` gives.
+    """
+    package = load(folder)
+    config = _data_of(package)
+    data = load_pictures(config, "meta_test")
+    for size in plan.sizes():
+        require(data, size, where=SPLIT, prefix="--")
+    h = embedded(package, data.x.numpy())
+    if plan.yardsticks and features is None:
+        sample = meta_training_sample(load_pictures(config, "meta_train"))
+        centre = torch.from_numpy(embedded(package, sample.numpy())).flatten(1).mean(dim=0)
+        name = "the examples" if package.manifest.embed is None else "h"
+        features = Features(torch.from_numpy(h).flatten(1), centre, name)
     results = []
-    for way, shot in plan.settings():
-        drawn = episodes_by_index(
-            data,
-            way=way,
-            shot=shot,
-            queries=plan.queries,
-            episodes=plan.episodes,
-            seed=plan.seed,
-        )
-        tick = count(f"{way}-way {shot}-shot", plan.episodes)
-        found = evaluate_by_runtime(
-            learner,
-            data.x.numpy(),
-            drawn,
+    for size in plan.sizes():
+        rows = rows_of(data, size, episodes=plan.episodes, seed=plan.seed)
+        tick = count(str(size), plan.episodes)
+        measured = evaluate_embedded(
+            package,
+            h,
+            as_episodes(rows, size),
+            every_step=plan.yardsticks,
             progress=lambda done, tick=tick: tick(),  # type: ignore[misc]
         )
-        results.append(
-            Result(
-                way=way,
-                shot=shot,
-                queries=plan.queries,
-                episodes=plan.episodes,
-                accuracy=found.accuracy,
-                interval=found.interval,
-            )
-        )
+        on_features = yardsticks(features, size, rows) if features is not None else {}
+        against = {**on_features, **earlier_steps(measured.by_step)}
+        results.append(summarise(measured.per_episode, size, against=against))
     return results
 
 
-def episodes_by_index(
-    data: LabelledSet, *, way: int, shot: int, queries: int, episodes: int, seed: int
-) -> Episodes:
-    """The same tasks that `evaluate` draws for this seed, as rows of indices."""
-    require(data, way=way, shot=shot, queries=queries, where=SPLIT, prefix="--")
-    generator = torch.Generator().manual_seed(seed)
-    drawn = [
-        draw(data, way=way, shot=shot, queries=queries, generator=generator)
-        for _ in range(episodes)
-    ]
+def _data_of(package: Package) -> DataConfig:
+    config = package.manifest.training.get("config")
+    if not isinstance(config, dict):
+        raise HandfulError(f"package {package.name} does not say what data it was trained on")
+    return from_dict(config, where="manifest.json").data
 
-    def labels(per_class: int) -> torch.Tensor:
-        return torch.arange(way).repeat_interleave(per_class).expand(episodes, -1)
 
-    support, query = (torch.stack([d[i].reshape(-1) for d in drawn]) for i in (0, 1))
-    return Episodes(support.numpy(), labels(shot).numpy(), query.numpy(), labels(queries).numpy())
+def as_episodes(rows: Rows, size: TaskSize) -> Episodes:
+    """Tasks of one size as the runtime takes them."""
+
+    def labels(per_class: int) -> Tensor:
+        return one_hot(size.way, per_class).argmax(dim=1).expand(len(rows.support), -1)
+
+    parts = (rows.support, labels(size.shot), rows.query, labels(size.queries))
+    return Episodes(*(part.numpy() for part in parts))

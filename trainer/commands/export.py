@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 
 from handful.runtime.package.manifest import Evaluation, Limits, Manifest
@@ -12,7 +11,7 @@ from handful.trainer.export.source import Source
 from handful.trainer.recipe import named_recipe
 from handful.trainer.training.run import load_run, read_config
 
-from .evaluate import Count, Plan, evaluate_package
+from .evaluate import Count, Plan, evaluate_package, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 
@@ -24,18 +23,22 @@ def export_command(
     name: str | None,
     force: bool,
     episodes: int,
+    yardsticks: bool = True,
     count: Count,
 ) -> Manifest:
-    """Export a run's best parameters, then measure the package through the runtime."""
+    """Export a run's best parameters, then measure the package through the runtime.
+
+    Beside it stand the yardsticks, on the run's features in torch and on the same tasks.
+    """
     config = read_config(run)
     pictures = load_pictures(config.data, "meta_test")
     features = load_data(config.data, "meta_test") if config.data.backbone else pictures
-    found = load_run(run, features)
+    trained = load_run(run, features)
     source = Source(
-        learner=found.learner,
-        params=found.params,
+        learner=trained.learner,
+        params=trained.params,
         test=pictures,
-        training={**found.facts, **named_recipe(config)},
+        training={**trained.facts, **named_recipe(config)},
         backbone=config.data.backbone,
     )
     manifest = export(source, folder, name=name, force=force)
@@ -49,16 +52,23 @@ def export_command(
         shots=shots,
         queries=max(1, min(15, least - max(shots))),
         episodes=episodes,
+        yardsticks=yardsticks,
     )
-    results = evaluate_package(folder, plan, count=count)
+    beside = run_features(trained, features) if yardsticks else None
+    results = evaluate_package(folder, plan, features=beside, count=count)
     split = config.data.split if config.data.source != "glyphs" else "made here"
     measured = [
         Evaluation(
             data=f"{Path(config.data.source).name} ({Path(split).name})",
             split="meta_test",
-            **{k: v for k, v in asdict(r).items() if k != "queries"},
+            way=result.way,
+            shot=result.shot,
+            episodes=result.episodes,
+            accuracy=result.accuracy,
+            interval=result.interval,
+            compared=result.compared,
         )
-        for r in results
+        for result in results
     ]
     return with_evaluation(folder, manifest, measured)
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.sizes import TaskSize
 
 from .errors import DataError
 
@@ -96,22 +97,20 @@ def labelled(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> La
     )
 
 
-def require(
-    data: LabelledSet, *, way: int, shot: int, queries: int, where: str, prefix: str = ""
-) -> None:
+def require(data: LabelledSet, size: TaskSize, *, where: str, prefix: str = "") -> None:
     """Refuse tasks that the set cannot fill: too few classes, or a class with too few examples.
 
     `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
     """
-    if len(data.classes) < way:
+    if len(data.classes) < size.way:
         raise DataError(
-            f"{where} has {len(data.classes)} classes, a task needs {way}",
+            f"{where} has {len(data.classes)} classes, a task needs {size.way}",
             hint=f"lower {prefix}way, or give the split more classes",
         )
     least = int(data.counts.argmin())
-    if int(data.counts[least]) < shot + queries:
+    if int(data.counts[least]) < size.shot + size.queries:
         raise DataError(
             f"class {data.classes[least]} of {where} has {int(data.counts[least])} examples,"
-            f" a task needs {shot} + {queries}",
+            f" a task needs {size.shot} + {size.queries}",
             hint=f"lower {prefix}shot or {prefix}queries, or leave the class out",
         )

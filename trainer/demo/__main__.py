@@ -6,23 +6,24 @@ import shutil
 import sys
 from pathlib import Path
 
-import numpy as np
-
 import handful
 from handful.runtime.errors import HandfulError
-from handful.runtime.tools.evaluate import Accuracy
 from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
 from handful.runtime.tools.verify import verify
-from handful.trainer.commands.evaluate import episodes_by_index
+from handful.trainer.commands.evaluate import as_episodes
 from handful.trainer.commands.export import export_command
 from handful.trainer.commands.train import train_command
 from handful.trainer.data import LabelledSet, load_data
 from handful.trainer.demo.picture import draw_answers
+from handful.trainer.evaluation import Result, embed_set, evaluate
+from handful.trainer.evaluation.accuracy import rows_of
+from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.recipe import read_recipe
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.progress import Bars, bars
 
 FOLDER = Path("demo")
-WAY, SHOT, QUERIES, EPISODES = 5, 1, 5, 200
+SIZE, EPISODES = TaskSize(way=5, shot=1, queries=5), 200
 
 
 def main() -> None:
@@ -62,11 +63,11 @@ def answers(package: Path, report: Bars) -> str:
     """Accuracy beside chance and pixels, as text; draws the picture of one task."""
     data = load_data(read_recipe("glyphs-leo", ()).data, "meta_test")
     learner = handful.load(package)
-    drawn = episodes_by_index(data, way=WAY, shot=SHOT, queries=QUERIES, episodes=EPISODES, seed=0)
+    drawn = as_episodes(rows_of(data, SIZE, episodes=EPISODES, seed=0), SIZE)
     tick = report.count("tasks", EPISODES)
     found = evaluate_by_runtime(learner, data.x.numpy(), drawn, progress=lambda _: tick())
     pixels = nearest_on_pixels(data)
-    names = [f"character {i}" for i in range(WAY)]
+    names = [f"character {i}" for i in range(SIZE.way)]
     support = data.x.numpy()[drawn.support[0]]
     queries = data.x.numpy()[drawn.query[0]]
     task = learner.adapt(support, names)
@@ -76,37 +77,25 @@ def answers(package: Path, report: Bars) -> str:
     )
     return "\n".join(
         [
-            f"{WAY}-way {SHOT}-shot, unseen characters, {EPISODES} tasks, by onnxruntime alone",
-            f"  chance                     {100 / WAY:.1f} %",
-            f"  nearest neighbour, pixels  {percent(pixels)}",
-            f"  handful, LEO               {percent(found)}",
+            f"{SIZE}, unseen characters, {EPISODES} tasks, by onnxruntime alone",
+            f"  chance                     {100 / SIZE.way:.1f} %",
+            f"  nearest neighbour, pixels  {percent(pixels.accuracy, pixels.interval)}",
+            f"  handful, LEO               {percent(found.accuracy, found.interval)}",
             f"  picture                    {picture}",
         ]
     )
 
 
-def percent(found: Accuracy) -> str:
+def percent(accuracy: float, interval: float) -> str:
     """As `96.2 ± 0.8 %`."""
-    return f"{100 * found.accuracy:.1f} ± {100 * found.interval:.1f} %"
+    return f"{100 * accuracy:.1f} ± {100 * interval:.1f} %"
 
 
-def nearest_on_pixels(data: LabelledSet) -> Accuracy:
+def nearest_on_pixels(data: LabelledSet) -> Result:
     """The nearest neighbour on the same tasks."""
-    from handful.trainer.evaluation import embed_set, evaluate
-    from handful.trainer.learners.nearest import Nearest, NearestConfig
-
-    learner = Nearest(NearestConfig(), data.input, WAY)
-    result = evaluate(
-        learner,
-        {},
-        embed_set(learner, {}, data),
-        way=WAY,
-        shot=SHOT,
-        queries=QUERIES,
-        episodes=EPISODES,
-        seed=0,
-    )
-    return Accuracy(result.accuracy, result.interval, np.empty(0))
+    learner = Nearest(NearestConfig(), data.input, SIZE.way)
+    embedded = embed_set(learner, {}, data)
+    return evaluate(learner, {}, embedded, SIZE, episodes=EPISODES, seed=0)
 
 
 def say(text: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from handful.runtime.package.manifest import Manifest
 
+from .compared import comparison
+
 
 def card(manifest: Manifest) -> str:
     """Markdown: what it is, what it was trained on, accuracy, sizes, limits, licence."""
@@ -43,9 +45,11 @@ def _accuracy(manifest: Manifest) -> str:
         for e in manifest.evaluation
     ]
     head = "| data | split | way | shot | episodes | accuracy % (95 % interval) |"
-    return "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows]) + (
-        "\n\nMeasured on this package through the runtime; no prediction depends on other queries."
+    measured = (
+        "Measured on this package through the runtime; no prediction depends on other queries."
     )
+    accuracies = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
+    return "\n\n".join([accuracies, measured, *comparison(manifest.evaluation)])
 
 
 def _contents(manifest: Manifest) -> str:

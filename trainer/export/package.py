@@ -114,13 +114,13 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
 
 
 def _check(manifest: Manifest) -> None:
-    """What no runtime could run is said before anything is compared; the names are a learner's."""
+    """What no runtime could run is said before anything is compared."""
     try:
         check(manifest)
     except ManifestError as error:
         raise ExportError(
             f"a package of {manifest.learner} breaks the format: {error}",
-            hint="names of stages, graphs, noise and state are letters, digits, `.`, `_` and `-`",
+            hint=error.hint,
         ) from error
 
 

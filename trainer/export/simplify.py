@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper
 
-from handful.trainer.learners.stage import NEXT
+from handful.runtime.package.names import NEXT
 
 from .exact import optimise
 from .trace import IR_VERSION, OPSET, Port, quiet

@@ -84,6 +84,15 @@ class Learner(ABC):
         """x [B, ...] → h [B, ...], each example by itself."""
         return x
 
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """What yardsticks are measured on: x [B, ...] → [B, D], each example by itself.
+
+        They are the features that the learner adapts on before it centres or scales them itself,
+        at its meta-learned start. `sample` [R, ...] are some meta-training examples, for a network
+        that normalises by the moments of a set.
+        """
+        return self.embed(params, x).flatten(1)
+
     @abstractmethod
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The stages in order; `training` may ask for fewer steps than evaluation."""

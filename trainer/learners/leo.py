@@ -11,8 +11,9 @@
 Differs from the paper: one z a class instead of K copies of it, with N × the mean loss over the
 support set instead of the sum over N·K (equal when the copies are: at evaluation, always); features
 are centred on the meta-training mean (Wang et al. 2019, arXiv:1911.04623); `start = "prototypes"`
-begins where w_n is the scaled class mean, so that training starts at the nearest class mean and
-improves on it, instead of at random maps; `start = "glorot"` is the paper's.
+begins where w_n is the scaled class mean (the nearest one wins at one shot; above, ⟨x, w⟩ lacks
+−‖w‖²/2) instead of at random maps; `start = "glorot"` is the paper's. docs/learners/leo.md lists
+the smaller differences in dropout, penalties and clipping.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, embedding_network, running, unit_length
+from .features import EMBED, class_means, embedding_network, frozen_features, unit_length
 from .form import (
     Learner,
     Noise,
@@ -42,13 +43,11 @@ from .form import (
     Tensors,
     cross_entropy,
     outcome,
-    part,
 )
 from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
-EMBED = "embed."
 # of the two tensors [S, S, 2 L] that the relation network fills at once. A fresh process adapting
 # omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500
 PAIRS_BYTES = 240_000_000
@@ -147,10 +146,12 @@ class LEO(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
-        if self.network:
-            network_params = part(params, EMBED)
-            x = self.network(network_params, x, running(network_params))[0]
-        return unit_length(unit_length(x) - params["center"])
+        h = frozen_features(self.network, params, x)
+        return unit_length(unit_length(h) - params["center"])
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The frozen features as they come, [B, D]."""
+        return frozen_features(self.network, params, x)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""

@@ -7,14 +7,14 @@
 
 Kin, as options: `first_order` drops the second derivative (FOMAML); `adapt_only = "head"` moves the
 head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns α for every weight
-(Meta-SGD, Li 2017, arXiv:1707.09835); `rates = "step"` learns one α a tensor and step and
+(Meta-SGD, Li 2017, arXiv:1707.09835); `rates = "step"` learns one α for each tensor and step and
 `multi_step_loss` weighs the loss after every step (LSLR and MSL of MAML++, Antoniou 2019,
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
 L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
-batch's, unless `normalisation = "transductive"`.
+batch's, unless `normalisation = "transductive"`; biases of the body do not move in the inner steps.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import frozen_body, running, unit_length, updated_buffers
+from .features import OF_THE_BATCH, frozen_body, running, unit_length, updated_buffers
 from .form import (
     Learner,
     Noise,
@@ -43,12 +43,11 @@ from .form import (
     Stage,
     Support,
     Tensors,
-    adapt,
     cross_entropy,
     outcome,
     part,
 )
-from .multi_step import multi_step_weights, states_after_each_step
+from .multi_step import weighted_states
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
@@ -146,7 +145,7 @@ class MAML(Learner):
         if not self.config.centred:
             return params
         theta = part(params, THETA)
-        h = torch.cat([self.features(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
+        h = torch.cat([self.body(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
         return {**params, f"{THETA}center": h.mean(dim=0)}
 
     def frozen(self, name: str) -> bool:
@@ -159,6 +158,13 @@ class MAML(Learner):
             return x
         theta = part(params, THETA)
         return self.network(theta, x, running(theta))[0]
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The body's output at θ; moments of a set are those of the sample."""
+        theta = part(params, THETA)
+        of_a_set = self.config.network.normalisation in OF_THE_BATCH
+        statistics = self.network(theta, sample)[1] if of_a_set else running(theta)
+        return self.network(theta, x, statistics)[0]
 
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
@@ -258,12 +264,12 @@ class MAML(Learner):
         self, theta: Tensors, x: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """f_θ(x): the network, unless it is the embedding, and a linear head."""
-        h, gathered = self.features(theta, x, statistics)
+        h, gathered = self.body(theta, x, statistics)
         if self.config.centred:
             h = LENGTH * unit_length(h - theta["center"])
         return h @ theta["head.weight"] + theta["head.bias"], gathered
 
-    def features(
+    def body(
         self, theta: Tensors, x: Tensor, statistics: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """What the head reads, before it is centred: [B, D]; under ANIL x itself."""
@@ -274,17 +280,11 @@ class MAML(Learner):
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
         support, query, buffers = self.embedded(params, episode)
-        annealed = self.config.multi_step_loss
-        if progress < annealed:
-            after = states_after_each_step(self, params, support)
-            weights = multi_step_weights(len(after), progress / annealed)
-        else:
-            after, weights = [adapt(self, params, support, training=True)], [1.0]
-        logits = [self.predict(params, state, query) for state in after]
-        parts = zip(weights, logits, strict=True)
-        loss = torch.stack(
-            [w * cross_entropy(answer, episode.query_y) for w, answer in parts]
-        ).sum()
+        share = self.config.multi_step_loss
+        weights, states = weighted_states(self, params, support, share=share, progress=progress)
+        logits = [self.predict(params, state, query) for state in states]
+        losses = [cross_entropy(answer, episode.query_y) for answer in logits]
+        loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
         return loss, Outcome(outcome(logits[-1], episode.query_y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:

@@ -5,23 +5,24 @@ The queries' loss counts after every inner step, at first alike, in the end afte
 
 from __future__ import annotations
 
-from .form import Learner, Support, Tensors
+from .form import Learner, Support, Tensors, adapt
+from .steps import after_each_step
 
 MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
 
 
-def states_after_each_step(learner: Learner, params: Tensors, support: Support) -> list[Tensors]:
-    """What `predict` would read after 1, 2, … steps of the first stage, later stages included."""
-    inner, *after = learner.stages(training=True)
-    own = inner.begin(params, {}, support)
-    states: list[Tensors] = []
-    for _ in range(inner.steps):
-        own, _ = inner.advance(params, own, own, support)
-        final = own
-        for stage in after:
-            final = {**final, **stage.begin(params, final, support)}
-        states.append(final)
-    return states
+def weighted_states(
+    learner: Learner, params: Tensors, support: Support, *, share: float, progress: float
+) -> tuple[list[float], list[Tensors]]:
+    """The states after which the queries' loss counts, and their weights.
+
+    Over the first `share` of the meta-training these are the states after every inner step, with
+    weights that are annealed; afterwards the last one counts alone.
+    """
+    if progress >= share:
+        return [1.0], [adapt(learner, params, support, training=True)]
+    states = list(after_each_step(learner, params, support, training=True, least=1))
+    return multi_step_weights(len(states), progress / share), states
 
 
 def multi_step_weights(steps: int, progress: float) -> list[float]:

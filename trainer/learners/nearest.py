@@ -16,10 +16,9 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .features import embedding_network, running, unit_length
-from .form import Learner, Noise, Stage, Support, Tensors, part
+from .features import EMBED, embedding_network, frozen_features, unit_length
+from .form import Learner, Noise, Stage, Support, Tensors
 
-EMBED = "embed."
 ABSENT = -2.0  # below every cosine: an example of another class
 
 
@@ -70,10 +69,11 @@ class Nearest(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D] of unit length."""
-        if self.network:
-            network_params = part(params, EMBED)
-            x = self.network(network_params, x, running(network_params))[0]
-        return unit_length(x.flatten(1))
+        return unit_length(frozen_features(self.network, params, x))
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """What the cosine is taken of, before its length is set to one: [B, D]."""
+        return frozen_features(self.network, params, x)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""

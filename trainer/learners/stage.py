@@ -13,14 +13,11 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from handful.runtime.package.names import INNER_HINT, NEXT, ROLES, is_own
 from handful.trainer.errors import LearnerError
 
 Tensors = dict[str, Tensor]
 Noise = Mapping[str, Tensor]
-RESERVED = ("x", "h", "loss", "logits", "outputs", "query_x", "support_x", "support_y")
-NEXT = (
-    ".next"  # in an ONNX file, of a step's outputs: no file has an input and an output of one name
-)
 
 
 class Support(NamedTuple):
@@ -60,10 +57,11 @@ class Stage:
         where = f"`{name_of(self.init)}`, init of stage `{self.name}`,"
         _tensors(result, where)
         for name in result:
-            if name in RESERVED or name in self.noise or name.endswith(NEXT):
+            if name in self.noise or not is_own(name):
                 raise LearnerError(
-                    f"{where} returns a tensor called `{name}`, a name that is taken",
-                    hint=f"not {', '.join(RESERVED)}, no name of noise, none that ends in {NEXT}",
+                    f"{where} returns a tensor called `{name}`, a name that it may not have",
+                    hint=f"{INNER_HINT}; not {', '.join(ROLES)}, no name of noise, none that ends"
+                    f" in {NEXT}",
                 )
         return result
 

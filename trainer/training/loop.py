@@ -21,6 +21,7 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set, evaluate, fits
 from handful.trainer.learners import Learner, Tensors
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.checkpoint import (
     BEST,
     LAST,
@@ -128,21 +129,12 @@ def _check(run: Run) -> None:
     config, learner = run.config, run.learner
     for way in config.way:
         for shot in config.shot:
-            fits(
-                learner,
-                run.train,
-                way=way,
-                shot=shot,
-                queries=config.queries,
-                where="the meta-training set",
-                prefix=f"{run.section}.",
-            )
+            size, section = TaskSize(way, shot, config.queries), run.section
+            fits(learner, run.train, size, where="the meta-training set", prefix=f"{section}.")
     fits(
         learner,
         run.validation,
-        way=config.validation_way,
-        shot=config.validation_shot,
-        queries=config.validation_queries,
+        config.validation_size,
         where="the validation set",
         prefix=f"{run.section}.validation_",
     )
@@ -154,14 +146,8 @@ def _episodes(run: Run, generator: torch.Generator) -> Episode:
         values[int(torch.randint(len(values), (), generator=generator))]
         for values in (run.config.way, run.config.shot)
     )
-    return sample(
-        run.train,
-        tasks=run.config.tasks,
-        way=way,
-        shot=shot,
-        queries=run.config.queries,
-        generator=generator,
-    )
+    size = TaskSize(way, shot, run.config.queries)
+    return sample(run.train, size, tasks=run.config.tasks, generator=generator)
 
 
 def _finite(loss: Tensor, gradient: Tensors) -> bool:
@@ -185,9 +171,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         learner,
         run.params,
         data,
-        way=config.validation_way,
-        shot=config.validation_shot,
-        queries=config.validation_queries,
+        config.validation_size,
         episodes=config.validation_episodes,
         seed=config.seed + 1,  # the same tasks at every validation
     )

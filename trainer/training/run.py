@@ -28,6 +28,7 @@ from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import LEARNERS, Learner, Tensors
 from handful.trainer.learners.prototypical import PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.sizes import TaskSize
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
 from handful.trainer.training.loop import Progress, Run, forget_after, log_line, meta_train
@@ -192,19 +193,11 @@ def _suffice(config: RunConfig, train_set: LabelledSet, validation: LabelledSet)
     for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
         if meta is None:
             continue
-        require(
-            train_set,
-            way=max(meta.way),
-            shot=max(meta.shot),
-            queries=meta.queries,
-            where="the meta-training split",
-            prefix=f"{section}.",
-        )
+        largest = TaskSize(max(meta.way), max(meta.shot), meta.queries)
+        require(train_set, largest, where="the meta-training split", prefix=f"{section}.")
         require(
             validation,
-            way=meta.validation_way,
-            shot=meta.validation_shot,
-            queries=meta.validation_queries,
+            meta.validation_size,
             where="the meta-validation split",
             prefix=f"{section}.validation_",
         )

@@ -6,6 +6,7 @@ import torch
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.labelled import labelled, require
+from handful.trainer.sizes import TaskSize
 
 VECTOR = InputSpec(kind="array", shape=(1,))
 PICTURE = InputSpec(
@@ -93,12 +94,12 @@ def test_classes_of_different_shapes() -> None:
 
 
 def test_tasks_that_the_set_cannot_fill() -> None:
-    require(letters(), way=3, shot=1, queries=0, where="letters")
+    require(letters(), TaskSize(3, 1, 0), where="letters")
     with pytest.raises(DataError) as error:
-        require(letters(), way=5, shot=1, queries=0, where="letters")
+        require(letters(), TaskSize(5, 1, 0), where="letters")
     assert str(error.value) == "letters has 3 classes, a task needs 5"
     assert error.value.hint == "lower way, or give the split more classes"
     with pytest.raises(DataError) as error:
-        require(letters(), way=2, shot=1, queries=1, where="letters", prefix="--")
+        require(letters(), TaskSize(2, 1, 1), where="letters", prefix="--")
     assert str(error.value) == "class b of letters has 1 examples, a task needs 1 + 1"
     assert error.value.hint == "lower --shot or --queries, or leave the class out"

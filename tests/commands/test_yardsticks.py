@@ -1,0 +1,89 @@
+"""What `evaluate` and `export` print and store: an accuracy beside what it has to beat."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from handful.runtime.package.decode import read_manifest
+
+from .called import run
+
+NAMES = (
+    "class means of {}, squared distance",
+    "class means of {}, centred, unit length",
+    "logistic regression on {}, centred",
+    *(f"{step} of 10 inner steps" for step in range(10)),
+)
+FIELDS = (
+    *("way", "shot", "queries", "episodes", "accuracy", "interval"),
+    *("transductive", "compared"),
+)
+
+
+def printed(*arguments: object) -> str:
+    result = run(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return result.stdout
+
+
+def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, package: Path) -> None:
+    for place, features in ((trained, "the features"), (package, "h")):
+        sizes = ("--way", 3, "--shot", 2, "--episodes", 5, "--queries", 4, "--json")
+        (result,) = json.loads(printed("evaluate", place, *sizes))
+        assert tuple(result) == FIELDS
+        assert [result[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
+        assert [c["name"] for c in result["compared"]] == [name.format(features) for name in NAMES]
+        for other in result["compared"]:
+            assert list(other) == ["name", "accuracy", "difference", "interval"]
+            assert other["difference"] == pytest.approx(result["accuracy"] - other["accuracy"])
+
+
+def test_a_line_for_each_size_and_below_what_each_has_to_beat(trained: Path) -> None:
+    shown = printed("evaluate", trained, "--way", "2,3", "--episodes", 5, "--queries", 2)
+    lines = shown.splitlines()
+    assert lines[0] == "way  shot  episodes  accuracy %"
+    assert [re.split(r"  +", line.strip())[:3] for line in lines[1:3]] == [
+        ["2", "1", "5"],
+        ["3", "1", "5"],
+    ]
+    assert lines[3] == ""
+    cells = [re.split(r"  +", line.strip()) for line in lines[4:]]
+    head = ["way", "shot", "on the same episodes", "accuracy %", "the learner is above it by"]
+    assert cells[0] == head
+    wanted = [[way, "1", name.format("the features")] for way in "23" for name in NAMES]
+    assert [row[:3] for row in cells[1:]] == wanted
+    for _, _, _, accuracy, difference in cells[1:]:
+        assert re.fullmatch(r"\d+\.\d\d", accuracy)
+        assert re.fullmatch(r"[+−]\d+\.\d\d ± \d+\.\d\d", difference)
+
+
+def test_the_accuracy_alone_where_nothing_else_is_asked_for(trained: Path, package: Path) -> None:
+    for place in (trained, package):
+        shown = printed("evaluate", place, "--episodes", 5, "--queries", 2, "--no-yardsticks")
+        assert len(shown.splitlines()) == 2
+
+
+def test_a_package_carries_what_its_run_was_compared_with(trained: Path, package: Path) -> None:
+    """Yardsticks of the run's features on the package's tasks, not of what it embeds itself."""
+    measured = read_manifest(package).evaluation
+    assert [(e.way, e.shot) for e in measured] == [(5, 1), (5, 5)]
+    sizes = ("--way", 5, "--shot", "1,5", "--episodes", 5, "--queries", 7, "--json")
+    through_torch = json.loads(printed("evaluate", trained, *sizes))
+    for by_package, by_run in zip(measured, through_torch, strict=True):
+        assert [c.name for c in by_package.compared] == [n.format("the features") for n in NAMES]
+        assert [c.accuracy for c in by_package.compared] == pytest.approx(
+            [c["accuracy"] for c in by_run["compared"]]
+        )
+    card = (package / "README.md").read_text()
+    assert "| compared with | 5-way 1-shot | 5-way 5-shot |" in card
+    assert "class means of the features, squared distance" in printed("inspect", package)
+
+
+def test_an_export_may_be_measured_alone(trained: Path, tmp_path: Path) -> None:
+    printed("export", trained, tmp_path / "alone", "--episodes", 2, "--no-yardsticks")
+    assert [e.compared for e in read_manifest(tmp_path / "alone").evaluation] == [(), ()]
+    assert "compared with" not in (tmp_path / "alone" / "README.md").read_text()

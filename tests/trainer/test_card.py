@@ -1,0 +1,181 @@
+"""The model card: its whole text, and what it says of a package that does not beat the simple."""
+
+from __future__ import annotations
+
+from handful.runtime.package.manifest import (
+    Bounds,
+    Comparison,
+    Evaluation,
+    GraphSpec,
+    InputSpec,
+    Limits,
+    Manifest,
+    StageSpec,
+)
+from handful.trainer.export.card import card
+from handful.trainer.export.compared import comparison
+
+MEANS = "class means of the features, squared distance"
+GRAPH = GraphSpec(file="start.onnx", sha256="0" * 64, bytes=120, inputs=(), outputs=())
+
+
+def measured(
+    way: int, shot: int, *compared: tuple[str, float, float, float], data: str = "omniglot"
+) -> Evaluation:
+    return Evaluation(
+        data=data,
+        split="meta_test",
+        way=way,
+        shot=shot,
+        episodes=1000,
+        accuracy=0.955,
+        interval=0.0016,
+        compared=tuple(
+            Comparison(name=name, accuracy=accuracy, difference=difference, interval=interval)
+            for name, accuracy, difference, interval in compared
+        ),
+    )
+
+
+def manifest(*evaluation: Evaluation) -> Manifest:
+    return Manifest(
+        name="mine",
+        learner="leo",
+        task="classification",
+        input=InputSpec(kind="array", shape=(64,)),
+        embed=None,
+        graphs={"start": GRAPH},
+        stages=(
+            StageSpec(name="latent", init="start", step="step", steps=2, state=("z",)),
+            StageSpec(name="weights", init="decoder", state=("w",)),
+        ),
+        predict="predict",
+        limits=Limits(way=Bounds(2, 20)),
+        evaluation=evaluation,
+        training={"recipe": "omniglot-leo", "step": 1000},
+        licence="Apache-2.0",
+    )
+
+
+def test_the_whole_card() -> None:
+    measured_package = manifest(
+        measured(
+            20,
+            1,
+            (MEANS, 0.9581, -0.0031, 0.0007),
+            ("0 of 2 inner steps", 0.955, 0.0, 0.0001),
+            ("1 of 2 inner steps", 0.954, 0.001, 0.0004),
+        )
+    )
+    assert card(measured_package) == (
+        "# mine\n"
+        "\n"
+        "A few-shot learner (leo) for devices, made by handful: onnxruntime adapts it to new"
+        " classes from a handful of labelled examples.\n"
+        "\n"
+        "```python\n"
+        "import handful\n"
+        "\n"
+        'task = handful.load("mine").adapt(examples, labels)  # examples [S, 64]\n'
+        "task.predict(example)\n"
+        "```\n"
+        "\n"
+        "## Accuracy\n"
+        "\n"
+        "| data | split | way | shot | episodes | accuracy % (95 % interval) |\n"
+        "| --- | --- | --- | --- | --- | --- |\n"
+        "| omniglot | meta_test | 20 | 1 | 1000 | 95.50 ± 0.16 |\n"
+        "\n"
+        "Measured on this package through the runtime; no prediction depends on other queries.\n"
+        "\n"
+        "On the same episodes of omniglot, meta_test: accuracy %, and in brackets by how much the"
+        " package is above it, ± the 95 % interval of the paired difference.\n"
+        "\n"
+        "| compared with | 20-way 1-shot |\n"
+        "| --- | --- |\n"
+        "| **this package** | **95.50** |\n"
+        "| class means of the features, squared distance | 95.81 (−0.31 ± 0.07) |\n"
+        "| 0 of 2 inner steps | 95.50 (+0.00 ± 0.01) |\n"
+        "| 1 of 2 inner steps | 95.40 (+0.10 ± 0.04) |\n"
+        "\n"
+        "This package does not beat class means of the features, squared distance: it is below at"
+        " 20-way 1-shot. The inner steps gain nothing beyond the interval at 20-way 1-shot.\n"
+        "\n"
+        "## Contents\n"
+        "\n"
+        "| file | bytes |\n"
+        "| --- | --- |\n"
+        "| start.onnx | 120 |\n"
+        "\n"
+        "Stages: latent: start, 2 × step; weights: decoder. Classes in a task: 2 to 20; examples a"
+        " class: 1 to any number.\n"
+        "\n"
+        "## Training\n"
+        "\n"
+        "Reproduce it: `handful train omniglot-leo --out runs/mine`.\n"
+        "Parameters of step 1000, the best validated.\n"
+        "The whole configuration stands in manifest.json under `training`.\n"
+        "\n"
+        "## Licence\n"
+        "\n"
+        "Apache-2.0\n"
+    )
+
+
+def verdict(*evaluation: Evaluation) -> str:
+    """The last paragraph of the comparison."""
+    return comparison(evaluation)[-1]
+
+
+def test_where_it_is_below_and_where_it_is_level_is_said() -> None:
+    assert verdict(
+        measured(5, 1, (MEANS, 0.95, 0.001, 0.002)),
+        measured(5, 5, (MEANS, 0.95, -0.002, 0.002)),
+        measured(20, 1, (MEANS, 0.96, -0.003, 0.002)),
+        measured(20, 5, (MEANS, 0.94, 0.003, 0.002)),
+    ) == (
+        "This package does not beat class means of the features, squared distance: it is below at"
+        " 20-way 1-shot; it is level, within the interval, at 5-way 1-shot and 5-way 5-shot."
+    )
+
+
+def test_a_package_that_beats_everything_needs_no_words() -> None:
+    above = measured(5, 1, (MEANS, 0.9, 0.05, 0.002), ("0 of 1 inner steps", 0.9, 0.05, 0.002))
+    assert verdict(above).startswith("| compared with | 5-way 1-shot |\n")
+
+
+def test_inner_steps_that_cost_accuracy_are_named() -> None:
+    assert verdict(
+        measured(5, 1, ("0 of 3 inner steps", 0.96, -0.01, 0.002), ("1 of 3 inner steps", 1, 0, 0)),
+        measured(5, 5, ("0 of 3 inner steps", 0.96, 0.001, 0.002)),
+        measured(20, 5, ("0 of 3 inner steps", 0.96, 0.005, 0.002)),
+    ) == (
+        "The inner steps cost accuracy at 5-way 1-shot."
+        " The inner steps gain nothing beyond the interval at 5-way 5-shot."
+    )
+
+
+def test_each_data_set_has_a_table_and_a_gap_stays_empty() -> None:
+    other = ("logistic regression", 0.9, 0.05, 0.01)
+    first, table, *rest = comparison(
+        [
+            measured(5, 1, (MEANS, 0.9, 0.05, 0.01)),
+            measured(5, 5, other),
+            measured(5, 1, other, data="letters"),
+            measured(20, 1, data="numerals"),
+        ]
+    )
+    assert first.startswith("On the same episodes of omniglot, meta_test: ")
+    assert table.splitlines()[3:] == [
+        "| class means of the features, squared distance | 90.00 (+5.00 ± 1.00) |  |",
+        "| logistic regression |  | 90.00 (+5.00 ± 1.00) |",
+    ]
+    assert [part.split(":")[0] for part in rest[::2]] == [
+        "On the same episodes of letters, meta_test"
+    ]
+    assert len(rest) == 2
+
+
+def test_what_was_not_compared_is_not_in_the_card() -> None:
+    assert comparison([measured(5, 1)]) == []
+    assert "Not measured." in card(manifest())

@@ -1,0 +1,86 @@
+"""The card's comparison: what a package's accuracy has to beat, and whether it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from handful.runtime.package.manifest import Comparison, Evaluation
+from handful.runtime.tools.text import difference
+
+FIRST_STEP = "0 of "  # how the accuracy before any inner step is named
+
+
+def comparison(evaluation: Sequence[Evaluation]) -> list[str]:
+    """Paragraphs of Markdown: a table for each data set, then what it says in words."""
+    data = dict.fromkeys((e.data, e.split) for e in evaluation if e.compared)
+    paragraphs = []
+    for name, split in data:
+        measured = [e for e in evaluation if (e.data, e.split) == (name, split) and e.compared]
+        names = list(dict.fromkeys(c.name for e in measured for c in e.compared))
+        paragraphs += [
+            f"On the same episodes of {name}, {split}: accuracy %, and in brackets by how much the"
+            " package is above it, ± the 95 % interval of the paired difference.",
+            _table(names, measured),
+            *_verdicts(names, measured),
+        ]
+    return paragraphs
+
+
+def _table(names: Sequence[str], measured: Sequence[Evaluation]) -> str:
+    head = " | ".join(["compared with", *map(_size, measured)])
+    rows = [" | ".join([name, *(_cell(_by_name(e, name)) for e in measured)]) for name in names]
+    package = " | ".join(["**this package**", *(f"**{100 * e.accuracy:.2f}**" for e in measured)])
+    rule = " | ".join(["---"] * (len(measured) + 1))
+    return "\n".join(f"| {row} |" for row in (head, rule, package, *rows))
+
+
+def _cell(other: Comparison | None) -> str:
+    return "" if other is None else f"{100 * other.accuracy:.2f} ({difference(other)})"
+
+
+def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]:
+    """A sentence for each rule that the package does not beat, and on inner steps that are idle."""
+    sentences = []
+    for name in names:
+        below, level = (_where(measured, name, holds) for holds in (_is_below, _is_level))
+        if name.startswith(FIRST_STEP):
+            if below:
+                sentences.append(f"The inner steps cost accuracy at {_listed(below)}.")
+            if level:
+                sentences.append(
+                    f"The inner steps gain nothing beyond the interval at {_listed(level)}."
+                )
+        elif "inner step" not in name and (below or level):
+            where = [
+                *([f"it is below at {_listed(below)}"] if below else []),
+                *([f"it is level, within the interval, at {_listed(level)}"] if level else []),
+            ]
+            sentences.append(f"This package does not beat {name}: {'; '.join(where)}.")
+    return [" ".join(sentences)] if sentences else []
+
+
+def _where(
+    measured: Sequence[Evaluation], name: str, holds: Callable[[Comparison], bool]
+) -> list[str]:
+    pairs = ((e, _by_name(e, name)) for e in measured)
+    return [_size(e) for e, other in pairs if other is not None and holds(other)]
+
+
+def _is_below(other: Comparison) -> bool:
+    return other.difference < -other.interval
+
+
+def _is_level(other: Comparison) -> bool:
+    return abs(other.difference) <= other.interval
+
+
+def _by_name(evaluation: Evaluation, name: str) -> Comparison | None:
+    return next((c for c in evaluation.compared if c.name == name), None)
+
+
+def _size(evaluation: Evaluation) -> str:
+    return f"{evaluation.way}-way {evaluation.shot}-shot"
+
+
+def _listed(sizes: Sequence[str]) -> str:
+    return " and ".join(filter(None, [", ".join(sizes[:-1]), sizes[-1]]))
