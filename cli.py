@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -19,6 +18,7 @@ from handful.console import (
     a_package,
     as_json,
     fail,
+    moved_data,
     number,
     say,
     say_next,
@@ -38,7 +38,9 @@ def main() -> None:
 @main.command()
 @click.argument("recipe", required=False)
 @click.option(
-    "--data", metavar="SOURCE", help="omniglot, glyphs, a folder of images or an .npz file."
+    "--data",
+    metavar="SOURCE",
+    help="omniglot, glyphs, a folder of images or an .npz file; with --resume: where it is now.",
 )
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
 @click.option(
@@ -51,21 +53,19 @@ def main() -> None:
 @a_device
 @number("--threads", least=1, help="Processor threads.  [default: torch's]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-def train(
-    recipe: str | None, data: str | None, out: Path, changes: tuple[str, ...], **how: Any
-) -> None:
+@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
+def train(out: Path, **asked: Any) -> None:
     """Meta-train a learner.
 
     RECIPE: a learner's name, the name of a recipe, or a TOML file.
     """
-    if not recipe and not how["resume"]:
+    if not asked["recipe"] and not asked["resume"]:
         raise click.UsageError("Missing argument 'RECIPE': a learner, a recipe or a TOML file.")
-    from handful.trainer.commands.train import train_command
+    from handful.trainer.commands.train import Request, train_command
     from handful.trainer.training.progress import bars
 
-    source = [f"data.source={json.dumps(data, ensure_ascii=False)}"] if data else []
     with bars() as report:
-        done = train_command(recipe, out, changes=[*source, *changes], report=report, **how)
+        done = train_command(out, Request(**asked), report)
     if not done.finished:
         again = shlex.join(["handful", "train", "--resume", "--out", str(out)])
         fail("interrupted, and saved", f"go on with: {again}", status=INTERRUPTED)
@@ -91,6 +91,7 @@ def train(
 @number("--seed", least=0, default=0, help="The seed that tasks are drawn from.")
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
 @with_yardsticks
+@moved_data
 @a_device
 @as_json
 def evaluate(
@@ -98,6 +99,7 @@ def evaluate(
     as_json: bool,
     transductive: bool,
     device: str,
+    data: str | None,
     **sizes: Any,
 ) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
@@ -117,6 +119,7 @@ def evaluate(
             transductive=transductive,
             device=device,
             count=report.count,
+            data=data,
         )
     show(accuracies(found), [result.as_json() for result in found], as_json)
 
@@ -128,6 +131,9 @@ def evaluate(
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 @number("--episodes", least=0, default=1000, help="Tasks to measure on; 0: none.")
 @with_yardsticks
+@click.option("--licence", help="Of the package, as SPDX writes it.  [default: the run's]")
+@click.option("--unfinished", is_flag=True, help="Export a run that has not taken all steps.")
+@moved_data
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 
@@ -135,11 +141,11 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     differ anywhere.
     """
     from handful.runtime.tools.text import accuracies
-    from handful.trainer.commands.export import export_command
+    from handful.trainer.commands.export import Request, export_command
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        found = export_command(run, folder, count=report.count, **how)
+        found = export_command(run, folder, Request(**how), report.count)
     size = sum(graph.bytes for graph in found.graphs.values())
     say(f"wrote {folder}: {len(found.graphs)} graphs, {size} bytes, as torch at every state")
     if found.evaluation:

@@ -108,6 +108,7 @@ with_yardsticks = click.option(
     show_default=False,
     help="Leave out what the accuracy has to beat.",
 )
+moved_data = click.option("--data", help="Where the data are now, if they were moved.")
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
 
 

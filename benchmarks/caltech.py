@@ -23,8 +23,8 @@ from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks, yardsticks
 from handful.trainer.recipe import read_recipe
 from handful.trainer.sizes import TaskSize
-from handful.trainer.training.progress import Silent
-from handful.trainer.training.run import load_run, train
+from handful.trainer.training.folder import load_run
+from handful.trainer.training.run import train
 
 SIZES = (TaskSize(way=5, shot=1, queries=15), TaskSize(way=5, shot=5, queries=15))
 EPISODES, SEED = 1000, 0
@@ -66,8 +66,8 @@ def measured(run: Path, config: RunConfig, part: Part) -> list[Result]:
     """The run's LEO on the classes of a part, beside every yardstick, at each size."""
     data = load_data(config.data, part)
     trained = load_run(run, data)
-    features = run_features(trained, data)
     meta_train = load_data(config.data, "meta_train")
+    features = run_features(trained, data, meta_train)
     white = whitening(meta_train)
     # in that metric centred and of unit length, as the second yardstick is
     whitened = Features(data.x.double() @ white, meta_train.x.double().mean(dim=0) @ white, WITHIN)
@@ -118,7 +118,7 @@ def main() -> None:
     for name, config in kinds.items():
         with tempfile.TemporaryDirectory() as temporary:
             run = Path(temporary) / "run"
-            train(config, run, report=Silent())
+            train(config, run)
             lines += table(f"{name}, test classes", measured(run, config, "meta_test"))
             # how far it has fitted the classes that it was trained on
             lines += table(f"{name}, training classes", measured(run, config, "meta_train"))[:1]

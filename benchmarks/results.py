@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 from handful.runtime.package.files import write_atomic
-from handful.trainer.training.run import versions
+from handful.trainer.training.folder import versions
 
 FILE = Path(__file__).parent / "RESULTS.md"
 

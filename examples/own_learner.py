@@ -26,7 +26,10 @@ from handful.trainer.learners import LEARNERS, Learner, Stage, Support, Tensors
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.form import Noise, cross_entropy
 from handful.trainer.sizes import TaskSize
-from handful.trainer.training.run import load_run, train
+from handful.trainer.training.folder import load_run
+from handful.trainer.training.job import Options
+from handful.trainer.training.report import Silent
+from handful.trainer.training.run import train
 
 RECIPE = """
 [learner]
@@ -106,7 +109,7 @@ def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Te
     return {"w": class_means(support.x, support.y)}
 
 
-class Speaker:
+class Speaker(Silent):
     """Reports each validation; `handful train` shows bars instead."""
 
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
@@ -123,7 +126,7 @@ def main(folder: Path) -> None:
     """Train, evaluate, export, and adapt the package without torch."""
     LEARNERS[TunedMeans.name] = TunedMeans
     config = from_toml(RECIPE, where="the recipe above")
-    train(config, folder / "run", report=Speaker())
+    train(config, folder / "run", Options(report=Speaker()))
 
     test = load_data(config.data, "meta_test")
     run = load_run(folder / "run", test)

@@ -181,10 +181,13 @@ def test_every_error_is_a_handful_error_with_room_for_a_hint() -> None:
     from handful.trainer.data.errors import DataError
     from handful.trainer.errors import ConfigError, ExportError
     from handful.trainer.training.checkpoint import CheckpointError
+    from handful.trainer.training.files import StorageError
+    from handful.trainer.training.folder import RunError
+    from handful.trainer.training.lock import LockError
     from handful.trainer.training.loop import TrainingError
-    from handful.trainer.training.run import RunError
 
-    for kind in (CheckpointError, DataError, ExportError, ConfigError, TrainingError, RunError):
+    trainers = (CheckpointError, DataError, ExportError, ConfigError, TrainingError, RunError)
+    for kind in (*trainers, LockError, StorageError):
         error = kind("what", hint="how")
         assert isinstance(error, HandfulError)
         assert (str(error), error.hint) == ("what", "how")

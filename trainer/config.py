@@ -34,6 +34,7 @@ class MetaConfig:
     clip_norm: float | None = None  # the whole gradient's norm to at most this
     batching: Batching = "auto"
     chunk: int = 8
+    checkpoint_seconds: float = 60.0  # at most, between two checkpoints
     validate_every: int = 500
     validation_episodes: int = 200
     validation_way: int = 5
@@ -64,6 +65,7 @@ class RunConfig:
     data: DataConfig = field(default_factory=DataConfig)
     meta: MetaConfig = field(default_factory=MetaConfig)
     pretrain: MetaConfig | None = None
+    licence: str | None = None  # of the packages that are exported from it, as SPDX writes it
 
 
 def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfig:
@@ -72,9 +74,17 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits
         raise ConfigError(f"{where} is not TOML: {error}") from error
+    before = _source(values)
     for change in changes:
         _assign(values, change)
+    if _source(values) != before and not any(change.startswith("licence") for change in changes):
+        values.pop("licence", None)  # the recipe's is for packages trained on the recipe's data
     return from_dict(values, where=where)
+
+
+def _source(values: Mapping[str, Any]) -> Any:
+    data = values.get("data")
+    return data.get("source") if isinstance(data, Mapping) else data
 
 
 def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
@@ -97,22 +107,25 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "data": DataConfig,
         "meta": MetaConfig,
         "pretrain": MetaConfig | None,
+        "licence": str | None,
     }
     settings = {setting: value for setting, value in learner.items() if setting != "name"}
-    given = {"data": {}, "meta": {}, "pretrain": None, **values, "learner": settings}
-    sections = read_sections(kinds, given, where=where)
+    absent: dict[str, Any] = {"data": {}, "meta": {}, "pretrain": None, "licence": None}
+    sections = read_sections(kinds, {**absent, **values, "learner": settings}, where=where)
     return RunConfig(learner=name, settings=sections.pop("learner"), **sections)
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """What `from_dict` reads; settings left at None are absent, as TOML has no null."""
-    sections = {
+    sections: dict[str, Any] = {
         "learner": {"name": config.learner, **_plain(config.settings)},
         "data": _plain(config.data),
         "meta": _plain(config.meta),
     }
     if config.pretrain is not None:
         sections["pretrain"] = _plain(config.pretrain)
+    if config.licence is not None:
+        sections["licence"] = config.licence
     return sections
 
 

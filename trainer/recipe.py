@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from handful.trainer.config import RunConfig, from_toml, to_dict
@@ -51,6 +52,7 @@ def _text(file: Path) -> str:
 def named_recipe(config: RunConfig) -> dict[str, str]:
     """The recipe that comes with handful and has exactly these settings, for the card."""
     for name in recipes():
-        if to_dict(read_recipe(name, ())) == to_dict(config):
+        recipe = read_recipe(name, ())
+        if to_dict(replace(config, licence=recipe.licence)) == to_dict(recipe):
             return {"recipe": name}
     return {}

@@ -21,6 +21,7 @@ def test_train_writes_a_run_with_its_curves(trained: Path) -> None:
     found = {path.name for path in trained.iterdir()}
     assert found == {
         "config.json",
+        "data.json",
         "metrics.jsonl",
         "curves.png",
         "best.safetensors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from handful.trainer.training.checkpoint import (
     read_checkpoint,
     write_checkpoint,
 )
+from handful.trainer.training.files import StorageError
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
@@ -43,11 +45,13 @@ def test_a_failed_write_leaves_the_old_checkpoint(
     write_checkpoint(tmp_path / LAST, {"a": torch.ones(1)}, {"step": 1})
 
     def full(source: str, target: str) -> None:
-        raise OSError("no space left")
+        raise OSError(errno.ENOSPC, "No space left on device", source)
 
     monkeypatch.setattr("os.replace", full)
-    with pytest.raises(OSError, match="no space left"):
+    with pytest.raises(StorageError) as caught:
         write_checkpoint(tmp_path / LAST, {"a": torch.zeros(1)}, {"step": 2})
+    assert str(caught.value) == f"cannot write {tmp_path / LAST}: No space left on device"
+    assert caught.value.hint == "make room, then go on with --resume: the last checkpoint is whole"
     monkeypatch.undo()
     assert read_checkpoint(tmp_path / LAST)[1] == {"step": 1}
     assert [path.name for path in tmp_path.iterdir()] == [LAST]

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from matplotlib.legend import Legend
 
-from handful.trainer.training.curves import draw_curves, figure_of, read_metrics
+from handful.trainer.training.curves import draw_curves, figure_of
+from handful.trainer.training.log import read_metrics
 
 
 def lines(*, rising: bool) -> list[dict[str, Any]]:

@@ -14,12 +14,11 @@ import torch
 from handful.trainer.episodes import sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.sizes import TaskSize
-from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
 
 from .small import generator, vectors
-from .two_processes import RUNS, load_small, train_all
+from .two_processes import RUNS, small_data, train_all
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,10 +26,14 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The runs of one process and of two."""
-    alone, together = (tmp_path_factory.mktemp(name) for name in ("alone", "together"))
+    alone, together, data = (
+        tmp_path_factory.mktemp(name) for name in ("alone", "together", "data")
+    )
+    small_data(data)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun += ["--nproc-per-node", "2", "-m", "tests.trainer.two_processes"]
     found = subprocess.run(
-        [*torchrun, "--nproc-per-node", "2", "-m", "tests.trainer.two_processes", str(together)],
+        [*torchrun, str(together), str(data)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
@@ -39,9 +42,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         check=False,
     )
     assert found.returncode == 0, found.stderr[-4000:]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "load_data", load_small)
-        train_all(alone)
+    train_all(alone, data)
     return alone, together
 
 

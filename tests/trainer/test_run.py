@@ -14,23 +14,27 @@ import torch
 
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError
-from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
-from handful.trainer.training.progress import Silent
-from handful.trainer.training.run import RunError, load_run, read_config, train
+from handful.trainer.training.folder import RunError, load_run, read_config
+from handful.trainer.training.job import Options
+from handful.trainer.training.run import train
 
 from .small import vectors
-from .two_processes import RUNS, load_small
+from .two_processes import RUNS, small_data
+
+Config = Callable[..., RunConfig]
 
 
-@pytest.fixture(autouse=True)
-def _small_data(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "load_data", load_small)
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """Settings of a small run on data in a file."""
+    data = small_data(tmp_path_factory.mktemp("data"))
 
+    def settings(name: str = "leo", **meta: Any) -> RunConfig:
+        run = {**RUNS[name], "data": data}
+        return from_dict({**run, "meta": {**run["meta"], **meta}}, where=name)
 
-def config(name: str = "leo", **meta: Any) -> RunConfig:
-    settings = RUNS[name]
-    return from_dict({**settings, "meta": {**settings["meta"], **meta}}, where=name)
+    return settings
 
 
 def after(steps: int) -> Callable[[], bool]:
@@ -49,17 +53,19 @@ def same(one: Path, two: Path) -> bool:
 
 
 @pytest.mark.parametrize("stop", [2, 3, 6], ids=["in pre-training", "there again", "in training"])
-def test_a_stopped_run_goes_on_as_if_it_had_not(stop: int, tmp_path: Path) -> None:
+def test_a_stopped_run_goes_on_as_if_it_had_not(stop: int, tmp_path: Path, config: Config) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    train(config(), whole, report=Silent())
-    assert train(config(), parts, report=Silent(), stop=after(stop)).step < 4
-    assert train(config(), parts, report=Silent(), resume=True).step == 4
+    train(config(), whole)
+    assert train(config(), parts, Options(stop=after(stop))).step < 4
+    assert train(config(), parts, Options(resume=True)).step == 4
     for file in (LAST, BEST, f"pretrained/{LAST}", f"pretrained/{BEST}"):
         assert same(whole / file, parts / file), file
     assert steps_of(parts) == steps_of(parts / "pretrained") == [0, 1, 2, 3, 4]
 
 
-def test_a_killed_run_forgets_the_steps_after_its_last_checkpoint(tmp_path: Path) -> None:
+def test_a_killed_run_forgets_the_steps_after_its_last_checkpoint(
+    tmp_path: Path, config: Config
+) -> None:
     calls = []
 
     def killed() -> bool:
@@ -69,18 +75,18 @@ def test_a_killed_run_forgets_the_steps_after_its_last_checkpoint(tmp_path: Path
         return False
 
     with pytest.raises(KeyboardInterrupt):
-        train(config("maml"), tmp_path / "killed", report=Silent(), stop=killed)
+        train(config("maml"), tmp_path / "killed", Options(stop=killed))
     with (tmp_path / "killed" / "metrics.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')  # half a line, as a full disk leaves it
-    assert train(config("maml"), tmp_path / "killed", report=Silent(), resume=True).step == 4
-    train(config("maml"), tmp_path / "whole", report=Silent())
+    assert train(config("maml"), tmp_path / "killed", Options(resume=True)).step == 4
+    train(config("maml"), tmp_path / "whole")
     assert steps_of(tmp_path / "killed") == [0, 1, 2, 3, 4]
     assert same(tmp_path / "killed" / LAST, tmp_path / "whole" / LAST)
 
 
-def test_a_finished_run_is_loaded_with_its_best_parameters(tmp_path: Path) -> None:
+def test_a_finished_run_is_loaded_with_its_best_parameters(tmp_path: Path, config: Config) -> None:
     folder = tmp_path / "run"
-    train(config("maml"), folder, report=Silent())
+    train(config("maml"), folder)
     found = load_run(folder, vectors())
     assert found.learner.name == "maml"
     assert found.config == read_config(folder) == config("maml")
@@ -92,13 +98,13 @@ def test_a_finished_run_is_loaded_with_its_best_parameters(tmp_path: Path) -> No
 
 def refused(folder: Path, settings: RunConfig, **options: Any) -> RunError:
     with pytest.raises(RunError) as caught:
-        train(settings, folder, report=Silent(), **options)
+        train(settings, folder, Options(**options))
     return caught.value
 
 
-def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
+def test_a_run_is_never_overwritten(tmp_path: Path, config: Config) -> None:
     folder = tmp_path / "run"
-    train(config("maml"), folder, report=Silent())
+    train(config("maml"), folder)
     before = (folder / LAST).read_bytes()
     error = refused(folder, config("maml"))
     assert str(error) == f"{folder} holds a run already"
@@ -109,7 +115,7 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
     assert (folder / LAST).read_bytes() == before
 
 
-def test_other_folders_are_refused(tmp_path: Path) -> None:
+def test_other_folders_are_refused(tmp_path: Path, config: Config) -> None:
     error = refused(tmp_path / "none", config("maml"), resume=True)
     assert str(error) == f"no run to resume in {tmp_path / 'none'}"
     (tmp_path / "letters").mkdir()
@@ -148,8 +154,8 @@ assert not told or second < first / 10, (first, second)
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_data_that_do_not_suffice_leave_no_folder(tmp_path: Path) -> None:
+def test_data_that_do_not_suffice_leave_no_folder(tmp_path: Path, config: Config) -> None:
     with pytest.raises(DataError, match="has 8 examples, a task needs 1 \\+ 50"):
-        train(config(queries=50, shot=[1]), tmp_path / "run", report=Silent())
+        train(config(queries=50, shot=[1]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
-    assert train(config(), tmp_path / "run", report=Silent()).step == 4
+    assert train(config(), tmp_path / "run").step == 4

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -16,7 +17,7 @@ from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.transfer import trained_as, transferred
 from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
-from handful.trainer.training.progress import Silent
+from handful.trainer.training.folder import RunError
 
 from .small import IMAGE, SIZE, generator, pictures
 
@@ -80,8 +81,8 @@ def test_maml_takes_all_of_its_body_over(normalisation: Any) -> None:
     network = replace(CONV4, normalisation=normalisation)
     learner = MAML(MAMLConfig(network=network), IMAGE, 5)
     params = learner.init(generator())
-    pretrained = trained(learner.trained_before())
-    taken = learner.take_over(params, pretrained)
+    pretrained = trained(learner.pretrained_network())
+    taken = learner.with_pretrained(params, pretrained)
     assert taken.keys() == params.keys()
     assert all(taken[name].shape == value.shape for name, value in params.items())
     body = [n for n in params if n.startswith("theta.conv") and n[-6:] not in (".scale", "offset")]
@@ -89,18 +90,24 @@ def test_maml_takes_all_of_its_body_over(normalisation: Any) -> None:
     assert changed == [name for name in body if "blend" not in name]
 
 
+def drawn(folder: Path) -> dict[str, Any]:
+    """The [data] of a run on 40 classes of 8 pictures in a file."""
+    data = pictures(classes=40)
+    np.savez(folder / "pictures.npz", x=data.x.numpy(), y=np.repeat(data.classes, 8))
+    return {"source": str(folder / "pictures.npz"), "split": "random"}
+
+
 def test_a_run_trains_the_body_first_and_starts_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
 ) -> None:
-    data = pictures(classes=20)
-    monkeypatch.setattr(run, "load_data", lambda config, split, **how: data)
+    data = drawn(tmp_path)
     meta = {"way": [3], "queries": 2, "steps": 2, "validate_every": 2, "validation_way": 3}
     meta |= {"validation_queries": 2, "validation_episodes": 2}
     network = {"kind": "conv4", "filters": 8, "halving": "max", "normalisation": "none"}
     learner = {"name": "maml", "inner_steps": 1, "head": "shared", "network": network}
-    settings = {"learner": learner, "pretrain": meta, "meta": meta | {"steps": 0}}
+    settings = {"learner": learner, "data": data, "pretrain": meta, "meta": meta | {"steps": 0}}
     config = from_dict(settings, where="test")
-    progress = run.train(config, tmp_path / "run", report=Silent())
+    progress = run.train(config, tmp_path / "run")
     assert progress.finished
     pretrained, _ = read_checkpoint(tmp_path / "run" / "pretrained" / BEST)
     params, _ = read_checkpoint(tmp_path / "run" / BEST)
@@ -109,13 +116,13 @@ def test_a_run_trains_the_body_first_and_starts_there(
         torch.testing.assert_close(params[f"theta.{name}"], value)
 
 
-def test_a_learner_without_a_network_has_nothing_to_train_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_learner_without_a_network_has_nothing_to_pre_train(
+    tmp_path: Path,
 ) -> None:
-    monkeypatch.setattr(run, "load_data", lambda config, split, **how: pictures())
     few = {"queries": 2, "validation_queries": 2}
-    settings = {"learner": {"name": "nearest"}, "pretrain": few, "meta": few}
-    with pytest.raises(run.RunError) as error:
-        run.train(from_dict(settings, where="test"), tmp_path / "run", report=Silent())
-    assert str(error.value) == "nearest has no network to train before"
+    settings = {"learner": {"name": "nearest"}, "data": drawn(tmp_path)}
+    settings |= {"pretrain": few, "meta": few}
+    with pytest.raises(RunError) as error:
+        run.train(from_dict(settings, where="test"), tmp_path / "run")
+    assert str(error.value) == "nearest has no network to pre-train"
     assert error.value.hint == "drop the section [pretrain], or set learner.network.kind"

@@ -20,7 +20,8 @@ from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
-from handful.trainer.training.loop import Run, meta_train
+from handful.trainer.training.loop import meta_train
+from handful.trainer.training.state import Run
 
 from .small import generator, uneven, vectors
 

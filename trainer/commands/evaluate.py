@@ -15,8 +15,7 @@ from handful.runtime.learner import load
 from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
 from handful.runtime.tools.evaluate import Episodes, embedded, evaluate_embedded
-from handful.trainer.config import from_dict
-from handful.trainer.data import DataConfig, LabelledSet, load_data, load_pictures
+from handful.trainer.data import LabelledSet
 from handful.trainer.data.labelled import require
 from handful.trainer.episodes import Rows, one_hot
 from handful.trainer.errors import ConfigError
@@ -27,8 +26,10 @@ from handful.trainer.evaluation.yardsticks import yardsticks
 from handful.trainer.learners import Learner
 from handful.trainer.learners.maml import MAML
 from handful.trainer.sizes import TaskSize
+from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
-from handful.trainer.training.run import Trained, load_run, read_config, some_rows
+from handful.trainer.training.folder import Trained, load_run
+from handful.trainer.training.run import some_rows
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"
@@ -58,14 +59,20 @@ def evaluate_command(
     transductive: bool,
     device: str,
     count: Count,
+    data: str | None = None,
 ) -> list[Result]:
-    """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime."""
+    """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime.
+
+    `data` says where the data are now.
+    """
     folder = Path(path)
     if folder.is_dir() and not (folder / FILE).exists():
-        return evaluate_run(folder, plan, transductive=transductive, device=device, count=count)
+        return evaluate_run(
+            folder, plan, transductive=transductive, device=device, count=count, moved=data
+        )
     if transductive:
         raise ConfigError("a package is never transductive", hint="evaluate the run that made it")
-    return evaluate_package(find(path), plan, count=count)
+    return evaluate_package(find(path), plan, count=count, moved=data)
 
 
 def evaluate_run(
@@ -75,15 +82,19 @@ def evaluate_run(
     transductive: bool,
     device: str,
     count: Count,
+    moved: str | None = None,
 ) -> list[Result]:
     """A run's best parameters on its meta-test classes, in torch."""
-    config = read_config(folder)
-    data = load_data(config.data, "meta_test").to(device_of(device))
+    target = device_of(device)
+    recorded = RecordedData.of_run(folder, moved)
+    data = recorded.load("meta_test").to(target)
     trained = load_run(folder, data)
     learner = _transductive(trained.learner) if transductive else trained.learner
     for size in plan.sizes():
         fits(learner, data, size, where=SPLIT, prefix="--")
-    features = run_features(trained, data) if plan.yardsticks else None
+    features = None
+    if plan.yardsticks:
+        features = run_features(trained, data, recorded.load("meta_train"))
     embedded_data = embed_set(learner, trained.params, data)
     return [
         evaluate(
@@ -100,9 +111,9 @@ def evaluate_run(
     ]
 
 
-def run_features(trained: Trained, data: LabelledSet) -> Features:
+def run_features(trained: Trained, data: LabelledSet, meta_train: LabelledSet) -> Features:
     """What the yardsticks read of `data`: the features that the run's learner adapts on."""
-    sample = meta_training_sample(load_data(trained.config.data, "meta_train"))
+    sample = meta_training_sample(meta_train)
     return features_of(trained.learner, trained.params, data, sample.to(data.x.device))
 
 
@@ -128,20 +139,24 @@ def evaluate_package(
     *,
     features: Features | None = None,
     count: Count,
+    moved: str | None = None,
+    recorded: RecordedData | None = None,
 ) -> list[Result]:
     """An exported package on the meta-test classes of its training, through the runtime.
 
     The yardsticks read `features`, in the order of the meta-test classes' examples; without them
-    they read what the package's own `embed` gives.
+    they read what the package's own `embed` gives. The data are `recorded` where they are known
+    already, else what the manifest says.
     """
     package = load(folder)
-    config = _data_of(package)
-    data = load_pictures(config, "meta_test")
+    recorded = recorded or _data_of(package, moved)
+    data = recorded.pictures("meta_test", package=package.manifest.input)
     for size in plan.sizes():
         require(data, size, where=SPLIT, prefix="--")
     h = embedded(package, data.x.numpy())
     if plan.yardsticks and features is None:
-        sample = meta_training_sample(load_pictures(config, "meta_train"))
+        meta_train = recorded.pictures("meta_train", package=package.manifest.input)
+        sample = meta_training_sample(meta_train)
         centre = torch.from_numpy(embedded(package, sample.numpy())).flatten(1).mean(dim=0)
         name = "the examples" if package.manifest.embed is None else "h"
         features = Features(torch.from_numpy(h).flatten(1), centre, name)
@@ -162,11 +177,11 @@ def evaluate_package(
     return results
 
 
-def _data_of(package: Package) -> DataConfig:
-    config = package.manifest.training.get("config")
-    if not isinstance(config, dict):
+def _data_of(package: Package, moved: str | None) -> RecordedData:
+    training = package.manifest.training
+    if not isinstance(training.get("config"), dict):
         raise HandfulError(f"package {package.name} does not say what data it was trained on")
-    return from_dict(config, where="manifest.json").data
+    return RecordedData.of_package(training, moved)
 
 
 def as_episodes(rows: Rows, size: TaskSize) -> Episodes:

@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from handful.runtime.package.manifest import Evaluation, Limits, Manifest
-from handful.trainer.data import load_data, load_pictures
+from handful.trainer.config import RunConfig
+from handful.trainer.data import DataConfig, embedded
+from handful.trainer.data.channels import Channels
+from handful.trainer.data.record import RecordedPart, listed
+from handful.trainer.data.splits import Part
+from handful.trainer.errors import ExportError
+from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import export, with_evaluation
-from handful.trainer.export.source import Source
+from handful.trainer.export.source import LEAST, Source
 from handful.trainer.recipe import named_recipe
-from handful.trainer.training.run import load_run, read_config
+from handful.trainer.training.data import PACKAGED, RecordedData
+from handful.trainer.training.files import storing
+from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 
 from .evaluate import Count, Plan, evaluate_package, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
+CHECKED = 24  # classes that a package is checked on: parity wants 20, drawn from these
+ROOM = "make room, or export to another folder"
+NAMED = r"\(*[A-Za-z0-9.+:-]+\)*"
+# an SPDX expression; whether its names are on SPDX's list is not checked
+LICENCE = re.compile(rf"{NAMED}( (AND|OR|WITH) {NAMED})*")
 
 
-def export_command(
-    run: Path,
-    folder: Path,
-    *,
-    name: str | None,
-    force: bool,
-    episodes: int,
-    yardsticks: bool = True,
-    count: Count,
-) -> Manifest:
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of `handful export`."""
+
+    name: str | None = None  # None: the folder's
+    force: bool = False  # replace a package that is there
+    episodes: int = 1000  # to measure by; 0: not at all
+    yardsticks: bool = True  # measure what the accuracy has to beat as well
+    licence: str | None = None  # None: the run's own
+    unfinished: bool = False  # export a run that has not taken all its steps
+    data: str | None = None  # where the data are now
+
+
+def export_command(run: Path, folder: Path, request: Request, count: Count) -> Manifest:
     """Export a run's best parameters, then measure the package through the runtime.
 
     Beside it stand the yardsticks, on the run's features in torch and on the same tasks.
     """
     config = read_config(run)
-    pictures = load_pictures(config.data, "meta_test")
-    features = load_data(config.data, "meta_test") if config.data.backbone else pictures
-    trained = load_run(run, features)
+    left = _unfinished(run, config, allowed=request.unfinished)
+    licence = _licence(request.licence or config.licence or UNSTATED)
+    recorded = RecordedData.of_run(run, request.data)
+    part = recorded.recorded("meta_test")
+    few = recorded.pictures("meta_test", only=_checked(part))
+    trained = load_run(run, embedded(few, recorded.config))
     source = Source(
         learner=trained.learner,
         params=trained.params,
-        test=pictures,
-        training={**trained.facts, **named_recipe(config)},
-        backbone=config.data.backbone,
+        test=few,
+        training=_training(trained, recorded, left),
+        backbone=recorded.config.backbone,
+        channels=Channels.of(recorded.config),
+        licence=licence,
     )
-    manifest = export(source, folder, name=name, force=force)
-    if not episodes:
+    with storing(folder, ROOM):
+        manifest = export(source, folder, name=request.name, force=request.force)
+    if not request.episodes:
         return manifest
-    least = int(pictures.counts.min())
-    most = manifest.limits.support.max
-    shots = [s for s in SHOTS if s < least and (most is None or 2 * s <= most)] or [1]
-    plan = Plan(
-        ways=_ways(manifest.limits, len(pictures.classes), max(shots)),
-        shots=shots,
-        queries=max(1, min(15, least - max(shots))),
-        episodes=episodes,
-        yardsticks=yardsticks,
-    )
-    beside = run_features(trained, features) if yardsticks else None
-    results = evaluate_package(folder, plan, features=beside, count=count)
+    plan = _plan(manifest, part, recorded.config, request)
+    beside = None
+    if request.yardsticks:
+        test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
+        beside = run_features(trained, test, meta_train)
+    results = evaluate_package(folder, plan, features=beside, count=count, recorded=recorded)
     split = config.data.split if config.data.source != "glyphs" else "made here"
     measured = [
         Evaluation(
@@ -70,10 +91,64 @@ def export_command(
         )
         for result in results
     ]
-    return with_evaluation(folder, manifest, measured)
+    with storing(folder, ROOM):
+        return with_evaluation(folder, manifest, measured)
 
 
-def _ways(limits: Limits, classes: int, shot: int) -> list[int]:
+def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:
+    """The steps that the run has still to take; refused, unless they are known to be left out."""
+    left = steps_left(run)
+    if left and not allowed:
+        raise ExportError(
+            f"{run} has not finished: {left} of {config.meta.steps} steps are left",
+            hint=f"go on with it: handful train --resume --out {run}; or export its best"
+            " parameters so far with --unfinished",
+        )
+    return left
+
+
+def _licence(text: str) -> str:
+    if len(text) > 200 or not LICENCE.fullmatch(text):
+        raise ExportError(
+            f"{text!r} is not a licence as SPDX writes it",
+            hint="as CC-BY-4.0, MIT OR Apache-2.0, or LicenseRef- and a name of your own",
+        )
+    return text
+
+
+def _checked(part: RecordedPart) -> list[str]:
+    """The first classes that have enough examples to check a package on; all if too few have."""
+    enough = [name for name, facts in part.classes.items() if facts.examples >= LEAST]
+    return enough[:CHECKED] if len(enough) > 1 else list(part.classes)
+
+
+def _training(trained: Trained, recorded: RecordedData, left: int) -> dict[str, Any]:
+    """What the manifest says of the training."""
+    facts = {**trained.facts, **named_recipe(trained.config)}
+    named = recorded.config.source == "glyphs" or recorded.config.split in ("vinyals", "lake")
+    parts: tuple[Part, ...] = ("meta_test",) if named else ("meta_train", "meta_test")
+    facts[PACKAGED] = {part: listed(recorded.recorded(part).classes) for part in parts}
+    if left:
+        facts |= {"finished": False, "steps_left": left}
+    return facts
+
+
+def _plan(manifest: Manifest, part: RecordedPart, data: DataConfig, request: Request) -> Plan:
+    """Those of the usual sizes that the package and the data allow."""
+    least = min(facts.examples for facts in part.classes.values())
+    turns = 4 if data.source in ("omniglot", "glyphs") and data.rotations else 1
+    most = manifest.limits.support.max
+    shots = [s for s in SHOTS if s < least and (most is None or 2 * s <= most)] or [1]
+    return Plan(
+        ways=_ways(manifest.limits, turns * len(part.classes), max(shots)),
+        shots=shots,
+        queries=max(1, min(15, least - max(shots))),
+        episodes=request.episodes,
+        yardsticks=request.yardsticks,
+    )
+
+
+def _ways(limits: Limits, classes: int, shot: int) -> Sequence[int]:
     """Those of the usual ways that the package and the data allow, or the most that they do."""
     most = min(limits.way.max or classes, classes, (limits.support.max or classes * shot) // shot)
     return [way for way in WAYS if way <= most] or [most]

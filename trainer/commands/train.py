@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -13,9 +14,25 @@ from handful.trainer.config import RunConfig
 from handful.trainer.recipe import read_recipe
 from handful.trainer.training.curves import draw_curves
 from handful.trainer.training.device import device_of
+from handful.trainer.training.folder import read_config
 from handful.trainer.training.interrupt import interrupted
-from handful.trainer.training.progress import Bars, Silent
-from handful.trainer.training.run import METRICS, read_config, train
+from handful.trainer.training.job import Options
+from handful.trainer.training.log import METRICS
+from handful.trainer.training.report import Reporter, Silent
+from handful.trainer.training.run import train
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of `handful train`."""
+
+    recipe: str | None = None
+    data: str | None = None  # of a new run its source; of a resumed one where that is now
+    changes: Sequence[str] = ()  # settings, as meta.lr=0.01
+    device: str = "cpu"
+    resume: bool = False
+    skip_bad: bool = False
+    threads: int | None = None
 
 
 @dataclass(frozen=True)
@@ -26,39 +43,53 @@ class Done:
     exportable: bool
 
 
-def train_command(
-    recipe: str | None,
-    folder: Path,
-    *,
-    changes: Sequence[str],
-    device: str,
-    resume: bool,
-    threads: int | None,
-    report: Bars,
-) -> Done:
-    """Train by a recipe; `resume` needs none. Draws curves.png at the end."""
-    if threads:
-        torch.set_num_threads(threads)
-    device = str(device_of(device))
-    if resume and not recipe and not changes:
-        config = read_config(folder)
-    else:
-        config = read_recipe(recipe or read_config(folder).learner, changes)
+def train_command(folder: Path, request: Request, report: Reporter) -> Done:
+    """Train by a recipe; a resumed run needs none. Draws curves.png at the end."""
+    if request.threads:
+        torch.set_num_threads(request.threads)
+    device = str(device_of(request.device))
+    config = _config(folder, request)
     first = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
-    voice = report if first else Silent()
     with interrupted() as stop:
-        progress = train(
-            config,
-            folder,
+        options = Options(
             device=device,
-            resume=resume,
-            report=voice,
+            resume=request.resume,
+            data=request.data if request.resume else None,
+            skip_bad=request.skip_bad,
+            report=report if first else Silent(),
             stop=stop,
-            fetching=voice.fetching,
         )
+        progress = train(config, folder, options)
     if first and (folder / METRICS).exists():
         draw_curves(folder)
     return Done(finished=progress.finished, exportable=not _transductive(config))
+
+
+def _config(folder: Path, request: Request) -> RunConfig:
+    """The recipe with its changes; of a resumed run the settings that it has.
+
+    Whoever repeats the whole command line with --resume names the same settings; --data may then
+    be another place.
+    """
+    if not request.resume:
+        return read_recipe(_recipe(folder, request), _changes(request))
+    config = read_config(folder)
+    if not request.recipe and not request.changes:
+        return config
+    asked = read_recipe(_recipe(folder, request), _changes(request))
+    if request.data is None:
+        return asked
+    return replace(asked, data=replace(asked.data, source=config.data.source))
+
+
+def _recipe(folder: Path, request: Request) -> str:
+    return request.recipe or read_config(folder).learner
+
+
+def _changes(request: Request) -> list[str]:
+    if request.data is None:
+        return list(request.changes)
+    return [f"data.source={json.dumps(request.data, ensure_ascii=False)}", *request.changes]
 
 
 def _transductive(config: RunConfig) -> bool:

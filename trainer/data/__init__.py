@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from handful.trainer.listing import SOURCES
 
@@ -11,7 +12,11 @@ from .config import DataConfig
 from .download import Progress, silent
 from .errors import DataError
 from .labelled import LabelledSet
+from .record import RecordedPart
 from .splits import Part
+
+if TYPE_CHECKING:
+    from .backbone import BackboneInput
 
 __all__ = [
     "SOURCES",
@@ -20,56 +25,113 @@ __all__ = [
     "LabelledSet",
     "Part",
     "Progress",
+    "embedded",
     "load_data",
     "load_pictures",
 ]
 
 
-def load_data(config: DataConfig, part: Part, *, progress: Progress = silent) -> LabelledSet:
+def load_data(
+    config: DataConfig,
+    part: Part,
+    *,
+    progress: Progress = silent,
+    recorded: RecordedPart | None = None,
+    skip_bad: bool = False,
+) -> LabelledSet:
     """The classes of one part; embeddings where the config names a backbone.
 
-    `progress` is told of a download: the bytes so far, and how many the file has.
+    `progress` is told of a download: the bytes so far, and how many the file has. `recorded` are
+    the classes that a run was made with: these are read instead of the split's, and refused where
+    they are not the same any more. `skip_bad` leaves out files that cannot be read.
     """
-    pictures = load_pictures(config, part, progress=progress)
+    pictures = load_pictures(config, part, progress=progress, recorded=recorded, skip_bad=skip_bad)
+    return embedded(pictures, config)
+
+
+def embedded(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+    """The backbone's embeddings of pictures; without a backbone the set as it is."""
     if not config.backbone:
         return pictures
     from .backbone import embed_pictures
+    from .embeddings import refuse_constant
 
-    return embed_pictures(pictures, config)
+    data = embed_pictures(pictures, config)
+    refuse_constant(data, config)
+    return data
 
 
-def load_pictures(config: DataConfig, part: Part, *, progress: Progress = silent) -> LabelledSet:
-    """The examples as a device meets them: pictures where there is a backbone, in its layout."""
+def load_pictures(
+    config: DataConfig,
+    part: Part,
+    *,
+    progress: Progress = silent,
+    recorded: RecordedPart | None = None,
+    skip_bad: bool = False,
+    wanted: BackboneInput | None = None,
+) -> LabelledSet:
+    """The examples as a device meets them: pictures where there is a backbone, in its layout.
+
+    `wanted` is what the backbone reads, where that is known without its file.
+    """
     if not config.backbone:
-        return _load(config, part, progress)
-    from .backbone import backbone_input, for_backbone
+        return _load(config, part, progress, recorded, skip_bad)
+    from .backbone import for_backbone, input_of
 
+    wanted = wanted or input_of(config)
     if config.source not in SOURCES and Path(config.source).is_dir():
         # files are read at the size that the backbone wants, once
-        wanted = backbone_input(config.backbone)
         config = replace(config, image_size=wanted.size, colour=wanted.colour)
-    return for_backbone(_load(config, part, progress), config)
+    pictures = _load(config, part, progress, recorded, skip_bad)
+    return for_backbone(pictures, config, wanted)
 
 
-def _load(config: DataConfig, part: Part, progress: Progress) -> LabelledSet:
+def _load(
+    config: DataConfig,
+    part: Part,
+    progress: Progress,
+    recorded: RecordedPart | None,
+    skip_bad: bool,
+) -> LabelledSet:
+    """The source's examples, those that were recorded where there is a record."""
+    data = _read(config, part, progress, recorded, skip_bad)
+    for name in data.facts:
+        try:
+            name.encode()
+        except UnicodeEncodeError as cause:
+            raise DataError(
+                f"the name of class {name!a} is not text", hint="name it in UTF-8"
+            ) from cause
+    if recorded is not None:
+        recorded.compare(data.facts)
+    return data
+
+
+def _read(
+    config: DataConfig,
+    part: Part,
+    progress: Progress,
+    recorded: RecordedPart | None,
+    skip_bad: bool,
+) -> LabelledSet:
     """The source's own function; Pillow is imported by those that need it."""
     path = Path(config.source)
     if config.source == "omniglot":
         from .omniglot import load_omniglot
 
-        return load_omniglot(config, part, progress=progress)
+        return load_omniglot(config, part, progress=progress, recorded=recorded)
     if config.source == "glyphs":
         from .glyphs import load_glyphs
 
-        return load_glyphs(config, part)
+        return load_glyphs(config, part, recorded=recorded)
     if path.is_dir():
         from .folder import load_folder
 
-        return load_folder(config, part)
+        return load_folder(config, part, recorded=recorded, skip_bad=skip_bad)
     if path.suffix == ".npz":
         from .arrays import load_arrays
 
-        return load_arrays(config, part)
+        return load_arrays(config, part, recorded=recorded)
     raise DataError(
         f"no data source {config.source}",
         hint=f"there are: {', '.join(SOURCES)}; no folder of that name exists",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,24 +16,30 @@ from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig
 from .errors import DataError
+from .fingerprint import of_examples
 from .labelled import LabelledSet
+from .record import RecordedPart
 from .splits import Part, listed_names, split
 
 FORM = "examples are [M, D] floats, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
 
 
-def load_arrays(config: DataConfig, part: Part) -> LabelledSet:
+def load_arrays(
+    config: DataConfig, part: Part, *, recorded: RecordedPart | None = None
+) -> LabelledSet:
     """The part's classes, sorted by label; their examples keep the order of the file."""
     path = Path(config.source)
-    found = read_arrays(path, (config.array, config.labels))
-    x, spec = _examples(found[config.array], f"{path} `{config.array}`")
-    y = _labels(found[config.labels], len(x), f"{path} `{config.labels}`")
+    arrays = read_arrays(path, (config.array, config.labels))
+    x, spec = _examples(arrays[config.array], f"{path} `{config.array}`")
+    y = _labels(arrays[config.labels], len(x), f"{path} `{config.labels}`")
     values, counts = np.unique(y, return_counts=True)
     names = class_names(config.split, values.tolist(), f"{path} `{config.labels}`")
     data = LabelledSet(
         torch.from_numpy(x[np.argsort(y, kind="stable")]), torch.from_numpy(counts), names, spec
     )
-    return split(data, config.split, part, config.seed)
+    classes = list(recorded.classes) if recorded else None
+    chosen = split(data, config.split, part, config.seed, classes)
+    return replace(chosen, facts=of_examples(chosen))
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:
@@ -118,7 +125,7 @@ def class_names(how: str, labels: Sequence[int | str], where: str) -> tuple[str,
 def _index_names(path: Path) -> list[str] | None:
     """The list `classes` of an index file; what else is wrong with the file, the split will say."""
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
-    return listed_names(found, path)
+    return listed_names(content, path)

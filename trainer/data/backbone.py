@@ -18,6 +18,7 @@ from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
 
 from .cache import cache_folder, keep
+from .channels import Channels
 from .config import DataConfig
 from .errors import DataError
 from .labelled import LabelledSet
@@ -42,39 +43,62 @@ def backbone_input(path: Path) -> BackboneInput:
     return _input(_session(path), path)
 
 
-def for_backbone(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+def input_of(config: DataConfig) -> BackboneInput:
+    """What the backbone of the settings reads."""
+    return backbone_input(_path(config))
+
+
+def packaged_input(spec: InputSpec) -> BackboneInput:
+    """What the backbone in an exported package reads, by the package's `input`."""
+    if spec.kind != "image" or spec.layout is None or spec.colour is None:
+        raise DataError("the package was trained on a backbone, and does not read pictures")
+    return BackboneInput("x", spec.shape[1], spec.layout, spec.colour)
+
+
+def for_backbone(
+    pictures: LabelledSet, config: DataConfig, wanted: BackboneInput | None = None
+) -> LabelledSet:
     """Pictures [M, H, W, C] as the backbone wants them, its layout and preprocessing in `input`."""
-    path = _path(config)
-    wanted = backbone_input(path)
-    found = pictures.x
-    if found.dtype != torch.uint8 or found.ndim != 4:
+    wanted = wanted or input_of(config)
+    x = pictures.x
+    if x.dtype != torch.uint8 or x.ndim != 4:
         raise DataError(
-            f"backbone {path} reads pictures,"
-            f" found {str(found.dtype).removeprefix('torch.')} {list(found.shape[1:])}",
+            f"backbone {config.backbone} reads pictures,"
+            f" found {str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}",
             hint="give a folder of images, or uint8 pixels [M, H, W, C] in an npz file",
         )
+    _check_channels(wanted, config)
     if pictures.input.layout == "CHW":
-        found = found.permute(0, 2, 3, 1)
+        x = x.permute(0, 2, 3, 1)
     spec = _spec(pictures.input, wanted, config)
-    x = converted(found, spec)
+    x = converted(x, spec)
     x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
     return replace(pictures, x=x.contiguous(), input=spec)
 
 
+def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
+    mean, channels = config.backbone_mean, 1 if wanted.colour == "grey" else 3
+    if mean is not None and len(mean) != channels:
+        raise DataError(
+            f"data.backbone_mean has {len(mean)} numbers,"
+            f" backbone {config.backbone} reads {channels} channels"
+        )
+
+
 def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """The backbone's embeddings [M, D] of uint8 pictures, from the cache where they were kept."""
-    path = _path(config)
+    path, channels = _path(config), Channels.of(config)
     pictures = for_backbone(pictures, config)
-    file = cache_folder() / f"{_key(path, pictures)}.npy"
+    file = cache_folder() / f"{_key(path, pictures, channels)}.npy"
     x = _cached(file, len(pictures.x))
     if x is None:
-        x = _embed(path, pictures)
+        x = embed(path, pictures, channels)
+        _check_finite(x, path)
         _keep(file, x)
     return replace(
         pictures,
         x=torch.from_numpy(x),
         input=InputSpec(kind="array", shape=x.shape[1:]),
-        backbone=path,
         pictures=pictures.input,
     )
 
@@ -116,6 +140,8 @@ def _input(session: Any, path: Path) -> BackboneInput:
 
 def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> InputSpec:
     side, scale, offset = wanted.size, config.backbone_scale, config.backbone_offset
+    if config.backbone_mean is not None:  # the rest of it, a channel at a time, is in the graph
+        scale, offset = 1 / 255, 0.0
     channels = 1 if wanted.colour == "grey" else 3
     ends = (offset, 255 * scale + offset)
     return replace(
@@ -131,37 +157,45 @@ def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> Input
     )
 
 
-def _embed(path: Path, pictures: LabelledSet) -> Floats:
+def embed(path: Path, pictures: LabelledSet, channels: Channels | None) -> Floats:
+    """What the backbone gives for pictures that are prepared for it, [M, D]."""
     session = _session(path)
     name = session.get_inputs()[0].name
-    batches = torch.split(pictures.x, BATCH)
-    parts = [_run(session, name, pictures.as_float(part), path) for part in batches]
-    x = np.concatenate(parts)
+    parts = []
+    for rows in torch.split(pictures.x, BATCH):
+        x = pictures.as_float(rows)
+        if channels is not None:
+            x = channels.apply(x, pictures.input.layout)
+        parts.append(_run(session, name, x, path))
+    return np.concatenate(parts)
+
+
+def _check_finite(x: Floats, path: Path) -> None:
     finite = np.isfinite(x).all(axis=1)
     if not finite.all():
         raise DataError(
             f"backbone {path} gives values that are not finite for picture {finite.argmin()}",
             hint="data.backbone_scale and data.backbone_offset must be those it was trained with",
         )
-    return x
 
 
 def _run(session: Any, name: str, x: Tensor, path: Path) -> Floats:
     try:
-        found = np.asarray(session.run(None, {name: x.numpy()})[0])
+        h = np.asarray(session.run(None, {name: x.numpy()})[0])
     except Exception as cause:  # as above
         raise DataError(f"backbone {path} fails on {list(x.shape)}: {cause}") from cause
-    if found.dtype != np.float32 or found.ndim != 2 or len(found) != len(x):
+    if h.dtype != np.float32 or h.ndim != 2 or len(h) != len(x):
         raise DataError(
-            f"backbone {path} gives {found.dtype} {list(found.shape)} for {len(x)} pictures",
-            hint=WANTED,
+            f"backbone {path} gives {h.dtype} {list(h.shape)} for {len(x)} pictures", hint=WANTED
         )
-    return found
+    return h
 
 
-def _key(path: Path, pictures: LabelledSet) -> str:
+def _key(path: Path, pictures: LabelledSet, channels: Channels | None) -> str:
     """The hash of everything that the embeddings depend on."""
-    digest = hashlib.sha256(json.dumps([asdict(pictures.input), list(pictures.x.shape)]).encode())
+    facts = [asdict(pictures.input), list(pictures.x.shape)]
+    facts += [asdict(channels)] if channels else []
+    digest = hashlib.sha256(json.dumps(facts).encode())
     with path.open("rb") as file:
         digest.update(hashlib.file_digest(file, "sha256").digest())
     digest.update(pictures.x.contiguous().numpy().data)

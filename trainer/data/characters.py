@@ -62,10 +62,10 @@ def characters(where: Path) -> Characters:
             by_name[name] = half
 
     def read(names: Sequence[str], size: int) -> list[Pixels]:
-        found: dict[str, Pixels] = {}
+        drawn: dict[str, Pixels] = {}
         for half in halves:
-            found |= _drawn(half, [name for name in names if by_name[name] is half], size)
-        return [found[name] for name in names]
+            drawn |= _drawn(half, [name for name in names if by_name[name] is half], size)
+        return [drawn[name] for name in names]
 
     return Characters(tuple(sorted(by_name)), frozenset(halves[0].files), read)
 
@@ -144,9 +144,9 @@ def _packed(where: Path) -> Characters:
 
 def _index(path: Path) -> list[tuple[str, str, str]]:
     try:
-        found: Any = json.loads(path.read_text(encoding="utf-8"))["classes"]
-        listed = [(str(half), str(alphabet), str(name)) for half, alphabet, name in found]
-    except (OSError, ValueError, KeyError, TypeError) as cause:
+        entries: Any = json.loads(path.read_text(encoding="utf-8"))["classes"]
+        listed = [(str(half), str(alphabet), str(name)) for half, alphabet, name in entries]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as cause:
         raise DataError(f"{path} has no list `classes` of [split, alphabet, character]") from cause
     names = [f"{alphabet}/{name}" for _, alphabet, name in listed]
     if len(set(names)) < len(names):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +13,8 @@ from handful.trainer.bounds import LARGEST
 from .errors import DataError
 
 MAX_SIDE = 4096  # as the manifest's
+PLACES = ("source", "path", "split", "backbone")  # the settings that can name a file or folder
+SCALE, OFFSET = 1 / 127.5, -1.0  # pixels 0..255 as −1..1
 
 Interpolation = Literal["lanczos", "bilinear", "bicubic", "box"]
 
@@ -31,15 +35,63 @@ class DataConfig:
     labels: str = "y"  # npz: the name of their labels
     seed: int = 0  # of a random split
     backbone: Path | None = None  # a frozen ONNX graph, picture → embedding
-    backbone_scale: float = 1 / 127.5  # what the backbone reads is pixel · scale + offset
-    backbone_offset: float = -1.0
+    backbone_scale: float = SCALE  # what the backbone reads is pixel · scale + offset
+    backbone_offset: float = OFFSET
+    backbone_mean: tuple[float, ...] | None = None  # of each channel of pixels in 0..1; then what
+    backbone_std: tuple[float, ...] | None = None  # it reads is (pixel / 255 − mean) / std
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         if not self.source:
             raise DataError("data.source is empty", hint="omniglot, glyphs, a folder or a file")
+        for name in PLACES:
+            _check_place(f"data.{name}", getattr(self, name))
         for name, side in (("image_size", self.image_size), ("resize", self.resize)):
             if side is not None and not 1 <= side <= MAX_SIDE:
                 raise DataError(f"data.{name} is {side}, wanted 1 to {MAX_SIDE} pixels")
         if not abs(self.seed) < LARGEST:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
+        self._check_scale()
+
+    def _check_scale(self) -> None:
+        scale, offset = self.backbone_scale, self.backbone_offset
+        if not math.isfinite(scale) or not math.isfinite(offset) or scale == 0:
+            raise DataError(
+                f"data.backbone_scale is {scale} and data.backbone_offset {offset},"
+                " wanted finite numbers, and a scale that is not 0",
+                hint="at a scale of 0 the backbone would see the same in every picture",
+            )
+        mean, std = self.backbone_mean, self.backbone_std
+        if mean is None and std is None:
+            return
+        if mean is None or std is None or len(mean) != len(std) or len(mean) not in (1, 3):
+            raise DataError(
+                f"data.backbone_mean is {mean} and data.backbone_std {std},"
+                " wanted a number for each channel in both",
+                hint="three for pictures in colour, one for grey ones",
+            )
+        if not all(map(math.isfinite, (*mean, *std))) or min(std) <= 0:
+            raise DataError(
+                f"data.backbone_mean is {mean} and data.backbone_std {std},"
+                " wanted finite numbers, and deviations above 0"
+            )
+        if (scale, offset) != (SCALE, OFFSET):
+            raise DataError(
+                "data.backbone_mean and data.backbone_scale are both set",
+                hint="either scale and offset of a pixel in 0..255, or mean and deviation of each"
+                " channel in 0..1",
+            )
+
+
+def _check_place(name: str, place: str | Path | None) -> None:
+    """Refuse what no system takes as a path, so that later on it is either there or not."""
+    if place is None:
+        return
+    try:
+        os.stat(place)
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return
+    except (OSError, ValueError) as cause:
+        reason = cause.strerror if isinstance(cause, OSError) else cause
+        shown = ascii(str(place)[:80])
+        raise DataError(f"{name} is not a path, it begins with {shown}: {reason}") from cause

@@ -45,10 +45,10 @@ def fetch(base: str, archive: Archive, folder: Path, *, progress: Progress = sil
         raise _failed(url, folder, cause) from cause
     except (OSError, ValueError, http.client.HTTPException) as cause:
         raise _failed(url, folder, cause) from cause
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if found != archive.md5:
+    md5 = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if md5 != archive.md5:
         raise DataError(
-            f"{url} has md5 {found}, wanted {archive.md5}",
+            f"{url} has md5 {md5}, wanted {archive.md5}",
             hint="the download is broken, or the file was changed: try again later",
         )
     keep(target, data)

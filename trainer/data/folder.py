@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -11,27 +10,62 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.images import class_folders, quiet, read_each, read_pixels, unreadable
+from handful.runtime.images import class_folders, quiet, read_each, read_pixels
 from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig, Interpolation
-from .errors import DataError
-from .labelled import LabelledSet, labelled
-from .splits import Part, split
+from .errors import BadFilesError, DataError
+from .fingerprint import of_files
+from .labelled import LabelledSet
+from .record import RecordedPart
+from .splits import Part, choose
 
 
-def load_folder(config: DataConfig, part: Part) -> LabelledSet:
-    """The part's classes, named as their sub-folders and sorted; only their images are read."""
+def load_folder(
+    config: DataConfig,
+    part: Part,
+    *,
+    recorded: RecordedPart | None = None,
+    skip_bad: bool = False,
+) -> LabelledSet:
+    """The part's classes, named as their sub-folders and sorted; only their images are read.
+
+    Files that cannot be read are refused together, or with `skip_bad` left out; those that were
+    left out when the classes were recorded are left out again.
+    """
     folder = Path(config.source)
     files = image_files(folder)
-    rows = iter(range(sum(map(len, files.values()))))
-    listing = {name: torch.tensor([next(rows) for _ in found]) for name, found in files.items()}
+    classes = list(files)
+    names = list(recorded.classes) if recorded else None
+    chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
     spec = picture_spec(
         config.image_size, config.colour, resize=config.resize, interpolation=config.interpolation
     )
-    chosen = split(labelled(listing, spec, where=str(folder)), config.split, part, config.seed)
-    every = [file for found in files.values() for file in found]
-    return replace(chosen, x=_read([every[row] for row in chosen.x.tolist()], spec))
+    skipped = set(recorded.left_out) if recorded else set()
+    wanted = {
+        name: [file for file in files[name] if relative(file, folder) not in skipped]
+        for name in chosen
+    }
+    every = [file for name in chosen for file in wanted[name]]
+    pixels, bad = _read(every, spec)
+    if bad and not skip_bad:
+        raise BadFilesError(bad, len(every))
+    kept = {name: [file for file in wanted[name] if file not in bad] for name in chosen}
+    if empty := [name for name in chosen if not kept[name]]:
+        raise DataError(f"class {empty[0]} in {folder} has no examples that can be read")
+    return LabelledSet(
+        pixels,
+        torch.tensor([len(kept[name]) for name in chosen]),
+        tuple(chosen),
+        spec,
+        facts={name: of_files(kept[name]) for name in chosen},
+        left_out=tuple(sorted(skipped | {relative(file, folder) for file in bad})),
+    )
+
+
+def relative(file: Path, folder: Path) -> str:
+    """The file's path in the folder, written the same on every system."""
+    return file.relative_to(folder).as_posix()
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:
@@ -67,8 +101,8 @@ def picture_spec(
     )
 
 
-def _read(files: list[Path], spec: InputSpec) -> Tensor:
-    """The pixels of all files, uint8 [M, H, W, C]."""
+def _read(files: list[Path], spec: InputSpec) -> tuple[Tensor, dict[Path, InputError]]:
+    """The pixels of all good files, uint8 [M, H, W, C], and what is wrong with each bad one."""
     try:
         import PIL  # noqa: F401
     except ImportError as cause:
@@ -82,7 +116,4 @@ def _read(files: list[Path], spec: InputSpec) -> Tensor:
         good = read_each(files, lambda file: read_pixels(file, spec), bad)
         for row, (_, pixels) in enumerate(good):
             x[row] = pixels
-    if bad:
-        error = unreadable(bad, len(files))
-        raise DataError(str(error), hint=error.hint)
-    return torch.from_numpy(x)
+    return torch.from_numpy(x[: len(files) - len(bad)]), bad

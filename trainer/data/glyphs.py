@@ -6,6 +6,8 @@ points a little and has its own thickness, slant, rotation, size and place.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -15,8 +17,10 @@ from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig
 from .errors import DataError
+from .fingerprint import of_examples
 from .labelled import LabelledSet
-from .splits import Part
+from .record import RecordedPart
+from .splits import Part, known_classes
 from .strokes import program
 
 SEED = 2017  # of the alphabet itself, the same for every run
@@ -52,7 +56,9 @@ HALF_WIDTH = (0.85, 0.18)  # of the pen in pixels, mean and deviation
 NOISES = 8  # drawn for an example beside its control points
 
 
-def load_glyphs(config: DataConfig, part: Part) -> LabelledSet:
+def load_glyphs(
+    config: DataConfig, part: Part, *, recorded: RecordedPart | None = None
+) -> LabelledSet:
     """The part's classes, drawn on the spot; with rotations each is four classes."""
     if config.image_size != SIZE:
         raise DataError(
@@ -70,6 +76,9 @@ def load_glyphs(config: DataConfig, part: Part) -> LabelledSet:
         tuple(f"glyph-{number:04}" for number in numbers),
         SPEC,
     )
+    if recorded is not None:
+        drawn = drawn.take(known_classes(drawn.classes, part, list(recorded.classes)))
+    drawn = replace(drawn, facts=of_examples(drawn))
     return drawn.rotated() if config.rotations else drawn
 
 
@@ -78,19 +87,19 @@ def draw_class(number: int, examples: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng([SEED, number])
     basis, control, segments = program(rng)
     noise = rng.standard_normal((examples, 2 * len(control) + NOISES), np.float32).clip(-2, 2)
-    own, moves = noise[:, :NOISES], noise[:, NOISES:].reshape(examples, -1, 2)
+    factors, moves = noise[:, :NOISES], noise[:, NOISES:].reshape(examples, -1, 2)
     points = basis @ (control + JITTER * moves)
-    points = points @ _transform(own) + own[:, None, 5:7] * SHIFT + (SIZE - 1) / 2
-    half_width = HALF_WIDTH[0] + HALF_WIDTH[1] * own[:, 7]
+    points = points @ _transform(factors) + factors[:, None, 5:7] * SHIFT + (SIZE - 1) / 2
+    half_width = HALF_WIDTH[0] + HALF_WIDTH[1] * factors[:, 7]
     distance = _distance(points[:, segments], points[:, segments + 1])
     ink = np.clip(half_width[:, None, None] + 0.5 - distance, 0, 1)
     return np.rint(ink * 255).astype(np.uint8)[..., None]
 
 
-def _transform(own: Floats) -> Array:
+def _transform(factors: Floats) -> Array:
     """Slant, rotation and size of each example as a matrix [K, 2, 2] for points written as rows."""
-    slant, angle = own[:, 0] * SLANT, own[:, 1] * ROTATION
-    width, height = INK * np.exp(own[:, 2] * STRETCH), INK * np.exp(own[:, 3] * STRETCH)
+    slant, angle = factors[:, 0] * SLANT, factors[:, 1] * ROTATION
+    width, height = INK * np.exp(factors[:, 2] * STRETCH), INK * np.exp(factors[:, 3] * STRETCH)
     cos, sin, zero, one = np.cos(angle), np.sin(angle), np.zeros_like(angle), np.ones_like(angle)
     scaled = _matrices(width, zero, zero, height)
     slanted = _matrices(one, zero, slant, one)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,20 +15,29 @@ from handful.trainer.sizes import TaskSize
 from .errors import DataError
 
 
+class ClassFacts(NamedTuple):
+    """What a class was when it was read: by this a later reading sees whether it is the same."""
+
+    examples: int
+    fingerprint: str  # the first 16 hex digits of a sha256 over all of them, in their order
+
+
 @dataclass(frozen=True)
 class LabelledSet:
     """Examples [M, ...] sorted by class, uint8 pixels [M, H, W, C] or float32 anything.
 
-    Where a frozen backbone made the embeddings in `x`, `backbone` is its file and `pictures`
-    describes what it reads; an exported package begins there.
+    Where a frozen backbone made the embeddings in `x`, `pictures` describes what it reads; an
+    exported package begins there. `facts` and `left_out` are of the source as it was read, before
+    anything was rotated, embedded or taken from it.
     """
 
     x: Tensor
     counts: Tensor  # [C] int64: class c is the rows start[c] .. start[c] + counts[c]
     classes: tuple[str, ...]
     input: InputSpec
-    backbone: Path | None = None
     pictures: InputSpec | None = None
+    facts: Mapping[str, ClassFacts] = field(default_factory=dict)  # of each class that was read
+    left_out: tuple[str, ...] = ()  # files that could not be read, by their path in the source
 
     @property
     def start(self) -> Tensor:

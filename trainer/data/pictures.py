@@ -23,13 +23,13 @@ def read_drawing(data: bytes, size: int, path: Path) -> NDArray[np.uint8]:
     """A one-bit PNG, ink 0 and paper 1, as [size, size] with ink bright; `path` is for errors."""
     try:
         with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
-            found = image.size
-            paper = np.asarray(image.convert("1")) if found == (SIDE, SIDE) else None
+            shape = image.size
+            paper = np.asarray(image.convert("1")) if shape == (SIDE, SIDE) else None
     except Exception as cause:  # decoders raise OSError, ValueError, SyntaxError and others
         raise DataError(f"cannot read the image {path}: {cause}") from cause
     if paper is None:
         raise DataError(
-            f"the image {path} has {found[0]} × {found[1]} pixels,"
+            f"the image {path} has {shape[0]} × {shape[1]} pixels,"
             f" Omniglot's drawings have {SIDE} × {SIDE}"
         )
     return resize_drawing((~paper).astype(np.uint8), size)

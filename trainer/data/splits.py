@@ -14,6 +14,8 @@ from .labelled import LabelledSet
 
 Part = Literal["meta_train", "meta_val", "meta_test"]
 PARTS: tuple[Part, ...] = get_args(Part)
+MOVED = "put them back, say where they are with --data, or train a new run"
+SHOWN = 8  # names in a message
 SHARES = {"meta_train": 0.64, "meta_val": 0.16, "meta_test": 0.20}  # as miniImageNet: 64/16/20
 
 
@@ -33,23 +35,23 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
     `train`, `val` and `test` are read as short names; an index file with `class_split` is read too.
     """
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise DataError(
             f"no split file {path}",
             hint='data.split is "random" or a JSON file; Omniglot has "vinyals" and "lake"',
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"split file {path} is not JSON: {error}") from error
     numbered = classes
-    if isinstance(found, Mapping) and isinstance(found.get("class_split"), Mapping):
-        numbered = listed_names(found, path) or classes  # an index file numbers its own classes
-        found = found["class_split"]
-    if not isinstance(found, Mapping):
+    if isinstance(content, Mapping) and isinstance(content.get("class_split"), Mapping):
+        numbered = listed_names(content, path) or classes  # an index file numbers its own classes
+        content = content["class_split"]
+    if not isinstance(content, Mapping):
         raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
     known: dict[str | int, int] = {name: i for i, name in enumerate(classes)}
     known |= {i: known[name] for i, name in enumerate(numbered) if name in known}
-    lists = {name: _indices(found, name, known, path) for name in PARTS}
+    lists = {name: _indices(content, name, known, path) for name in PARTS}
     for one in PARTS:
         for other in PARTS:
             if one < other and (both := set(lists[one]) & set(lists[other])):
@@ -60,9 +62,9 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
     return lists[part]
 
 
-def listed_names(found: object, path: Path) -> list[str] | None:
+def listed_names(content: object, path: Path) -> list[str] | None:
     """The list `classes` of an index file, where it has one."""
-    names = found.get("classes") if isinstance(found, Mapping) else None
+    names = content.get("classes") if isinstance(content, Mapping) else None
     if names is None:
         return None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
@@ -74,9 +76,9 @@ def listed_names(found: object, path: Path) -> list[str] | None:
 
 
 def _indices(
-    found: Mapping[str, object], part: str, known: Mapping[str | int, int], path: Path
+    content: Mapping[str, object], part: str, known: Mapping[str | int, int], path: Path
 ) -> list[int]:
-    names = found.get(part, found.get(part.removeprefix("meta_")))
+    names = content.get(part, content.get(part.removeprefix("meta_")))
     if not isinstance(names, list):
         raise DataError(f"split file {path} has no list {part}")
     chosen: list[int] = []
@@ -93,8 +95,19 @@ def _indices(
     return chosen
 
 
-def choose(classes: Sequence[str], how: str, part: Part, seed: int) -> list[int]:
-    """The classes of the part, by position: `random`, or as listed in the JSON file `how`."""
+def choose(
+    classes: Sequence[str],
+    how: str,
+    part: Part,
+    seed: int,
+    recorded: Sequence[str] | None = None,
+) -> list[int]:
+    """The classes of the part, by position: `random`, or as listed in the JSON file `how`.
+
+    Where a run has recorded its classes these are taken, and nothing is drawn.
+    """
+    if recorded is not None:
+        return known_classes(classes, part, recorded)
     if how in ("vinyals", "lake"):
         raise DataError(f"the split {how} is Omniglot's", hint='set data.split = "random"')
     if how == "random":
@@ -109,6 +122,24 @@ def choose(classes: Sequence[str], how: str, part: Part, seed: int) -> list[int]
     return chosen
 
 
-def split(data: LabelledSet, how: str, part: Part, seed: int) -> LabelledSet:
-    """The part of the set: `random` with the seed, or as listed in the JSON file `how`."""
-    return data.take(choose(data.classes, how, part, seed))
+def known_classes(classes: Sequence[str], part: Part, recorded: Sequence[str]) -> list[int]:
+    """The positions of the recorded classes, all of which the data must have."""
+    positions = {name: i for i, name in enumerate(classes)}
+    if missing := [name for name in recorded if name not in positions]:
+        raise DataError(
+            f"the data lack classes of {part} that were recorded: {shortened(missing)}", hint=MOVED
+        )
+    return [positions[name] for name in recorded]
+
+
+def shortened(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def split(
+    data: LabelledSet, how: str, part: Part, seed: int, recorded: Sequence[str] | None = None
+) -> LabelledSet:
+    """The part of the set, chosen as by `choose`."""
+    return data.take(choose(data.classes, how, part, seed, recorded))

@@ -17,7 +17,7 @@ STROKES = ((2, 3, 4, 5), (0.25, 0.4, 0.25, 0.1))  # how many, and how often
 KINDS = (("line", "curve", "arc"), (0.5, 0.3, 0.2))
 CURVE_SEGMENTS = 8  # of a Bézier curve; at 28 pixels the corners are not seen
 ARC_SEGMENTS = 16  # of a full turn
-CROSSING = 0.35  # how often a stroke is hung up elsewhere than at its beginning
+CROSSING = 0.35  # how often a stroke touches an earlier one elsewhere than at its beginning
 FLAT = 0.1  # aspects are evened out to their square root, and from here on not any further
 CLOSING = 0.2  # how often its end lies on an earlier stroke, too
 
@@ -49,15 +49,15 @@ def program(rng: np.random.Generator) -> Program:
     segments: list[int] = []
     first = 0  # the stroke's first control
     for stroke in strokes:
-        own = slice(first, first + len(stroke.control))
+        rows = slice(first, first + len(stroke.control))
         block = np.zeros((len(stroke.basis), size))
-        block[:, own] = stroke.basis
-        control[own] = stroke.control
+        block[:, rows] = stroke.basis
+        control[rows] = stroke.control
         if first:
-            _attach(block, control[own], placed[own], stroke, (basis, basis @ control), rng)
+            _attach(block, control[rows], placed[rows], stroke, (basis, basis @ control), rng)
         segments += range(len(basis), len(basis) + len(block) - 1)
         basis = np.concatenate([basis, block])
-        first = own.stop
+        first = rows.stop
     control = _fitted(basis @ control, control, placed, rng.uniform(0.85, 1.0))
     return Program(basis.astype(np.float32), control.astype(np.float32), np.array(segments))
 

@@ -10,9 +10,10 @@ import handful
 from handful.runtime.errors import HandfulError
 from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
 from handful.runtime.tools.verify import verify
+from handful.trainer.commands import export
 from handful.trainer.commands.evaluate import as_episodes
 from handful.trainer.commands.export import export_command
-from handful.trainer.commands.train import train_command
+from handful.trainer.commands.train import Request, train_command
 from handful.trainer.data import LabelledSet, load_data
 from handful.trainer.demo.picture import draw_answers
 from handful.trainer.evaluation import Result, embed_set, evaluate
@@ -35,22 +36,12 @@ def main() -> None:
         shutil.rmtree(FOLDER)
     say("1/4  meta-training LEO on characters that a program invents")
     with bars() as report:
-        done = train_command(
-            "glyphs-leo",
-            FOLDER / "run",
-            changes=(),
-            device="cpu",
-            resume=False,
-            threads=None,
-            report=report,
-        )
+        done = train_command(FOLDER / "run", Request(recipe="glyphs-leo"), report)
         if not done.finished:
             raise HandfulError("interrupted before the learner was trained")
         say("2/4  exporting it as ONNX graphs, its gradient steps included")
         package = FOLDER / "glyphs-leo"
-        export_command(
-            FOLDER / "run", package, name=None, force=False, episodes=0, count=report.count
-        )
+        export_command(FOLDER / "run", package, export.Request(episodes=0), report.count)
         say("3/4  replaying its golden vectors in onnxruntime")
         checked = verify(package)
         say(f"     {len(checked.differences)} agree, worst difference {checked.worst:.0e}")

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import compose as onnx_compose
-from onnx import version_converter
+from onnx import helper, numpy_helper, version_converter
 from torch import Tensor
 
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec, TensorSpec
+from handful.trainer.data.channels import Channels
 
 from .graphs import Graphs
 from .simplify import simplify
@@ -21,8 +23,11 @@ from .trace import OPSET, Port
 BATCH = 32
 
 
-def run_backbone(path: Path, x: Tensor) -> Tensor:
-    """Embeddings [B, D] of pictures [B, ...] as the backbone's input wants them."""
+def run_backbone(
+    path: Path, x: Tensor, channels: Channels | None = None, layout: str | None = None
+) -> Tensor:
+    """Embeddings [B, D] of pictures [B, ...] as the package's input wants them."""
+    x = channels.apply(x, layout) if channels else x
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised
     session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
@@ -31,14 +36,21 @@ def run_backbone(path: Path, x: Tensor) -> Tensor:
     return torch.cat([torch.from_numpy(part).flatten(1) for part in parts])
 
 
-def compose(graphs: Graphs, path: Path, spec: InputSpec) -> Graphs:
-    """The graphs with `embed` = the learner's embed ∘ the backbone, in our opset and IR version."""
+def compose(
+    graphs: Graphs, path: Path, spec: InputSpec, channels: Channels | None = None
+) -> Graphs:
+    """The graphs with `embed` = the learner's embed ∘ the backbone, in our opset and IR version.
+
+    `channels` go in front of the backbone: `spec` has one scale and one offset for all channels.
+    """
     backbone = version_converter.convert_version(onnx.load(str(path)), OPSET)
     backbone = onnx_compose.add_prefix(backbone, "backbone/")
     graph = backbone.graph
     constants = {tensor.name for tensor in graph.initializer}
     for value in [value for value in graph.input if value.name in constants]:
         graph.input.remove(value)  # a default in IR 3, from before constants stood alone
+    if channels is not None:
+        _put_first(graph, channels, spec)
     if graphs.embed is None:
         merged = backbone
     else:
@@ -57,3 +69,19 @@ def compose(graphs: Graphs, path: Path, spec: InputSpec) -> Graphs:
         ports={**graphs.ports, "embed": ports},
         embed="embed",
     )
+
+
+def _put_first(graph: onnx.GraphProto, channels: Channels, spec: InputSpec) -> None:
+    """Before everything else in the graph: x · a + b, with an a and a b for each channel."""
+    picture = graph.input[0].name
+    for node in graph.node:
+        node.input[:] = ["handful.normalised" if name == picture else name for name in node.input]
+    factors = channels.factors(spec.layout)
+    for name, value in zip(("handful.deviations", "handful.means"), factors, strict=True):
+        graph.initializer.append(numpy_helper.from_array(value.numpy().astype(np.float32), name))
+    first = [
+        helper.make_node("Mul", [picture, "handful.deviations"], ["handful.scaled"]),
+        helper.make_node("Add", ["handful.scaled", "handful.means"], ["handful.normalised"]),
+    ]
+    for node in reversed(first):
+        graph.node.insert(0, node)

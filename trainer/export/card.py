@@ -6,6 +6,8 @@ from handful.runtime.package.manifest import Manifest
 
 from .compared import comparison
 
+UNSTATED = "LicenseRef-unstated"  # whoever trained it has not said
+
 
 def card(manifest: Manifest) -> str:
     """Markdown: what it is, what it was trained on, accuracy, sizes, limits, licence."""
@@ -20,7 +22,7 @@ def card(manifest: Manifest) -> str:
         _contents(manifest),
         "## Training",
         _training(manifest),
-        f"## Licence\n\n{manifest.licence}",
+        f"## Licence\n\n{_licence(manifest)}",
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -68,9 +70,20 @@ def _contents(manifest: Manifest) -> str:
     )
 
 
+def _licence(manifest: Manifest) -> str:
+    if manifest.licence == UNSTATED:
+        return f"Not stated ({UNSTATED}): ask whoever made the package before you pass it on."
+    return manifest.licence
+
+
 def _training(manifest: Manifest) -> str:
     found = manifest.training
     lines = []
+    if found.get("finished") is False:
+        lines.append(
+            f"**The training had not finished** when this was exported: {found['steps_left']} steps"
+            " were left."
+        )
     if "recipe" in found:
         lines.append(f"Reproduce it: `handful train {found['recipe']} --out runs/{manifest.name}`.")
     if "step" in found:

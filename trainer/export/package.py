@@ -55,7 +55,7 @@ def export(
     source = replace(source, test=checkable(source.test), params=params)
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
-        graphs = compose(graphs, source.backbone, source.test.input)
+        graphs = compose(graphs, source.backbone, source.test.input, source.channels)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from handful.trainer.data.channels import Channels
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Learner, Tensors
 
 from .backbone import run_backbone
+from .card import UNSTATED
 
-LICENCE = "Apache-2.0"
 LEAST = 4  # examples of a class: three shots of the golden vectors and a query
 
 
@@ -29,12 +30,13 @@ class Source:
     test: LabelledSet  # as the package sees it: pictures where there is a backbone
     training: dict[str, Any]  # for the manifest: config, seed, versions
     backbone: Path | None = None
-    licence: str = LICENCE
+    channels: Channels | None = None  # what the backbone does first, a channel at a time
+    licence: str = UNSTATED
 
     def embed(self, x: Tensor) -> Tensor:
         """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""
         if self.backbone is not None:
-            x = run_backbone(self.backbone, x)
+            x = run_backbone(self.backbone, x, self.channels, self.test.input.layout)
         return self.learner.embed(self.params, x)
 
 

@@ -68,12 +68,12 @@ class Learner(ABC):
         """The start that depends on data: `x` [M, ...] are some embedded meta-training examples."""
         return params
 
-    def trained_before(self) -> NetworkConfig | None:
-        """The network that may be trained before, as a prototypical network: examples alone."""
+    def pretrained_network(self) -> NetworkConfig | None:
+        """The network that may be pre-trained, as a prototypical network: it sees no tasks."""
         return None
 
-    def take_over(self, params: Tensors, found: Tensors) -> Tensors:
-        """`params` with those of the network that `trained_before` names."""
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """`params` with the parameters of the network that `pretrained_network` names."""
         raise NotImplementedError
 
     def frozen(self, name: str) -> bool:

@@ -129,12 +129,12 @@ class MAML(Learner):
             params[RATE + name] = first.expand(shape).clone()
         return params
 
-    def trained_before(self) -> NetworkConfig:
+    def pretrained_network(self) -> NetworkConfig:
         """The body, under running averages where it reads a set's moments or none."""
         network: NetworkConfig = self.config.network
         return replace(network, normalisation=trained_as(network.normalisation))
 
-    def take_over(self, params: Tensors, pretrained: Tensors) -> Tensors:
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """θ starts from the pre-trained body."""
         normalisation = self.config.network.normalisation
         body = transferred(pretrained, normalisation, self.form)

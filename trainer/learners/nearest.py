@@ -54,12 +54,12 @@ class Nearest(Learner):
         network = self.network.init(generator) if self.network else {}
         return {EMBED + name: value for name, value in network.items()}
 
-    def trained_before(self) -> NetworkConfig | None:
+    def pretrained_network(self) -> NetworkConfig | None:
         """What embeds images, if this is not left to a backbone."""
         network: NetworkConfig | None = self.config.network
         return network
 
-    def take_over(self, params: Tensors, pretrained: Tensors) -> Tensors:
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """The frozen network starts from the pre-trained parameters."""
         return params | {EMBED + name: value for name, value in pretrained.items()}
 

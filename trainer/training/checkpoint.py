@@ -12,7 +12,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.runtime.package.files import write_atomic
+
+from .files import write
 
 LAST, BEST = "last.safetensors", "best.safetensors"
 
@@ -24,8 +25,7 @@ class CheckpointError(HandfulError):
 def write_checkpoint(path: Path, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
     """Tensors and facts in one file, so that they cannot come from different steps."""
     plain = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(path, save(plain, metadata={"handful": json.dumps(facts)}))
+    write(path, save(plain, metadata={"handful": json.dumps(facts)}))
 
 
 def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

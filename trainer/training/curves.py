@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handful.runtime.package.files import write_atomic
+from .files import write
+from .log import read_metrics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-METRICS, CURVES = "metrics.jsonl", "curves.png"
+CURVES = "curves.png"
 SMOOTH_OVER = 50  # windows that the run is divided into for the smoothed line
-
-
-def read_metrics(folder: Path) -> list[dict[str, Any]]:
-    """The lines of the run, the last one of each step: a resumed run repeats some."""
-    lines = (folder / METRICS).read_text(encoding="utf-8").splitlines()
-    by_step = {line["step"]: line for line in map(json.loads, lines)}
-    return [by_step[step] for step in sorted(by_step)]
 
 
 def draw_curves(folder: Path) -> Path:
     """Write curves.png into the run's folder."""
     out = io.BytesIO()
     figure_of(read_metrics(folder)).savefig(out, format="png", dpi=130)
-    write_atomic(folder / CURVES, out.getvalue())
+    write(folder / CURVES, out.getvalue())
     return folder / CURVES
 
 

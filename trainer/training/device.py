@@ -14,13 +14,18 @@ def device_of(name: str) -> torch.device:
     try:
         device = torch.device(name)
         if device.type == "cuda":
+            if not torch.cuda.is_available():  # a build without CUDA fails in its own ways
+                raise _none(name)
             index = int(os.environ.get("LOCAL_RANK", "0")) if device.index is None else device.index
             device = torch.device("cuda", index)
             torch.cuda.set_device(device)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise ConfigError(
-            f"no device {name} on this machine",
-            hint="cpu, or cuda with a CUDA build of torch",
-        ) from error
+        float(torch.ones(1, device=device) + 1)  # a device that cannot compute fails here
+    except (RuntimeError, AssertionError, AttributeError, NotImplementedError, ValueError) as cause:
+        raise _none(name) from cause
     return device
+
+
+def _none(name: str) -> ConfigError:
+    return ConfigError(
+        f"no device {name} on this machine", hint="cpu, or cuda with a CUDA build of torch"
+    )

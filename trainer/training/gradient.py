@@ -32,7 +32,7 @@ def meta_gradient(
     """
     tasks = episodes.query_y.shape[0]
     leaves = {name: params[name].detach().requires_grad_() for name in trainable}
-    given = {**params, **leaves}
+    with_leaves = {**params, **leaves}
     gradient = {name: torch.zeros_like(params[name]) for name in trainable}
     total = torch.zeros((), device=episodes.query_y.device)
     metrics: Tensors = {}
@@ -41,7 +41,7 @@ def meta_gradient(
         part = slice(first, min(first + chunk, tasks))
         losses, outcome = _losses(
             learner,
-            given,
+            with_leaves,
             Episode(*(t[part] for t in episodes)),
             {name: t[part] for name, t in noise.items()},
             progress,
@@ -49,8 +49,8 @@ def meta_gradient(
         loss = losses.sum() / tasks
         # a learner with nothing to train has no leaves, and autograd refuses an empty list
         wanted = list(leaves.values())
-        found = torch.autograd.grad(loss, wanted, materialize_grads=True) if wanted else ()
-        for name, g in zip(trainable, found, strict=True):
+        slopes = torch.autograd.grad(loss, wanted, materialize_grads=True) if wanted else ()
+        for name, g in zip(trainable, slopes, strict=True):
             gradient[name] += g
         total += loss.detach()
         _add(metrics, outcome.metrics, tasks)

@@ -1,4 +1,4 @@
-"""Ctrl-C asks a run to save and stop."""
+"""Ctrl-C and SIGTERM ask a run to save and stop."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a person, of a system that shuts down
+
 
 @contextmanager
 def interrupted() -> Iterator[Callable[[], bool]]:
-    """Ctrl-C asks the run to save and stop; a second one ends it at once."""
+    """A signal asks the run to save and stop; a second one ends it at once."""
     asked = False
 
     def ask(number: int, frame: object) -> None:
@@ -19,11 +21,12 @@ def interrupted() -> Iterator[Callable[[], bool]]:
         asked = True
 
     try:
-        before = signal.signal(signal.SIGINT, ask)
-    except ValueError:  # not the main thread: nobody presses Ctrl-C here
+        before = {number: signal.signal(number, ask) for number in SIGNALS}
+    except ValueError:  # not the main thread: no signal comes here
         yield lambda: False
         return
     try:
         yield lambda: asked
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

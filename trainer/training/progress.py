@@ -74,6 +74,10 @@ class Bars:
         self._fetched = done
         self.progress.update(self._file, completed=done // KIB, total=(total or done) // KIB)
 
+    def say(self, text: str) -> None:
+        """A line above the bars."""
+        self._print(f"note: {text}")
+
     def close(self) -> None:
         """Leave the bars as they are, or say what each phase came to."""
         if self.progress.tasks:
@@ -99,17 +103,6 @@ class Bars:
     def _add(self, name: str, total: int, done: int) -> TaskID:
         self.progress.start()  # no sooner: a command that fails at once leaves no empty line
         return self.progress.add_task(name, total=total, completed=done, facts="")
-
-
-class Silent:
-    """A Reporter that says nothing: of all processes but the first."""
-
-    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
-        """Nothing to show."""
-        return lambda line: None
-
-    def fetching(self, done: int, total: int | None) -> None:
-        """Nothing to show."""
 
 
 @contextmanager

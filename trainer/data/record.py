@@ -1,0 +1,155 @@
+"""What a run's data are: their places, the classes of each part, a fingerprint of every class.
+
+A run writes this down before it trains; whoever reads its data later takes these classes instead
+of splitting anew, and is refused, by name, what is no longer the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from .config import PLACES, DataConfig
+from .errors import DataError
+from .labelled import ClassFacts
+from .splits import MOVED, PARTS, Part, shortened
+
+FORMAT = 1
+NO_FILES = ("omniglot", "glyphs")  # sources that are names
+
+
+@dataclass(frozen=True)
+class RecordedPart:
+    """The classes of one part, as they were read when the run was made."""
+
+    part: Part
+    classes: Mapping[str, ClassFacts]
+    left_out: tuple[str, ...] = ()  # files that could not be read then, by their path in the source
+
+    def only(self, names: Sequence[str]) -> RecordedPart:
+        """Some of the classes; the others may be gone."""
+        return replace(self, classes={name: self.classes[name] for name in names})
+
+    def compare(self, facts: Mapping[str, ClassFacts]) -> None:
+        """Refuse what was read now, if it is not what was read then."""
+        changes = [
+            f"{name} has {now.examples} examples, had {then.examples}"
+            if now.examples != then.examples
+            else f"{name} has other examples"
+            for name, then in self.classes.items()
+            if (now := facts[name]) != then
+        ]
+        if changes:
+            raise DataError(
+                f"the data of {self.part} are not those that were recorded: {shortened(changes)}",
+                hint=MOVED,
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataRecord:
+    """All that is written down of a run's data."""
+
+    places: Mapping[str, str] = field(default_factory=dict)  # setting → absolute path
+    parts: Mapping[Part, Mapping[str, ClassFacts]]
+    left_out: tuple[str, ...] = ()
+    backbone: str | None = None  # the sha256 of the backbone's file
+
+    def part(self, part: Part) -> RecordedPart:
+        """One part of it."""
+        if part not in self.parts:
+            raise DataError(f"the recorded data have no {part}", hint="train a new run")
+        return RecordedPart(part, self.parts[part], self.left_out)
+
+
+def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str]:
+    """Where the settings' files are, as absolute paths; `omniglot` is where it was found."""
+    named = {name: getattr(config, name) for name in PLACES}
+    if config.source in NO_FILES:
+        del named["source"]
+        named["path"] = omniglot
+    return {
+        name: str(Path(place).absolute())
+        for name, place in named.items()
+        if place is not None and (name != "split" or Path(place).is_file())
+    }
+
+
+def located(config: DataConfig, record: DataRecord, moved: str | None = None) -> DataConfig:
+    """The settings with the recorded places, whatever folder this process runs in.
+
+    `moved` is where the data are now. A recorded place that is gone leaves the setting as it was.
+    """
+    changes: dict[str, Any] = {
+        name: place if name in ("source", "split") else Path(place)
+        for name, place in record.places.items()
+        if Path(place).exists()
+    }
+    if moved is not None and moved != config.source:
+        if config.source == "glyphs":
+            raise DataError("glyphs are drawn, there are no files of them", hint="leave --data out")
+        changes |= {"path": Path(moved)} if config.source == "omniglot" else {"source": moved}
+    elif moved is not None and config.source not in NO_FILES:
+        changes["source"] = moved
+    source = changes.get("source", config.source)
+    if moved is not None and not Path(changes.get("split", config.split)).is_file():
+        # a split file mostly lies beside its data, or in their folder
+        name = Path(config.split).name
+        for place in (Path(moved, name), Path(moved).parent / name):
+            if place.is_file():
+                changes["split"] = str(place)
+    if source not in NO_FILES and not Path(source).exists():
+        known = moved or record.places.get("source", source)
+        raise DataError(f"the data are not at {known}", hint=MOVED)
+    return replace(config, **changes)
+
+
+def to_json(record: DataRecord) -> dict[str, Any]:
+    """A plain dict; a class is one line, its count and its fingerprint."""
+    parts = {part: listed(classes) for part, classes in record.parts.items()}
+    return {
+        "format": FORMAT,
+        "places": dict(record.places),
+        "backbone": record.backbone,
+        "left_out": list(record.left_out),
+        "parts": parts,
+    }
+
+
+def listed(classes: Mapping[str, ClassFacts]) -> dict[str, str]:
+    """Name → "count fingerprint"."""
+    return {name: f"{facts.examples} {facts.fingerprint}" for name, facts in classes.items()}
+
+
+def unlisted(classes: Any, where: str) -> dict[str, ClassFacts]:
+    """What `listed` wrote."""
+    try:
+        words = {str(name): text.split() for name, text in classes.items()}
+        return {name: ClassFacts(int(count), mark) for name, (count, mark) in words.items()}
+    except (AttributeError, ValueError) as cause:
+        raise DataError(
+            f"{where} does not list classes with their count and fingerprint",
+            hint="it was changed by hand: train a new run",
+        ) from cause
+
+
+def from_json(content: Any, where: str) -> DataRecord:
+    """What `to_json` wrote."""
+    if not isinstance(content, dict) or content.get("format") != FORMAT:
+        raise DataError(
+            f"{where} is not a record of data in format {FORMAT}",
+            hint="it was changed by hand, or by a newer handful",
+        )
+    try:
+        return DataRecord(
+            places={str(name): str(place) for name, place in content["places"].items()},
+            parts={part: unlisted(content["parts"][part], where) for part in PARTS},
+            left_out=tuple(map(str, content["left_out"])),
+            backbone=content["backbone"],
+        )
+    except (AttributeError, KeyError, TypeError) as cause:
+        raise DataError(
+            f"{where} is not a whole record of data", hint="it was changed by hand: train a new run"
+        ) from cause

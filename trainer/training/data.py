@@ -1,0 +1,206 @@
+"""A run's data: all parts read and checked before training, and found again afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handful.runtime.errors import InputError
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.config import RunConfig, from_dict
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
+from handful.trainer.data.download import Progress as Fetching
+from handful.trainer.data.download import silent
+from handful.trainer.data.errors import BadFilesError
+from handful.trainer.data.fingerprint import of_file
+from handful.trainer.data.labelled import require
+from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
+from handful.trainer.data.splits import MOVED, PARTS, Part
+from handful.trainer.sizes import TaskSize
+
+from .folder import read_config, read_record
+
+PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
+CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `export` check
+
+
+@dataclass(frozen=True)
+class RunData:
+    """What a run is trained on, and what is written down of it."""
+
+    train: LabelledSet
+    validation: LabelledSet
+    record: DataRecord
+    remarks: tuple[str, ...] = ()  # what a person should know before a day of training
+
+    def to(self, device: torch.device) -> RunData:
+        """The same on a device."""
+        return replace(self, train=self.train.to(device), validation=self.validation.to(device))
+
+
+@dataclass(frozen=True)
+class RecordedData:
+    """The data that a run or a package was made with, wherever they are now."""
+
+    config: DataConfig
+    record: DataRecord | None
+
+    @classmethod
+    def of_run(cls, folder: Path, moved: str | None = None) -> RecordedData:
+        """Those of the run in `folder`; `moved` says where they are now."""
+        settings = read_config(folder).data
+        record = read_record(folder)
+        config = located(settings, record, moved)
+        _same_backbone(config, record)
+        return cls(config, record)
+
+    @classmethod
+    def of_package(cls, training: Mapping[str, Any], moved: str | None = None) -> RecordedData:
+        """Those in the `training` of a package's manifest."""
+        config = from_dict(training["config"], where="manifest.json").data
+        parts = training.get(PACKAGED)
+        if isinstance(parts, dict):
+            known = [part for part in PARTS if part in parts]
+            record = DataRecord(
+                parts={part: unlisted(parts[part], "manifest.json") for part in known}
+            )
+            return cls(located(config, record, moved), record)
+        if config.split == "random" and config.source != "glyphs":
+            raise DataError(
+                "the package does not say which classes it was not trained on",
+                hint="export it again from its run",
+            )
+        return cls(located(config, DataRecord(parts={}), moved), None)
+
+    def recorded(self, part: Part) -> RecordedPart:
+        """What was written down of one part."""
+        if self.record is None:
+            raise DataError(f"nothing is recorded of {part}", hint=MOVED)
+        return self.record.part(part)
+
+    def load(self, part: Part) -> LabelledSet:
+        """One part, embedded where the run has a backbone."""
+        return embedded(self.pictures(part), self.config)
+
+    def pictures(
+        self, part: Part, *, only: Sequence[str] | None = None, package: InputSpec | None = None
+    ) -> LabelledSet:
+        """One part, or some of its classes, as a device meets them.
+
+        `package` is what an exported package reads: then the backbone's own file is not needed.
+        """
+        known = self.record is not None and part in self.record.parts
+        recorded = self.recorded(part) if known else None
+        if recorded and only is not None:
+            recorded = recorded.only(only)
+        wanted = None
+        if self.config.backbone and package:
+            from handful.trainer.data.backbone import packaged_input
+
+            wanted = packaged_input(package)
+        return load_pictures(self.config, part, recorded=recorded, wanted=wanted)
+
+
+def read_data(
+    config: RunConfig,
+    record: DataRecord | None,
+    *,
+    moved: str | None = None,
+    skip_bad: bool = False,
+    fetching: Fetching = silent,
+) -> RunData:
+    """All parts, read and checked; those of `record` where the run has been begun before.
+
+    Every file that cannot be read is named at once, or with `skip_bad` left out and named.
+    """
+    data = located(config.data, record, moved) if record else config.data
+    if record:
+        _same_backbone(data, record)
+    pictures: dict[Part, LabelledSet] = {}
+    bad: dict[Path, InputError] = {}
+    count = 0
+    for part in PARTS:
+        recorded = record.part(part) if record else None
+        try:
+            pictures[part] = load_pictures(
+                data, part, progress=fetching, recorded=recorded, skip_bad=skip_bad
+            )
+            count += len(pictures[part].x)
+        except BadFilesError as error:
+            bad |= error.bad
+            count += error.count
+    if bad:
+        raise BadFilesError(bad, count)
+    train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
+    _suffice(config, train, validation)
+    remarks = [*_left_out(pictures, record), *_checkable(pictures["meta_test"])]
+    if data.backbone:
+        from handful.trainer.data.embeddings import doubts
+
+        remarks += doubts(train, pictures["meta_train"], data)
+    return RunData(train, validation, record or _recorded(data, pictures), tuple(remarks))
+
+
+def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataRecord:
+    omniglot = None
+    if config.source == "omniglot":
+        from handful.trainer.data.omniglot import find_omniglot
+
+        omniglot = find_omniglot(config.path)
+    return DataRecord(
+        places=places_of(config, omniglot),
+        parts={part: dict(data.facts) for part, data in pictures.items()},
+        left_out=tuple(sorted({file for data in pictures.values() for file in data.left_out})),
+        backbone=of_file(config.backbone) if config.backbone else None,
+    )
+
+
+def _same_backbone(config: DataConfig, record: DataRecord) -> None:
+    """Refuse another backbone than the one that the run was trained on."""
+    if config.backbone is None:
+        return
+    if not config.backbone.is_file():
+        raise DataError(
+            f"no backbone {record.places.get('backbone', config.backbone)}",
+            hint="put it back: the run was trained on what it gives",
+        )
+    if record.backbone != of_file(config.backbone):
+        raise DataError(
+            f"backbone {config.backbone} is not the one that the run was trained on", hint=MOVED
+        )
+
+
+def _left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -> list[str]:
+    files = sorted({file for data in pictures.values() for file in data.left_out})
+    if not files or record:  # a resumed run has said it when it began
+        return []
+    return [f"left out, since they cannot be read: {', '.join(files)}"]
+
+
+def _checkable(test: LabelledSet) -> list[str]:
+    enough = int((test.counts >= CHECKED_SHOTS).sum())
+    if enough >= CHECKED_CLASSES:
+        return []
+    return [
+        f"{enough} of {len(test.classes)} test classes have {CHECKED_SHOTS} examples or more:"
+        f" `handful export` will refuse this run, it needs {CHECKED_CLASSES} to check a package on"
+    ]
+
+
+def _suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
+    """Refuse data that cannot fill the tasks asked for, before anything is trained."""
+    for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
+        if meta is None:
+            continue
+        largest = TaskSize(max(meta.way), max(meta.shot), meta.queries)
+        require(train, largest, where="the meta-training split", prefix=f"{section}.")
+        require(
+            validation,
+            meta.validation_size,
+            where="the meta-validation split",
+            prefix=f"{section}.validation_",
+        )
