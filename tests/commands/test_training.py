@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from PIL import Image
 
 import handful
@@ -64,7 +65,10 @@ def test_a_run_is_resumed_with_its_own_settings_alone(trained: Path) -> None:
     )
 
 
-def test_ctrl_c_saves_and_says_how_to_go_on(points: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_saves_and_how_to_go_on_is_said(
+    number: signal.Signals, points: Path, tmp_path: Path
+) -> None:
     folder = tmp_path / "run"
     source = settings("data.split=random", "data.rotations=false", *SMALL, "meta.steps=100000")
     command = [sys.executable, "-m", "handful", "train", "leo", "--data", points, "--out", folder]
@@ -78,7 +82,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(points: Path, tmp_path: Path) -> Non
     deadline = time.monotonic() + 120
     while not (folder / "last.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, words = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert words.endswith(
@@ -87,6 +91,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(points: Path, tmp_path: Path) -> Non
         f"hint: go on with: handful train --resume --out {folder}\n"
     )
     assert (folder / "curves.png").is_file()
+    assert not (folder / "lock").exists()
 
 
 def test_a_run_and_its_package_see_the_same_tasks(trained: Path, package: Path) -> None:

@@ -17,6 +17,7 @@ from handful.trainer.data import DataError
 from handful.trainer.training.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
 from handful.trainer.training.folder import RunError, load_run, read_config
 from handful.trainer.training.job import Options
+from handful.trainer.training.lock import LockError, locked
 from handful.trainer.training.run import train
 
 from .small import vectors
@@ -123,6 +124,31 @@ def test_other_folders_are_refused(tmp_path: Path, config: Config) -> None:
     error = refused(tmp_path / "letters", config("maml"))
     assert str(error) == f"{tmp_path / 'letters'} is not empty"
     assert error.hint == "name another folder with --out"
+
+
+def test_what_a_process_left_that_was_killed_before_it_began_is_in_nobodys_way(
+    tmp_path: Path, config: Config
+) -> None:
+    for name in ("data.json", ".config.json.1f2e", ".DS_Store"):
+        (tmp_path / name).write_text("half")
+    assert train(config("maml"), tmp_path).finished
+
+
+def test_a_file_is_no_folder(tmp_path: Path, config: Config) -> None:
+    (tmp_path / "letter").write_text("dear")
+    error = refused(tmp_path / "letter", config("maml"))
+    assert str(error) == f"{tmp_path / 'letter'} is not a folder"
+    assert error.hint == "name another one with --out"
+
+
+def test_two_processes_do_not_write_one_run(tmp_path: Path, config: Config) -> None:
+    folder = tmp_path / "run"
+    train(config("maml"), folder, Options(stop=after(2)))
+    before = (folder / LAST).read_bytes()
+    with locked(folder, print), pytest.raises(LockError, match="is being written by process"):
+        train(config("maml"), folder, Options(resume=True))
+    assert (folder / LAST).read_bytes() == before
+    assert train(config("maml"), folder, Options(resume=True)).finished
 
 
 def test_a_folder_without_a_run(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def _items(folder: Path) -> list[Path]:
 
 def _passing(file: Path) -> bool:
     """Whether a process that was killed before it began may have left the file."""
-    return file.name == LOCK or file.name.startswith(f".{CONFIG}.")
+    return file.name in (LOCK, DATA) or file.name.startswith(".")
 
 
 def write_config(config: RunConfig, folder: Path) -> None:
