@@ -34,7 +34,9 @@ def record_data(folder: Path, moved: str | None = None) -> DataRecord:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit("usage: python -m handful.trainer.training.record RUN [DATA]")
     try:
-        record_data(Path(sys.argv[1]), *sys.argv[2:3])
+        record_data(Path(sys.argv[1]), *sys.argv[2:])
     except HandfulError as error:
         sys.exit(f"error: {error}" + (f"\n\nhint: {error.hint}" if error.hint else ""))
