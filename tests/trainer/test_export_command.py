@@ -82,7 +82,7 @@ def test_without_episodes_only_the_classes_that_it_checks_on_are_read(here: Path
 def test_a_package_knows_its_test_classes_wherever_they_are(here: Path) -> None:
     manifest = (here / "package" / "manifest.json").read_text()
     training = json.loads(manifest)["training"]
-    assert list(training["data"]) == ["meta_test"]
+    assert list(training["data"]) == ["meta_train", "meta_test"]  # centred on the first
     assert len(training["data"]["meta_test"]) == 40
     found = evaluate.evaluate_package(
         here / "package", PLAN, count=count, moved=str(here / "points.npz")
