@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
 
 from handful.runtime.learner import load
+from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
 from handful.trainer.data.backbone import for_backbone
 from handful.trainer.data.channels import Channels
