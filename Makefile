@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# a worker a core, with one thread each: two threads of torch on two cores would wait for each other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 .PHONY: demo test test-all check format clean
 
@@ -28,10 +30,10 @@ demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo
 	$(BIN)/python -m handful.trainer.demo
 
 test: $(READY) # what CI runs
-	$(BIN)/python -m pytest -q -m "not slow or contract"
+	$(PYTEST) -m "not slow or contract"
 
 test-all: $(READY) # every check, the long ones too
-	$(BIN)/python -m pytest -q
+	$(PYTEST)
 
 check: $(READY) # format, lint, types, tests
 	$(BIN)/ruff format --check .

@@ -104,7 +104,9 @@ def test_every_command_line_is_one_that_the_command_takes(page: Path) -> None:
     for words in commands(page.read_text(encoding="utf-8")):
         assert words[0] in main.commands, words
         command = main.commands[words[0]]
-        command.make_context(words[0], list(words[1:]), parent=click.Context(main))
+        command.make_context(
+            words[0], list(words[1:]), parent=click.Context(main, **main.context_settings)
+        )
 
 
 def test_every_command_is_on_its_page() -> None:

@@ -161,4 +161,4 @@ def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
         'learner.network.kind is "conv4", which reads images [H, W, C],'
         " the examples have the shape [10]"
     )
-    assert caught.value.hint == 'set network.kind = "mlp" for vectors'
+    assert caught.value.hint == 'set learner.network.kind = "mlp" for vectors'

@@ -8,19 +8,20 @@ from pathlib import Path
 
 import handful
 from handful.runtime.errors import HandfulError
-from handful.runtime.tools.evaluate import evaluate as evaluate_by_runtime
+from handful.runtime.tools.text import difference
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands import export
-from handful.trainer.commands.evaluate import as_episodes
+from handful.trainer.commands.evaluate import Plan, as_episodes, evaluate_package, run_features
 from handful.trainer.commands.export import export_command
 from handful.trainer.commands.train import Request, train_command
-from handful.trainer.data import LabelledSet, load_data
+from handful.trainer.data import LabelledSet
 from handful.trainer.demo.picture import draw_answers
 from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.evaluation.accuracy import rows_of
 from handful.trainer.learners.nearest import Nearest, NearestConfig
-from handful.trainer.recipe import read_recipe
 from handful.trainer.sizes import TaskSize
+from handful.trainer.training.data import RecordedData
+from handful.trainer.training.folder import load_run
 from handful.trainer.training.progress import Bars, bars
 
 FOLDER = Path("demo")
@@ -46,35 +47,43 @@ def main() -> None:
         checked = verify(package)
         say(f"     {len(checked.differences)} agree, worst difference {checked.worst:.0e}")
         say("4/4  adapting it to five characters it has never seen, one drawing each")
-        found = answers(package, report)
-    print(found)
+        table = answers(package, report)
+    print(table)
 
 
 def answers(package: Path, report: Bars) -> str:
-    """Accuracy beside chance and pixels, as text; draws the picture of one task."""
-    data = load_data(read_recipe("glyphs-leo", ()).data, "meta_test")
-    learner = handful.load(package)
-    drawn = as_episodes(rows_of(data, SIZE, episodes=EPISODES, seed=0), SIZE)
-    tick = report.count("tasks", EPISODES)
-    found = evaluate_by_runtime(learner, data.x.numpy(), drawn, progress=lambda _: tick())
-    pixels = nearest_on_pixels(data)
+    """Accuracy beside what it has to beat, as text; draws the picture of one task."""
+    run = FOLDER / "run"
+    recorded = RecordedData.of_run(run)
+    test, meta_train = (recorded.load(part) for part in ("meta_test", "meta_train"))
+    (result,) = evaluate_package(
+        package,
+        Plan(ways=[SIZE.way], shots=[SIZE.shot], queries=SIZE.queries, episodes=EPISODES),
+        features=run_features(load_run(run, test), test, meta_train),
+        count=report.count,
+        recorded=recorded,
+    )
+    pixels = nearest_on_pixels(test)
+    picture = draw_one_task(handful.load(package), test)
+    rows = [
+        ("chance", f"{100 / SIZE.way:.1f} %"),
+        ("nearest neighbour, pixels", percent(pixels.accuracy, pixels.interval)),
+        *((c.name, f"{100 * c.accuracy:.1f} %, LEO {difference(c)}") for c in result.compared),
+        ("handful, LEO", percent(result.accuracy, result.interval)),
+    ]
+    width = max(len(name) for name, _ in rows)
+    title = f"{SIZE}, unseen characters, {EPISODES} tasks, by onnxruntime alone"
+    return "\n".join([title, *(f"  {name:<{width}}  {text}" for name, text in rows), str(picture)])
+
+
+def draw_one_task(learner: handful.Learner, test: LabelledSet) -> Path:
+    """The picture of the first task: its support set, its queries and the answers."""
+    drawn = as_episodes(rows_of(test, SIZE, episodes=1, seed=0), SIZE)
     names = [f"character {i}" for i in range(SIZE.way)]
-    support = data.x.numpy()[drawn.support[0]]
-    queries = data.x.numpy()[drawn.query[0]]
-    task = learner.adapt(support, names)
+    support, queries = (test.x.numpy()[rows[0]] for rows in (drawn.support, drawn.query))
+    predicted = learner.adapt(support, names).predict(queries)
     wanted = [names[i] for i in drawn.query_y[0]]
-    picture = draw_answers(
-        FOLDER / "demo.png", support, names, queries, task.predict(queries), wanted
-    )
-    return "\n".join(
-        [
-            f"{SIZE}, unseen characters, {EPISODES} tasks, by onnxruntime alone",
-            f"  chance                     {100 / SIZE.way:.1f} %",
-            f"  nearest neighbour, pixels  {percent(pixels.accuracy, pixels.interval)}",
-            f"  handful, LEO               {percent(found.accuracy, found.interval)}",
-            f"  picture                    {picture}",
-        ]
-    )
+    return draw_answers(FOLDER / "demo.png", support, names, queries, predicted, wanted)
 
 
 def percent(accuracy: float, interval: float) -> str:
