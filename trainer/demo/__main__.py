@@ -18,6 +18,7 @@ from handful.trainer.data import LabelledSet
 from handful.trainer.demo.picture import draw_answers
 from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.evaluation.accuracy import rows_of
+from handful.trainer.export.compared import is_start, is_step
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
@@ -63,12 +64,13 @@ def answers(package: Path, report: Bars) -> str:
         count=report.count,
         recorded=recorded,
     )
+    against = [c for c in result.compared if is_start(c.name) or not is_step(c.name)]
     pixels = nearest_on_pixels(test)
     picture = draw_one_task(handful.load(package), test)
     rows = [
         ("chance", f"{100 / SIZE.way:.1f} %"),
         ("nearest neighbour, pixels", percent(pixels.accuracy, pixels.interval)),
-        *((c.name, f"{100 * c.accuracy:.1f} %, LEO {difference(c)}") for c in result.compared),
+        *((c.name, f"{100 * c.accuracy:.1f} %, LEO {difference(c)}") for c in against),
         ("handful, LEO", percent(result.accuracy, result.interval)),
     ]
     width = max(len(name) for name, _ in rows)

@@ -11,6 +11,8 @@ from handful.runtime.package.manifest import Comparison
 from handful.runtime.tools.statistics import compare, mean_of
 from handful.trainer.sizes import TaskSize
 
+INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
+
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
@@ -63,4 +65,4 @@ def summarise(
 def earlier_steps(after: Array) -> dict[str, Array]:
     """Accuracies after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last."""
     steps = after.shape[1] - 1
-    return {f"{step} of {steps} inner steps": after[:, step] for step in range(steps)}
+    return {f"{step} of {steps} {INNER_STEPS}": after[:, step] for step in range(steps)}

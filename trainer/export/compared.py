@@ -6,8 +6,17 @@ from collections.abc import Callable, Sequence
 
 from handful.runtime.package.manifest import Comparison, Evaluation
 from handful.runtime.tools.text import difference
+from handful.trainer.evaluation.result import INNER_STEPS
 
-FIRST_STEP = "0 of "  # how the accuracy before any inner step is named
+
+def is_step(name: str) -> bool:
+    """Whether a comparison is with the learner itself after fewer inner steps."""
+    return name.endswith(INNER_STEPS)
+
+
+def is_start(name: str) -> bool:
+    """Whether it is with the learner before any inner step."""
+    return is_step(name) and name.startswith("0 of ")
 
 
 def comparison(evaluation: Sequence[Evaluation]) -> list[str]:
@@ -43,14 +52,14 @@ def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]
     sentences = []
     for name in names:
         below, level = (_where(measured, name, holds) for holds in (_is_below, _is_level))
-        if name.startswith(FIRST_STEP):
+        if is_start(name):
             if below:
                 sentences.append(f"The inner steps cost accuracy at {_listed(below)}.")
             if level:
                 sentences.append(
                     f"The inner steps gain nothing beyond the interval at {_listed(level)}."
                 )
-        elif "inner step" not in name and (below or level):
+        elif not is_step(name) and (below or level):
             where = [
                 *([f"it is below at {_listed(below)}"] if below else []),
                 *([f"it is level, within the interval, at {_listed(level)}"] if level else []),
