@@ -113,7 +113,7 @@ def evaluate(
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        found = evaluate_command(
+        results = evaluate_command(
             run_or_package,
             Plan(**sizes),
             transductive=transductive,
@@ -121,7 +121,7 @@ def evaluate(
             count=report.count,
             data=data,
         )
-    show(accuracies(found), [result.as_json() for result in found], as_json)
+    show(accuracies(results), [result.as_json() for result in results], as_json)
 
 
 @main.command()
@@ -145,11 +145,11 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        found = export_command(run, folder, Request(**how), report.count)
-    size = sum(graph.bytes for graph in found.graphs.values())
-    say(f"wrote {folder}: {len(found.graphs)} graphs, {size} bytes, as torch at every state")
-    if found.evaluation:
-        click.echo(accuracies(found.evaluation))
+        manifest = export_command(run, folder, Request(**how), report.count)
+    size = sum(graph.bytes for graph in manifest.graphs.values())
+    say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, as torch at every state")
+    if manifest.evaluation:
+        click.echo(accuracies(manifest.evaluation))
 
 
 @main.command()
@@ -163,11 +163,11 @@ def verify(package: str, as_json: bool) -> None:
     from handful.runtime.tools.text import verified
     from handful.runtime.tools.verify import verify as verify_package
 
-    found = verify_package(package)
-    show(verified(found), {**asdict(found), "worst": found.worst, "ok": found.ok}, as_json)
-    if not found.ok:
+    report = verify_package(package)
+    show(verified(report), {**asdict(report), "worst": report.worst, "ok": report.ok}, as_json)
+    if not report.ok:
         fail(
-            f"{found.name} does not give what its trainer got: {', '.join(found.failed[:3])}",
+            f"{report.name} does not give what its trainer got: {', '.join(report.failed[:3])}",
             "export the package again",
         )
 
@@ -183,8 +183,8 @@ def inspect(package: str, as_json: bool) -> None:
     from handful.runtime.tools.inspect import describe
     from handful.runtime.tools.text import described
 
-    found = describe(package)
-    show(described(found), found.as_json(), as_json)
+    description = describe(package)
+    show(described(description), description.as_json(), as_json)
 
 
 @main.command()
@@ -217,9 +217,9 @@ def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json
     """
     from handful.runtime.tools.on_files import predict_files
 
-    found = predict_files(task, pictures, package=package)
-    lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in found)
-    show("\n".join(lines), [asdict(answer) for answer in found], as_json)
+    answers = predict_files(task, pictures, package=package)
+    lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in answers)
+    show("\n".join(lines), [asdict(answer) for answer in answers], as_json)
 
 
 @main.command()
@@ -237,8 +237,8 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     from handful.runtime.tools.bench import bench as measure
     from handful.runtime.tools.text import benched
 
-    found = measure(package, **how)
-    show(benched(found), asdict(found), as_json)
+    measured = measure(package, **how)
+    show(benched(measured), asdict(measured), as_json)
 
 
 @main.command()

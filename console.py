@@ -63,17 +63,17 @@ class Group(click.Group):
 
 def spread(args: list[str], names: set[str]) -> list[str]:
     """`--way 5 20` and `--way 5,20` as `--way=5 --way=20`."""
-    found: list[str] = []
+    expanded: list[str] = []
     option = ""
     for arg in args:
         if option and re.fullmatch(r"\d+(,\d+)*", arg):
-            if found[-1] == option:
-                found.pop()
-            found += [f"{option}={number}" for number in arg.split(",")]
+            if expanded[-1] == option:
+                expanded.pop()
+            expanded += [f"{option}={number}" for number in arg.split(",")]
         else:
             option = arg if arg in names else ""
-            found.append(arg)
-    return found
+            expanded.append(arg)
+    return expanded
 
 
 def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:

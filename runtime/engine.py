@@ -104,8 +104,8 @@ class Engine:
         )
 
     def _state(self, running: _Running) -> State:
-        kept = {name: running.known[name] for name in self.read_by_predict}
-        return State(kept, running.sizes)
+        tensors = {name: running.known[name] for name in self.read_by_predict}
+        return State(tensors, running.sizes)
 
     @property
     def read_by_predict(self) -> tuple[str, ...]:

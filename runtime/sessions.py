@@ -78,7 +78,7 @@ class Graph:
             if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype:
                 continue  # by far the most frequent; what follows is for the rest
             shape = resolved(tensor, sizes)
-            if not _is(value, tensor, shape):
+            if not _matches(value, tensor, shape):
                 raise AdaptError(
                     f"graph {self.name} gave `{tensor.name}` as {_described(value)}, "
                     f"wanted {_wanted(tensor, shape)}",
@@ -155,7 +155,7 @@ def _tensor(value: Value) -> bool:
     )
 
 
-def _is(value: Value, tensor: TensorSpec, shape: tuple[int, ...]) -> bool:
+def _matches(value: Value, tensor: TensorSpec, shape: tuple[int, ...]) -> bool:
     if not _tensor(value) or _dtype(value) != tensor.dtype or len(_shape(value)) != len(shape):
         return False
     return all(wanted in (size, ANY) for size, wanted in zip(_shape(value), shape, strict=True))

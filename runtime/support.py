@@ -172,6 +172,11 @@ def outputs(manifest: Manifest) -> int | None:
     return size if isinstance(size, int) else None
 
 
+def is_one_hot(y: Array) -> bool:
+    """Whether y [S, N] has a single 1 in every row, 0 beside it, and a 1 in every column."""
+    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).all())
+
+
 def joined(first: Support, second: Support) -> Support:
     """The examples of both, in order."""
     x = np.concatenate([first.x, second.x])
@@ -212,10 +217,10 @@ def _few_enough(count: int, limits: Limits, of: str) -> None:
         _between(count, limits.support.min, limits.support.max, "example", of)
 
 
-def _between(found: int, least: int, most: int | None, word: str, of: str = "") -> None:
+def _between(count: int, least: int, most: int | None, word: str, of: str = "") -> None:
     many = {"class": "classes", "example": "examples"}[word]
-    if found < least or (most is not None and found > most):
+    if count < least or (most is not None and count > most):
         wanted = f"{least} or more" if most is None else f"{least} to {most}"
-        words = f"{found} {word if found == 1 else many}"
-        hint = f"add {many}" if found < least else f"leave some {many} out"
+        words = f"{count} {word if count == 1 else many}"
+        hint = f"add {many}" if count < least else f"leave some {many} out"
         raise SupportSetError(f"{words}{of}, this package takes {wanted}", hint=hint)

@@ -14,7 +14,7 @@ from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, shown
 from .paths import as_path
 from .sessions import ANY, Sizes, resolved, to_numpy
-from .support import Support, outputs, within
+from .support import Support, is_one_hot, outputs, within
 
 FORMAT = 1
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
@@ -162,7 +162,7 @@ def _support(
     x = _take(name, arrays, "support_x", TensorSpec("", "float32", ("S", *inner)), sizes)
     y = _take(name, arrays, "support_y", TensorSpec("", "float32", ("S", "N")), sizes)
     regression = manifest.task == "regression"
-    if regression == bool(classes) or not (regression or _one_hot(y)):
+    if regression == bool(classes) or not (regression or is_one_hot(y)):
         raise TaskFileError(f"{name}: `support_y` does not fit the classes")
     support = Support(x, y, tuple(classes))
     try:
@@ -170,10 +170,6 @@ def _support(
     except HandfulError as cause:
         raise TaskFileError(f"{name}: {cause}") from cause
     return support
-
-
-def _one_hot(y: Array) -> bool:
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).all())
 
 
 def _take(name: str, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes: Sizes) -> Array:

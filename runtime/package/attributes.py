@@ -119,12 +119,12 @@ def _allowed(op: str, entry: _Read) -> None:
 
 def _fits(value: Value, rule: Attribute) -> bool:
     entries = value if isinstance(value, list) else [value]
-    for one in entries:
-        if isinstance(one, int) and not (
-            (rule.min is None or one >= rule.min) and (rule.max is None or one <= rule.max)
+    for entry in entries:
+        if isinstance(entry, int) and not (
+            (rule.min is None or entry >= rule.min) and (rule.max is None or entry <= rule.max)
         ):
             return False
-        if isinstance(one, str) and rule.values and one not in rule.values:
+        if isinstance(entry, str) and rule.values and entry not in rule.values:
             return False
     return True
 

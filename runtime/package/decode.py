@@ -25,10 +25,10 @@ READABLE = (1, FORMAT)
 UNBOUNDED = {"min": 1, "max": None}
 
 
-def parse(found: object) -> Manifest:
+def parse(content: object) -> Manifest:
     """A manifest decoded from JSON, every field checked."""
-    if isinstance(found, Mapping) and "format" in found:
-        number = found["format"]
+    if isinstance(content, Mapping) and "format" in content:
+        number = content["format"]
         if type(number) is not int or number not in READABLE:
             raise ManifestError(
                 f"manifest has format {shown(number)}, this runtime reads"
@@ -36,20 +36,20 @@ def parse(found: object) -> Manifest:
                 hint=HINT,
             )
         if number == 1:
-            found = as_format_2(found)
-    manifest = read(Manifest, found, "")
+            content = as_format_2(content)
+    manifest = read(Manifest, content, "")
     check(manifest)
     return manifest
 
 
-def as_format_2(found: Mapping[str, Any]) -> dict[str, Any]:
+def as_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest of format 1 with what format 2 added: no limit in all, nothing compared."""
-    new = dict(found)
-    if isinstance(limits := found.get("limits"), Mapping):
-        new["limits"] = _grown(limits, "limits", "support", UNBOUNDED)
-    if isinstance(evaluation := found.get("evaluation"), list):
+    new = dict(content)
+    if isinstance(limits := content.get("limits"), Mapping):
+        new["limits"] = _with_field(limits, "limits", "support", UNBOUNDED)
+    if isinstance(evaluation := content.get("evaluation"), list):
         new["evaluation"] = [
-            _grown(entry, f"evaluation[{i}]", "compared", [])
+            _with_field(entry, f"evaluation[{i}]", "compared", [])
             if isinstance(entry, Mapping)
             else entry
             for i, entry in enumerate(evaluation)
@@ -57,10 +57,10 @@ def as_format_2(found: Mapping[str, Any]) -> dict[str, Any]:
     return new
 
 
-def _grown(found: Mapping[str, Any], place: str, name: str, value: object) -> dict[str, Any]:
-    if name in found:
+def _with_field(fields: Mapping[str, Any], place: str, name: str, value: object) -> dict[str, Any]:
+    if name in fields:
         raise ManifestError(f"unknown field in manifest: `{place}.{name}`", hint=HINT)
-    return {**found, name: value}
+    return {**fields, name: value}
 
 
 def decode(data: bytes) -> Manifest:
@@ -75,7 +75,7 @@ def decode(data: bytes) -> Manifest:
         )
     except (ValueError, RecursionError) as error:
         raise ManifestError(f"{FILE} is not JSON: {error}", hint=HINT) from error
-    _plain(content)
+    _check_content(content)
     return parse(content)
 
 
@@ -89,7 +89,7 @@ def _text(data: bytes) -> str:
         raise ManifestError(f"{FILE} is not UTF-8 at byte {cause.start}", hint=HINT) from cause
 
 
-def _plain(content: object) -> None:
+def _check_content(content: object) -> None:
     """Refuse what is nested too deeply to be walked, and strings that no encoding can write."""
     level: list[object] = [content]
     for _ in range(MAX_DEPTH):

@@ -26,9 +26,9 @@ def of_outputs(
     if op in ("Constant", "ConstantOfShape"):
         first = _constant(attributes)
     for name in ("to", "dtype"):  # of Cast and EyeLike
-        named = attributes.get(name)
-        if isinstance(named, int):
-            first = named
+        declared = attributes.get(name)
+        if isinstance(declared, int):
+            first = declared
     if op in INDICES:
         return [first, INT64, *[None] * count][:count]
     return [first] * count

@@ -18,6 +18,12 @@ if sys.platform != "win32":
 TEMPORARY = re.compile(r"\.handful-[0-9a-f]{16}\.part")
 ABANDONED_AFTER = 3600.0  # seconds; where no lock tells whether the writer lives
 UNSYNCED = (errno.EACCES, errno.EPERM, errno.EINVAL, errno.ENOTSUP)  # folders cannot be synced
+READING = (  # flags to open a file with; not blocking, so that a fifo does not hang us
+    os.O_RDONLY
+    | getattr(os, "O_BINARY", 0)
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+)
 SHOWN = 200  # characters of a path in a message
 SMALL = 2**16  # bytes of a read that should find the end of the file
 
@@ -55,13 +61,11 @@ def read_regular(
 
     `absent` is the hint where there is no such file.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)  # a fifo does not hang us
     shown = brief(path)
     if stat.S_ISLNK(mode_of(path)):  # where there is no O_NOFOLLOW; elsewhere open refuses the race
         raise error(f"{shown} is a link, wanted a regular file", hint="copy the file itself")
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, READING | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError as cause:
         raise error(f"no file {brief(path.name)} in {brief(path.parent)}", hint=absent) from cause
     except (OSError, ValueError) as cause:
@@ -91,11 +95,11 @@ def _reason(cause: OSError | ValueError) -> str:
 def _read(descriptor: int, limit: int, size: int) -> bytes:
     """At most one byte more than `limit`; in one part, without a copy, where `size` is true."""
     parts: list[bytes] = []
-    left, rest = limit + 1, size
-    while left > 0 and (part := os.read(descriptor, min(left, max(rest, SMALL)))):
+    allowed, expected = limit + 1, size
+    while allowed > 0 and (part := os.read(descriptor, min(allowed, max(expected, SMALL)))):
         parts.append(part)
-        left -= len(part)
-        rest -= len(part)
+        allowed -= len(part)
+        expected -= len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 

@@ -96,7 +96,7 @@ class _Flow:
         self._inputs(init.inputs, at, {**self.state, **draws})
         _exactly(init.outputs, stage.state, f"{at}.outputs")
         for tensor in init.outputs:
-            self._own(tensor, f"{at}.outputs")
+            self._state_or_noise(tensor, f"{at}.outputs")
         self.state.update({tensor.name: tensor for tensor in init.outputs})
         if stage.step is not None:
             step = self._graph(stage.step, f"{place}.step")
@@ -104,7 +104,7 @@ class _Flow:
             self._inputs(step.inputs, at, self.state)
             _exactly(step.outputs, (*stage.state, "loss"), f"{at}.outputs")
             for tensor in step.outputs[:-1]:
-                _same(tensor, self.state[tensor.name], f"{at}.outputs")
+                _unchanged(tensor, self.state[tensor.name], f"{at}.outputs")
             _shape(step.outputs[-1], (), f"{at}.outputs")
 
     def _draws(self, stage: StageSpec, init: GraphSpec, place: str) -> Known:
@@ -123,7 +123,7 @@ class _Flow:
                     f"`{place}.noise` names {brief(name)!r}, not a noise input of "
                     f"`graphs.{stage.init}`"
                 )
-            self._own(tensor, f"graphs.{stage.init}.inputs")
+            self._state_or_noise(tensor, f"graphs.{stage.init}.inputs")
             self.noise.add(name)
             draws[name] = tensor
         self.drawn += sum(map(_values, draws.values()))
@@ -134,7 +134,7 @@ class _Flow:
             )
         return draws
 
-    def _own(self, tensor: TensorSpec, place: str) -> None:
+    def _state_or_noise(self, tensor: TensorSpec, place: str) -> None:
         """A state or noise tensor: a name of its own, sizes that are known while adapting."""
         if not is_own(tensor.name):
             raise ManifestError(
@@ -155,7 +155,7 @@ class _Flow:
             if tensor.name == "query_x":
                 _shape(tensor, ("Q", *self.inner), f"{at}.inputs")
             elif tensor.name in self.state:
-                _same(tensor, self.state[tensor.name], f"{at}.inputs")
+                _unchanged(tensor, self.state[tensor.name], f"{at}.inputs")
             else:
                 raise ManifestError(f"`{at}.inputs` has {tensor.name!r}, wanted state or `query_x`")
         if "query_x" not in {tensor.name for tensor in graph.inputs}:
@@ -183,7 +183,7 @@ class _Flow:
             elif tensor.name == "support_y":
                 _shape(tensor, ("S", self._width()), f"{at}.inputs")
             elif tensor.name in known:
-                _same(tensor, known[tensor.name], f"{at}.inputs")
+                _unchanged(tensor, known[tensor.name], f"{at}.inputs")
             else:
                 raise ManifestError(
                     f"`{at}.inputs` has {tensor.name!r}, "
@@ -218,7 +218,7 @@ def _shape(tensor: TensorSpec, wanted: tuple[int | str, ...], place: str) -> Non
         )
 
 
-def _same(tensor: TensorSpec, before: TensorSpec, place: str) -> None:
+def _unchanged(tensor: TensorSpec, before: TensorSpec, place: str) -> None:
     if (tensor.dtype, tensor.shape) != (before.dtype, before.shape):
         raise ManifestError(
             f"`{place}` has {tensor.name!r}: {tensor.dtype} {list(tensor.shape)}, "

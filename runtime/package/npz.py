@@ -34,7 +34,7 @@ def read_npz(
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
-            _plain(members, limit, name, error, deflated)
+            _check_directory(members, limit, name, error, deflated)
             arrays: dict[str, Array] = {}
             for member in members:
                 key = member.filename.removesuffix(".npy")
@@ -46,7 +46,7 @@ def read_npz(
         raise error(f"{name} is not a whole npz archive: {str(cause)[:200]}") from cause
 
 
-def _plain(
+def _check_directory(
     members: list[zipfile.ZipInfo],
     limit: int,
     name: str,
@@ -80,11 +80,11 @@ def _member(
     shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream, max_header_size=MAX_HEADER)
     if dtype not in DTYPES:
         raise error(f"{name}: {shown!r} has dtype {str(dtype)[:60]}, wanted float32 or int64")
-    rest = memoryview(content)[stream.tell() :]
+    values = memoryview(content)[stream.tell() :]
     whole = len(shape) <= MAX_AXES and all(type(size) is int and size >= 0 for size in shape)
-    if fortran or not whole or math.prod(shape) * dtype.itemsize != len(rest):
+    if fortran or not whole or math.prod(shape) * dtype.itemsize != len(values):
         raise error(f"{name}: {shown!r} is not as large as its shape {list(shape)[:MAX_AXES]}")
-    return np.frombuffer(rest, dtype).reshape(shape)
+    return np.frombuffer(values, dtype).reshape(shape)
 
 
 def pack_npz(arrays: Mapping[str, Any]) -> bytes:

@@ -35,9 +35,9 @@ def read_package(path: str | Path) -> Package:
     for name, spec in manifest.graphs.items():
         data = read_graph(folder, spec)
         vetted[name] = vet(data, spec.file)
-        _same(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
-        named = _as_listed(vetted[name].outputs, spec.outputs)
-        _same(named, spec.outputs, f"{spec.file}: output")
+        _as_declared(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
+        outputs = _as_listed(vetted[name].outputs, spec.outputs)
+        _as_declared(outputs, spec.outputs, f"{spec.file}: output")
         graphs[name] = data
     size = len(text) + sum(map(len, graphs.values()))
     return Package(folder, manifest, sha256(text), size, graphs, vetted)
@@ -51,37 +51,39 @@ def read_graph(folder: Path, spec: GraphSpec) -> bytes:
             f"{spec.file} has {len(data)} bytes, the manifest says {spec.bytes}",
             hint="copy the package again, as a whole",
         )
-    if (found := sha256(data)) != spec.sha256:
+    if (digest := sha256(data)) != spec.sha256:
         raise PackageError(
-            f"{spec.file} has sha256 {found}, the manifest says {spec.sha256}",
+            f"{spec.file} has sha256 {digest}, the manifest says {spec.sha256}",
             hint="the file was altered: copy the package again, as a whole",
         )
     return data
 
 
 def _as_listed(
-    found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...]
+    outputs: dict[str, tuple[str, Shape]], declared: tuple[TensorSpec, ...]
 ) -> dict[str, tuple[str, Shape]]:
     """The outputs by their names in the manifest, where the file calls `w` `w.next`."""
-    names = [tensor.name for tensor in wanted]
-    listed = [name.removesuffix(NEXT) if name not in names else name for name in found]
+    names = [tensor.name for tensor in declared]
+    listed = [name.removesuffix(NEXT) if name not in names else name for name in outputs]
     if len(set(listed)) != len(listed) or (sorted(listed) == sorted(names) and listed != names):
         raise PackageError(
             f"outputs are {brief(', '.join(listed))}, the manifest lists {brief(', '.join(names))}"
         )
-    return dict(zip(listed, found.values(), strict=True))
+    return dict(zip(listed, outputs.values(), strict=True))
 
 
-def _same(found: dict[str, tuple[str, Shape]], wanted: tuple[TensorSpec, ...], place: str) -> None:
+def _as_declared(
+    ports: dict[str, tuple[str, Shape]], declared: tuple[TensorSpec, ...], place: str
+) -> None:
     """The graph's own inputs or outputs against what the manifest lists."""
-    names = {tensor.name for tensor in wanted}
-    for name in found:
+    names = {tensor.name for tensor in declared}
+    for name in ports:
         if name not in names:
             raise PackageError(f"{place} {brief(name)!r} is not in the manifest")
-    for tensor in wanted:
-        if tensor.name not in found:
+    for tensor in declared:
+        if tensor.name not in ports:
             raise PackageError(f"{place} {tensor.name!r} is in the manifest and not in the graph")
-        dtype, shape = found[tensor.name]
+        dtype, shape = ports[tensor.name]
         fixed = len(shape) == len(tensor.shape) and all(
             isinstance(b, str) if isinstance(a, str) else a == b or isinstance(b, str)
             for a, b in zip(tensor.shape, shape, strict=True)

@@ -101,8 +101,8 @@ def _bounds(limits: Limits) -> None:
     )
     for name, bounds in pairs:
         if bounds.min < 1 or (bounds.max is not None and bounds.max < bounds.min):
-            found = f"{bounds.min} to {bounds.max}"
-            raise ManifestError(f"`limits.{name}` is {found}, wanted low to high, from 1")
+            span = f"{bounds.min} to {bounds.max}"
+            raise ManifestError(f"`limits.{name}` is {span}, wanted low to high, from 1")
 
 
 def _files(graphs: dict[str, GraphSpec]) -> None:
@@ -188,12 +188,12 @@ def _evaluations(evaluation: tuple[Evaluation, ...]) -> None:
                 f"`{place}.compared` has {len(entry.compared)} entries, "
                 f"at most {MAX_EVALUATIONS} are read"
             )
-        for j, other in enumerate(entry.compared):
+        for j, comparison in enumerate(entry.compared):
             inner = f"{place}.compared[{j}]"
-            _words(other.name, f"{inner}.name")
-            _share(other.accuracy, f"{inner}.accuracy")
-            _share(other.difference, f"{inner}.difference", least=-1)
-            _share(other.interval, f"{inner}.interval")
+            _words(comparison.name, f"{inner}.name")
+            _share(comparison.accuracy, f"{inner}.accuracy")
+            _share(comparison.difference, f"{inner}.difference", least=-1)
+            _share(comparison.interval, f"{inner}.interval")
 
 
 def _share(value: float, place: str, *, least: int = 0) -> None:

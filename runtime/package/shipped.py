@@ -30,9 +30,9 @@ def find(path: Any) -> Path:
     text = _text(path)
     if not text:
         raise PackageError("the package's path is empty", hint=_hint())
-    named = is_basename(text) and stat.S_ISREG(mode_of(SHIPPED / text / FILE))
+    is_shipped = is_basename(text) and stat.S_ISREG(mode_of(SHIPPED / text / FILE))
     folder = Path(text)
-    if named and (isinstance(path, str) or not is_folder(folder)):
+    if is_shipped and (isinstance(path, str) or not is_folder(folder)):
         return SHIPPED / text
     if is_folder(folder):
         return folder

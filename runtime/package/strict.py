@@ -17,8 +17,8 @@ SHOWN = 60  # characters of a value or a name in a message
 @cache
 def hints(cls: Any) -> dict[str, Any]:
     """The types of a dataclass's fields, in order."""
-    found = get_type_hints(cls)
-    return {field.name: found[field.name] for field in fields(cls)}
+    annotations = get_type_hints(cls)
+    return {field.name: annotations[field.name] for field in fields(cls)}
 
 
 def shown(value: object) -> str:
@@ -52,10 +52,10 @@ def read(cls: type[T], value: object, place: str) -> T:
     for name in wanted:
         if name not in value:
             raise ManifestError(f"missing field in manifest: `{prefix}{name}`", hint=HINT)
-    return cls(**{name: _as(kind, value[name], prefix + name) for name, kind in wanted.items()})
+    return cls(**{name: _typed(kind, value[name], prefix + name) for name, kind in wanted.items()})
 
 
-def _as(kind: Any, value: Any, place: str) -> Any:
+def _typed(kind: Any, value: Any, place: str) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -72,11 +72,13 @@ def _as(kind: Any, value: Any, place: str) -> Any:
     if origin is dict:
         if not isinstance(value, dict):
             raise _wrong(place, value, "an object")
-        return {name: _as(parts[1], item, f"{place}.{brief(name)}") for name, item in value.items()}
-    return _plain(kind, value, place)
+        return {
+            name: _typed(parts[1], item, f"{place}.{brief(name)}") for name, item in value.items()
+        }
+    return _scalar(kind, value, place)
 
 
-def _plain(kind: Any, value: Any, place: str) -> Any:
+def _scalar(kind: Any, value: Any, place: str) -> Any:
     if kind is float and type(value) in (int, float):
         if not math.isfinite(value):
             raise _wrong(place, value, "a finite number")
@@ -90,10 +92,10 @@ def _plain(kind: Any, value: Any, place: str) -> Any:
 def _one_of(parts: tuple[Any, ...], value: Any, place: str) -> Any:
     if value is None and type(None) in parts:
         return None
-    rest = [part for part in parts if part is not type(None)]
-    if len(rest) == 1:
-        return _as(rest[0], value, place)
-    if type(value) in rest:
+    kinds = [part for part in parts if part is not type(None)]
+    if len(kinds) == 1:
+        return _typed(kinds[0], value, place)
+    if type(value) in kinds:
         return value
     raise _wrong(place, value, "an integer or a string")
 
@@ -106,7 +108,7 @@ def _tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
     if len(parts) != len(value):
         raise _wrong(place, value, f"a list of {len(parts)}")
     return tuple(
-        _as(part, item, f"{place}[{i}]")
+        _typed(part, item, f"{place}[{i}]")
         for i, (part, item) in enumerate(zip(parts, value, strict=True))
     )
 

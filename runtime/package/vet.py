@@ -149,8 +149,8 @@ class _Vetter:
             self._split(node)
         self._size(node)
         kinds = [self.types[name] for name in node.inputs]
-        made = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
-        for name, element in zip(node.outputs, made, strict=True):
+        elements = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
+        for name, element in zip(node.outputs, elements, strict=True):
             if name:
                 self._define(name, element)
         if node.op == "Constant" and node.outputs:

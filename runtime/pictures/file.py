@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handful.runtime.errors import InputError
+from handful.runtime.package.files import READING
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import shown
@@ -86,10 +87,8 @@ def decode(path: Path, spec: InputSpec) -> Upright:
 @contextmanager
 def _opened(path: Path) -> Iterator[Metered]:
     """The regular file at `path`; links are followed, since pictures are the user's own."""
-    flags = os.O_RDONLY | getattr(os, "O_BINARY", 0)
-    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)  # a fifo does not hang us
     try:
-        descriptor = os.open(path, flags)
+        descriptor = os.open(path, READING)
     except FileNotFoundError as cause:
         raise InputError(f"no file {shown(path)}") from cause
     except OSError as cause:

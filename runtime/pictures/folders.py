@@ -37,7 +37,7 @@ def class_folders(path: str | Path) -> dict[str, list[Path]]:
         raise SupportSetError(f"no folder {shown(path)}", hint=LABELS)
     faults: list[Fault] = []
     entries = _visible(path, faults)
-    folders = [entry for entry in entries if _is(entry, "folder")]
+    folders = [entry for entry in entries if _is_a(entry, "folder")]
     if not folders and not faults:
         raise SupportSetError(f"no sub-folders in {shown(path)}", hint=LABELS)
     for entry in entries:
@@ -77,15 +77,15 @@ def printable(text: str) -> str:
 
 def _visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(folder) as found:
-            entries = sorted(found, key=lambda entry: entry.name)
+        with os.scandir(folder) as listing:
+            entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as cause:
         faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
         return []
     return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
 
 
-def _is(entry: os.DirEntry[str], kind: str) -> bool:
+def _is_a(entry: os.DirEntry[str], kind: str) -> bool:
     try:
         return entry.is_dir() if kind == "folder" else entry.is_file()
     except OSError:  # a circle of links, a drive that has gone
@@ -109,9 +109,9 @@ def _pictures(folder: Path, faults: list[Fault]) -> list[Path]:
     files: list[Path] = []
     for entry in _visible(folder, faults):
         file = folder / entry.name
-        if _is(entry, "file"):
+        if _is_a(entry, "file"):
             files.append(file)
-        elif _is(entry, "folder"):
+        elif _is_a(entry, "folder"):
             words = f"{shown(file)} is a folder inside a class, wanted a picture file"
             faults.append((words, "move its pictures up, or make it a class"))
         else:

@@ -81,10 +81,10 @@ def evaluate_embedded(
     for e in range(len(episodes.support)):
         support = _support(h[episodes.support[e]], episodes.support_y[e])
         within(support, learner.manifest.limits)
-        query_x, wanted = h[episodes.query[e]], episodes.query_y[e]
+        query_x, query_y = h[episodes.query[e]], episodes.query_y[e]
         after.append(
             [
-                (learner._engine.predict(state, query_x).argmax(axis=1) == wanted).mean()
+                (learner._engine.predict(state, query_x).argmax(axis=1) == query_y).mean()
                 for state in _states(learner, support, every_step)
             ]
         )

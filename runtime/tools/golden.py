@@ -8,6 +8,7 @@ import numpy as np
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import PackageError
 from handful.runtime.package.manifest import Manifest, StageSpec
+from handful.runtime.support import is_one_hot
 
 FILE = "conformance.npz"
 HINT = "export the package again"
@@ -91,8 +92,7 @@ class Golden:
             ok = bool(np.isfinite(value).all()) and value.shape[1] == width
             wanted = f"finite targets, {width} for each example"
         else:
-            ones = ((value == 0) | (value == 1)).all() and (value.sum(axis=1) == 1).all()
-            ok = bool(ones and value.any(axis=0).all())
+            ok = is_one_hot(value)
             wanted = "a single 1 in every row, and one in every column"
         if not ok:
             raise PackageError(f"{FILE}: `support_y` has other values than {wanted}", hint=HINT)

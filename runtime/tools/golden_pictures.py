@@ -29,8 +29,8 @@ def take_pictures(
     if manifest.input.kind != "image" or manifest.format < SINCE:
         return []
     pairs = []
-    for name, made in ((f"picture/{i}", f"picture/{i}/x") for i in range(COUNT)):
-        for key in (name, made):
+    for name, prepared_name in ((f"picture/{i}", f"picture/{i}/x") for i in range(COUNT)):
+        for key in (name, prepared_name):
             if key not in golden:
                 raise PackageError(f"{file} has no `{key}`", hint=HINT)
         pixels = golden.pop(name)
@@ -47,7 +47,7 @@ def take_pictures(
                 f"`{name}` in {file} is {width} × {height}, too long and narrow to resize",
                 hint=HINT,
             )
-        pairs.append((pixels, golden.pop(made)))
+        pairs.append((pixels, golden.pop(prepared_name)))
     return pairs
 
 
@@ -56,8 +56,8 @@ def replay_pictures(spec: InputSpec, pairs: list[tuple[Pixels, Array]]) -> dict[
     if pairs and not has_pillow():
         return None
     return {
-        f"picture/{i}/x": _difference(prepare(pixels, spec), wanted)
-        for i, (pixels, wanted) in enumerate(pairs)
+        f"picture/{i}/x": _difference(prepare(pixels, spec), prepared)
+        for i, (pixels, prepared) in enumerate(pairs)
     }
 
 
@@ -92,8 +92,8 @@ def _picture(height: int, width: int, rng: np.random.Generator) -> Pixels:
     return pixels
 
 
-def _difference(made: Any, wanted: Array) -> float:
-    a, b = np.asarray(made, np.float64), np.asarray(wanted, np.float64)
+def _difference(prepared: Any, golden: Array) -> float:
+    a, b = np.asarray(prepared, np.float64), np.asarray(golden, np.float64)
     if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
         return float("inf")
     return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-3))

@@ -47,12 +47,12 @@ def predict_files(
 
     InputError with all pictures that cannot be read, after the others were looked at.
     """
-    learner = load(package) if package is not None else _made_with(task)
+    learner = load(package) if package is not None else _maker_of(task)
     loaded = learner.load_task(task)
     bad: dict[Path, InputError] = {}
-    read = read_each(pictures, lambda file: read_image(file, learner.input), bad)
+    decoded = read_each(pictures, lambda file: read_image(file, learner.input), bad)
     with quiet():
-        answers = [_answer(loaded, file, picture) for file, picture in read]
+        answers = [_answer(loaded, file, picture) for file, picture in decoded]
     if bad:
         raise unreadable(bad, len(pictures))
     return answers
@@ -65,7 +65,7 @@ def _answer(task: Task, file: Path, picture: Floats) -> Answer:
     return Answer(printable(str(file)), task.classes[best], float(scores[best]), probabilities)
 
 
-def _made_with(task: Path) -> Learner:
+def _maker_of(task: Path) -> Learner:
     wanted = package_hash(task)
     for name in shipped():
         if sha256(read_bytes(SHIPPED / name)) == wanted:

@@ -82,9 +82,9 @@ def accuracies(results: Sequence[Measured]) -> str:
     ]
     measured = table(("way", "shot", "episodes", "accuracy %", ""), rows)
     compared = [
-        (r.way, r.shot, other.name, f"{100 * other.accuracy:.2f}", difference(other))
+        (r.way, r.shot, comparison.name, f"{100 * comparison.accuracy:.2f}", difference(comparison))
         for r in results
-        for other in r.compared
+        for comparison in r.compared
     ]
     if not compared:
         return measured
@@ -92,10 +92,10 @@ def accuracies(results: Sequence[Measured]) -> str:
     return f"{measured}\n\n{table(head, compared)}"
 
 
-def difference(other: Comparison) -> str:
+def difference(comparison: Comparison) -> str:
     """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
-    signed = f"{100 * other.difference:+.2f}".replace("-", "−")
-    return f"{signed} ± {100 * other.interval:.2f}"
+    signed = f"{100 * comparison.difference:+.2f}".replace("-", "−")
+    return f"{signed} ± {100 * comparison.interval:.2f}"
 
 
 def described(package: "Description") -> str:

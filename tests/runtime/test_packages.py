@@ -66,7 +66,7 @@ def test_a_saved_task_finds_the_package_whose_hash_was_compared(
     (tmp_path / "head").mkdir()
     (tmp_path / "head" / "manifest.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert on_files._made_with(Path("task.npz")).path == packages("head")
+    assert on_files._maker_of(Path("task.npz")).path == packages("head")
 
 
 LOST = "shipped packages: head"
