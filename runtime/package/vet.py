@@ -10,7 +10,7 @@ from handful.runtime.errors import PackageError
 from . import attributes, constants, element_types
 from . import protobuf as pb
 from .attributes import HINT, Value
-from .constants import INT64, NONE, Constant, known
+from .constants import INT64, Constant, known
 from .operators import AXES, CONTROL_FLOW, ELEMENT_TYPES, IR_VERSION, OPERATORS, OPSET, RANDOM
 
 MAX_NODES = 20_000
@@ -289,6 +289,3 @@ def _operator(op: str) -> None:
     elif op in RANDOM:
         why = "random; noise is an input"
     raise PackageError(f"operator {op[:60]!r} is {why}", hint=HINT)
-
-
-__all__ = ["MAX_NODES", "NONE", "Shape", "Vetted", "vet"]
