@@ -58,36 +58,36 @@ def imports(path: Path, *, typing_only: bool = False) -> Iterator[tuple[str, boo
 def imported(modules: str) -> set[str]:
     """The packages that are loaded after importing `modules` in a fresh interpreter."""
     code = f"import {modules}, sys; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
-    found = subprocess.run(
+    completed = subprocess.run(
         [sys.executable, "-c", code],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(found.stdout.split())
+    return set(completed.stdout.split())
 
 
 @pytest.mark.parametrize("modules", ["handful", "handful.runtime"])
 def test_importing_handful_loads_nothing_heavy(modules: str) -> None:
-    found = imported(modules)
-    assert "handful" in found
-    assert not found & {*TRAINING_ONLY, "click"}
+    loaded = imported(modules)
+    assert "handful" in loaded
+    assert not loaded & {*TRAINING_ONLY, "click"}
 
 
 @pytest.mark.parametrize(
     "module", [path for path in RUNTIME if path.name != "__init__.py"], ids=name
 )
 def test_no_part_of_the_runtime_loads_what_trains(module: Path) -> None:
-    found = imported(f"handful.{'.'.join(module.relative_to(ROOT).with_suffix('').parts)}")
-    assert not found & {*TRAINING_ONLY, "click"}
-    assert not [m for m in found if m.startswith("trainer")]
+    loaded = imported(f"handful.{'.'.join(module.relative_to(ROOT).with_suffix('').parts)}")
+    assert not loaded & {*TRAINING_ONLY, "click"}
+    assert not [m for m in loaded if m.startswith("trainer")]
 
 
 def test_the_command_line_loads_click_and_nothing_that_trains() -> None:
-    found = imported("handful.cli")
-    assert "click" in found
-    assert not found & {*TRAINING_ONLY}
+    loaded = imported("handful.cli")
+    assert "click" in loaded
+    assert not loaded & {*TRAINING_ONLY}
 
 
 @pytest.mark.parametrize("path", RUNTIME, ids=name)
@@ -136,13 +136,13 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
             return [*path[path.index(module) :], module]
         if module in done:
             return []
-        for other in sorted(graph.get(module, ())):
-            if found := walk(other, [*path, module]):
-                return found
+        for imported_module in sorted(graph.get(module, ())):
+            if loop := walk(imported_module, [*path, module]):
+                return loop
         done.add(module)
         return []
 
-    return next((found for module in sorted(graph) if (found := walk(module, []))), [])
+    return next((loop for module in sorted(graph) if (loop := walk(module, []))), [])
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:

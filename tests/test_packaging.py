@@ -50,8 +50,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
     subprocess.run([str(part) for part in command], check=True, cwd=folder)
-    (found,) = folder.glob("handful-*.whl")
-    return found
+    (built,) = folder.glob("handful-*.whl")
+    return built
 
 
 @pytest.fixture(scope="module")
@@ -67,12 +67,12 @@ def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> None:
     kinds = ("*.py", "*.toml", "*.json", "*.onnx", "*.npz", "README.md", "py.typed")
     parts = [ROOT / part for part in ("trainer", "runtime", "exported")]
-    wanted = {f.relative_to(ROOT) for part in parts for kind in kinds for f in part.rglob(kind)}
-    wanted |= {
+    expected = {f.relative_to(ROOT) for part in parts for kind in kinds for f in part.rglob(kind)}
+    expected |= {
         Path(name) for name in ("cli.py", "console.py", "__init__.py", "__main__.py", "py.typed")
     }
-    found = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("handful/")}
-    assert found == {f"handful/{path.as_posix()}" for path in wanted}
+    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("handful/")}
+    assert packed == {f"handful/{path.as_posix()}" for path in expected}
 
 
 def test_a_device_without_torch_adapts_a_shipped_package(device: Path, tmp_path: Path) -> None:

@@ -30,15 +30,15 @@ def blocks(kind: str, text: str = README) -> list[str]:
 def tree() -> list[Path]:
     """The paths of the architecture page's tree, in its order."""
     (block,) = blocks("", ARCHITECTURE.split("## 2. The tree")[1].split("## 3.")[0])
-    found: list[Path] = []
+    paths: list[Path] = []
     above: list[str] = []
     for line in block.splitlines():
         name = line.split()[0]
         above = above[: (len(line) - len(line.lstrip())) // 2]
-        found.append(ROOT.joinpath(*above, name))
+        paths.append(ROOT.joinpath(*above, name))
         if name.endswith("/"):
             above.append(name)
-    return found
+    return paths
 
 
 def commands(text: str) -> list[list[str]]:

@@ -23,8 +23,8 @@ def test_a_package_says_what_it_is(package: Path) -> None:
         "order   embed → encoder → latent_step × 5 → decoder → finetune_step × 5 → predict",
     ]
     assert [line.split()[0] for line in lines[7:13]] == list(describe(package).manifest.graphs)
-    found = json.loads(run("inspect", package, "--json").stdout)
-    assert found["manifest"]["learner"] == "leo"
+    description = json.loads(run("inspect", package, "--json").stdout)
+    assert description["manifest"]["learner"] == "leo"
 
 
 def test_verify_exits_one_where_a_vector_differs(package: Path, tmp_path: Path) -> None:
@@ -45,9 +45,9 @@ def test_verify_exits_one_where_a_vector_differs(package: Path, tmp_path: Path) 
 
 
 def test_bench_measures(package: Path) -> None:
-    found = json.loads(run("bench", package, "--way", 3, "--runs", 2, "--json").stdout)
-    assert found["way"] == 3
-    assert found["cold_start_ms"] > found["adapt_ms"] > 0
+    measured = json.loads(run("bench", package, "--way", 3, "--runs", 2, "--json").stdout)
+    assert measured["way"] == 3
+    assert measured["cold_start_ms"] > measured["adapt_ms"] > 0
 
 
 def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
@@ -65,10 +65,10 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
             ["bar", str(new[0])],
             ["dash", str(new[1])],
         ]
-    found = json.loads(run("predict", task, new[0], "--json").stdout)
-    assert found[0]["label"] == "bar"
-    assert found[0]["score"] == found[0]["probabilities"]["bar"]
-    assert sum(found[0]["probabilities"].values()) == pytest.approx(1)
+    answers = json.loads(run("predict", task, new[0], "--json").stdout)
+    assert answers[0]["label"] == "bar"
+    assert answers[0]["score"] == answers[0]["probabilities"]["bar"]
+    assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
 
 
 def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> None:

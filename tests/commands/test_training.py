@@ -19,8 +19,8 @@ from .called import SMALL, error, run, settings
 
 
 def test_train_writes_a_run_with_its_curves(trained: Path) -> None:
-    found = {path.name for path in trained.iterdir()}
-    assert found == {
+    names = {path.name for path in trained.iterdir()}
+    assert names == {
         "config.json",
         "data.json",
         "metrics.jsonl",
