@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from . import edit
+from ..runtime import edit
 from .manifests import Case
 
 

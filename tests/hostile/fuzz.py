@@ -24,8 +24,9 @@ import handful
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.npz import pack_npz
 
+from ..runtime import edit
 from ..runtime.small_packages import head, head_golden, prototypes, prototypes_golden
-from . import edit, kernels, mutate
+from . import kernels, mutate
 from .children import Outcome, run
 
 TASK = "saved task"
@@ -34,18 +35,18 @@ BATCH = 100  # cases of one child process
 
 def bases(folder: Path) -> dict[str, Path]:
     """The good packages that are spoilt, each with a saved task."""
-    made: dict[str, Path] = {}
+    folders: dict[str, Path] = {}
     for name, build, golden, shape in (
         ("head", head, head_golden, (6, 6, 1)),
         ("prototypes", prototypes, prototypes_golden, (4,)),
     ):
-        made[name] = folder / name
-        made[name].mkdir()
-        (made[name] / "manifest.json").write_text(to_json(build(made[name])))
-        (made[name] / "conformance.npz").write_bytes(pack_npz(golden()))
+        folders[name] = folder / name
+        folders[name].mkdir()
+        (folders[name] / "manifest.json").write_text(to_json(build(folders[name])))
+        (folders[name] / "conformance.npz").write_bytes(pack_npz(golden()))
         x = np.linspace(0, 1, 4 * int(np.prod(shape)), dtype=np.float32).reshape(4, *shape)
-        handful.load(made[name]).adapt(x, list("abab")).save(made[name] / "task.npz")
-    return made
+        handful.load(folders[name]).adapt(x, list("abab")).save(folders[name] / "task.npz")
+    return folders
 
 
 def manifest_tree(folder: Path, rng: random.Random) -> None:

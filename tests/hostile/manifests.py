@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import edit
+from ..runtime import edit
 
 Case = tuple[Callable[[Path], object], str]  # spoils the folder; how its outcome begins
 

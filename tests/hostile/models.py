@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from . import edit
+from ..runtime import edit
 from .manifests import Case
 from .mutate import split
 

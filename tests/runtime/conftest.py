@@ -1,7 +1,5 @@
 """Packages to load, to copy and to spoil."""
 
-import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,10 +7,12 @@ from typing import Any
 
 import pytest
 
+import handful
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.manifest import Manifest
 from handful.runtime.package.npz import pack_npz
 
+from . import edit as editing
 from .small_packages import head, head_golden, line, line_golden, prototypes, prototypes_golden
 
 BUILDERS: dict[str, tuple[Callable[[Path], Manifest], Callable[[], dict[str, Any]]]] = {
@@ -46,26 +46,25 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Packages:
     return Packages(tmp_path_factory.mktemp("packages"))
 
 
+@pytest.fixture(name="head")
+def head_learner(packages: Packages) -> handful.Learner:
+    """The package `head`, loaded."""
+    return handful.load(packages("head"))
+
+
+@pytest.fixture
+def folder(packages: Packages, tmp_path: Path) -> Path:
+    """A fresh copy of the package `head`."""
+    return packages.copy("head", tmp_path)
+
+
 @pytest.fixture
 def edit() -> Callable[..., None]:
-    """Change the manifest of a package: `edit(folder, lambda found: ...)`."""
-
-    def change(folder: Path, how: Callable[[dict[str, Any]], object]) -> None:
-        file = folder / "manifest.json"
-        found = json.loads(file.read_text())
-        how(found)
-        file.write_text(json.dumps(found))
-
-    return change
+    """Change the manifest of a package: `edit(folder, lambda content: ...)`."""
+    return editing.manifest
 
 
 @pytest.fixture
-def rehash(edit: Callable[..., None]) -> Callable[..., None]:
+def rehash() -> Callable[..., None]:
     """Put altered bytes into a package with a manifest that agrees with them."""
-
-    def put(folder: Path, graph: str, data: bytes) -> None:
-        (folder / f"{graph}.onnx").write_bytes(data)
-        new = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-        edit(folder, lambda found: found["graphs"][graph].update(new))
-
-    return put
+    return editing.put

@@ -35,16 +35,16 @@ def write_graph(
     outputs: list[TensorSpec],
     constants: dict[str, Any] | None = None,
 ) -> GraphSpec:
-    read = {spec.name for spec in inputs}
+    read_names = {spec.name for spec in inputs}
 
     def info(spec: TensorSpec) -> Any:
         kind = {"float32": TensorProto.FLOAT, "int64": TensorProto.INT64}[spec.dtype]
         return helper.make_tensor_value_info(spec.name, kind, list(spec.shape))
 
-    made = [replace(o, name=f"{o.name}.next") if o.name in read else o for o in outputs]
+    written = [replace(o, name=f"{o.name}.next") if o.name in read_names else o for o in outputs]
     values = [numpy_helper.from_array(np.asarray(v), k) for k, v in (constants or {}).items()]
     graph = helper.make_graph(
-        nodes, name, [info(spec) for spec in inputs], [info(spec) for spec in made], values
+        nodes, name, [info(spec) for spec in inputs], [info(spec) for spec in written], values
     )
     opset = helper.make_opsetid("", 18)
     data = helper.make_model(graph, ir_version=8, opset_imports=[opset]).SerializeToString()
@@ -192,14 +192,14 @@ def head_golden() -> dict[str, Any]:
     y = one_hot([0, 1, 1, 2, 0])
     h, query_h = x.reshape(5, 36) @ head_weights(), q.reshape(4, 36) @ head_weights()
     w = np.zeros((3, 5), np.float32)
-    found: dict[str, Any] = {"support_x": x, "support_y": y, "query_x": q, "head/0/w": w}
+    golden: dict[str, Any] = {"support_x": x, "support_y": y, "query_x": q, "head/0/w": w}
     for i in (1, 2, 3):
         p = np.exp(h @ w.T) / np.exp(h @ w.T).sum(axis=1, keepdims=True)
-        found[f"head/{i}/loss"] = -(y * np.log(p)).sum() / 5
+        golden[f"head/{i}/loss"] = -(y * np.log(p)).sum() / 5
         w = w - RATE * ((p - y).T @ h) / 5
-        found[f"head/{i}/w"] = w
-    found["logits"] = query_h @ w.T
-    vectors = {name: np.asarray(value, np.float32) for name, value in found.items()}
+        golden[f"head/{i}/w"] = w
+    golden["logits"] = query_h @ w.T
+    vectors = {name: np.asarray(value, np.float32) for name, value in golden.items()}
     for name, pixels in draw_pictures(HEAD_INPUT).items():
         if not name.endswith("/x"):
             vectors |= {name: pixels, f"{name}/x": prepared(pixels, HEAD_INPUT)}
@@ -256,10 +256,10 @@ def line_golden() -> dict[str, Any]:
     y = np.array([[1], [2], [4]], np.float32)
     q = np.array([[2, 1], [0, -1]], np.float32)
     v = np.zeros((2, 1), np.float32)
-    found: dict[str, Any] = {"support_x": x, "support_y": y, "query_x": q, "fit/0/v": v}
+    golden: dict[str, Any] = {"support_x": x, "support_y": y, "query_x": q, "fit/0/v": v}
     for i in (1, 2, 3, 4):
-        found[f"fit/{i}/loss"] = ((x @ v - y) ** 2).sum()
+        golden[f"fit/{i}/loss"] = ((x @ v - y) ** 2).sum()
         v = v - 0.1 * x.T @ (x @ v - y)
-        found[f"fit/{i}/v"] = v
-    found["outputs"] = q @ v
-    return {name: np.asarray(value, np.float32) for name, value in found.items()}
+        golden[f"fit/{i}/v"] = v
+    golden["outputs"] = q @ v
+    return {name: np.asarray(value, np.float32) for name, value in golden.items()}

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.errors import HandfulError, InputError, SupportSetError
+from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.images import class_folders, read_folder
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.folders import shown
+
+from .refusal import refusal_in
 
 GREY = InputSpec(
     kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
@@ -27,15 +29,8 @@ def picture(path: Path, level: int = 0) -> Path:
     return path
 
 
-def refusal(call: Any, folder: Path, kind: type[HandfulError]) -> tuple[str, str | None]:
-    with pytest.raises(HandfulError) as error:
-        call()
-    assert type(error.value) is kind
-    return str(error.value).replace(str(folder), "…"), error.value.hint
-
-
 def refused(folder: Path) -> tuple[str, str | None]:
-    return refusal(lambda: class_folders(folder), folder, SupportSetError)
+    return refusal_in(folder, lambda: class_folders(folder), SupportSetError)
 
 
 def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
@@ -161,7 +156,7 @@ def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:
     for name in ("ka/2.png", "ga/1.txt"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("no picture")
-    assert refusal(lambda: read_folder(tmp_path, GREY), tmp_path, InputError) == (
+    assert refusal_in(tmp_path, lambda: read_folder(tmp_path, GREY), InputError) == (
         "2 of 3 pictures cannot be read:\n"
         "  …/ga/1.txt is not a picture that can be read\n"
         "  …/ka/2.png is not a picture that can be read",
@@ -169,7 +164,7 @@ def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:
     )
     (tmp_path / "ga" / "1.txt").unlink()
     picture(tmp_path / "ga" / "1.png")
-    assert refusal(lambda: read_folder(tmp_path, GREY), tmp_path, InputError) == (
+    assert refusal_in(tmp_path, lambda: read_folder(tmp_path, GREY), InputError) == (
         "…/ka/2.png is not a picture that can be read",
         "one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM",
     )
@@ -178,7 +173,7 @@ def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:
 def test_more_pictures_than_are_taken(tmp_path: Path) -> None:
     for label in ("ga", "ka"):
         picture(tmp_path / label / "1.png").write_bytes(b"never opened")
-    assert refusal(lambda: read_folder(tmp_path, GREY, most=1), tmp_path, SupportSetError) == (
+    assert refusal_in(tmp_path, lambda: read_folder(tmp_path, GREY, most=1), SupportSetError) == (
         "2 pictures in …, at most 1 are taken",
         "leave some pictures out",
     )
@@ -186,6 +181,6 @@ def test_more_pictures_than_are_taken(tmp_path: Path) -> None:
 
 def test_a_package_of_arrays_takes_no_folder(tmp_path: Path) -> None:
     spec = InputSpec(kind="array", shape=(4,))
-    words, hint = refusal(lambda: read_folder(tmp_path, spec), tmp_path, InputError)
+    words, hint = refusal_in(tmp_path, lambda: read_folder(tmp_path, spec), InputError)
     assert words == "the package takes arrays, not pictures"
     assert hint == "give the arrays it was trained on to adapt and predict"

@@ -26,15 +26,10 @@ PAIR = "a name, or a pair of a name and a dict of options"
 CONVERT = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)"
 
 
-@pytest.fixture
-def head(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
 def at(value: float) -> Any:
-    found = np.zeros((2, 6, 6, 1), np.float32)
-    found[1, 3, 3, 0] = value
-    return found
+    batch = np.zeros((2, 6, 6, 1), np.float32)
+    batch[1, 3, 3, 0] = value
+    return batch
 
 
 QUERIES: list[tuple[Any, str, str | None]] = [
@@ -117,7 +112,7 @@ def test_limits(
         "shot": {"min": 1, "max": 2},
         "support": {"min": 1, "max": None},
     }
-    edit(folder, lambda found: found.update(limits=limits))
+    edit(folder, lambda content: content.update(limits=limits))
     learner, x = handful.load(folder), np.zeros((4, 6, 6, 1), np.uint8)
     if words is None:
         assert learner.adapt(x, list(labels)).counts == {"a": 1, "b": 1, "c": 2}
@@ -234,13 +229,13 @@ def test_a_provider_that_is_not_there(packages: Any) -> None:
 
 def test_several_threads_and_own_options_give_the_same_answers(packages: Any) -> None:
     x = np.eye(6, dtype=np.float32).reshape(1, 6, 6, 1) * np.ones((2, 1, 1, 1), np.float32)
-    wanted = handful.load(packages("head")).adapt(x, ["a", "b"]).logits(x)
+    expected = handful.load(packages("head")).adapt(x, ["a", "b"]).logits(x)
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     settings: list[dict[str, Any]] = [{"threads": 2}, {"session_options": options}]
     for setting in settings:
-        found = handful.load(packages("head"), **setting).adapt(x, ["a", "b"]).logits(x)
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        logits = handful.load(packages("head"), **setting).adapt(x, ["a", "b"]).logits(x)
+        np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_two_onnxruntimes_in_one_environment(tmp_path: Any) -> None:

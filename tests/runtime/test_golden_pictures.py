@@ -9,25 +9,18 @@ import pytest
 from handful.runtime.errors import PackageError
 from handful.runtime.package.decode import read_manifest, to_json
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.npz import pack_npz
 from handful.runtime.tools import golden_pictures
 from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
 
+from . import edit
 from .second_preprocessing import prepared
 
 
 def spec(shape: tuple[int, ...], resize: int, **changes: Any) -> InputSpec:
     settings = {"layout": "HWC", "colour": "rgb", "scale": 1 / 255, "interpolation": "lanczos"}
     return InputSpec(kind="image", shape=shape, resize=resize, **{**settings, **changes})
-
-
-def change(folder: Path, name: str, value: Any) -> None:
-    with np.load(folder / "conformance.npz") as arrays:
-        vectors = {k: v for k, v in arrays.items() if k != name}
-    vectors |= {} if value is None else {name: value}
-    (folder / "conformance.npz").write_bytes(pack_npz(vectors))
 
 
 def test_the_runtime_makes_of_them_what_numpy_made(packages: Any) -> None:
@@ -42,7 +35,8 @@ def test_one_grey_level_in_one_pixel_is_found(packages: Any, tmp_path: Path) -> 
     folder = packages.copy("head", tmp_path)
     with np.load(folder / "conformance.npz") as arrays:
         picture = arrays["picture/1/x"]
-    change(folder, "picture/1/x", picture + np.float32(1 / 255) * (picture == picture.max()))
+    one_level = np.float32(1 / 255) * (picture == picture.max())
+    edit.golden(folder, **{"picture/1/x": picture + one_level})
     report = verify(folder)
     assert report.failed == ("picture/1/x",)
     assert not report.ok
@@ -62,8 +56,7 @@ def test_without_pillow_they_are_not_replayed(
 def test_a_package_of_format_1_has_none(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
     for i in (0, 1):
-        change(folder, f"picture/{i}", None)
-        change(folder, f"picture/{i}/x", None)
+        edit.golden(folder, **{f"picture/{i}": None, f"picture/{i}/x": None})
     with pytest.raises(PackageError) as error:
         verify(folder)
     assert str(error.value) == "conformance.npz has no `picture/0`"
@@ -104,7 +97,7 @@ def test_pictures_that_are_none(
     packages: Any, tmp_path: Path, name: str, value: Any, words: str
 ) -> None:
     folder = packages.copy("head", tmp_path)
-    change(folder, name, value)
+    edit.golden(folder, **{name: value})
     with pytest.raises(PackageError) as error:
         verify(folder)
     assert (str(error.value), error.value.hint) == (words, "export the package again")
@@ -132,7 +125,7 @@ def test_they_tell_the_order_of_the_passes(resize: int, interpolation: str) -> N
     golden = draw_pictures(cut)
     for i in (0, 1):
         picture = golden[f"picture/{i}"]
-        made = golden[f"picture/{i}/x"]
-        np.testing.assert_array_equal(made, prepared(picture, cut))
+        drawn = golden[f"picture/{i}/x"]
+        np.testing.assert_array_equal(drawn, prepared(picture, cut))
         vertical_first = prepared(picture.swapaxes(0, 1), cut).swapaxes(0, 1)
-        assert np.abs(vertical_first - made).max() > 1 / 256
+        assert np.abs(vertical_first - drawn).max() > 1 / 256

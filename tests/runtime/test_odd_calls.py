@@ -33,13 +33,8 @@ class Colour(str, enum.Enum):  # noqa: UP042  # StrEnum has another __str__
 
 
 @pytest.fixture
-def learner(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
-@pytest.fixture
-def task(learner: handful.Learner) -> handful.Task:
-    return learner.adapt(X, AB)
+def task(head: handful.Learner) -> handful.Task:
+    return head.adapt(X, AB)
 
 
 def masked() -> Any:
@@ -91,10 +86,10 @@ EXAMPLES: list[tuple[Any, str]] = [
 
 @pytest.mark.parametrize(("examples", "words"), EXAMPLES, ids=range(len(EXAMPLES)))
 def test_examples_and_queries(
-    learner: handful.Learner, task: handful.Task, examples: Any, words: str
+    head: handful.Learner, task: handful.Task, examples: Any, words: str
 ) -> None:
     with pytest.raises(InputError) as error:
-        learner.adapt(examples, AB)
+        head.adapt(examples, AB)
     assert str(error.value) == words
     for call in (task.predict, task.predict_proba, task.logits):
         if not hasattr(examples, "send"):  # a generator, which was not read before either
@@ -103,9 +98,9 @@ def test_examples_and_queries(
             assert str(error.value) == words.replace("example", "query", 1)
 
 
-def test_a_list_within_itself_is_refused(learner: handful.Learner) -> None:
+def test_a_list_within_itself_is_refused(head: handful.Learner) -> None:
     with pytest.raises(InputError):
-        learner.adapt(nested(), AB)
+        head.adapt(nested(), AB)
 
 
 LABELS: list[tuple[Any, str]] = [
@@ -131,9 +126,9 @@ LABELS: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("labels", "words"), LABELS, ids=[words[:40] for _, words in LABELS])
-def test_labels(learner: handful.Learner, labels: Any, words: str) -> None:
+def test_labels(head: handful.Learner, labels: Any, words: str) -> None:
     with pytest.raises(SupportSetError) as error:
-        learner.adapt(X, labels)
+        head.adapt(X, labels)
     assert str(error.value) == words
 
 
@@ -160,14 +155,14 @@ GROUPED: list[tuple[Any, type[HandfulError], str, str | None]] = [
     ("examples", "kind", "words", "hint"), GROUPED, ids=[g[2][:40] for g in GROUPED]
 )
 def test_examples_by_class(
-    learner: handful.Learner,
+    head: handful.Learner,
     task: handful.Task,
     examples: Any,
     kind: type[HandfulError],
     words: str,
     hint: str | None,
 ) -> None:
-    for call in (learner.adapt, task.add):
+    for call in (head.adapt, task.add):
         with pytest.raises(HandfulError) as error:
             call(examples)
         assert (type(error.value), str(error.value), error.value.hint) == (kind, words, hint)
@@ -213,10 +208,10 @@ SAMPLES: list[tuple[Any, Any, str, str | None]] = [
     ("samples", "rng", "words", "hint"), SAMPLES, ids=[s[2][:30] for s in SAMPLES]
 )
 def test_samples(
-    learner: handful.Learner, samples: Any, rng: Any, words: str, hint: str | None
+    head: handful.Learner, samples: Any, rng: Any, words: str, hint: str | None
 ) -> None:
     with pytest.raises(AdaptError) as error:
-        learner.adapt(X, AB, samples=samples, rng=rng)
+        head.adapt(X, AB, samples=samples, rng=rng)
     assert re.sub("0x[0-9A-F]+", "0x…", str(error.value)) == words
     assert error.value.hint == hint
 
@@ -227,7 +222,7 @@ def test_removing_what_is_no_label(task: handful.Task, label: Any) -> None:
         task.remove(label)
 
 
-def test_what_is_unusual_and_right(learner: handful.Learner, task: handful.Task) -> None:
+def test_what_is_unusual_and_right(head: handful.Learner, task: handful.Task) -> None:
     wanted = task.logits(X)
     for examples, labels in (
         (tuple(X), iter(AB)),
@@ -237,22 +232,22 @@ def test_what_is_unusual_and_right(learner: handful.Learner, task: handful.Task)
         ((X / np.float64(255)).astype(">f8"), AB),
         (list(X[..., 0]), tuple(AB)),
     ):
-        same = learner.adapt(examples, labels)
+        same = head.adapt(examples, labels)
         assert same.classes == ("a", "b")
         np.testing.assert_allclose(same.logits(X), wanted, rtol=1e-5, atol=1e-6)
-    grouped = learner.adapt(OrderedDict(a=X[::2], b=X[1]), None)
+    grouped = head.adapt(OrderedDict(a=X[::2], b=X[1]), None)
     assert grouped.counts == {"a": 2, "b": 1}
 
 
 def test_labels_of_a_kind_of_string_are_plain_strings(
-    learner: handful.Learner, tmp_path: Path
+    head: handful.Learner, tmp_path: Path
 ) -> None:
-    task = learner.adapt(X, [Colour.RED, Colour.BLUE, np.str_("か"), "\ud800"])
+    task = head.adapt(X, [Colour.RED, Colour.BLUE, np.str_("か"), "\ud800"])
     assert task.classes == ("red", "blue", "か", "\ud800")
     assert {type(label) for label in task.classes} == {str}
     assert task.remove(Colour.RED).classes == ("blue", "か", "\ud800")
     task.save(tmp_path / "task.npz")
-    assert learner.load_task(tmp_path / "task.npz").classes == task.classes
+    assert head.load_task(tmp_path / "task.npz").classes == task.classes
 
 
 def test_more_classes_than_any_package_takes(packages: Any) -> None:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.errors import HandfulError, InputError, SupportSetError, TaskFileError
+from handful.runtime.errors import InputError, SupportSetError, TaskFileError
 from handful.runtime.images import read_image
 from handful.runtime.learner import load
 from handful.runtime.tools.on_files import adapt_folder, predict_files
+
+from .refusal import refusal_in
 
 
 def picture(path: Path, level: int) -> Path:
@@ -27,13 +29,6 @@ def photos(tmp_path: Path) -> Path:
         for i in range(2):
             picture(tmp_path / "photos" / label / f"{i}.png", level + i)
     return tmp_path / "photos"
-
-
-def refusal(call: Any, folder: Path, kind: type[HandfulError]) -> tuple[str, str | None]:
-    with pytest.raises(HandfulError) as error:
-        call()
-    assert type(error.value) is kind
-    return str(error.value).replace(str(folder), "…"), error.value.hint
 
 
 def test_from_a_folder_to_answers(packages: Any, photos: Path, tmp_path: Path) -> None:
@@ -55,8 +50,8 @@ def test_all_pictures_that_cannot_be_predicted_on_are_named(
     (tmp_path / "bad.png").write_bytes(b"bad")
     new = [tmp_path / name for name in ("bad.png", "none.png", "photos", "a\0b")]
     files = [picture(tmp_path / "new.png", 35), *new, Path("")]
-    words, hint = refusal(
-        lambda: predict_files(out, files, package=packages("head")), tmp_path, InputError
+    words, hint = refusal_in(
+        tmp_path, lambda: predict_files(out, files, package=packages("head")), InputError
     )
     assert words == (
         "5 of 6 pictures cannot be read:\n"
@@ -96,8 +91,8 @@ def test_a_file_name_stays_on_its_line(packages: Any, photos: Path, tmp_path: Pa
 def test_nothing_is_written_before_all_is_read(packages: Any, photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "task.npz"
     picture(photos / "dark" / "more" / "1.png", 3)
-    words, hint = refusal(
-        lambda: adapt_folder(packages("head"), photos, out), tmp_path, SupportSetError
+    words, hint = refusal_in(
+        tmp_path, lambda: adapt_folder(packages("head"), photos, out), SupportSetError
     )
     assert words == "…/photos/dark/more is a folder inside a class, wanted a picture file"
     assert hint == "move its pictures up, or make it a class"
@@ -109,8 +104,8 @@ def test_a_link_that_leads_nowhere_is_not_written_over(
 ) -> None:
     out = tmp_path / "task.npz"
     out.symlink_to("nowhere.npz")
-    words, hint = refusal(
-        lambda: adapt_folder(packages("head"), photos, out), tmp_path, TaskFileError
+    words, hint = refusal_in(
+        tmp_path, lambda: adapt_folder(packages("head"), photos, out), TaskFileError
     )
     assert words == "…/task.npz exists"
     assert hint == "name another file, or replace it with --force"

@@ -60,7 +60,7 @@ def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "divided"),
+    ("maker", "divided"),
     [
         (helper.make_node("ArgMax", ["x"], ["a"]), True),
         (helper.make_node("Shape", ["x"], ["a"]), True),
@@ -72,11 +72,11 @@ def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
         (helper.make_node("EyeLike", ["x"], ["a"], dtype=TensorProto.INT64), True),
     ],
 )
-def test_an_integer_division_is_told_whatever_made_the_integers(made: Any, divided: bool) -> None:
+def test_an_integer_division_is_told_whatever_made_the_integers(maker: Any, divided: bool) -> None:
     data = model(
         helper.make_node("IsNaN", ["x"], ["mask"]),
         helper.make_node("Constant", [], ["k"], value_ints=[1]),
-        made,
+        maker,
         helper.make_node("Div", ["a", "a"], ["y"]),
         helper.make_node("Cast", ["y"], ["z"], to=TensorProto.FLOAT),
     )

@@ -8,45 +8,37 @@ from typing import Any
 import pytest
 
 import handful
-from handful.runtime.errors import HandfulError, ManifestError, PackageError
+from handful.runtime.errors import ManifestError, PackageError
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Bounds
+
+from .refusal import refused
 
 AGAIN = "export the package again, or install the handful that made it"
 COPY = "copy the package again, as a whole"
 PLAIN = "letters, digits, `.`, `_` and `-`, no folders, at most 100 characters"
 
 
-def refused(folder: Path, kind: type[HandfulError], words: str, hint: str | None = None) -> None:
-    with pytest.raises(HandfulError) as error:
-        handful.load(folder)
-    assert str(error.value) == words
-    assert error.value.hint == hint
-    assert type(error.value) is kind
-
-
-@pytest.fixture
-def folder(packages: Any, tmp_path: Path) -> Path:
-    found: Path = packages.copy("head", tmp_path)
-    return found
+def place(content: Any, path: str) -> tuple[Any, Any]:
+    """The object or list that `stages/0/name` lies in, and the key it has there."""
+    *way, last = (int(part) if part.isdigit() else part for part in path.split("/"))
+    for part in way:
+        content = content[part]
+    return content, last
 
 
 def put(path: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    def change(found: Any) -> None:
-        *way, last = (int(part) if part.isdigit() else part for part in path.split("/"))
-        for part in way:
-            found = found[part]
-        found[last] = value
+    def change(content: dict[str, Any]) -> None:
+        parent, key = place(content, path)
+        parent[key] = value
 
     return change
 
 
 def drop(path: str) -> Callable[[dict[str, Any]], None]:
-    def change(found: Any) -> None:
-        *way, last = (int(part) if part.isdigit() else part for part in path.split("/"))
-        for part in way:
-            found = found[part]
-        del found[last]
+    def change(content: dict[str, Any]) -> None:
+        parent, key = place(content, path)
+        del parent[key]
 
     return change
 
@@ -229,12 +221,12 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
 
 
 def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
-    def as_format_1(found: dict[str, Any]) -> None:
-        found["format"] = 1
-        del found["limits"]["support"]
+    def as_format_1(content: dict[str, Any]) -> None:
+        content["format"] = 1
+        del content["limits"]["support"]
 
     edit(folder, as_format_1)
     assert read_manifest(folder).limits.support == Bounds(1)
-    edit(folder, lambda found: found["limits"].update(support={"min": 1, "max": None}))
+    edit(folder, lambda content: content["limits"].update(support={"min": 1, "max": None}))
     with pytest.raises(ManifestError, match=r"unknown field in manifest: `limits\.support`"):
         read_manifest(folder)

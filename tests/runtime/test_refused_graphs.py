@@ -11,25 +11,13 @@ import pytest
 from onnx import TensorProto, helper
 
 import handful
-from handful.runtime.errors import HandfulError, PackageError
+from handful.runtime.errors import PackageError
 from handful.runtime.package.vet import vet
+
+from .refusal import refused
 
 COPY = "copy the package again, as a whole"
 DOCS = "the format allows none, see docs/package-format.md"
-
-
-def refused(folder: Path, kind: type[HandfulError], words: str, hint: str | None = None) -> None:
-    with pytest.raises(HandfulError) as error:
-        handful.load(folder)
-    assert str(error.value) == words
-    assert error.value.hint == hint
-    assert type(error.value) is kind
-
-
-@pytest.fixture
-def folder(packages: Any, tmp_path: Path) -> Path:
-    found: Path = packages.copy("head", tmp_path)
-    return found
 
 
 def step_model(folder: Path) -> Any:
@@ -174,17 +162,17 @@ def test_a_graph_that_onnxruntime_refuses(folder: Path, rehash: Callable[..., No
 
 def test_threads_meet_the_same_error(folder: Path, rehash: Callable[..., None]) -> None:
     test_a_graph_that_onnxruntime_refuses(folder, rehash)
-    learner, found = handful.load(folder), []
+    learner, errors = handful.load(folder), []
 
     def work() -> None:
         try:
             learner.adapt(np.zeros((2, 6, 6, 1), np.uint8), ["a", "b"])
         except PackageError as error:
-            found.append(error)
+            errors.append(error)
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 4
+    assert len(errors) == 4

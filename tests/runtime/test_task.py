@@ -26,11 +26,6 @@ def prototypes(packages: Any) -> handful.Learner:
     return handful.load(packages("prototypes"))
 
 
-@pytest.fixture
-def head(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
 def same(a: Task, b: Task, queries: Any) -> None:
     assert a.classes == b.classes
     assert a.counts == b.counts
@@ -174,21 +169,21 @@ def test_regression(packages: Any, tmp_path: Any) -> None:
 def test_threads_share_a_learner_and_a_task(packages: Any) -> None:
     learner = handful.load(packages("head"))
     expected = handful.load(packages("head")).adapt(IMAGES, list("abcabc")).logits(IMAGES)
-    found: list[Any] = []
+    answers: list[Any] = []
     start = threading.Barrier(8)
 
     def work() -> None:
         start.wait()  # the first run builds the sessions: all threads come at once
         for _ in range(20):
-            found.append(learner.adapt(IMAGES, list("abcabc")).logits(IMAGES))
+            answers.append(learner.adapt(IMAGES, list("abcabc")).logits(IMAGES))
 
     threads = [threading.Thread(target=work) for _ in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 160
-    for logits in found:
+    assert len(answers) == 160
+    for logits in answers:
         np.testing.assert_array_equal(logits, expected)
 
 
@@ -219,10 +214,10 @@ def test_evaluate_counts_right_answers(prototypes: handful.Learner) -> None:
         query_y=np.array([[0, 1], [0, 0]]),  # the second episode's last query is mislabelled
     )
     done: list[int] = []
-    found = evaluate(prototypes, x, episodes, progress=done.append)
-    np.testing.assert_array_equal(found.per_episode, [1, 0.5])
-    assert (found.accuracy, found.episodes, done) == (0.75, 2, [1, 2])
-    assert found.interval == pytest.approx(1.96 * 0.25)
+    accuracy = evaluate(prototypes, x, episodes, progress=done.append)
+    np.testing.assert_array_equal(accuracy.per_episode, [1, 0.5])
+    assert (accuracy.accuracy, accuracy.episodes, done) == (0.75, 2, [1, 2])
+    assert accuracy.interval == pytest.approx(1.96 * 0.25)
 
 
 def test_the_runtime_needs_numpy_and_onnxruntime_only(packages: Any) -> None:

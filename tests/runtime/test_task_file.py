@@ -16,11 +16,6 @@ from handful.runtime.package.npz import pack_npz
 
 
 @pytest.fixture
-def head(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
-@pytest.fixture
 def file(head: handful.Learner, tmp_path: Path) -> Path:
     images = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 1), np.uint8)
     head.adapt(images, ["a", "b", "a"]).save(tmp_path / "task.npz")
@@ -34,28 +29,28 @@ def refused(learner: handful.Learner, file: Path, words: str, hint: str | None =
 
 
 def arrays(file: Path) -> dict[str, Any]:
-    with np.load(file, allow_pickle=False) as found:
-        return {**found}
+    with np.load(file, allow_pickle=False) as archive:
+        return {**archive}
 
 
 def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
-    def change(found: dict[str, Any]) -> None:
-        values = json.loads(found["about"].tobytes()) | changes
-        found["about"] = np.frombuffer(json.dumps(values).encode(), np.uint8)
+    def change(contents: dict[str, Any]) -> None:
+        values = json.loads(contents["about"].tobytes()) | changes
+        contents["about"] = np.frombuffer(json.dumps(values).encode(), np.uint8)
 
     return change
 
 
 def encoded(encoding: str) -> Callable[[dict[str, Any]], None]:
-    def change(found: dict[str, Any]) -> None:
-        text = found["about"].tobytes().decode()
-        found["about"] = np.frombuffer(text.encode(encoding), np.uint8)
+    def change(contents: dict[str, Any]) -> None:
+        text = contents["about"].tobytes().decode()
+        contents["about"] = np.frombuffer(text.encode(encoding), np.uint8)
 
     return change
 
 
 def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
-    return lambda found: found.update({name: value})
+    return lambda contents: contents.update({name: value})
 
 
 FORMATS = (2, True, 1.0, "1", None, "\x1b[2J")
@@ -79,10 +74,10 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (put("about", np.frombuffer(b'{"format": 1' + b"0" * 5000 + b"}", np.uint8)),
      "task.npz is not a saved task", MADE),
     (about(more=2), "task.npz is not a saved task", MADE),
-    (lambda found: found.pop("about"), "task.npz is not a saved task", MADE),
+    (lambda contents: contents.pop("about"), "task.npz is not a saved task", MADE),
     (about(classes=["a", "b", "c"]),
      "task.npz: `support_y` is float32 [3, 2], wanted float32 [3, 3]", None),
-    (lambda found: found.pop("state/0/w"), "task.npz has no array `state/0/w`", None),
+    (lambda contents: contents.pop("state/0/w"), "task.npz has no array `state/0/w`", None),
     (put("extra", np.zeros(1, np.float32)), "task.npz has an unknown array 'extra'", None),
     (put("state/0/w", np.zeros((2, 6), np.float32)),
      "task.npz: `state/0/w` is float32 [2, 6], wanted float32 [2, 5]", None),
@@ -105,9 +100,9 @@ def test_altered_tasks(
     words: str,
     hint: str | None,
 ) -> None:
-    found = arrays(file)
-    change(found)
-    file.write_bytes(pack_npz(found))
+    contents = arrays(file)
+    change(contents)
+    file.write_bytes(pack_npz(contents))
     refused(head, file, words, hint)
 
 
@@ -118,10 +113,10 @@ def test_another_package(packages: Any, file: Path) -> None:
 
 
 def test_a_pickle_is_never_read(head: handful.Learner, file: Path) -> None:
-    found = arrays(file)
-    found["state/0/w"] = np.array([print], dtype=object)
+    contents = arrays(file)
+    contents["state/0/w"] = np.array([print], dtype=object)
     with io.BytesIO() as stream:
-        np.savez(stream, allow_pickle=True, **found)
+        np.savez(stream, allow_pickle=True, **contents)
         file.write_bytes(stream.getvalue())
     words = "task.npz: 'state/0/w.npy' has dtype object, wanted float32 or int64"
     refused(head, file, words)

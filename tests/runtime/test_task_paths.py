@@ -19,13 +19,8 @@ NAMED = "a path has 1 to 4096 bytes, no NUL and no half of a surrogate pair"
 
 
 @pytest.fixture
-def learner(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
-@pytest.fixture
-def task(learner: handful.Learner) -> handful.Task:
-    return learner.adapt(X, AB)
+def task(head: handful.Learner) -> handful.Task:
+    return head.adapt(X, AB)
 
 
 PATHS: list[tuple[Any, str, str | None]] = [
@@ -44,9 +39,9 @@ PATHS: list[tuple[Any, str, str | None]] = [
 
 @pytest.mark.parametrize(("path", "words", "hint"), PATHS, ids=range(len(PATHS)))
 def test_paths(
-    learner: handful.Learner, task: handful.Task, path: Any, words: str, hint: str | None
+    head: handful.Learner, task: handful.Task, path: Any, words: str, hint: str | None
 ) -> None:
-    for call in (task.save, learner.load_task):
+    for call in (task.save, head.load_task):
         with pytest.raises(TaskFileError) as error:
             call(path)
         assert (str(error.value), error.value.hint) == (f"task file {words}", hint)
@@ -54,21 +49,21 @@ def test_paths(
 
 @pytest.mark.parametrize("path", [".", "..", "/", "./", "n" * 256, "none/task.npz", "/dev/null"])
 def test_paths_that_are_no_file(
-    learner: handful.Learner,
+    head: handful.Learner,
     task: handful.Task,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     path: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    for call in (task.save, learner.load_task):
+    for call in (task.save, head.load_task):
         with pytest.raises(TaskFileError):
             call(path)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_folder_a_link_and_a_device_are_named(
-    learner: handful.Learner, task: handful.Task, tmp_path: Path
+    head: handful.Learner, task: handful.Task, tmp_path: Path
 ) -> None:
     task.save(tmp_path / "task.npz")
     (tmp_path / "link").symlink_to("task.npz")
@@ -80,23 +75,23 @@ def test_a_folder_a_link_and_a_device_are_named(
         task.save("/dev/null")
     assert str(error.value) == "cannot write /dev/null: it is not a regular file"
     with pytest.raises(TaskFileError) as error:
-        learner.load_task(tmp_path / "link")
+        head.load_task(tmp_path / "link")
     assert str(error.value) == f"{tmp_path / 'link'} is a link, wanted a regular file"
 
 
 def test_copies_are_the_same_and_pickles_say_what_to_do(
-    learner: handful.Learner, task: handful.Task
+    head: handful.Learner, task: handful.Task
 ) -> None:
     assert copy.copy(task) is copy.deepcopy(task) is task
-    assert copy.deepcopy([learner, task]) == [learner, task]
+    assert copy.deepcopy([head, task]) == [head, task]
     wanted = (
         (task, "a task cannot be pickled",
          "task.save(path) writes it, learner.load_task(path) reads it in another process"),
-        (learner, "a learner cannot be pickled",
+        (head, "a learner cannot be pickled",
          "give the other process the package's path, and call handful.load(path) there"),
     )  # fmt: skip
-    for thing, words, hint in wanted:
+    for subject, words, hint in wanted:
         for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
             with pytest.raises(AdaptError) as error:
-                pickle.dumps(thing, protocol)
+                pickle.dumps(subject, protocol)
             assert (str(error.value), error.value.hint) == (words, hint)

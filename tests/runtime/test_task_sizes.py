@@ -23,11 +23,6 @@ FEWER = "adapt with fewer samples, or to fewer examples"
 
 
 @pytest.fixture
-def head(packages: Any) -> handful.Learner:
-    return handful.load(packages("head"))
-
-
-@pytest.fixture
 def file(head: handful.Learner, tmp_path: Path) -> Path:
     head.adapt(X, ["a", "b", "a"]).save(tmp_path / "task.npz")
     return tmp_path / "task.npz"

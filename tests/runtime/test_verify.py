@@ -13,22 +13,12 @@ import handful
 from handful.cli import main
 from handful.runtime.errors import PackageError
 from handful.runtime.package import operators, schema
-from handful.runtime.package.npz import pack_npz
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import harmless
 from handful.runtime.tools.verify import relative_difference, verify
 
-
-def change(folder: Path, **changes: Any) -> None:
-    with np.load(folder / "conformance.npz") as found:
-        arrays: dict[str, Any] = {**found}
-    for name, value in changes.items():
-        key = name.replace("__", "/")
-        arrays = {k: v for k, v in arrays.items() if k != key} | (
-            {} if value is None else {key: value}
-        )
-    (folder / "conformance.npz").write_bytes(pack_npz(arrays))
+from .edit import golden
 
 
 @pytest.mark.parametrize("name", ["prototypes", "head", "line"])
@@ -49,7 +39,7 @@ def test_every_state_is_compared(packages: Any) -> None:
 
 def test_a_wrong_state_is_named(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
-    change(folder, head__2__w=np.zeros((3, 5), np.float32))
+    golden(folder, head__2__w=np.zeros((3, 5), np.float32))
     report = verify(folder)
     assert report.failed == ("head/2/w",)
     assert not report.ok
@@ -57,17 +47,17 @@ def test_a_wrong_state_is_named(packages: Any, tmp_path: Path) -> None:
 
 def test_a_wrong_shape_differs_infinitely(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
-    change(folder, logits=np.zeros((4, 2), np.float32))
+    golden(folder, logits=np.zeros((4, 2), np.float32))
     assert verify(folder).worst == float("inf")
 
 
 def test_large_states_may_be_thinned(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
-    with np.load(folder / "conformance.npz") as found:
-        w = found["head/3/w"]
-    change(folder, head__3__w=None, **{"head__3__w[::4]": w.reshape(-1)[::4]})
+    with np.load(folder / "conformance.npz") as archive:
+        w = archive["head/3/w"]
+    golden(folder, head__3__w=None, **{"head__3__w[::4]": w.reshape(-1)[::4]})
     assert verify(folder).ok
-    change(folder, **{"head__3__w[::4]": w.reshape(-1)[::4] + 1})
+    golden(folder, **{"head__3__w[::4]": w.reshape(-1)[::4] + 1})
     assert verify(folder).failed == ("head/3/w",)
 
 
@@ -83,7 +73,7 @@ def test_missing_and_unknown_vectors(
     packages: Any, tmp_path: Path, name: str, value: Any, words: str
 ) -> None:
     folder = packages.copy("head", tmp_path)
-    change(folder, **{name: value})
+    golden(folder, **{name: value})
     with pytest.raises(PackageError) as error:
         verify(folder)
     assert str(error.value) == words
@@ -100,33 +90,34 @@ def test_relative_difference() -> None:
 
 
 def test_describe(packages: Any) -> None:
-    found = describe(packages("head"))
-    assert found.order == ("embed", "start", "step × 3", "predict")
-    embed, _, step, _ = found.graphs
+    description = describe(packages("head"))
+    assert description.order == ("embed", "start", "step × 3", "predict")
+    embed, _, step, _ = description.graphs
     assert (embed.nodes, embed.parameters) == (2, 180)
     assert embed.operators == {"Flatten": 1, "MatMul": 1}
     assert embed.inputs == {"x": "float32 [B, 6, 6, 1]"}
     assert step.outputs == {"w": "float32 [N, 5]", "loss": "float32 []"}
-    assert found.as_json()["manifest"]["stages"][0]["noise"] == ["w_noise"]
+    assert description.as_json()["manifest"]["stages"][0]["noise"] == ["w_noise"]
     sizes = [(packages("head") / f).stat().st_size for f in ("manifest.json", "embed.onnx")]
-    assert found.bytes == sum(sizes) + sum(graph.bytes for graph in found.graphs[1:])
+    assert description.bytes == sum(sizes) + sum(graph.bytes for graph in description.graphs[1:])
 
 
 def test_bench_measures_a_package(packages: Any) -> None:
-    found = bench(packages("prototypes"), way=3, shot=2, runs=3, cold_runs=1)
-    assert (found.package, found.way, found.shot, found.threads) == ("prototypes", 3, 2, 1)
-    times = {name: value for name, value in asdict(found).items() if name.endswith("_ms")}
+    measured = bench(packages("prototypes"), way=3, shot=2, runs=3, cold_runs=1)
+    assert (measured.package, measured.threads) == ("prototypes", 1)
+    assert (measured.way, measured.shot) == (3, 2)
+    times = {name: value for name, value in asdict(measured).items() if name.endswith("_ms")}
     assert all(0 < value < 60_000 for value in times.values()), times
-    assert found.cold_start_ms > found.load_ms
+    assert measured.cold_start_ms > measured.load_ms
 
 
 @pytest.mark.parametrize(
-    ("made", "file"), [(schema, "manifest.schema.json"), (operators, "operators.json")]
+    ("source", "file"), [(schema, "manifest.schema.json"), (operators, "operators.json")]
 )
-def test_what_is_committed_for_other_languages_is_fresh(made: Any, file: str) -> None:
+def test_what_is_committed_for_other_languages_is_fresh(source: Any, file: str) -> None:
     committed = Path(__file__).parents[2] / "exported" / file
-    assert committed.read_text() == made.text(), (
-        f"run `python -m {made.__name__} > exported/{file}`"
+    assert committed.read_text() == source.text(), (
+        f"run `python -m {source.__name__} > exported/{file}`"
     )
 
 

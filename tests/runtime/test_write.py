@@ -193,18 +193,18 @@ def test_the_file_of_a_save_that_goes_on_is_left(
 def test_a_file_that_another_save_removes_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, made = files._locked, []
+    lock, temporaries = files._locked, []
 
     def late(descriptor: int) -> bool:
         (temporary,) = names(tmp_path)
-        made.append(temporary)
-        if len(made) == 1:
+        temporaries.append(temporary)
+        if len(temporaries) == 1:
             files._remove_abandoned(tmp_path)
         return lock(descriptor)
 
     monkeypatch.setattr(files, "_locked", late)
     write_atomic(tmp_path / "file", b"new")
-    assert len(set(made)) == 2
+    assert len(set(temporaries)) == 2
     assert names(tmp_path) == ["file"]
 
 
