@@ -1,4 +1,4 @@
-"""Frozen features: running averages in and out of training, class means, lengths set to one."""
+"""Features of one example at a time: running averages, class means, lengths set to one."""
 
 from __future__ import annotations
 
@@ -9,11 +9,9 @@ from handful.trainer.errors import SettingError
 from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
 
-from .form import Tensors, part
+from .form import Tensors
 
 MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
-
-EMBED = "embed."  # what the names of a frozen network's parameters begin with
 OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read their batch
 
 
@@ -41,14 +39,6 @@ def running(params: Tensors) -> Statistics | None:
         if ".running_" in name
     }
     return averages or None
-
-
-def frozen_features(network: Network | None, params: Tensors, x: Tensor) -> Tensor:
-    """x [B, ...] through the frozen network of `embed`; where there is none, flattened: [B, D]."""
-    if network is None:
-        return x.flatten(1)
-    embedding = part(params, EMBED)
-    return network(embedding, x, running(embedding))[0]
 
 
 def updated_buffers(params: Tensors, statistics: Statistics) -> Tensors:

@@ -33,9 +33,8 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
 
-from .features import EMBED, class_means, embedding_network, frozen_features, unit_length
+from .features import class_means, unit_length
 from .form import (
-    Learner,
     Noise,
     Outcome,
     Stage,
@@ -44,6 +43,7 @@ from .form import (
     cross_entropy,
     outcome,
 )
+from .frozen import FrozenNetworkLearner
 from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
 
@@ -81,7 +81,7 @@ class LEOConfig:
         )
 
 
-class LEO(Learner):
+class LEO(FrozenNetworkLearner):
     """Classifiers generated from a latent code of the task, and optimised there."""
 
     name = "leo"
@@ -90,15 +90,10 @@ class LEO(Learner):
         "the latent step overshot: set meta.clip_value = 0.1 and meta.clip_norm = 0.1 as the"
         " authors do, or lower learner.latent_lr"
     )
-    frozen_embed = True
-    has_embed = True
 
     def __init__(self, config: LEOConfig, spec: InputSpec, way: int) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
-        self.network = (
-            embedding_network(config.network, tuple(spec.shape)) if config.network else None
-        )
         if self.network is None and len(spec.shape) != 1:
             raise ConfigError(
                 "leo without a network reads vectors [D], found examples of shape"
@@ -111,9 +106,8 @@ class LEO(Learner):
     def init(self, generator: torch.Generator) -> Tensors:
         """Four maps, two rate vectors, the features' mean; `embed.` is the frozen network."""
         size, latent = self.features, self.config.latent_dim
-        network = self.network.init(generator) if self.network else {}
         return {
-            **{EMBED + name: value for name, value in network.items()},
+            **self.network_params(generator),
             "center": torch.zeros(size),
             **glorot_maps(size, latent, generator),
             "latent_lr": torch.full((latent,), self.config.latent_lr),
@@ -131,27 +125,14 @@ class LEO(Learner):
             return params
         return {**params, **prototype_maps(params, unit_length(x - center), self.config)}
 
-    def pretrained_network(self) -> NetworkConfig | None:
-        """What embeds images, if this is not left to a backbone."""
-        network: NetworkConfig | None = self.config.network
-        return network
-
-    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """The frozen network starts from the pre-trained parameters."""
-        return params | {EMBED + name: value for name, value in pretrained.items()}
-
     def frozen(self, name: str) -> bool:
-        """The features are frozen."""
-        return name.startswith(EMBED) or name == "center"
+        """The network and the features' mean are."""
+        return super().frozen(name) or name == "center"
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → unit-length centred features [B, D]."""
-        h = frozen_features(self.network, params, x)
+        h = self.network_features(params, x)
         return unit_length(unit_length(h) - params["center"])
-
-    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
-        """The frozen features as they come, [B, D]."""
-        return frozen_features(self.network, params, x)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""

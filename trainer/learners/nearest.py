@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .features import EMBED, embedding_network, frozen_features, unit_length
-from .form import Learner, Noise, Stage, Support, Tensors
+from .features import unit_length
+from .form import Noise, Stage, Support, Tensors
+from .frozen import FrozenNetworkLearner
 
 ABSENT = -2.0  # below every cosine: an example of another class
 
@@ -34,34 +34,15 @@ class NearestConfig:
         check_numbers(self)
 
 
-class Nearest(Learner):
+class Nearest(FrozenNetworkLearner):
     """The yardstick of every learner."""
 
     name = "nearest"
     Config = NearestConfig
-    frozen_embed = True
-    has_embed = True
-
-    def __init__(self, config: NearestConfig, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.network = (
-            embedding_network(config.network, tuple(spec.shape)) if config.network else None
-        )
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network's parameters, if there is one."""
-        network = self.network.init(generator) if self.network else {}
-        return {EMBED + name: value for name, value in network.items()}
-
-    def pretrained_network(self) -> NetworkConfig | None:
-        """What embeds images, if this is not left to a backbone."""
-        network: NetworkConfig | None = self.config.network
-        return network
-
-    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """The frozen network starts from the pre-trained parameters."""
-        return params | {EMBED + name: value for name, value in pretrained.items()}
+        return self.network_params(generator)
 
     def frozen(self, name: str) -> bool:
         """Everything is."""
@@ -69,11 +50,7 @@ class Nearest(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D] of unit length."""
-        return unit_length(frozen_features(self.network, params, x))
-
-    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
-        """What the cosine is taken of, before its length is set to one: [B, D]."""
-        return frozen_features(self.network, params, x)
+        return unit_length(self.network_features(params, x))
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""
