@@ -71,7 +71,7 @@ def measure(halving: str, shot: int, rounds: int) -> str:
     after = {n: torch.from_numpy(t) for n, t in through_onnxruntime(step, start, fed).items()}
     expected = by_hand(theta, image, labels, stride)
     converted = theta_of(params | after)
-    apart = max(
+    difference = max(
         relative_difference(converted[n].numpy(), expected[n].detach().numpy())
         for n in [*(f"conv{block}.weight" for block in range(BLOCKS)), "head.weight"]
     )
@@ -87,7 +87,7 @@ def measure(halving: str, shot: int, rounds: int) -> str:
     ours, eager, channels_last, same = (1e3 * s for s in seconds)
     return (
         f"| {halving} | {shot} | {ours:.1f} | {eager:.1f} | {channels_last:.1f} | {same:.1f}"
-        f" | {eager / ours:.2f} | {channels_last / ours:.2f} | {apart:.0e} |"
+        f" | {eager / ours:.2f} | {channels_last / ours:.2f} | {difference:.0e} |"
     )
 
 

@@ -19,8 +19,8 @@ def main() -> None:
     for name in shipped():
         manifest = read_manifest(find(name))
         training = manifest.training
-        made = f"`handful train {training['recipe']}`, parameters of step {training['step']}"
-        parts += [f"### {name}", f"{made}; {manifest.evaluation[0].episodes} episodes."]
+        origin = f"`handful train {training['recipe']}`, parameters of step {training['step']}"
+        parts += [f"### {name}", f"{origin}; {manifest.evaluation[0].episodes} episodes."]
         parts += comparison(manifest.evaluation)
     section("packages", "python benchmarks/packages.py", "\n\n".join(parts))
 

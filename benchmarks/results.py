@@ -22,8 +22,8 @@ def section(name: str, command: str, markdown: str) -> None:
         text=True,
         check=False,
     ).stdout.strip()
-    made = ", ".join(f"{k} {v}" for k, v in versions().items())
-    note = f"`{command}`; {made}; {platform.machine()}; commit {commit or 'unknown'}"
+    installed = ", ".join(f"{k} {v}" for k, v in versions().items())
+    note = f"`{command}`; {installed}; {platform.machine()}; commit {commit or 'unknown'}"
     body = f"<!-- {name} -->\n{markdown.strip()}\n\n{note}\n<!-- /{name} -->"
     text = FILE.read_text(encoding="utf-8")
     pattern = re.compile(rf"<!-- {name} -->.*?<!-- /{name} -->", re.DOTALL)

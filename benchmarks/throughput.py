@@ -51,25 +51,27 @@ def doubled(tensors: Tensors) -> Tensors:
     return {name: t.double() for name, t in tensors.items()}
 
 
-def apart(
+def differences(
     maml: MAML, params: Tensors, batch: Episode, *, steps: int, stride: int, tasks: int = 4
 ) -> list[str]:
     """The table's differences, on a few tasks: of float32, and of float64."""
-    few = Episode(*(t[:tasks] for t in batch))
-    wide = Episode(*(t.double() for t in few))
+    small_batch = Episode(*(t[:tasks] for t in batch))
+    wide = Episode(*(t.double() for t in small_batch))
 
-    def hand(params: Tensors, few: Episode) -> Tensors:
-        return by_hand(theta_of(params), few, steps=steps, inner_lr=INNER_LR, stride=stride)
+    def hand(params: Tensors, small_batch: Episode) -> Tensors:
+        return by_hand(theta_of(params), small_batch, steps=steps, inner_lr=INNER_LR, stride=stride)
 
-    def ours(params: Tensors, few: Episode) -> list[Tensors]:
+    def ours(params: Tensors, small_batch: Episode) -> list[Tensors]:
         names = tuple(params)
         return [
-            theta_of(meta_gradient(maml, params, names, few, {}, progress=1.0, chunk=chunk)[0])
+            theta_of(
+                meta_gradient(maml, params, names, small_batch, {}, progress=1.0, chunk=chunk)[0]
+            )
             for chunk in (1, tasks)
         ]
 
-    theirs, exact = hand(params, few), hand(doubled(params), wide)
-    single, double = ours(params, few), ours(doubled(params), wide)
+    theirs, exact = hand(params, small_batch), hand(doubled(params), wide)
+    single, double = ours(params, small_batch), ours(doubled(params), wide)
     differences = [
         max(difference(g, theirs) for g in single),
         difference(theirs, exact),
@@ -107,12 +109,12 @@ def main() -> None:
         def ours(chunk: int) -> Tensors:
             return meta_gradient(maml, params, names, batch, {}, progress=1.0, chunk=chunk)[0]  # noqa: B023
 
-        apart_by = apart(maml, params, batch, steps=steps, stride=stride)
+        both_differences = differences(maml, params, batch, steps=steps, stride=stride)
         seconds = medians([torch_loop, lambda: ours(1), lambda: ours(CHUNK)], options.rounds)
         rates = [options.tasks / s for s in seconds]
         cells = [f"{rate:.1f}" for rate in rates]
         ratio = max(rates[1:]) / rates[0]
-        cells += [f"{ratio:.2f}", *apart_by]
+        cells += [f"{ratio:.2f}", *both_differences]
         rows.append(f"| {queries} | {steps} | {' | '.join(cells)} |")
         print(rows[-1], flush=True)
     note = (

@@ -11,9 +11,9 @@ def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[floa
     """Median seconds of each; the first round warms up and does not count."""
     seconds: list[list[float]] = [[] for _ in functions]
     for turn in range(rounds + 1):
-        for function, found in zip(functions, seconds, strict=True):
+        for function, durations in zip(functions, seconds, strict=True):
             start = time.perf_counter()
             function()
             if turn:
-                found.append(time.perf_counter() - start)
-    return [statistics.median(found) for found in seconds]
+                durations.append(time.perf_counter() - start)
+    return [statistics.median(durations) for durations in seconds]

@@ -70,8 +70,8 @@ class TunedMeans(Learner):
     def init(self, generator: torch.Generator) -> Tensors:
         """Fresh meta-parameters."""
         pixels = torch.Size(self.spec.shape).numel()
-        drawn = torch.randn(pixels, self.config.features, generator=generator)
-        return {"map": drawn * pixels**-0.5, "rate": torch.tensor(0.1)}
+        normal = torch.randn(pixels, self.config.features, generator=generator)
+        return {"map": normal * pixels**-0.5, "rate": torch.tensor(0.1)}
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D]."""
@@ -137,10 +137,12 @@ def main(folder: Path) -> None:
 
     source = Source(learner=run.learner, params=run.params, test=test, training=run.facts)
     export(source, folder / TunedMeans.name)
-    x, few = test.x.numpy(), 20  # examples of each class
-    names = [name for name in test.classes[:5] for _ in range(few)]
-    task = handful.load(folder / TunedMeans.name).adapt(x[: 5 * few : few], names[::few])
-    right = sum(a == name for a, name in zip(task.predict(x[: 5 * few]), names, strict=True))
+    x, per_class = test.x.numpy(), 20  # examples of each class
+    names = [name for name in test.classes[:5] for _ in range(per_class)]
+    task = handful.load(folder / TunedMeans.name).adapt(
+        x[: 5 * per_class : per_class], names[::per_class]
+    )
+    right = sum(a == name for a, name in zip(task.predict(x[: 5 * per_class]), names, strict=True))
     print(f"the package, adapted to five of them: {right} of {len(names)} right")
 
 

@@ -20,8 +20,8 @@ def check_numbers(
     bound of its own for the field, which is allowed itself; `below` names what is just too large.
     """
     for name, value in vars(config).items():
-        listed = list(value) if isinstance(value, tuple) else [value]
-        for number in listed:
+        numbers = list(value) if isinstance(value, tuple) else [value]
+        for number in numbers:
             if type(number) not in (int, float):
                 continue
             whole = type(number) is int
@@ -32,5 +32,5 @@ def check_numbers(
                 wanted = f"more than {bound}" if open_below else f"{bound} or more"
                 if number >= limit:
                     wanted = "a finite number" if limit == math.inf else f"less than {limit}"
-                shown = listed if isinstance(value, tuple) else number
+                shown = numbers if isinstance(value, tuple) else number
                 raise SettingError(name, f"is {shown}, wanted {wanted}")

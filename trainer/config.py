@@ -58,7 +58,7 @@ class MetaConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """Everything that makes a run; `pretrain` trains the learner's network beforehand."""
+    """All settings of a run; `pretrain` are those of the pre-training of the learner's network."""
 
     learner: str
     settings: Any  # the learner's own Config
@@ -74,10 +74,11 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits
         raise ConfigError(f"{where} is not TOML: {error}") from error
-    before = _source(values)
+    recipe_source = _source(values)
     for change in changes:
         _assign(values, change)
-    if _source(values) != before and not any(change.startswith("licence") for change in changes):
+    sets_licence = any(change.startswith("licence") for change in changes)
+    if _source(values) != recipe_source and not sets_licence:
         values.pop("licence", None)  # the recipe's is for packages trained on the recipe's data
     return from_dict(values, where=where)
 

@@ -28,10 +28,10 @@ def described_learners() -> list[tuple[str, str]]:
     has a file of its name. Importing them would import torch.
     """
     folder = HERE / "learners"
-    listed = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+    statements = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
     (learners,) = (
         statement.value
-        for statement in listed
+        for statement in statements
         if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
     )
     names = [ast.literal_eval(key) for key in learners.keys if key]  # type: ignore[union-attr]

@@ -52,13 +52,13 @@ def read_sections(
     try:
         # as JSON, for which strict is what TOML means: an array is a tuple, a text is a path
         text = json.dumps(prepared, default=_as_json, ensure_ascii=False).encode()
-        read = form.model_validate_json(text)
+        sections = form.model_validate_json(text)
     except UnicodeEncodeError as error:
         wrong = error.object[error.start]
         raise ConfigError(f"{where}: a text holds {wrong!r}, which is not Unicode") from error
     except ValidationError as error:
         raise _in_words(error, values, kinds, where) from error
-    return {name: getattr(read, name) for name in kinds}
+    return {name: getattr(sections, name) for name in kinds}
 
 
 def _prepared(hint: Any, value: Any, default: Any = None) -> Any:

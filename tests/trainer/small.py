@@ -12,6 +12,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.pictures import drawing_spec
 from handful.trainer.episodes import Episode
 from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Support, Tensors, adapt
@@ -23,17 +24,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 
 SIZE, FEATURES, WAY = 20, 10, 5  # 20 → 10 → 5 → 3 → 2: four pixels for statistics at the end
-IMAGE = InputSpec(
-    kind="image",
-    shape=(SIZE, SIZE, 1),
-    layout="HWC",
-    range=(0.0, 1.0),
-    colour="grey",
-    scale=1 / 255,
-    invert=True,
-    resize=SIZE,
-    interpolation="lanczos",
-)
+IMAGE = drawing_spec(SIZE)
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -219,6 +210,8 @@ def case(name: str) -> Case:
     return CASES[name]()
 
 
-def source(found: Case) -> Source:
+def source(subject: Case) -> Source:
     """What export is given to export the case."""
-    return Source(learner=found.learner, params=found.params, test=found.data, training={"seed": 3})
+    return Source(
+        learner=subject.learner, params=subject.params, test=subject.data, training={"seed": 3}
+    )

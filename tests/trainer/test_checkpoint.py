@@ -21,9 +21,9 @@ from handful.trainer.training.files import StorageError
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:
     tensors = {"a": torch.arange(6).reshape(2, 3).T, "n": torch.tensor(3, dtype=torch.int64)}
     write_checkpoint(tmp_path / LAST, tensors, {"step": 3, "name": "ka"})
-    found, facts = read_checkpoint(tmp_path / LAST)
+    stored, facts = read_checkpoint(tmp_path / LAST)
     assert facts == {"step": 3, "name": "ka"}
-    assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+    assert all(torch.equal(stored[name], tensors[name]) for name in tensors)
     assert [path.name for path in tmp_path.iterdir()] == [LAST]
 
 

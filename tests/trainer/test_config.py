@@ -26,13 +26,13 @@ shot = [1, 5]
 
 
 def test_a_recipe_as_dataclasses() -> None:
-    found = from_toml(TEXT, where="mine.toml")
-    assert found.learner == "maml"
-    assert isinstance(found.settings, maml.MAMLConfig)
-    assert (found.settings.inner_lr, found.settings.network.filters) == (1.0, 32)
-    assert type(found.settings.inner_lr) is float
-    assert (found.meta.way, found.meta.shot) == ((5,), (1, 5))
-    assert found.pretrain is None
+    config = from_toml(TEXT, where="mine.toml")
+    assert config.learner == "maml"
+    assert isinstance(config.settings, maml.MAMLConfig)
+    assert (config.settings.inner_lr, config.settings.network.filters) == (1.0, 32)
+    assert type(config.settings.inner_lr) is float
+    assert (config.meta.way, config.meta.shot) == ((5,), (1, 5))
+    assert config.pretrain is None
 
 
 def test_overrides_are_toml_or_bare_words() -> None:
@@ -46,24 +46,24 @@ def test_overrides_are_toml_or_bare_words() -> None:
         "data.source=some/folder",
         "data.path=some/place",
     ]
-    found = from_toml(TEXT, where="mine.toml", changes=changes)
-    assert (found.meta.lr, found.meta.way) == (0.01, (5, 20))
-    assert (found.settings.head, found.settings.first_order) == ("shared", True)
-    assert found.settings.network.halving == "max"
-    assert found.pretrain is not None
-    assert found.pretrain.steps == 3
-    assert (found.data.source, found.data.path) == ("some/folder", Path("some/place"))
+    config = from_toml(TEXT, where="mine.toml", changes=changes)
+    assert (config.meta.lr, config.meta.way) == (0.01, (5, 20))
+    assert (config.settings.head, config.settings.first_order) == ("shared", True)
+    assert config.settings.network.halving == "max"
+    assert config.pretrain is not None
+    assert config.pretrain.steps == 3
+    assert (config.data.source, config.data.path) == ("some/folder", Path("some/place"))
 
 
 def test_a_section_given_in_part_keeps_the_learners_own_defaults() -> None:
     """MAML's network is strided and reads the support set's statistics; a plain one does not."""
-    found = from_toml(TEXT, where="mine.toml").settings.network
-    assert (found.filters, found.halving, found.normalisation) == (32, "stride", "support")
+    network = from_toml(TEXT, where="mine.toml").settings.network
+    assert (network.filters, network.halving, network.normalisation) == (32, "stride", "support")
 
 
 def test_later_overrides_win() -> None:
-    found = from_toml(TEXT, where="mine.toml", changes=["meta.lr=1", "meta.lr=2"])
-    assert found.meta.lr == 2.0
+    config = from_toml(TEXT, where="mine.toml", changes=["meta.lr=1", "meta.lr=2"])
+    assert config.meta.lr == 2.0
 
 
 LEARNERS = "leo, maml, nearest, prototypical"
@@ -168,9 +168,9 @@ def test_what_is_refused(text: str, changes: list[str], message: str, hint: str 
 
 @pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
 def test_every_recipe_is_read_and_comes_back_the_same(path: Path) -> None:
-    found = from_toml(path.read_text(), where=path.name)
-    assert found.learner in path.stem
-    assert from_dict(to_dict(found), where="again") == found
+    config = from_toml(path.read_text(), where=path.name)
+    assert config.learner in path.stem
+    assert from_dict(to_dict(config), where="again") == config
 
 
 def test_there_are_recipes_for_both_main_learners() -> None:
@@ -180,15 +180,15 @@ def test_there_are_recipes_for_both_main_learners() -> None:
 
 @pytest.mark.parametrize("name", ["leo", "maml", "nearest", "prototypical"])
 def test_a_learner_with_nothing_set_comes_back_the_same(name: str) -> None:
-    found = from_dict({"learner": {"name": name}}, where="here")
-    assert from_dict(to_dict(found), where="again") == found
+    config = from_dict({"learner": {"name": name}}, where="here")
+    assert from_dict(to_dict(config), where="again") == config
 
 
 def test_none_is_left_out() -> None:
-    found: dict[str, Any] = to_dict(from_dict({"learner": {"name": "leo"}}, where="here"))
-    assert "network" not in found["learner"]
-    assert "patience" not in found["meta"]
-    assert isinstance(from_dict(found, where="again").settings, leo.LEOConfig)
+    plain: dict[str, Any] = to_dict(from_dict({"learner": {"name": "leo"}}, where="here"))
+    assert "network" not in plain["learner"]
+    assert "patience" not in plain["meta"]
+    assert isinstance(from_dict(plain, where="again").settings, leo.LEOConfig)
 
 
 def test_settings_do_not_change_after_they_were_made() -> None:

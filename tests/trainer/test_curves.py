@@ -15,13 +15,13 @@ from handful.trainer.training.log import read_metrics
 
 def lines(*, rising: bool) -> list[dict[str, Any]]:
     """A run whose accuracy ends in one of the upper corners, or begins there."""
-    found: list[dict[str, Any]] = [{"step": 0, "validation": 0.2, "interval": 0.01}]
+    metrics: list[dict[str, Any]] = [{"step": 0, "validation": 0.2, "interval": 0.01}]
     for step in range(1, 101):
         share = step / 100 if rising else 1 - step / 100
-        found.append({"step": step, "loss": 2 - share, "accuracy": share})
+        metrics.append({"step": step, "loss": 2 - share, "accuracy": share})
         if step % 20 == 0:
-            found[-1] |= {"validation": share, "interval": 0.01}
-    return found
+            metrics[-1] |= {"validation": share, "interval": 0.01}
+    return metrics
 
 
 @pytest.mark.parametrize("rising", [True, False])
@@ -43,7 +43,7 @@ def test_a_resumed_run_counts_each_step_once(tmp_path: Path) -> None:
     repeated = [*lines(rising=True), {"step": 100, "loss": 9.0, "accuracy": 0.5}]
     text = "".join(f"{json.dumps(line)}\n" for line in repeated)
     (tmp_path / "metrics.jsonl").write_text(text)
-    found = read_metrics(tmp_path)
-    assert [line["step"] for line in found] == list(range(101))
-    assert found[-1]["loss"] == 9.0
+    metrics = read_metrics(tmp_path)
+    assert [line["step"] for line in metrics] == list(range(101))
+    assert metrics[-1]["loss"] == 9.0
     assert draw_curves(tmp_path).read_bytes().startswith(b"\x89PNG")

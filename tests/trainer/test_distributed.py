@@ -32,7 +32,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     small_data(data)
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
     torchrun += ["--nproc-per-node", "2", "-m", "tests.trainer.two_processes"]
-    found = subprocess.run(
+    process = subprocess.run(
         [*torchrun, str(together), str(data)],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
@@ -41,7 +41,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         timeout=300,
         check=False,
     )
-    assert found.returncode == 0, found.stderr[-4000:]
+    assert process.returncode == 0, process.stderr[-4000:]
     train_all(alone, data)
     return alone, together
 
@@ -58,8 +58,8 @@ def test_two_processes_train_the_parameters_of_one(
     assert one.keys() == two.keys()
     for key in one:
         torch.testing.assert_close(one[key], two[key], rtol=1e-6, atol=1e-7)
-    for found in (facts, other):
-        found.get("progress", {}).pop("seconds", None)
+    for checkpoint_facts in (facts, other):
+        checkpoint_facts.get("progress", {}).pop("seconds", None)
     assert facts == other
 
 

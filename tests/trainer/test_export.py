@@ -53,18 +53,18 @@ TASKS: list[list[int]] = [
 class Record:
     """Every tensor on the way, as stage/step/name."""
 
-    found: dict[str, Any]
+    states: dict[str, Any]
 
     def __call__(self, stage: str, i: int, tensors: Mapping[str, Any]) -> None:
-        self.found.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
+        self.states.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
 
 
 def engine_of(path: Path) -> Engine:
     return load(path)._engine
 
 
-def fitting(found: Case) -> Iterator[list[int]]:
-    return (shots for shots in TASKS if len(shots) <= (found.learner.max_way or len(shots)))
+def fitting(subject: Case) -> Iterator[list[int]]:
+    return (shots for shots in TASKS if len(shots) <= (subject.learner.max_way or len(shots)))
 
 
 @pytest.mark.parametrize("name", EXPORTED)
@@ -72,19 +72,19 @@ def fitting(found: Case) -> Iterator[list[int]]:
 def test_every_state_is_torchs_at_other_sizes_than_traced(
     name: str, package: Callable[[str], Path]
 ) -> None:
-    found, engine = case(name), engine_of(package(name))
-    learner, params = found.learner, found.params
-    for seed, shots in enumerate(fitting(found)):
-        x, y, query = uneven(found.data, shots, seed=seed)
+    subject, engine = case(name), engine_of(package(name))
+    learner, params = subject.learner, subject.params
+    for seed, shots in enumerate(fitting(subject)):
+        x, y, query = uneven(subject.data, shots, seed=seed)
         wanted, seen = Record({}), Record({})
         h = learner.embed(params, x)
         state = adapt(learner, params, Support(h, y), observe=wanted)
-        given = engine.embed(x.numpy())
-        assert relative_difference(given, h.numpy()) < 1e-4
-        adapted = engine.adapt(given, y.numpy(), observe=seen)
-        assert seen.found.keys() == wanted.found.keys()
-        for key, value in wanted.found.items():
-            assert relative_difference(seen.found[key], value.numpy()) < 1e-4, (shots, key)
+        embedded = engine.embed(x.numpy())
+        assert relative_difference(embedded, h.numpy()) < 1e-4
+        adapted = engine.adapt(embedded, y.numpy(), observe=seen)
+        assert seen.states.keys() == wanted.states.keys()
+        for key, value in wanted.states.items():
+            assert relative_difference(seen.states[key], value.numpy()) < 1e-4, (shots, key)
         logits = learner.predict(params, state, learner.embed(params, query))
         answer = engine.predict(adapted, engine.embed(query.numpy()))
         assert answer.shape == (2 * len(shots), len(shots))
@@ -135,19 +135,19 @@ def test_the_golden_vectors_are_replayed(name: str, package: Callable[[str], Pat
 def test_the_manifest_comes_back_and_names_the_stages(
     name: str, package: Callable[[str], Path]
 ) -> None:
-    found, manifest = case(name), read_manifest(package(name))
-    assert manifest.learner == found.learner.name
+    subject, manifest = case(name), read_manifest(package(name))
+    assert manifest.learner == subject.learner.name
     assert manifest.name == name
-    assert manifest.input == found.data.input
-    assert manifest.limits.way.max == found.learner.max_way
+    assert manifest.input == subject.data.input
+    assert manifest.limits.way.max == subject.learner.max_way
     assert (manifest.limits.way.min, manifest.limits.shot.min) == (2, 1)
-    assert manifest.limits.support.max == found.learner.max_support
+    assert manifest.limits.support.max == subject.learner.max_support
     assert manifest.training == {"seed": 3}
     assert manifest.licence == "Apache-2.0"
     stages = [(s.name, s.init, s.step, s.steps) for s in manifest.stages]
     wanted = [
         (s.name, s.init_name, s.step_name if s.step else None, s.steps if s.step else 0)
-        for s in found.learner.stages()
+        for s in subject.learner.stages()
     ]
     assert stages == wanted
 
@@ -157,10 +157,10 @@ def test_what_export_returns_is_what_it_wrote(tmp_path: Path) -> None:
 
 
 def test_a_package_adapts_through_the_runtime(package: Callable[[str], Path]) -> None:
-    found = case("prototypical")
-    x, y, query = uneven(found.data, [2, 1, 1], queries=1)
+    subject = case("prototypical")
+    x, y, query = uneven(subject.data, [2, 1, 1], queries=1)
     task = load(package("prototypical")).adapt(x.numpy(), ["a", "a", "b", "c"])
-    logits = found.answer(x, y, query)
+    logits = subject.answer(x, y, query)
     assert task.predict(query.numpy()) == ["abc"[i] for i in logits.argmax(dim=1)]
     assert relative_difference(task.logits(query.numpy()), logits.detach().numpy()) < 1e-4
 
@@ -219,10 +219,10 @@ def test_the_card_names_the_limit_on_all_examples(package: Callable[[str], Path]
 
 
 def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:
-    found = json.loads((package("leo") / "manifest.json").read_text())
-    assert found["format"] == 2
-    assert [s["noise"] for s in found["stages"]] == [["z_noise"], ["w_noise"]]
-    assert found["graphs"]["latent_step"]["outputs"] == [
+    content = json.loads((package("leo") / "manifest.json").read_text())
+    assert content["format"] == 2
+    assert [s["noise"] for s in content["stages"]] == [["z_noise"], ["w_noise"]]
+    assert content["graphs"]["latent_step"]["outputs"] == [
         {"name": "z", "dtype": "float32", "shape": ["N", 6]},
         {"name": "loss", "dtype": "float32", "shape": []},
     ]

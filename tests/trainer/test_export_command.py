@@ -39,7 +39,7 @@ def config(folder: Path, learner: str = "nearest", **settings: Any) -> RunConfig
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run and its package."""
     folder = tmp_path_factory.mktemp("made")
     train(config(folder), folder / "run")
@@ -48,11 +48,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def here(made: Path, tmp_path: Path) -> Path:
+def here(exported_run: Path, tmp_path: Path) -> Path:
     """A copy of it, to alter; the run remembers the data where they were."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(exported_run, tmp_path, dirs_exist_ok=True)
     record = json.loads((tmp_path / "run" / "data.json").read_text())
-    record["places"] = {n: p.replace(str(made), str(tmp_path)) for n, p in record["places"].items()}
+    record["places"] = {
+        n: p.replace(str(exported_run), str(tmp_path)) for n, p in record["places"].items()
+    }
     (tmp_path / "run" / "data.json").write_text(json.dumps(record))
     return tmp_path
 
@@ -84,10 +86,10 @@ def test_a_package_knows_its_test_classes_wherever_they_are(here: Path) -> None:
     training = json.loads(manifest)["training"]
     assert list(training["data"]) == ["meta_train", "meta_test"]  # centred on the first
     assert len(training["data"]["meta_test"]) == 40
-    found = evaluate.evaluate_package(
+    results = evaluate.evaluate_package(
         here / "package", PLAN, count=count, moved=str(here / "points.npz")
     )
-    assert found[0].episodes == 5
+    assert results[0].episodes == 5
     with pytest.raises(DataError, match="the data are not at nowhere"):
         evaluate.evaluate_package(here / "package", PLAN, count=count, moved="nowhere")
 

@@ -30,16 +30,18 @@ def cross_entropy(logits: Floats, y: Floats) -> float:
     return float(-(y * (a - np.log(np.exp(a).sum(axis=1, keepdims=True)))).sum(axis=1).mean())
 
 
-def gradient_holds(loss: Callable[[Any], float], at: Floats, found: Floats, *, step: float) -> None:
-    """`found` against central differences of `loss`: along random directions, and all entries."""
+def gradient_holds(
+    loss: Callable[[Any], float], at: Floats, gradient: Floats, *, step: float
+) -> None:
+    """`gradient` against central differences: along random directions, and in all entries."""
     rng = np.random.default_rng(0)
     for _ in range(8):
         # half along the gradient, so that there is a slope to measure against rounding
         direction = rng.standard_normal(at.shape)
-        direction = direction / np.linalg.norm(direction) + found / np.linalg.norm(found)
+        direction = direction / np.linalg.norm(direction) + gradient / np.linalg.norm(gradient)
         direction = (direction / np.linalg.norm(direction)).astype(np.float32)
         measured = (loss(at + step * direction) - loss(at - step * direction)) / (2 * step)
-        expected = float((found * direction).sum())
+        expected = float((gradient * direction).sum())
         assert abs(measured - expected) < 2e-2 * abs(expected)
     entries = rng.permutation(at.size)[:200]
     slopes = []
@@ -47,15 +49,15 @@ def gradient_holds(loss: Callable[[Any], float], at: Floats, found: Floats, *, s
         bump = np.zeros(at.shape, np.float32)
         bump.flat[i] = step
         slopes.append((loss(at + bump) - loss(at - bump)) / (2 * step))
-    wanted, measured_all = found.reshape(-1)[entries], np.array(slopes)
+    wanted, measured_all = gradient.reshape(-1)[entries], np.array(slopes)
     cosine = wanted @ measured_all / np.linalg.norm(wanted) / np.linalg.norm(measured_all)
     assert cosine > 0.999
     assert np.linalg.norm(measured_all) == pytest.approx(np.linalg.norm(wanted), rel=2e-2)
 
 
 def leo_task(package: Callable[[str], Path]) -> tuple[Engine, dict[str, Floats]]:
-    found, engine = case("leo"), engine_of(package("leo"))
-    x, y, _ = uneven(found.data, [2, 1, 3, 1])
+    subject, engine = case("leo"), engine_of(package("leo"))
+    x, y, _ = uneven(subject.data, [2, 1, 3, 1])
     known = {"support_x": engine.embed(x.numpy()), "support_y": y.numpy()}
     return engine, {**known, **engine.noise(y.numpy())}
 
@@ -102,9 +104,9 @@ def test_the_exported_inner_step_descends_its_own_predict(
     name: str, package: Callable[[str], Path]
 ) -> None:
     """Each tensor of θ in turn; under `support` the statistics graph stands in between."""
-    found, engine = case(name), engine_of(package(name))
+    subject, engine = case(name), engine_of(package(name))
     graphs = engine.graphs
-    x, y, _ = uneven(found.data, [2, 1, 2, 1])
+    x, y, _ = uneven(subject.data, [2, 1, 2, 1])
     known = {"support_x": engine.embed(x.numpy()), "support_y": y.numpy()}
     start = graphs["start"].run(known)
     start = {**known, **start}
@@ -123,7 +125,9 @@ def test_the_exported_inner_step_descends_its_own_predict(
     assert names
     for tensor in names:
         at = first[tensor]
-        rate: Any = found.params.get(tensor.replace("theta.", "rate."), torch.tensor(0.05)).numpy()
+        rate: Any = subject.params.get(
+            tensor.replace("theta.", "rate."), torch.tensor(0.05)
+        ).numpy()
         if rate.ndim and rate.shape[-1] > 1:  # a fixed head has more columns than the task
             rate = rate[..., : at.shape[-1]]
         slope = (at - after[tensor]) / (4 * rate)  # α N, of four classes

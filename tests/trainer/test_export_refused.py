@@ -20,9 +20,9 @@ from handful.trainer.networks import NetworkConfig
 from .small import IMAGE, Case, case, leo, on_pictures, source, vectors
 
 
-def refused(found: Case, folder: Path, **options: Any) -> ExportError:
+def refused(subject: Case, folder: Path, **options: Any) -> ExportError:
     with pytest.raises(ExportError) as caught:
-        export(source(found), folder, **options)
+        export(source(subject), folder, **options)
     return caught.value
 
 
@@ -100,9 +100,9 @@ def test_graphs_that_differ_are_found_at_the_tensor_that_differs(tmp_path: Path)
             Fickle.asked += 1
             return super().predict(params, state, query_x) * (1.0 + 0.01 * (Fickle.asked > 4))
 
-    made = leo()
-    fickle = Fickle(made.learner.config, made.data.input, 5)
-    error = refused(Case(fickle, made.params, made.data), tmp_path / "one")
+    subject = leo()
+    fickle = Fickle(subject.learner.config, subject.data.input, 5)
+    error = refused(Case(fickle, subject.params, subject.data), tmp_path / "one")
     assert re.match(
         r"the exported graphs do not agree with torch: (logits|one by one).* differs by 9\.9e-03",
         str(error),

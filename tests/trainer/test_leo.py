@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.learners import Support, Tensors, adapt, leo_start
+from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.leo import (
     LEO,
     LEOConfig,
@@ -28,34 +28,20 @@ from handful.trainer.learners.leo import (
 )
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 
-from .small import double, generator
+from .small import generator
+from .small_leo import LATENT, SIZE, params, support
 
-SIZE, LATENT = 4, 3
 Array = NDArray[Any]
-
-
-def params() -> Tensors:
-    """Random maps and rates in float64."""
-    draw = generator(3)
-    maps = leo_start.glorot_maps(SIZE, LATENT, draw)
-    rates = {"latent_lr": torch.rand(LATENT, generator=draw) + 0.5}
-    rates["finetuning_lr"] = torch.rand(SIZE, generator=draw)
-    return double({**maps, **rates})
-
-
-def support(shots: tuple[int, ...] = (2, 1, 3)) -> Support:
-    y = torch.eye(len(shots)).repeat_interleave(torch.tensor(shots), dim=0).double()
-    return Support(torch.randn(len(y), SIZE, generator=generator(4), dtype=torch.float64), y)
 
 
 def test_three_steps_of_descent() -> None:
     # loss = 4 z², slope 8 z, so a step multiplies z by 1 − 0.1·8 = 0.2: 4 → 0.8 → 0.16 → 0.032
-    z, codested, losses = torch.tensor(4.0), [], []
+    z, positions, losses = torch.tensor(4.0), [], []
     for _ in range(3):
         z, loss = descend(lambda z: 4 * z * z, z, 0.1)
-        codested.append(z)
+        positions.append(z)
         losses.append(loss)
-    torch.testing.assert_close(torch.stack(codested), torch.tensor([0.8, 0.16, 0.032]))
+    torch.testing.assert_close(torch.stack(positions), torch.tensor([0.8, 0.16, 0.032]))
     torch.testing.assert_close(torch.stack(losses), torch.tensor([64.0, 2.56, 0.1024]))
 
 
@@ -80,9 +66,9 @@ def numpy_moments(p: dict[str, Array], x: Array, y: Array) -> tuple[Array, Array
 def test_the_encoder_is_the_papers() -> None:
     p, s = params(), support()
     mean, std = numpy_moments({n: t.numpy() for n, t in p.items()}, s.x.numpy(), s.y.numpy())
-    found_mean, found_std = latent_moments(p, s)
-    np.testing.assert_allclose(found_mean.numpy(), mean, rtol=1e-12)
-    np.testing.assert_allclose(found_std.numpy(), std, rtol=1e-12)
+    latent_mean, latent_std = latent_moments(p, s)
+    np.testing.assert_allclose(latent_mean.numpy(), mean, rtol=1e-12)
+    np.testing.assert_allclose(latent_std.numpy(), std, rtol=1e-12)
     noise = torch.randn(3, LATENT, generator=generator(5), dtype=torch.float64)
     z = encode(p, {}, s, {"z_noise": noise})["z"]
     np.testing.assert_allclose(z.numpy(), mean + std * noise.numpy(), rtol=1e-12)
@@ -133,9 +119,9 @@ def test_orthogonality_by_hand() -> None:
 
 def test_squared_norm_by_hand() -> None:
     maps = ("encoder", "relation.0", "relation.1", "relation.2", "decoder")
-    computeds_of_maps = {name: torch.full((2, 2), float(i)) for i, name in enumerate(maps)}
+    filled_maps = {name: torch.full((2, 2), float(i)) for i, name in enumerate(maps)}
     torch.testing.assert_close(
-        squared_norm({**computeds_of_maps, "latent_lr": torch.ones(9)}), torch.tensor(60.0)
+        squared_norm({**filled_maps, "latent_lr": torch.ones(9)}), torch.tensor(60.0)
     )
 
 

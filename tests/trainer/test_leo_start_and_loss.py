@@ -21,31 +21,16 @@ from handful.trainer.learners.leo import (
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 from handful.trainer.sizes import TaskSize
 
-from .small import IMAGE, conv4, double, generator, vectors
-
-SIZE, LATENT = 4, 3
-
-
-def params() -> Tensors:
-    """Random maps and rates in float64."""
-    draw = generator(3)
-    maps = leo_start.glorot_maps(SIZE, LATENT, draw)
-    rates = {"latent_lr": torch.rand(LATENT, generator=draw) + 0.5}
-    rates["finetuning_lr"] = torch.rand(SIZE, generator=draw)
-    return double({**maps, **rates})
-
-
-def support(shots: tuple[int, ...] = (2, 1, 3)) -> Support:
-    y = torch.eye(len(shots)).repeat_interleave(torch.tensor(shots), dim=0).double()
-    return Support(torch.randn(len(y), SIZE, generator=generator(4), dtype=torch.float64), y)
+from .small import IMAGE, conv4, generator, vectors
+from .small_leo import LATENT, SIZE, params, support
 
 
 def prepared(latent: int) -> tuple[LEO, Tensors, Tensor]:
     data = vectors(classes=40, each=10, size=8)
     learner = LEO(LEOConfig(latent_dim=latent), data.input, 5)
     fresh = learner.init(generator())
-    paramss_ = learner.prepare(fresh, learner.embed(fresh, data.x))
-    return learner, paramss_, learner.embed(paramss_, data.x)
+    params = learner.prepare(fresh, learner.embed(fresh, data.x))
+    return learner, params, learner.embed(params, data.x)
 
 
 def test_the_prototype_start_decodes_to_the_scaled_class_means(

@@ -55,17 +55,17 @@ def changed(**settings: Any) -> MetaConfig:
 
 def run_of(name: str, folder: Path, config: MetaConfig = SMALL) -> tuple[Run, Lines]:
     """A run of a small learner, and the lines that it reports."""
-    found = case(name)
-    frozen = found.learner.frozen_embed
-    data = embed_set(found.learner, found.params, found.data) if frozen else found.data
-    return run(found.learner, found.params, data, folder, config)
+    subject = case(name)
+    frozen = subject.learner.frozen_embed
+    data = embed_set(subject.learner, subject.params, subject.data) if frozen else subject.data
+    return small_run(subject.learner, subject.params, data, folder, config)
 
 
-def run(
+def small_run(
     learner: Learner, params: Tensors, data: LabelledSet, folder: Path, config: MetaConfig
 ) -> tuple[Run, Lines]:
     lines: Lines = []
-    made = Run(
+    run = Run(
         learner=learner,
         params=params,
         train=data.take(range(40)),
@@ -74,7 +74,7 @@ def run(
         folder=folder,
         report=lambda line: lines.append({n: v for n, v in line.items() if n != "seconds"}),
     )
-    return made, lines
+    return run, lines
 
 
 def once(after: int) -> Callable[[], bool]:
@@ -84,27 +84,29 @@ def once(after: int) -> Callable[[], bool]:
 
 
 def test_training_changes_what_is_trained_and_nothing_else(tmp_path: Path) -> None:
-    found, _ = run_of("leo", tmp_path)
-    before = {n: p.clone() for n, p in found.params.items()}
-    given = found.params
-    meta_train(found)
-    moved = {n for n, p in found.params.items() if not torch.equal(p, before[n])}
+    run, _ = run_of("leo", tmp_path)
+    before = {n: p.clone() for n, p in run.params.items()}
+    params = run.params
+    meta_train(run)
+    moved = {n for n, p in run.params.items() if not torch.equal(p, before[n])}
     assert moved == set(case("leo").trainable)
-    assert all(torch.equal(given[n], before[n]) for n in before)  # the caller's are left alone
+    assert all(torch.equal(params[n], before[n]) for n in before)  # the caller's are left alone
 
 
 def test_the_same_seed_trains_the_same_and_another_does_not(tmp_path: Path) -> None:
     lines = []
     for seed, folder in ((0, "a"), (0, "b"), (1, "c")):
-        found, said = run_of("maml-support-fixed", tmp_path / folder, changed(seed=seed, steps=2))
-        meta_train(found)
-        lines.append([line["loss"] for line in said[1:]])
+        run, run_lines = run_of(
+            "maml-support-fixed", tmp_path / folder, changed(seed=seed, steps=2)
+        )
+        meta_train(run)
+        lines.append([line["loss"] for line in run_lines[1:]])
     assert lines[0] == lines[1] != lines[2]
 
 
 def test_a_line_says_step_loss_and_accuracy(tmp_path: Path) -> None:
-    found, lines = run_of("maml-support-fixed", tmp_path)
-    meta_train(found)
+    run, lines = run_of("maml-support-fixed", tmp_path)
+    meta_train(run)
     assert [line["step"] for line in lines] == [0, 1, 2, 3, 4, 5, 6]
     assert [set(line) for line in lines[:3]] == [
         {"step", "validation", "interval"},
@@ -114,12 +116,12 @@ def test_a_line_says_step_loss_and_accuracy(tmp_path: Path) -> None:
 
 
 def test_stopping_saves_and_says_where(tmp_path: Path) -> None:
-    found, lines = run_of("prototypical", tmp_path)
-    progress = meta_train(found, stop=once(1))
+    run, lines = run_of("prototypical", tmp_path)
+    progress = meta_train(run, stop=once(1))
     assert (progress.step, progress.finished, len(lines)) == (1, False, 2)
     tensors, facts = read_checkpoint(tmp_path / LAST)
     assert facts["progress"]["step"] == 1
-    assert torch.equal(tensors["params/conv0.weight"], found.params["conv0.weight"])
+    assert torch.equal(tensors["params/conv0.weight"], run.params["conv0.weight"])
     assert "optimiser/exp_avg/conv0.weight" in tensors
     assert read_checkpoint(tmp_path / BEST)[1]["step"] == 0  # the start, until one is better
 
@@ -170,37 +172,37 @@ def sick(folder: Path, bad: tuple[int, ...], **settings: Any) -> tuple[Run, Line
     learner.bad = bad
     params = {"theta": torch.tensor(1.0), "seen": torch.tensor(0.0)}
     plain = {"steps": 8, "tasks": 1, "batching": "loop", "clip_value": None, "clip_norm": None}
-    found, lines = run(learner, params, data, folder, changed(**{**plain, **settings}))
+    run, lines = small_run(learner, params, data, folder, changed(**{**plain, **settings}))
     learner.frozen = lambda name: name == "seen"  # type: ignore[method-assign]
-    return found, lines
+    return run, lines
 
 
 @pytest.mark.parametrize("infinite", [False, True], ids=["loss", "gradient"])
 def test_steps_that_are_not_finite_are_skipped_and_counted(infinite: bool, tmp_path: Path) -> None:
-    found, lines = sick(tmp_path, bad=(2, 3, 5, 6))
-    found.learner.infinite_gradient = infinite  # type: ignore[attr-defined]
-    progress = meta_train(found)
+    run, lines = sick(tmp_path, bad=(2, 3, 5, 6))
+    run.learner.infinite_gradient = infinite  # type: ignore[attr-defined]
+    progress = meta_train(run)
     assert progress.skipped == 4
     assert [line["skipped"] for line in lines[1:]] == [0, 1, 2, 2, 3, 4, 4, 4]
-    assert math.isfinite(float(found.params["theta"]))
-    assert float(found.params["theta"]) > 1.0
-    assert float(found.params["seen"]) == 8.0  # the buffers of bad steps are not taken either
+    assert math.isfinite(float(run.params["theta"]))
+    assert float(run.params["theta"]) > 1.0
+    assert float(run.params["seen"]) == 8.0  # the buffers of bad steps are not taken either
 
 
 def test_a_skipped_step_moves_nothing(tmp_path: Path) -> None:
-    found, _ = sick(tmp_path, bad=(2,), steps=2)
-    whole, _ = sick(tmp_path / "one", bad=(), steps=1, schedule="constant")
-    other, _ = sick(tmp_path / "two", bad=(2,), steps=2, schedule="constant")
-    for made in (found, whole, other):
-        meta_train(made)
-    assert torch.equal(whole.params["theta"], other.params["theta"])
-    assert float(other.params["seen"]) == 1.0
+    cosine, _ = sick(tmp_path, bad=(2,), steps=2)
+    one_step, _ = sick(tmp_path / "one", bad=(), steps=1, schedule="constant")
+    two_steps, _ = sick(tmp_path / "two", bad=(2,), steps=2, schedule="constant")
+    for run in (cosine, one_step, two_steps):
+        meta_train(run)
+    assert torch.equal(one_step.params["theta"], two_steps.params["theta"])
+    assert float(two_steps.params["seen"]) == 1.0
 
 
 def test_three_bad_steps_in_a_row_end_the_run(tmp_path: Path) -> None:
-    found, lines = sick(tmp_path, bad=(3, 4, 5), validate_every=2)
+    run, lines = sick(tmp_path, bad=(3, 4, 5), validate_every=2)
     with pytest.raises(TrainingError) as caught:
-        meta_train(found)
+        meta_train(run)
     assert str(caught.value) == ("loss or gradient of sick not finite, 3 steps in a row, at step 5")
     assert caught.value.hint == "its food; the last checkpoint is kept"
     assert len(lines) == 5
@@ -209,19 +211,19 @@ def test_three_bad_steps_in_a_row_end_the_run(tmp_path: Path) -> None:
 
 def test_patience_ends_the_run_where_it_stands(tmp_path: Path) -> None:
     # the validation tasks and the answers' order never change, so nothing is better than the start
-    found, lines = sick(tmp_path, bad=(), steps=20, patience=2, validate_every=2)
-    progress = meta_train(found)
+    run, lines = sick(tmp_path, bad=(), steps=20, patience=2, validate_every=2)
+    progress = meta_train(run)
     assert (progress.step, progress.finished, progress.since_best) == (4, True, 2)
     assert read_checkpoint(tmp_path / BEST)[1]["step"] == 0
-    again, more = sick(tmp_path, bad=(), steps=20, patience=2, validate_every=2)
-    assert meta_train(again, resume=True).step == 4
-    assert (len(lines), more) == (5, [])
+    resumed, new_lines = sick(tmp_path, bad=(), steps=20, patience=2, validate_every=2)
+    assert meta_train(resumed, resume=True).step == 4
+    assert (len(lines), new_lines) == (5, [])
 
 
 def test_no_steps_still_leave_a_run_to_evaluate(tmp_path: Path) -> None:
     """What the nearest neighbour, which has nothing to train, needs."""
-    found, lines = run_of("nearest", tmp_path, changed(steps=0))
-    progress = meta_train(found)
+    run, lines = run_of("nearest", tmp_path, changed(steps=0))
+    progress = meta_train(run)
     assert (progress.step, [line["step"] for line in lines]) == (0, [0])
     facts = read_checkpoint(tmp_path / BEST)[1]
     assert facts["step"] == 0
@@ -230,29 +232,29 @@ def test_no_steps_still_leave_a_run_to_evaluate(tmp_path: Path) -> None:
 
 
 def test_a_learner_with_nothing_to_train_goes_through_its_steps(tmp_path: Path) -> None:
-    found, lines = run_of("nearest-network", tmp_path, changed(steps=2))
-    before = dict(found.params)
-    assert meta_train(found).step == 2
-    assert all(torch.equal(found.params[n], before[n]) for n in before)
+    run, lines = run_of("nearest-network", tmp_path, changed(steps=2))
+    before = dict(run.params)
+    assert meta_train(run).step == 2
+    assert all(torch.equal(run.params[n], before[n]) for n in before)
     assert lines[2]["validation"] > 0.2
 
 
 def test_tasks_that_the_data_cannot_fill_are_refused_before_the_first_step(tmp_path: Path) -> None:
-    found, lines = run_of("leo", tmp_path, changed(queries=7))
+    run, lines = run_of("leo", tmp_path, changed(queries=7))
     with pytest.raises(DataError) as caught:
-        meta_train(found)
+        meta_train(run)
     assert str(caught.value) == (
         "class class 0 of the meta-training set has 8 examples, a task needs 2 + 7"
     )
     assert caught.value.hint == "lower meta.shot or meta.queries, or leave the class out"
-    found, _ = run_of("leo", tmp_path, changed(validation_way=21))
+    run, _ = run_of("leo", tmp_path, changed(validation_way=21))
     with pytest.raises(DataError) as caught:
-        meta_train(found)
+        meta_train(run)
     assert str(caught.value) == "the validation set has 20 classes, a task needs 21"
     assert caught.value.hint == "lower meta.validation_way, or give the split more classes"
-    found.section, found.config = "pretrain", changed(shot=(8,), validation_way=21)
+    run.section, run.config = "pretrain", changed(shot=(8,), validation_way=21)
     with pytest.raises(DataError) as caught:
-        meta_train(found)
+        meta_train(run)
     assert caught.value.hint == "lower pretrain.shot or pretrain.queries, or leave the class out"
     assert lines == []
     assert not list(tmp_path.iterdir())
@@ -261,9 +263,9 @@ def test_tasks_that_the_data_cannot_fill_are_refused_before_the_first_step(tmp_p
 def test_a_validation_above_the_heads_limit_is_refused_before_the_first_step(
     tmp_path: Path,
 ) -> None:
-    found, lines = run_of("maml-support-fixed", tmp_path, changed(validation_way=6))
+    run, lines = run_of("maml-support-fixed", tmp_path, changed(validation_way=6))
     with pytest.raises(ConfigError) as caught:
-        meta_train(found)
+        meta_train(run)
     assert str(caught.value) == "maml has a head of 5 classes, a task of 6 was asked for"
     assert caught.value.hint == (
         'lower meta.validation_way, or train with a larger meta.way or with learner.head = "shared"'

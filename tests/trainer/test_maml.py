@@ -105,10 +105,10 @@ def test_gradients_of_the_inner_step_in_all_entries(
     names = [n for n in params if n not in moving]  # γ, β and the learned rates
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:
-        given = {**params, **dict(zip(names, values[: len(names)], strict=True))}
+        inputs = {**params, **dict(zip(names, values[: len(names)], strict=True))}
         state = {**start, **dict(zip(moving, values[len(names) :], strict=True))}
-        own, loss = learner.step(given, state, support)
-        return (*(own[n] for n in moving), loss)
+        stage_state, loss = learner.step(inputs, state, support)
+        return (*(stage_state[n] for n in moving), loss)
 
     leaves = [*(params[n] for n in names), *(start[n] for n in moving)]
     assert gradcheck(step, [t.clone().requires_grad_() for t in leaves])
@@ -118,8 +118,8 @@ def meta_loss_check(learner: MAML, params: Tensors, episode: Episode, progress: 
     names = list(params)
 
     def whole(*values: Tensor) -> Tensor:
-        given = dict(zip(names, values, strict=True))
-        return learner.meta_loss(given, episode, {}, progress)[0]
+        inputs = dict(zip(names, values, strict=True))
+        return learner.meta_loss(inputs, episode, {}, progress)[0]
 
     return gradcheck(whole, [params[n].clone().requires_grad_() for n in names])
 

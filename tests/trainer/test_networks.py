@@ -62,12 +62,12 @@ def test_gradients_of_a_convolution_to_the_second_order(size: int, stride: int) 
 @pytest.mark.parametrize("shared", [True, False])
 def test_a_convolution_of_several_tasks_is_that_of_each(shared: bool) -> None:
     x, weights = random(3, 2, 4, 4, 2), random(3, 18, 3, seed=1)
-    outputher = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
+    together = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
         x, weights[0] if shared else weights
     )
     for task in range(3):
         expected = torch_convolution(x[task], weights[0 if shared else task], 1)
-        torch.testing.assert_close(outputher[task], expected)
+        torch.testing.assert_close(together[task], expected)
 
 
 @pytest.mark.parametrize("size", [4, 5])

@@ -40,9 +40,9 @@ def used_gradient(gradient: list[float], **settings: Any) -> list[float]:
 
 
 def test_clipping_by_hand() -> None:
-    given = [3.0, -0.5, 4.0]
-    assert used_gradient(given) == pytest.approx(given)
-    assert used_gradient(given, clip_value=1.0) == pytest.approx([1.0, -0.5, 1.0])
+    gradient = [3.0, -0.5, 4.0]
+    assert used_gradient(gradient) == pytest.approx(gradient)
+    assert used_gradient(gradient, clip_value=1.0) == pytest.approx([1.0, -0.5, 1.0])
     # the norm of (3, 0, 4) is 5
     assert used_gradient([3.0, 0.0, 4.0], clip_norm=1.0) == pytest.approx([0.6, 0, 0.8], rel=1e-4)
     # values first: (1, 0, 1), of norm √2

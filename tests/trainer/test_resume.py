@@ -34,8 +34,8 @@ def test_a_resumed_run_is_the_same_bit_for_bit(name: str, at: int, tmp_path: Pat
         two, other = read_checkpoint(tmp_path / "parts" / file)
         assert one.keys() == two.keys()
         assert all(torch.equal(one[key], two[key]) for key in one)
-        for found in (facts, other):
-            found.get("progress", {}).pop("seconds", None)
+        for checkpoint_facts in (facts, other):
+            checkpoint_facts.get("progress", {}).pop("seconds", None)
         assert facts == other
 
 
@@ -76,6 +76,6 @@ def test_a_killed_run_goes_on_from_a_checkpoint_between_validations(
 
 
 def test_a_finished_run_says_so_in_its_checkpoint(tmp_path: Path) -> None:
-    found, _ = run_of("leo", tmp_path)
-    meta_train(found)
+    run, _ = run_of("leo", tmp_path)
+    meta_train(run)
     assert read_checkpoint(tmp_path / LAST)[1]["progress"]["finished"] is True

@@ -88,12 +88,12 @@ def test_a_killed_run_forgets_the_steps_after_its_last_checkpoint(
 def test_a_finished_run_is_loaded_with_its_best_parameters(tmp_path: Path, config: Config) -> None:
     folder = tmp_path / "run"
     train(config("maml"), folder)
-    found = load_run(folder, vectors())
-    assert found.learner.name == "maml"
-    assert found.config == read_config(folder) == config("maml")
+    trained = load_run(folder, vectors())
+    assert trained.learner.name == "maml"
+    assert trained.config == read_config(folder) == config("maml")
     best, facts = read_checkpoint(folder / BEST)
-    assert all(torch.equal(found.params[name], best[name]) for name in best)
-    assert found.facts == facts
+    assert all(torch.equal(trained.params[name], best[name]) for name in best)
+    assert trained.facts == facts
     assert facts["versions"].keys() >= {"python", "torch", "numpy"}
 
 

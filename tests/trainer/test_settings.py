@@ -43,12 +43,12 @@ class Config:
             raise SettingError("needed", "is 14, wanted 15", hint="add one")
 
 
-def read(**given: Any) -> Config:
+def read(**settings: Any) -> Config:
     """The section [learner] of these settings."""
-    settings: Config = read_sections({"learner": Config}, {"learner": given}, where="here")[
+    config: Config = read_sections({"learner": Config}, {"learner": settings}, where="here")[
         "learner"
     ]
-    return settings
+    return config
 
 
 def test_a_config_of_ones_own_is_read_and_stays_a_plain_dataclass() -> None:
@@ -68,7 +68,7 @@ def test_what_a_section_leaves_out_is_as_in_the_section_around_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message", "hint"),
+    ("settings", "message", "hint"),
     [
         ({}, "here: learner.needed is missing", None),
         ({"needed": 13}, "here: learner: thirteen is unlucky", None),
@@ -101,10 +101,10 @@ def test_what_a_section_leaves_out_is_as_in_the_section_around_it() -> None:
     ],
 )
 def test_what_does_not_fit_is_said_with_its_whole_path(
-    given: dict[str, Any], message: str, hint: str | None
+    settings: dict[str, Any], message: str, hint: str | None
 ) -> None:
     with pytest.raises(ConfigError) as caught:
-        read(**given)
+        read(**settings)
     assert str(caught.value) == message
     assert caught.value.hint == hint
 

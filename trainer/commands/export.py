@@ -52,17 +52,17 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     Beside it stand the yardsticks, on the run's features in torch and on the same tasks.
     """
     config = read_config(run)
-    left = _unfinished(run, config, allowed=request.unfinished)
+    remaining = _unfinished(run, config, allowed=request.unfinished)
     licence = _licence(request.licence or config.licence or UNSTATED)
     recorded = RecordedData.of_run(run, request.data)
     part = recorded.recorded("meta_test")
-    few = recorded.pictures("meta_test", only=_checked(part))
-    trained = load_run(run, embedded(few, recorded.config))
+    checked = recorded.pictures("meta_test", only=_checked(part))
+    trained = load_run(run, embedded(checked, recorded.config))
     source = Source(
         learner=trained.learner,
         params=trained.params,
-        test=few,
-        training=_training(trained, recorded, left),
+        test=checked,
+        training=_training(trained, recorded, remaining),
         backbone=recorded.config.backbone,
         channels=Channels.of(recorded.config),
         licence=licence,
@@ -72,11 +72,11 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     if not request.episodes:
         return manifest
     plan = _plan(manifest, part, recorded.config, request)
-    beside = None
+    features = None
     if request.yardsticks:
         test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
-        beside = run_features(trained, test, meta_train)
-    results = evaluate_package(folder, plan, features=beside, count=count, recorded=recorded)
+        features = run_features(trained, test, meta_train)
+    results = evaluate_package(folder, plan, features=features, count=count, recorded=recorded)
     split = config.data.split if config.data.source != "glyphs" else "made here"
     measured = [
         Evaluation(
@@ -97,14 +97,14 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
 
 def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:
     """The steps that the run has still to take; refused, unless they are known to be left out."""
-    left = steps_left(run)
-    if left and not allowed:
+    remaining = steps_left(run)
+    if remaining and not allowed:
         raise ExportError(
-            f"{run} has not finished: {left} of {config.meta.steps} steps are left",
+            f"{run} has not finished: {remaining} of {config.meta.steps} steps are left",
             hint=f"go on with it: handful train --resume --out {run}; or export its best"
             " parameters so far with --unfinished",
         )
-    return left
+    return remaining
 
 
 def _licence(text: str) -> str:
@@ -122,27 +122,28 @@ def _checked(part: RecordedPart) -> list[str]:
     return enough[:CHECKED] if len(enough) > 1 else list(part.classes)
 
 
-def _training(trained: Trained, recorded: RecordedData, left: int) -> dict[str, Any]:
+def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[str, Any]:
     """What the manifest says of the training."""
     facts = {**trained.facts, **named_recipe(trained.config)}
-    named = recorded.config.source == "glyphs" or recorded.config.split in ("vinyals", "lake")
-    parts: tuple[Part, ...] = ("meta_test",) if named else ("meta_train", "meta_test")
+    data = recorded.config
+    fixed_classes = data.source == "glyphs" or data.split in ("vinyals", "lake")
+    parts: tuple[Part, ...] = ("meta_test",) if fixed_classes else ("meta_train", "meta_test")
     facts[PACKAGED] = {part: listed(recorded.recorded(part).classes) for part in parts}
-    if left:
-        facts |= {"finished": False, "steps_left": left}
+    if remaining:
+        facts |= {"finished": False, "steps_left": remaining}
     return facts
 
 
 def _plan(manifest: Manifest, part: RecordedPart, data: DataConfig, request: Request) -> Plan:
     """Those of the usual sizes that the package and the data allow."""
-    least = min(facts.examples for facts in part.classes.values())
+    fewest = min(facts.examples for facts in part.classes.values())
     turns = 4 if data.source in ("omniglot", "glyphs") and data.rotations else 1
     most = manifest.limits.support.max
-    shots = [s for s in SHOTS if s < least and (most is None or 2 * s <= most)] or [1]
+    shots = [s for s in SHOTS if s < fewest and (most is None or 2 * s <= most)] or [1]
     return Plan(
         ways=_ways(manifest.limits, turns * len(part.classes), max(shots)),
         shots=shots,
-        queries=max(1, min(15, least - max(shots))),
+        queries=max(1, min(15, fewest - max(shots))),
         episodes=request.episodes,
         yardsticks=request.yardsticks,
     )

@@ -76,10 +76,10 @@ def _config(folder: Path, request: Request) -> RunConfig:
     config = read_config(folder)
     if not request.recipe and not request.changes:
         return config
-    asked = read_recipe(_recipe(folder, request), _changes(request))
+    requested = read_recipe(_recipe(folder, request), _changes(request))
     if request.data is None:
-        return asked
-    return replace(asked, data=replace(asked.data, source=config.data.source))
+        return requested
+    return replace(requested, data=replace(requested.data, source=config.data.source))
 
 
 def _recipe(folder: Path, request: Request) -> str:

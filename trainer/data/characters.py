@@ -62,10 +62,10 @@ def characters(where: Path) -> Characters:
             by_name[name] = half
 
     def read(names: Sequence[str], size: int) -> list[Pixels]:
-        drawn: dict[str, Pixels] = {}
+        drawings: dict[str, Pixels] = {}
         for half in halves:
-            drawn |= _drawn(half, [name for name in names if by_name[name] is half], size)
-        return [drawn[name] for name in names]
+            drawings |= _drawn(half, [name for name in names if by_name[name] is half], size)
+        return [drawings[name] for name in names]
 
     return Characters(tuple(sorted(by_name)), frozenset(halves[0].files), read)
 

@@ -114,19 +114,20 @@ def doubts(data: LabelledSet, pictures: LabelledSet, config: DataConfig) -> Iter
 
 def _better_scale(pictures: LabelledSet, config: DataConfig) -> str | None:
     """The usual scale under which a few classes lie clearly further apart, if there is one."""
-    few = _few(pictures)
-    x = _embedded(few, config.backbone, Channels.of(config))
-    now = 1 - measure(few.with_features(x)).cosine
-    apart: dict[str, float] = {}
+    sample = _few(pictures)
+    x = _embedded(sample, config.backbone, Channels.of(config))
+    distance = 1 - measure(sample.with_features(x)).cosine
+    distances: dict[str, float] = {}
     for name, (scale, offset, channels) in SCALES.items():
-        if channels is not None and few.input.colour != "rgb":
+        if channels is not None and sample.input.colour != "rgb":
             continue
-        scaled = replace(few, input=replace(few.input, scale=scale, offset=offset))
+        scaled = replace(sample, input=replace(sample.input, scale=scale, offset=offset))
         x = _embedded(scaled, config.backbone, channels)
         if bool(torch.isfinite(x).all()):
-            apart[name] = 1 - measure(few.with_features(x)).cosine
-    best = max(apart, key=lambda name: apart[name])
-    return best if apart[best] > CLEARLY * max(now, 1e-9) and apart[best] > 1 - ALIKE else None
+            distances[name] = 1 - measure(sample.with_features(x)).cosine
+    best = max(distances, key=lambda name: distances[name])
+    enough = max(CLEARLY * max(distance, 1e-9), 1 - ALIKE)
+    return best if distances[best] > enough else None
 
 
 def _embedded(pictures: LabelledSet, backbone: Path | None, channels: Channels | None) -> Tensor:
@@ -138,6 +139,6 @@ def _embedded(pictures: LabelledSet, backbone: Path | None, channels: Channels |
 def _few(pictures: LabelledSet) -> LabelledSet:
     """Some examples of some classes, evenly from all of them."""
     every = max(1, len(pictures.classes) // CLASSES)
-    some = pictures.take(range(0, len(pictures.classes), every)[:CLASSES])
-    parts = [part[:EXAMPLES] for part in torch.split(some.x, some.counts.tolist())]
-    return replace(some, x=torch.cat(parts), counts=some.counts.clamp_max(EXAMPLES))
+    sample = pictures.take(range(0, len(pictures.classes), every)[:CLASSES])
+    parts = [part[:EXAMPLES] for part in torch.split(sample.x, sample.counts.tolist())]
+    return replace(sample, x=torch.cat(parts), counts=sample.counts.clamp_max(EXAMPLES))

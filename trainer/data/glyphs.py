@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 
 from handful.runtime.arrays import Array, Floats
-from handful.runtime.package.manifest import InputSpec
 
 from .config import DataConfig
 from .errors import DataError
 from .fingerprint import of_examples
 from .labelled import LabelledSet
+from .pictures import drawing_spec
 from .record import RecordedPart
 from .splits import Part, known_classes
 from .strokes import program
@@ -32,17 +32,7 @@ PARTS: dict[Part, tuple[int, int, int]] = {
     "meta_val": (2000, 200, 20),
     "meta_test": (2200, 400, 20),
 }
-SPEC = InputSpec(
-    kind="image",
-    shape=(SIZE, SIZE, 1),
-    layout="HWC",
-    range=(0.0, 1.0),
-    colour="grey",
-    scale=1 / 255,
-    invert=True,  # a file is dark on light, a glyph is bright on dark
-    resize=SIZE,
-    interpolation="lanczos",
-)
+SPEC = drawing_spec(SIZE)  # a glyph is bright on dark, a picture file dark on light
 
 # How much examples of a class differ. Chosen by eye on a sheet of samples, and so that the nearest
 # neighbour on pixels is right in 64 % of 5-way 1-shot tasks: neither lost nor done.

@@ -116,10 +116,10 @@ def require(data: LabelledSet, size: TaskSize, *, where: str, prefix: str = "") 
             f"{where} has {len(data.classes)} classes, a task needs {size.way}",
             hint=f"lower {prefix}way, or give the split more classes",
         )
-    least = int(data.counts.argmin())
-    if int(data.counts[least]) < size.shot + size.queries:
+    smallest = int(data.counts.argmin())
+    if int(data.counts[smallest]) < size.shot + size.queries:
         raise DataError(
-            f"class {data.classes[least]} of {where} has {int(data.counts[least])} examples,"
+            f"class {data.classes[smallest]} of {where} has {int(data.counts[smallest])} examples,"
             f" a task needs {size.shot} + {size.queries}",
             hint=f"lower {prefix}shot or {prefix}queries, or leave the class out",
         )

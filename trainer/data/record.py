@@ -66,13 +66,13 @@ class DataRecord:
 
 def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str]:
     """Where the settings' files are, as absolute paths; `omniglot` is where it was found."""
-    named = {name: getattr(config, name) for name in PLACES}
+    paths = {name: getattr(config, name) for name in PLACES}
     if config.source in NO_FILES:
-        del named["source"]
-        named["path"] = omniglot
+        del paths["source"]
+        paths["path"] = omniglot
     return {
         name: str(Path(place).absolute())
-        for name, place in named.items()
+        for name, place in paths.items()
         if place is not None and (name != "split" or Path(place).is_file())
     }
 
@@ -101,8 +101,8 @@ def located(config: DataConfig, record: DataRecord, moved: str | None = None) ->
             if place.is_file():
                 changes["split"] = str(place)
     if source not in NO_FILES and not Path(source).exists():
-        known = moved or record.places.get("source", source)
-        raise DataError(f"the data are not at {known}", hint=MOVED)
+        expected = moved or record.places.get("source", source)
+        raise DataError(f"the data are not at {expected}", hint=MOVED)
     return replace(config, **changes)
 
 

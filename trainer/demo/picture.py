@@ -40,9 +40,9 @@ def draw_answers(
             _tile(axes[q + 1][c], queries[i], text, "tab:green" if good else "tab:red")
     axes[0][0].set_ylabel("support")
     axes[1][0].set_ylabel("queries")
-    out = io.BytesIO()
-    figure.savefig(out, format="png", dpi=110)
-    write_atomic(path, out.getvalue())
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    write_atomic(path, png.getvalue())
     return path
 
 

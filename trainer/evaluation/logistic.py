@@ -56,7 +56,7 @@ def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
 
     d = torch.zeros_like(gradient)
     residual = -gradient
-    ahead = residual
+    conjugate = residual
     square = _dot(residual, residual)
     # the forcing sequence of Dembo and Steihaug: quadratic convergence in the end
     enough = square * torch.clamp(square.sqrt(), max=0.25)
@@ -64,24 +64,24 @@ def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
         going = square > enough
         if not bool(going.any()):
             break
-        image = hessian(ahead)
-        length = torch.where(going, square / _dot(ahead, image), 0.0)
-        d = d + length * ahead
+        image = hessian(conjugate)
+        length = torch.where(going, square / _dot(conjugate, image), 0.0)
+        d = d + length * conjugate
         residual = residual - length * image
-        before, square = square, _dot(residual, residual)
-        ahead = torch.where(going, residual + square / before * ahead, ahead)
+        old_square, square = square, _dot(residual, residual)
+        conjugate = torch.where(going, residual + square / old_square * conjugate, conjugate)
     return d
 
 
 def _shortened(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
     """d, halved in each problem until the objective falls by what the slope promises."""
-    before = objective(x, y, w, c)
+    start = objective(x, y, w, c)
     slope = _dot(gradient, d).flatten()
-    length = torch.ones_like(before)
+    length = torch.ones_like(start)
     for _ in range(HALVINGS):
-        after = objective(x, y, w + length[:, None, None] * d, c)
-        allowed = before + SUFFICIENT * length * slope + ROUNDING * before
-        short = after > allowed
+        moved = objective(x, y, w + length[:, None, None] * d, c)
+        allowed = start + SUFFICIENT * length * slope + ROUNDING * start
+        short = moved > allowed
         if not bool(short.any()):
             break
         length = torch.where(short, length / 2, length)

@@ -77,21 +77,22 @@ def _licence(manifest: Manifest) -> str:
 
 
 def _training(manifest: Manifest) -> str:
-    found = manifest.training
+    training = manifest.training
     lines = []
-    if found.get("finished") is False:
+    if training.get("finished") is False:
         lines.append(
-            f"**The training had not finished** when this was exported: {found['steps_left']} steps"
-            " were left."
+            "**The training had not finished** when this was exported:"
+            f" {training['steps_left']} steps were left."
         )
-    if "recipe" in found:
-        lines.append(f"Reproduce it: `handful train {found['recipe']} --out runs/{manifest.name}`.")
-    if "step" in found:
-        lines.append(f"Parameters of step {found['step']}, the best validated.")
-    if "seconds" in found:
-        lines.append(f"Training time: {found['seconds'] / 60:.0f} minutes.")
-    if "versions" in found:
-        versions = ", ".join(f"{k} {v}" for k, v in found["versions"].items())
+    if "recipe" in training:
+        command = f"handful train {training['recipe']} --out runs/{manifest.name}"
+        lines.append(f"Reproduce it: `{command}`.")
+    if "step" in training:
+        lines.append(f"Parameters of step {training['step']}, the best validated.")
+    if "seconds" in training:
+        lines.append(f"Training time: {training['seconds'] / 60:.0f} minutes.")
+    if "versions" in training:
+        versions = ", ".join(f"{k} {v}" for k, v in training["versions"].items())
         lines.append(f"Versions: {versions}.")
     lines.append("The whole configuration stands in manifest.json under `training`.")
     return "\n".join(lines)

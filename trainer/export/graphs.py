@@ -165,8 +165,8 @@ class _Tracer:
         self.ports[name] = (
             tuple(TensorSpec(p.name, dtypes[p.name], p.shape) for p in ports if p.name in read),  # type: ignore[arg-type]
             tuple(
-                TensorSpec(n, "int64" if _is_int64(made) else "float32", shape)
-                for (n, shape), made in zip(outputs.items(), model.graph.output, strict=True)
+                TensorSpec(n, "int64" if _is_int64(output) else "float32", shape)
+                for (n, shape), output in zip(outputs.items(), model.graph.output, strict=True)
             ),
         )
 
@@ -192,11 +192,11 @@ def _init(stage: Stage, params: Tensors, state: tuple[str, ...]) -> Callable[[Te
 
 
 def _step(
-    stage: Stage, params: Tensors, state: tuple[str, ...], own: tuple[str, ...]
+    stage: Stage, params: Tensors, state: tuple[str, ...], stage_tensors: tuple[str, ...]
 ) -> Callable[[Tensors], Tensors]:
     def step(t: Tensors) -> Tensors:
         support = Support(t["support_x"], t["support_y"])
-        tensors, loss = stage.advance(params, _only(t, state), _only(t, own), support)
+        tensors, loss = stage.advance(params, _only(t, state), _only(t, stage_tensors), support)
         return {**tensors, LOSS: loss}
 
     return step

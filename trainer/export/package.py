@@ -135,15 +135,15 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
         queries=1,
         generator=torch.Generator().manual_seed(0),
     )
-    found: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
+    golden: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
 
     def observe(stage: str, i: int, tensors: Tensors) -> None:
-        found.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
+        golden.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
 
     params = source.params
     state = adapt(learner, params, Support(source.embed(support), y), observe=observe)
-    found["logits"] = learner.predict(params, state, source.embed(query))
-    return dict(_thin(name, value.detach().cpu()) for name, value in found.items())
+    golden["logits"] = learner.predict(params, state, source.embed(query))
+    return dict(_thin(name, value.detach().cpu()) for name, value in golden.items())
 
 
 def _thin(name: str, value: Tensor) -> tuple[str, np.ndarray[Any, Any]]:

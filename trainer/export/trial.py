@@ -100,34 +100,34 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
 
 def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:
     """The shape of one embedded example, which no batch may change."""
-    first, second = (tuple(t.support.x.shape[1:]) for t in (trial, other))
-    if first != second:
+    shape, other_shape = (tuple(t.support.x.shape[1:]) for t in (trial, other))
+    if shape != other_shape:
         raise LearnerError(
-            f"`{name_of(learner.embed)}` returns {list(first)} for an example among"
-            f" {trial.sizes['B']} and {list(second)} for one among {other.sizes['B']},"
+            f"`{name_of(learner.embed)}` returns {list(shape)} for an example among"
+            f" {trial.sizes['B']} and {list(other_shape)} for one among {other.sizes['B']},"
             " wanted the same shape"
         )
-    return first
+    return shape
 
 
 def symbolic(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
     """The shapes of what the stage's init returned, S and N where a size follows theirs."""
-    first, second = trial.returned[stage.name], other.returned[stage.name]
-    if list(first) != list(second):
+    tensors, other_tensors = trial.returned[stage.name], other.returned[stage.name]
+    if list(tensors) != list(other_tensors):
         raise LearnerError(
-            f"`{name_of(stage.init)}` returns {', '.join(first)} at {_shown(trial.sizes)} and"
-            f" {', '.join(second)} at {_shown(other.sizes)}, wanted the same tensors"
+            f"`{name_of(stage.init)}` returns {', '.join(tensors)} at {_shown(trial.sizes)} and"
+            f" {', '.join(other_tensors)} at {_shown(other.sizes)}, wanted the same tensors"
         )
     shapes: dict[str, Shape] = {}
-    for name in first:
-        one, two = tuple(first[name].shape), tuple(second[name].shape)
-        pairs = zip(one, two, strict=False)
+    for name in tensors:
+        shape, other_shape = tuple(tensors[name].shape), tuple(other_tensors[name].shape)
+        pairs = zip(shape, other_shape, strict=False)
         sizes = [_symbol(pair, trial.sizes, other.sizes) for pair in pairs]
-        if len(one) != len(two) or None in sizes:
+        if len(shape) != len(other_shape) or None in sizes:
             raise LearnerError(
-                f"`{name_of(stage.init)}` returns `{name}` as {list(one)} at"
-                f" {_shown(trial.sizes)} and as {list(two)} at {_shown(other.sizes)}: every size"
-                " has to be a number, S or N"
+                f"`{name_of(stage.init)}` returns `{name}` as {list(shape)} at"
+                f" {_shown(trial.sizes)} and as {list(other_shape)} at {_shown(other.sizes)}:"
+                " every size has to be a number, S or N"
             )
         shapes[name] = tuple(size for size in sizes if size is not None)
     return shapes

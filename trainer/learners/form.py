@@ -141,15 +141,15 @@ def adapt(
     """
     state: Tensors = {}
     for stage in learner.stages(training=training):
-        own = stage.begin(params, state, support, noise)
-        state = {**state, **own}
+        stage_state = stage.begin(params, state, support, noise)
+        state = {**state, **stage_state}
         if observe:
-            observe(stage.name, 0, own)
+            observe(stage.name, 0, stage_state)
         for i in range(stage.steps if stage.step else 0):
-            own, loss = stage.advance(params, state, own, support)
-            state = {**state, **own}
+            stage_state, loss = stage.advance(params, state, stage_state, support)
+            state = {**state, **stage_state}
             if observe:
-                observe(stage.name, i + 1, {**own, "loss": loss})
+                observe(stage.name, i + 1, {**stage_state, "loss": loss})
     return state
 
 

@@ -66,32 +66,33 @@ class Stage:
         return result
 
     def advance(
-        self, params: Tensors, state: Tensors, own: Tensors, support: Support
+        self, params: Tensors, state: Tensors, stage_state: Tensors, support: Support
     ) -> tuple[Tensors, Tensor]:
-        """`own`, the tensors that `begin` returned, after one `step`, and the loss it was taken on.
+        """One inner step: the stage's tensors after it, and the loss that it descended.
 
-        They come in the order of `own`, whatever order the learner returns them in.
+        `stage_state` are the tensors that `begin` returned. The new ones come in their order,
+        whatever order the learner returns them in.
         """
         assert self.step is not None
         where = f"`{name_of(self.step)}`, step of stage `{self.name}`,"
-        result = self.step(params, {**state, **own}, support)
+        result = self.step(params, {**state, **stage_state}, support)
         if not isinstance(result, tuple) or len(result) != 2:
             raise LearnerError(f"{where} returns {_kind(result)}, wanted the tensors and the loss")
         tensors, loss = result
         _tensors(tensors, where)
-        _same_names(tensors, own, where)
-        for name, before in own.items():
-            after = tensors[name]
-            if (after.shape, after.dtype) != (before.shape, before.dtype):
+        _same_names(tensors, stage_state, where)
+        for name, old in stage_state.items():
+            new = tensors[name]
+            if (new.shape, new.dtype) != (old.shape, old.dtype):
                 raise LearnerError(
-                    f"{where} returns `{name}` as {_described(after)}, wanted {_described(before)}"
+                    f"{where} returns `{name}` as {_described(new)}, wanted {_described(old)}"
                     " as before the step"
                 )
         if not isinstance(loss, Tensor) or loss.ndim:
             raise LearnerError(
                 f"{where} returns the loss as {_described(loss)}, wanted a tensor of one number, []"
             )
-        return {name: tensors[name] for name in own}, loss
+        return {name: tensors[name] for name in stage_state}, loss
 
     def zero_noise(self, support: Support) -> Tensors:
         """The noise tensors as they are when nothing is drawn."""
@@ -131,9 +132,9 @@ def _tensors(result: object, where: str) -> None:
             )
 
 
-def _same_names(tensors: Tensors, own: Tensors, where: str) -> None:
-    missing, extra = own.keys() - tensors.keys(), tensors.keys() - own.keys()
-    hint = f"a step returns every tensor that the stage's init returned: {', '.join(own)}"
+def _same_names(tensors: Tensors, stage_state: Tensors, where: str) -> None:
+    missing, extra = stage_state.keys() - tensors.keys(), tensors.keys() - stage_state.keys()
+    hint = f"a step returns every tensor that the stage's init returned: {', '.join(stage_state)}"
     if missing:
         raise LearnerError(f"{where} does not return `{min(missing)}`", hint=hint)
     if extra:

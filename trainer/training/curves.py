@@ -18,9 +18,9 @@ SMOOTH_OVER = 50  # windows that the run is divided into for the smoothed line
 
 def draw_curves(folder: Path) -> Path:
     """Write curves.png into the run's folder."""
-    out = io.BytesIO()
-    figure_of(read_metrics(folder)).savefig(out, format="png", dpi=130)
-    write(folder / CURVES, out.getvalue())
+    png = io.BytesIO()
+    figure_of(read_metrics(folder)).savefig(png, format="png", dpi=130)
+    write(folder / CURVES, png.getvalue())
     return folder / CURVES
 
 

@@ -64,9 +64,9 @@ class RecordedData:
         config = from_dict(training["config"], where="manifest.json").data
         parts = training.get(PACKAGED)
         if isinstance(parts, dict):
-            known = [part for part in PARTS if part in parts]
+            packaged_parts = [part for part in PARTS if part in parts]
             record = DataRecord(
-                parts={part: unlisted(parts[part], "manifest.json") for part in known}
+                parts={part: unlisted(parts[part], "manifest.json") for part in packaged_parts}
             )
             return cls(located(config, record, moved), record)
         if config.split == "random" and config.source != "glyphs":
@@ -93,8 +93,8 @@ class RecordedData:
 
         `package` is what an exported package reads: then the backbone's own file is not needed.
         """
-        known = self.record is not None and part in self.record.parts
-        recorded = self.recorded(part) if known else None
+        is_recorded = self.record is not None and part in self.record.parts
+        recorded = self.recorded(part) if is_recorded else None
         if recorded and only is not None:
             recorded = recorded.only(only)
         wanted = None

@@ -48,8 +48,8 @@ class World:
                 f"{tasks} tasks a step cannot be shared evenly by {self.size} processes",
                 hint="set meta.tasks to a multiple of the number of processes",
             )
-        mine = slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
-        return Episode(*(t[mine] for t in episodes)), {n: t[mine] for n, t in noise.items()}
+        block = slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
+        return Episode(*(t[block] for t in episodes)), {n: t[block] for n, t in noise.items()}
 
     def average(
         self, gradient: Tensors, loss: Tensor, outcome: Outcome
@@ -78,9 +78,9 @@ class World:
         """Whether any process says so."""
         if self.size == 1:
             return flag
-        said = torch.tensor(float(flag))
-        dist.all_reduce(said, op=dist.ReduceOp.MAX)
-        return bool(said)
+        largest = torch.tensor(float(flag))
+        dist.all_reduce(largest, op=dist.ReduceOp.MAX)
+        return bool(largest)
 
     def wait(self) -> None:
         """Until the first process is here too: what it wrote can be read."""
@@ -90,6 +90,6 @@ class World:
         """The first process's number."""
         if self.size == 1:
             return number
-        said = torch.tensor(number)
-        dist.broadcast(said, 0)
-        return int(said)
+        agreed = torch.tensor(number)
+        dist.broadcast(agreed, 0)
+        return int(agreed)

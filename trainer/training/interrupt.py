@@ -21,12 +21,12 @@ def interrupted() -> Iterator[Callable[[], bool]]:
         asked = True
 
     try:
-        before = {number: signal.signal(number, ask) for number in SIGNALS}
+        previous = {number: signal.signal(number, ask) for number in SIGNALS}
     except ValueError:  # not the main thread: no signal comes here
         yield lambda: False
         return
     try:
         yield lambda: asked
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)

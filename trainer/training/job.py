@@ -51,10 +51,10 @@ class Job:
     def phase(self, run: Run, name: str, *, resume: bool) -> Progress:
         """One meta-training with its log and its bar."""
         metrics = run.folder / METRICS
-        done = read_checkpoint(run.folder / LAST)[1]["progress"]["step"] if resume else 0
+        steps_taken = read_checkpoint(run.folder / LAST)[1]["progress"]["step"] if resume else 0
         if self.world.first:
-            forget_after(metrics, done if resume else -1)
-        show = self.options.report.phase(name, run.config.steps, done)
+            forget_after(metrics, steps_taken if resume else -1)
+        show = self.options.report.phase(name, run.config.steps, steps_taken)
         log = log_line(metrics)
 
         def both(line: dict[str, Any]) -> None:

@@ -55,13 +55,21 @@ def meta_train(
     while progress.step < config.steps and not progress.finished:
         episodes = _episodes(run, generator)
         noise = learner.training_noise(episodes, generator)
-        mine, own_noise = run.world.share(episodes, noise)
+        process_episodes, process_noise = run.world.share(episodes, noise)
         share = progress.step / config.steps
         gradient = partial(
-            meta_gradient, learner, run.params, trainable, mine, own_noise, progress=share
+            meta_gradient,
+            learner,
+            run.params,
+            trainable,
+            process_episodes,
+            process_noise,
+            progress=share,
         )
         if not progress.chunk:
-            chunk = choose_chunk(config.batching, config.chunk, len(mine.query_y), gradient)
+            chunk = choose_chunk(
+                config.batching, config.chunk, len(process_episodes.query_y), gradient
+            )
             progress.chunk = run.world.agree(chunk)
         meta_grad, loss, outcome = run.world.average(*gradient(chunk=progress.chunk))
         progress.step += 1
@@ -83,8 +91,8 @@ def meta_train(
         line["seconds"] = round(progress.seconds, 3)
         if run.world.first:
             run.report(line)
-        late = time.monotonic() - saved >= config.checkpoint_seconds
-        if validating or stopping or late:
+        checkpoint_due = time.monotonic() - saved >= config.checkpoint_seconds
+        if validating or stopping or checkpoint_due:
             save(run, optimiser, generator, progress)
             saved = time.monotonic()
         if stopping:

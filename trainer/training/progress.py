@@ -110,7 +110,7 @@ def bars(console: Console | None = None) -> Iterator[Bars]:
     """Bars while the context lasts: on stderr, or on another console."""
     console = console or Console(stderr=True)
     shown = [name for name, width in ROOM.items() if console.width >= width]
-    left = console.width - NAME_AND_COUNT - sum(TAKEN[name] for name in shown)
+    remaining = console.width - NAME_AND_COUNT - sum(TAKEN[name] for name in shown)
     columns: dict[str, ProgressColumn] = {
         "rate": RateColumn(),
         "remaining": TimeRemainingColumn(),
@@ -118,7 +118,7 @@ def bars(console: Console | None = None) -> Iterator[Bars]:
     }
     progress = Progress(
         TextColumn("{task.description}", markup=False),
-        BarColumn(max(LEAST_BAR, min(MOST_BAR, left))),
+        BarColumn(max(LEAST_BAR, min(MOST_BAR, remaining))),
         MofNCompleteColumn(),
         *(column for name, column in columns.items() if name in shown),
         console=console,

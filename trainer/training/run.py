@@ -41,11 +41,11 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
     device = device_of(options.device)
     keep_memory()
     world = World.join(device)
-    with ExitStack() as held:
+    with ExitStack() as locks:
         if world.first:
             claim(config, folder, resume=options.resume)
         if world.first and options.resume:
-            held.enter_context(locked(folder, options.report.say))
+            locks.enter_context(locked(folder, options.report.say))
         record = read_record(folder) if options.resume else None
         data = read_data(
             config,
@@ -61,7 +61,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         if world.first and not options.resume:  # no sooner: what fails before leaves no folder
             with storing(folder, ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
-            held.enter_context(locked(folder, options.report.say))
+            locks.enter_context(locked(folder, options.report.say))
             claim(config, folder, resume=False)  # another process may have begun it meanwhile
             write_record(data.record, folder)
             write_config(config, folder)
@@ -111,8 +111,8 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
             return None
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
-        few = train_set.as_float(some_rows(train_set.x, PREPARED, config.meta.seed))
-        return learner.prepare(params, learner.embed(params, few))
+        sample = train_set.as_float(some_rows(train_set.x, PREPARED, config.meta.seed))
+        return learner.prepare(params, learner.embed(params, sample))
 
 
 def _pretrainable(config: RunConfig, learner: Learner) -> None:
@@ -127,5 +127,5 @@ def some_rows(x: Tensor, count: int, seed: int) -> Tensor:
     """At most `count` rows of x [M, ...], drawn without replacement, in their order."""
     if len(x) <= count:
         return x
-    drawn = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:count]
-    return x[drawn.sort().values.to(x.device)]
+    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:count]
+    return x[rows.sort().values.to(x.device)]

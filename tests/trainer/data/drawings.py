@@ -39,8 +39,8 @@ def drawings() -> dict[str, dict[str, list[Bits]]]:
 
 
 def folders(where: Path) -> Path:
-    for half, found in drawings().items():
-        for name, images in found.items():
+    for half, characters in drawings().items():
+        for name, images in characters.items():
             (where / half / name).mkdir(parents=True)
             for number, ink in enumerate(images, 1):
                 (where / half / name / f"0001_{number:02}.png").write_bytes(png(ink))
@@ -49,9 +49,9 @@ def folders(where: Path) -> Path:
 
 def zips(where: Path) -> Path:
     where.mkdir(exist_ok=True)
-    for half, found in drawings().items():
+    for half, characters in drawings().items():
         with zipfile.ZipFile(where / f"{half}.zip", "w") as archive:
-            for name, images in found.items():
+            for name, images in characters.items():
                 for number, ink in enumerate(images, 1):
                     archive.writestr(f"{half}/{name}/0001_{number:02}.png", png(ink))
                 archive.writestr(f"__MACOSX/{half}/{name}/._0001_01.png", b"resource fork")
@@ -63,8 +63,8 @@ def packed(where: Path) -> Path:
     where.mkdir(exist_ok=True)
     rows = [
         (half.removeprefix("images_"), name, images)
-        for half, found in drawings().items()
-        for name, images in found.items()
+        for half, characters in drawings().items()
+        for name, images in characters.items()
     ]
     bits = np.packbits(np.stack([images for *_, images in rows]), axis=-1)
     np.savez(where / PACKED_BITS, images=bits)

@@ -167,8 +167,8 @@ def test_files_that_are_no_graphs(tmp_path: Path) -> None:
 )
 def test_graphs_that_read_something_else(tmp_path: Path, shape: Any) -> None:
     path = means(tmp_path / "means.onnx", shape, out=("m", "d"))
-    found = f"backbone …/means.onnx reads tensor(float) {list(shape)}"
-    assert refusal(pictures(), path) == (found, WANTED)
+    message = f"backbone …/means.onnx reads tensor(float) {list(shape)}"
+    assert refusal(pictures(), path) == (message, WANTED)
 
 
 def test_pictures_of_another_size_and_colour(tmp_path: Path) -> None:
@@ -249,8 +249,11 @@ def test_the_pictures_of_a_set_are_those_that_the_graph_reads(tmp_path: Path) ->
 def test_numbers_of_the_real_backbone(shared_data: Path) -> None:
     path = shared_data / "backbones" / "mobilenet_v1_025_128.onnx"
     x = torch.linspace(-1, 1, 3 * 128 * 128).reshape(1, 3, 128, 128)
-    found = backbone._run(backbone._session(path), "image", x, path)
-    assert (round(float(found.mean()), 4), round(float(found.std()), 4)) == (0.2484, 0.6193)
+    embeddings = backbone._run(backbone._session(path), "image", x, path)
+    assert (round(float(embeddings.mean()), 4), round(float(embeddings.std()), 4)) == (
+        0.2484,
+        0.6193,
+    )
 
 
 def test_values_that_are_not_finite(tmp_path: Path) -> None:

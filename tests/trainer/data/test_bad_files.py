@@ -56,16 +56,16 @@ def test_those_of_all_parts_are_named_at_once(pictures: Path) -> None:
 
 def test_they_are_left_out_when_that_is_asked_and_again_later(pictures: Path) -> None:
     files = bad_files(pictures)
-    found: RunData = read_data(config(pictures), None, skip_bad=True)
-    assert found.record.left_out == tuple(files)
-    assert found.remarks == (f"left out, since they cannot be read: {', '.join(files)}",)
+    data: RunData = read_data(config(pictures), None, skip_bad=True)
+    assert data.record.left_out == tuple(files)
+    assert data.remarks == (f"left out, since they cannot be read: {', '.join(files)}",)
     flat(pictures / files[0], 7)  # mended since: it was not trained on, and is not from now on
-    again = read_data(config(pictures), found.record)
-    assert again.train.x.equal(found.train.x)
+    again = read_data(config(pictures), data.record)
+    assert again.train.x.equal(data.train.x)
     assert again.remarks == ()
     (pictures / files[0]).with_name("worse.png").write_text("none")
     with pytest.raises(BadFilesError, match=r"worse.png is not a picture"):
-        read_data(config(pictures), found.record)
+        read_data(config(pictures), data.record)
 
 
 def test_a_class_of_bad_files_alone_is_refused(pictures: Path) -> None:

@@ -61,12 +61,12 @@ def said(path: Path, **scale: Any) -> list[str]:
 def test_numbers_by_hand() -> None:
     x = torch.tensor([[0.0, 2.0], [0.0, 4.0], [3.0, 0.0], [3.0, 0.0]])
     data = LabelledSet(x, torch.tensor([2, 2]), ("a", "b"), InputSpec(kind="array", shape=(2,)))
-    found = measure(data)
-    assert (found.lowest, found.highest, found.zeros) == (0.0, 4.0, 0.5)
+    measured = measure(data)
+    assert (measured.lowest, measured.highest, measured.zeros) == (0.0, 4.0, 0.5)
     # deviations: of 0 0 3 3 it is 1.5, of 2 4 0 0 it is √(20/4 − 1.5²)
-    assert found.spread == pytest.approx((1.5 + np.sqrt(5 - 2.25)) / 2)
-    assert found.cosine == pytest.approx(0.0)  # the means (0, 3) and (3, 0)
-    assert str(found) == (
+    assert measured.spread == pytest.approx((1.5 + np.sqrt(5 - 2.25)) / 2)
+    assert measured.cosine == pytest.approx(0.0)  # the means (0, 3) and (3, 0)
+    assert str(measured) == (
         "from 0 to 4, deviation 1.6, 50 % zeros, mean cosine between class means 0.000"
     )
 

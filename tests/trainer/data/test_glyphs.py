@@ -44,10 +44,10 @@ def test_a_stroke_that_touches_another_moves_with_it() -> None:
         assert 2 <= len(starts) - 1 <= 5
         for first, end in pairwise(starts[1:]):
             gaps = np.linalg.norm(points[first:end, None] - points[None, :first], axis=2)
-            own, other = np.unravel_index(gaps.argmin(), gaps.shape)
-            assert gaps[own, other] < 1e-5
-            apart = basis[first + own] - basis[other]  # 0: both move with the same controls
-            np.testing.assert_allclose(apart[~offsets], 0, atol=1e-6)
+            joint, anchor = np.unravel_index(gaps.argmin(), gaps.shape)
+            assert gaps[joint, anchor] < 1e-5
+            difference = basis[first + joint] - basis[anchor]  # 0: both move with the same controls
+            np.testing.assert_allclose(difference[~offsets], 0, atol=1e-6)
 
 
 def test_the_parts_have_classes_of_their_own() -> None:

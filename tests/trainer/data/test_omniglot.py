@@ -135,11 +135,13 @@ def test_the_official_form_gives_the_packed_pixels(shared_data: Path, tmp_path: 
         folder.mkdir(parents=True)
         for number, ink in enumerate(np.unpackbits(bits[row], axis=-1, count=105)):
             (folder / f"0001_{number:02}.png").write_bytes(png(ink))
-    found, stored = characters(tmp_path), characters(where)
-    assert len(found.names) == len(rows)
-    assert found.background == {name for name in found.names if name in stored.background}
+    official, packed_form = characters(tmp_path), characters(where)
+    assert len(official.names) == len(rows)
+    assert official.background == {
+        name for name in official.names if name in packed_form.background
+    }
     for size in (28, 64):
         for ours, theirs in zip(
-            found.read(found.names, size), stored.read(found.names, size), strict=True
+            official.read(official.names, size), packed_form.read(official.names, size), strict=True
         ):
             np.testing.assert_array_equal(ours, theirs)

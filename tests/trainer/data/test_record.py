@@ -165,8 +165,8 @@ def test_places_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     record = DataRecord(places=places, parts={})
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    found = located(config, record)
-    assert (found.source, found.split) == (places["source"], places["split"])
+    settings = located(config, record)
+    assert (settings.source, settings.split) == (places["source"], places["split"])
 
 
 def test_moved_data_are_named_or_missed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -181,9 +181,9 @@ def test_moved_data_are_named_or_missed(tmp_path: Path, monkeypatch: pytest.Monk
     assert str(caught.value) == f"the data are not at {tmp_path / 'points.npz'}"
     assert caught.value.hint == MOVED
     there = tmp_path.with_name("there")
-    found = located(config, record, str(there / "points.npz"))
-    assert found.source == str(there / "points.npz")
-    assert found.split == str(there / "split.json")  # it lies beside the data
+    settings = located(config, record, str(there / "points.npz"))
+    assert settings.source == str(there / "points.npz")
+    assert settings.split == str(there / "split.json")  # it lies beside the data
     with pytest.raises(DataError, match="the data are not at nowhere"):
         located(config, record, "nowhere")
 

@@ -14,24 +14,24 @@ from handful.trainer.data.splits import PARTS, Part, choose, listed_split, rando
 CLASSES = ("ant", "bee", "cat", "dog")
 
 
-def listed(path: Path, found: Any) -> Path:
+def listed(path: Path, content: Any) -> Path:
     path = path / "split.json"
-    path.write_text(found if isinstance(found, str) else json.dumps(found))
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
     return path
 
 
 def test_a_random_split_is_64_16_20_and_leaves_nothing_out() -> None:
     parts: list[Part] = ["meta_train", "meta_val", "meta_test"]
     assert tuple(parts) == PARTS
-    found = [random_split(100, part, 3) for part in parts]
-    assert list(map(len, found)) == [64, 16, 20]
-    assert sorted(index for part in found for index in part) == list(range(100))
-    assert found[0] == sorted(found[0]) == random_split(100, "meta_train", 3)
-    assert found[0] != random_split(100, "meta_train", 4)
+    indices = [random_split(100, part, 3) for part in parts]
+    assert list(map(len, indices)) == [64, 16, 20]
+    assert sorted(index for part in indices for index in part) == list(range(100))
+    assert indices[0] == sorted(indices[0]) == random_split(100, "meta_train", 3)
+    assert indices[0] != random_split(100, "meta_train", 4)
 
 
 @pytest.mark.parametrize(
-    "found",
+    "content",
     [
         {"meta_train": ["dog", "ant"], "meta_val": ["bee"], "meta_test": ["cat"]},
         {"train": ["dog", "ant"], "val": ["bee"], "test": ["cat"]},
@@ -39,8 +39,8 @@ def test_a_random_split_is_64_16_20_and_leaves_nothing_out() -> None:
         {"classes": [], "class_split": {"train": ["dog", "ant"], "val": ["bee"], "test": ["cat"]}},
     ],
 )
-def test_the_forms_of_a_listed_split(tmp_path: Path, found: Any) -> None:
-    path = listed(tmp_path, found)
+def test_the_forms_of_a_listed_split(tmp_path: Path, content: Any) -> None:
+    path = listed(tmp_path, content)
     assert listed_split(path, CLASSES, "meta_train") == [3, 0]
     assert listed_split(path, CLASSES, "meta_val") == [1]
     assert listed_split(path, CLASSES, "meta_test") == [2]
@@ -97,8 +97,8 @@ BAD: dict[str, tuple[Any, str]] = {
 
 @pytest.mark.parametrize("case", BAD)
 def test_bad_split_files_are_named(tmp_path: Path, case: str) -> None:
-    found, wanted = BAD[case]
-    path = listed(tmp_path, found)
+    content, wanted = BAD[case]
+    path = listed(tmp_path, content)
     with pytest.raises(DataError) as error:
         listed_split(path, CLASSES, "meta_train")
     assert str(error.value) == wanted.replace("…", str(path))
