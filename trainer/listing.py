@@ -1,4 +1,4 @@
-"""What there is to train, and on what: lists for a person, made without torch."""
+"""Lists of learners, data sources and recipes for the command line, without torch."""
 
 from __future__ import annotations
 

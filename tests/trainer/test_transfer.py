@@ -1,4 +1,4 @@
-"""A network trained beforehand, taken over by one with another normalisation or form."""
+"""A pre-trained network, taken over by one with another normalisation or form."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ class Request:
 def export_command(run: Path, folder: Path, request: Request, count: Count) -> Manifest:
     """Export a run's best parameters, then measure the package through the runtime.
 
-    Beside it stand the yardsticks, on the run's features in torch and on the same tasks.
+    It is compared with the yardsticks, which read the run's features in torch on the same tasks.
     """
     config = read_config(run)
     remaining = _unfinished(run, config, allowed=request.unfinished)

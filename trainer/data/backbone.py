@@ -203,7 +203,7 @@ def _key(path: Path, pictures: LabelledSet, channels: Channels | None) -> str:
 
 
 def _cached(file: Path, count: int) -> Floats | None:
-    """What was kept; None where nothing was, or where it is not whole and is to be made anew."""
+    """The cached embeddings; None where there are none, or where the file is not whole."""
     try:
         x = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -16,7 +16,7 @@ def cache_folder() -> Path:
 
 
 def keep(file: Path, data: bytes) -> None:
-    """`data` in the file, whole or not at all; its folder is made."""
+    """Write `data` to the file, whole or not at all; its folder is created."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(file, data)

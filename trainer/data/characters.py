@@ -47,7 +47,7 @@ def holds(where: Path) -> bool:
 
 
 def characters(where: Path) -> Characters:
-    """What the folder has; nothing is decoded before it is read."""
+    """The characters in the folder; their drawings are decoded when they are read."""
     if _is_packed(where):
         return _packed(where)
     halves = [_half(root) for half in HALVES if (root := _root(where, half))]

@@ -28,7 +28,9 @@ class DataConfig:
     split: str = "vinyals"  # omniglot: vinyals or lake; others: random, or a JSON file of classes
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
     image_size: int = 28  # pixels a side
-    resize: int | None = None  # folder: the shorter side before the centre is cut; None: image_size
+    resize: int | None = (
+        None  # folder: the shorter side, from which the centre is cut; None: image_size
+    )
     interpolation: Interpolation = "lanczos"  # of a folder's images
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
     array: str = "x"  # npz: the name of the examples

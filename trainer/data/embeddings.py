@@ -1,4 +1,4 @@
-"""Embeddings measured before they are trained on: constant ones refused, doubtful ones reported."""
+"""Checks of embeddings: constant ones are refused, those of a doubtful scale are reported."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SCALES = {
 
 @dataclass(frozen=True)
 class Measured:
-    """What embeddings are like."""
+    """Statistics of a set of embeddings."""
 
     lowest: float
     highest: float
@@ -54,7 +54,7 @@ class Measured:
 
 
 def measure(data: LabelledSet) -> Measured:
-    """Embeddings [M, D] of two classes or more."""
+    """The statistics of embeddings [M, D] of two classes or more."""
     x = data.x.flatten(1).double().cpu()
     parts = torch.split(x, data.counts.tolist())
     means = torch.stack([part.mean(dim=0) for part in parts])

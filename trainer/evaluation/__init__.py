@@ -1,4 +1,4 @@
-"""Accuracy over episodes, with its interval and beside what it has to beat."""
+"""Accuracy over episodes, with its interval, compared with what it has to beat."""
 
 from __future__ import annotations
 

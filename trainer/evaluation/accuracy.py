@@ -132,7 +132,7 @@ def embed_set(
 
 
 def features_of(learner: Learner, params: Tensors, data: LabelledSet, sample: Tensor) -> Features:
-    """What the yardsticks read of `data`: the learner's features, before it centres them itself.
+    """The features of `data` that the yardsticks are computed on, not yet centred by the learner.
 
     `sample` [R, ...] are some meta-training examples as the learner sees them.
     """

@@ -48,7 +48,7 @@ def compose(
     graph = backbone.graph
     constants = {tensor.name for tensor in graph.initializer}
     for value in [value for value in graph.input if value.name in constants]:
-        graph.input.remove(value)  # a default in IR 3, from before constants stood alone
+        graph.input.remove(value)  # in IR version 3 every constant is listed as an input as well
     if channels is not None:
         _put_first(graph, channels, spec)
     if graphs.embed is None:
@@ -72,7 +72,7 @@ def compose(
 
 
 def _put_first(graph: onnx.GraphProto, channels: Channels, spec: InputSpec) -> None:
-    """Before everything else in the graph: x · a + b, with an a and a b for each channel."""
+    """Prepend x · a + b to the graph, with an a and a b for each channel."""
     picture = graph.input[0].name
     for node in graph.node:
         node.input[:] = ["handful.normalised" if name == picture else name for name in node.input]

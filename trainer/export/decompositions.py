@@ -72,7 +72,7 @@ def convolution_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Input gradient as a transposed convolution, weight gradient as one of the transposed input.
 
-    For learners of a user's that adapt a torch convolution; ours adapt matrix products.
+    For users' learners that adapt a torch convolution; ours adapt matrix products.
     """
     if transposed or groups != 1:
         raise ValueError("only plain convolutions are traced with their gradient")

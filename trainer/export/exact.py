@@ -1,4 +1,4 @@
-"""Passes over a traced graph that leave its function exactly as it is.
+"""Optimisation passes over a traced graph that do not change its results.
 
 The library's own list is not used as a whole, since some of its rules change a function: constants
 are compared with a tolerance, so that `x + 1e-8` and `x * (1 + 5e-6)` become `x`; `Relu(Clip(x))`

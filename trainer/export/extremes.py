@@ -1,4 +1,4 @@
-"""Support sets that find what real ones do not: where a small constant keeps a quotient finite."""
+"""Degenerate support sets, which show whether small constants still keep quotients finite."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
 
 
 def _check(manifest: Manifest) -> None:
-    """What no runtime could run is said before anything is compared."""
+    """Refuse a package that no runtime could run, before its numbers are compared."""
     try:
         check(manifest)
     except ManifestError as error:

@@ -1,4 +1,4 @@
-"""What is done to a traced graph before it is written: fewer nodes, plain names."""
+"""Simplifying a traced graph for the package: fewer nodes, plain names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one form of every learner, written for one task, in values.
+"""The form of every learner: functions of tensors, written for a single task.
 
     embed    x → h                                frozen while adapting; may be the identity
     stages   init(state, support) → new tensors   the state is one dict of tensors that grows
@@ -65,11 +65,11 @@ class Learner(ABC):
         """Fresh meta-parameters, buffers included."""
 
     def prepare(self, params: Tensors, x: Tensor) -> Tensors:
-        """The start that depends on data: `x` [M, ...] are some embedded meta-training examples."""
+        """Initialisation from data: `x` [M, ...] are some embedded meta-training examples."""
         return params
 
     def pretrained_network(self) -> NetworkConfig | None:
-        """The network that may be pre-trained, as a prototypical network: it sees no tasks."""
+        """The network that can be pre-trained as a prototypical network, if the learner has one."""
         return None
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
@@ -77,7 +77,7 @@ class Learner(ABC):
         raise NotImplementedError
 
     def frozen(self, name: str) -> bool:
-        """Whether the parameter `name` is left alone by the meta-optimiser."""
+        """Whether the meta-optimiser leaves the parameter `name` unchanged."""
         return False
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
@@ -102,7 +102,7 @@ class Learner(ABC):
         """Logits [Q, N] of embedded queries [Q, ...]."""
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
-        """What the meta-loss reads of randomness, [T, ...] for a batch of episodes."""
+        """The random tensors that the meta-loss reads, [T, ...] for a batch of episodes."""
         return {}
 
     def meta_loss(
@@ -155,7 +155,7 @@ def adapt(
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean over examples of −Σ y log softmax(logits); logits and one-hot y [B, N]."""
-    weights = y / y.shape[-2]  # first, for a gradient of fewer operations
+    weights = y / y.shape[-2]  # dividing first gives a gradient of fewer operations
     return -(weights * torch.log_softmax(logits, dim=-1)).sum()
 
 

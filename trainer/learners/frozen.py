@@ -1,4 +1,4 @@
-"""What learners share whose embedding network is frozen: it may be pre-trained, nothing more."""
+"""The part common to learners with a frozen embedding network, which is at most pre-trained."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ EMBED = "embed."  # what the names of a frozen network's parameters begin with
 
 
 class FrozenNetworkLearner(Learner):
-    """A learner whose settings have `network`; where it is None, examples are features already."""
+    """A learner with a setting `network`; where it is None, the examples are features already."""
 
     frozen_embed = True
     has_embed = True
@@ -35,7 +35,7 @@ class FrozenNetworkLearner(Learner):
         return {EMBED + name: value for name, value in fresh.items()}
 
     def pretrained_network(self) -> NetworkConfig | None:
-        """What embeds images, if this is not left to a backbone."""
+        """The network that embeds images, unless that is left to a backbone."""
         network: NetworkConfig | None = self.config.network
         return network
 
@@ -44,7 +44,7 @@ class FrozenNetworkLearner(Learner):
         return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
-        """The network is."""
+        """The parameters of the network are frozen."""
         return name.startswith(EMBED)
 
     def network_features(self, params: Tensors, x: Tensor) -> Tensor:

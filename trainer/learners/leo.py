@@ -48,14 +48,14 @@ from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
-# of the two tensors [S, S, 2 L] that the relation network fills at once. A fresh process adapting
+# Bytes of the two tensors [S, S, 2 L] that the relation network fills at once. A process adapting
 # omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500
 PAIRS_BYTES = 240_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class LEOConfig:
-    """What the paper leaves to choose; weights of the loss are the paper's mini 1-shot ones."""
+    """The hyperparameters; the loss weights default to the paper's for miniImageNet, 1-shot."""
 
     latent_dim: int = 64  # L
     latent_steps: int = 5
@@ -82,7 +82,7 @@ class LEOConfig:
 
 
 class LEO(FrozenNetworkLearner):
-    """Classifiers generated from a latent code of the task, and optimised there."""
+    """Decodes a classifier from a latent code of the task and runs its inner loop on that code."""
 
     name = "leo"
     Config = LEOConfig
@@ -126,7 +126,7 @@ class LEO(FrozenNetworkLearner):
         return {**params, **prototype_maps(params, unit_length(x - center), self.config)}
 
     def frozen(self, name: str) -> bool:
-        """The network and the features' mean are."""
+        """The parameters of the network and the mean of the features are frozen."""
         return super().frozen(name) or name == "center"
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
@@ -161,7 +161,7 @@ class LEO(FrozenNetworkLearner):
         return query_x @ state["w"].T
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
-        """ε of z and of every decoded w, and dropout masks of the support set, one a decode."""
+        """ε of z and of every decoded w, and a dropout mask of the support set for each decode."""
         tasks, support, size = episodes.support_x.shape
         way, config = episodes.support_y.shape[-1], self.config
         decodes = config.latent_steps + 1
@@ -222,7 +222,7 @@ def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:
     first = params["relation.0"]  # [2 L, 2 L]: the two halves act on e_i and on e_j
     pair = torch.relu((e @ first[:latent])[:, None, :] + (e @ first[latent:])[None, :, :])
     hidden = torch.relu(pair @ params["relation.1"]).mean(dim=1)  # [S, 2 L]
-    # the last layer is linear, so the means may come before it
+    # the last layer is linear, so the means may be taken on its inputs
     codes = class_means(hidden, support.y) @ params["relation.2"]  # [N, 2 L]
     return codes[:, :latent], deviation(codes[:, latent:], offset=0.0)
 

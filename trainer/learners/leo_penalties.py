@@ -1,4 +1,4 @@
-"""The terms beside the query loss in LEO's objective (Rusu et al. 2019, section 2.3 and code)."""
+"""The penalties added to LEO's query loss (Rusu et al. 2019, section 2.3 and code)."""
 
 from __future__ import annotations
 

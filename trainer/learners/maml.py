@@ -57,7 +57,7 @@ BATCH = 512  # examples at a time, where many are embedded
 
 @dataclass(frozen=True, kw_only=True)
 class MAMLConfig:
-    """What the paper leaves to choose."""
+    """The hyperparameters."""
 
     inner_steps: int = 5
     evaluation_steps: int | None = None  # None: as in training
@@ -130,7 +130,7 @@ class MAML(Learner):
         return params
 
     def pretrained_network(self) -> NetworkConfig:
-        """The body, under running averages where it reads a set's moments or none."""
+        """The body, with running averages where it would read the moments of a set, or none."""
         network: NetworkConfig = self.config.network
         return replace(network, normalisation=trained_as(network.normalisation))
 
@@ -212,7 +212,7 @@ class MAML(Learner):
         return state_tensors
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
-        """One inner step: θ′ − α N ∇θ′ L, and the loss L it was taken on, a mean."""
+        """One inner step: θ′ − α N ∇θ′ L, and the loss L that it descends, a mean over examples."""
         fixed = part(params, THETA)
         moving = part(state, THETA)
 

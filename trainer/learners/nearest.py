@@ -24,7 +24,7 @@ ABSENT = -2.0  # below every cosine: an example of another class
 
 @dataclass(frozen=True, kw_only=True)
 class NearestConfig:
-    """What is compared."""
+    """The hyperparameters."""
 
     network: NetworkConfig | None = None  # None: the raw example
     temperature: float = 10.0  # logits are temperature × cosine, so that scores spread
@@ -35,7 +35,7 @@ class NearestConfig:
 
 
 class Nearest(FrozenNetworkLearner):
-    """The yardstick of every learner."""
+    """The nearest neighbour, a yardstick for every learner."""
 
     name = "nearest"
     Config = NearestConfig
@@ -45,7 +45,7 @@ class Nearest(FrozenNetworkLearner):
         return self.network_params(generator)
 
     def frozen(self, name: str) -> bool:
-        """Everything is."""
+        """All parameters are frozen."""
         return True
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:

@@ -5,8 +5,8 @@
     predict  −‖f(x) − c_n‖²
 
 Meta-training draws many classes a task (60-way). Support and query set go through f in one batch,
-so batch normalisation uses the moments of both; its running averages are gathered on the way and
-normalise each example once f is frozen (equations 1 and 2).
+so batch normalisation uses the moments of both. It also updates running averages, which normalise
+each example once f is frozen (equations 1 and 2).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entrop
 
 @dataclass(frozen=True, kw_only=True)
 class PrototypicalConfig:
-    """What the paper leaves to choose."""
+    """The hyperparameters."""
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
 

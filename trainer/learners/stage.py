@@ -1,4 +1,4 @@
-"""A stage of adapting: its functions, and that what they return keeps to the form.
+"""A stage of adaptation: its functions, and the checks on what they return.
 
 `begin` and `advance` call a learner's `init` and `step`. Training, evaluation and tracing all go
 through them, so a learner's mistake is named wherever it shows first.
@@ -33,7 +33,7 @@ Step = Callable[[Tensors, Tensors, Support], tuple[Tensors, Tensor]]
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage of adapting: `init` adds tensors to the state, `step` moves them `steps` times."""
+    """One stage: `init` adds tensors to the state, and `step` updates them `steps` times."""
 
     name: str
     init: Init  # (params, state, support, noise) → the tensors that this stage adds to the state

@@ -1,4 +1,7 @@
-"""Weights trained under running averages, for a network with another normalisation or form."""
+"""Pre-trained weights, taken over by a network with another normalisation or form.
+
+Pre-training normalises by running averages; the network that adapts may not.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ NOT_ALONE = ("support", "task", "transductive", "none")
 
 
 def trained_as(normalisation: Normalisation) -> Normalisation:
-    """The normalisation under which a network is trained that embeds each example by itself."""
+    """The normalisation for pre-training a network, which then embeds each example by itself."""
     return "running" if normalisation in NOT_ALONE else normalisation
 
 

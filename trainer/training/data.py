@@ -1,4 +1,4 @@
-"""A run's data: all parts read and checked before training, and found again afterwards."""
+"""A run's data: read and checked before training, located again for evaluation and export."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class RunData:
     train: LabelledSet
     validation: LabelledSet
     record: DataRecord
-    remarks: tuple[str, ...] = ()  # what a person should know before a day of training
+    remarks: tuple[str, ...] = ()  # warnings for the user
 
     def to(self, device: torch.device) -> RunData:
         """The same on a device."""
@@ -113,7 +113,7 @@ def read_data(
     skip_bad: bool = False,
     fetching: Fetching = silent,
 ) -> RunData:
-    """All parts, read and checked; those of `record` where the run has been begun before.
+    """All parts, read and checked; a resumed run reads the classes in its `record`.
 
     Every file that cannot be read is named at once, or with `skip_bad` left out and named.
     """
@@ -160,7 +160,7 @@ def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataR
 
 
 def _same_backbone(config: DataConfig, record: DataRecord) -> None:
-    """Refuse another backbone than the one that the run was trained on."""
+    """Refuse a backbone that is not the one the run was trained on."""
     if config.backbone is None:
         return
     if not config.backbone.is_file():
@@ -176,7 +176,7 @@ def _same_backbone(config: DataConfig, record: DataRecord) -> None:
 
 def _left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -> list[str]:
     files = sorted({file for data in pictures.values() for file in data.left_out})
-    if not files or record:  # a resumed run has said it when it began
+    if not files or record:  # a resumed run gave its warnings when it began
         return []
     return [f"left out, since they cannot be read: {', '.join(files)}"]
 

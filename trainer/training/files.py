@@ -24,7 +24,7 @@ def storing(path: Path, hint: str) -> Iterator[None]:
 
 
 def write(path: Path, content: bytes) -> None:
-    """The file is the old one or the new one, never half of it; its folder is made."""
+    """Replace the file atomically: it is the old one or the new one; its folder is created."""
     hint = "make room, then go on with --resume: the last checkpoint is whole"
     with storing(path, hint):
         path.parent.mkdir(parents=True, exist_ok=True)

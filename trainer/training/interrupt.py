@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)  # of a person, of a system that shuts down
+SIGNALS = (signal.SIGINT, signal.SIGTERM)  # from a person, and from a system that shuts down
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from .state import Progress, Run
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How a run is carried out; nothing of this changes what is learnt."""
+    """How a run is carried out; none of these options changes what is learnt."""
 
     device: str = "cpu"
     resume: bool = False

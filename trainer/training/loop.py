@@ -1,4 +1,4 @@
-"""Meta-training: one loop of straight lines for all learners."""
+"""The meta-training loop, the same for all learners."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def meta_train(
     run.params = {name: p.detach().clone() for name, p in run.params.items()}  # Adam moves in place
     optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
     optimiser.restore(moments)
-    if progress.step == 0:  # the start may be the best there is: it is a candidate as well
+    if progress.step == 0:  # the initial parameters may turn out to be the best
         line = {"step": 0, **_validate(run, progress)}
         if run.world.first:
             run.report(line)
@@ -142,7 +142,7 @@ def _give_up(learner: Learner, progress: Progress) -> None:
 def _validate(run: Run, progress: Progress) -> dict[str, float]:
     """Accuracy on the validation classes; the best parameters so far are kept in a file."""
     config, learner = run.config, run.learner
-    frozen = learner.frozen_embed  # then the set was embedded before the loop began
+    frozen = learner.frozen_embed  # the data were then embedded once, ahead of the loop
     data = run.validation if frozen else embed_set(learner, run.params, run.validation)
     result = evaluate(
         learner,

@@ -1,4 +1,4 @@
-"""Memory that is freed is kept for the next tensor of its size."""
+"""Keeping freed memory in the process, for the next tensor of the same size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The meta-optimiser: torch's Adam on parameters that are values, clipping, the rate's course."""
+"""The meta-optimiser: torch's Adam over a dict of tensors, clipping, learning-rate schedules."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Pre-training: a learner's network, first trained as a prototypical network.
+"""Pre-training of a learner's network, as a prototypical network.
 
-It is a run of its own in the folder `pretrained`, resumed by itself.
+It is a run of its own, in the sub-folder `pretrained`, with its own checkpoints.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Recording what a run's data are, for one that was begun before runs did so themselves.
+"""Recording a run's data afterwards, for a run made by a version that did not record them.
 
 python -m handful.trainer.training.record RUN [DATA]
 """

@@ -1,4 +1,4 @@
-"""How a run speaks while it goes on."""
+"""The interface through which a run reports its progress."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 
 class Reporter(Protocol):
-    """Whoever wants to know how a run goes on."""
+    """Receives the progress of a run."""
 
     def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
         """A new phase of `total` steps; the result is called with each line of progress."""

@@ -58,7 +58,9 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         _pretrainable(config, learner)
         for remark in data.remarks:
             options.report.say(remark)
-        if world.first and not options.resume:  # no sooner: what fails before leaves no folder
+        if (
+            world.first and not options.resume
+        ):  # only now, so that an earlier failure leaves no folder behind
             with storing(folder, ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
             locks.enter_context(locked(folder, options.report.say))
@@ -78,7 +80,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
 
 
 def _carried_out(job: Job, learner: Learner) -> Progress:
-    """Where the learner starts, then its meta-training; early, saved, where it is stopped."""
+    """Initialise the learner, then meta-train it; a stopped run is saved and returns early."""
     params = _start(job, learner)
     if params is None:
         return Progress()

@@ -1,4 +1,4 @@
-"""Embeddings measured before training: constant ones refused, those of a wrong scale reported."""
+"""Checks of embeddings: constant ones refused, those of a wrong scale reported."""
 
 from __future__ import annotations
 
