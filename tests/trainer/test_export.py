@@ -143,7 +143,7 @@ def test_the_manifest_comes_back_and_names_the_stages(
     assert (manifest.limits.way.min, manifest.limits.shot.min) == (2, 1)
     assert manifest.limits.support.max == subject.learner.max_support
     assert manifest.training == {"seed": 3}
-    assert manifest.licence == "Apache-2.0"
+    assert manifest.licence == "LicenseRef-unstated"
     stages = [(s.name, s.init, s.step, s.steps) for s in manifest.stages]
     wanted = [
         (s.name, s.init_name, s.step_name if s.step else None, s.steps if s.step else 0)
@@ -218,7 +218,7 @@ def test_the_card_names_the_limit_on_all_examples(package: Callable[[str], Path]
     assert "examples a class: 1 to any number, at most 1581 in all." in card
 
 
-def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:
+def test_the_manifest_is_plain_json_of_format_2(package: Callable[[str], Path]) -> None:
     content = json.loads((package("leo") / "manifest.json").read_text())
     assert content["format"] == 2
     assert [s["noise"] for s in content["stages"]] == [["z_noise"], ["w_noise"]]
