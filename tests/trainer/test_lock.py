@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -96,6 +97,20 @@ def test_another_host_s_lock_is_left_alone(tmp_path: Path) -> None:
 def test_half_a_lock_holds_nobody_out(content: str, tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text(content)
     assert said(tmp_path) == []
+
+
+def test_a_lock_that_finds_no_room_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "write", full)
+    with pytest.raises(StorageError) as caught, locked(tmp_path, print):
+        raise AssertionError("the lock was taken")
+    assert str(caught.value) == f"cannot write {tmp_path / LOCK}: No space left on device"
+    assert caught.value.hint == "make room, or name another folder with --out"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:

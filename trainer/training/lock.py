@@ -74,11 +74,11 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
     try:
         _take(descriptor, path, say)
         me = Holder(os.getpid(), socket.gethostname(), time.strftime("%FT%TZ", time.gmtime()))
-        with storing(path, ROOM):
-            os.truncate(descriptor, 0)
-            os.lseek(descriptor, 0, os.SEEK_SET)
-            os.write(descriptor, json.dumps(asdict(me)).encode())
         try:
+            with storing(path, ROOM):
+                os.truncate(descriptor, 0)
+                os.lseek(descriptor, 0, os.SEEK_SET)
+                os.write(descriptor, json.dumps(asdict(me)).encode())
             yield
         finally:
             path.unlink(missing_ok=True)
