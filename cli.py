@@ -12,6 +12,7 @@ import click
 import handful
 from handful.console import (
     INTERRUPTED,
+    NAME_OR_PATH,
     PATH,
     Group,
     a_device,
@@ -74,7 +75,7 @@ def train(out: Path, **asked: Any) -> None:
 
 
 @main.command()
-@click.argument("run_or_package")
+@click.argument("run_or_package", type=NAME_OR_PATH)
 @number(
     "--way", "ways", least=2, default=5, several=True, help="Classes in a task, several as 5 20."
 )

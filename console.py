@@ -20,8 +20,20 @@ TRAIN_EXTRA = (
     "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
     "matplotlib", "PIL",
 )  # fmt: skip
-PATH = click.Path(path_type=Path)
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
+
+
+class NotEmpty(click.Path):
+    """A path as it was typed; an empty one, an unset shell variable often, is not the folder `.`"""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The path, or a usage error."""
+        if value == "":
+            self.fail("it is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+PATH, NAME_OR_PATH = NotEmpty(path_type=Path), NotEmpty()
 
 
 class Command(click.Command):
@@ -99,7 +111,7 @@ def show(text: str, data: Any, as_json: bool) -> None:
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-a_package = click.argument("package")
+a_package = click.argument("package", type=NAME_OR_PATH)
 with_yardsticks = click.option(
     "--no-yardsticks",
     "yardsticks",

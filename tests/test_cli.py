@@ -234,3 +234,20 @@ def test_lists_name_what_there_is() -> None:
     assert lines[-1] == f"recipes: {', '.join(recipes())}"
     sources = [line.split()[0] for line in run("data").stdout.splitlines()]
     assert sources == ["omniglot", "glyphs", "FOLDER", "FILE.npz"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "argument"),
+    [
+        (("evaluate", ""), "'RUN_OR_PACKAGE'"),
+        (("train", "leo", "--out", ""), "'--out'"),
+        (("export", "", "there"), "'RUN'"),
+        (("verify", ""), "'PACKAGE'"),
+        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'PICTURES'"),
+        (("predict", "task.npz", "cup.jpg", ""), "'PICTURES...'"),
+    ],
+)
+def test_an_empty_path_is_not_this_folder(arguments: tuple[str, ...], argument: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.endswith(f"\nError: Invalid value for {argument}: it is empty\n")
