@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from handful.runtime.package.manifest import (
     Bounds,
     Comparison,
@@ -120,6 +122,15 @@ def test_the_whole_card() -> None:
         "\n"
         "Apache-2.0\n"
     )
+
+
+def test_a_start_that_meta_training_did_not_improve_is_said() -> None:
+    package = manifest()
+    start = replace(package, training={**package.training, "step": 0})
+    assert (
+        "Parameters of step 0, the best validated.\n"
+        "Meta-training did not improve on its start: none of it is in them.\n"
+    ) in card(start)
 
 
 def verdict(*evaluation: Evaluation) -> str:

@@ -89,6 +89,8 @@ def _training(manifest: Manifest) -> str:
         lines.append(f"Reproduce it: `{command}`.")
     if "step" in training:
         lines.append(f"Parameters of step {training['step']}, the best validated.")
+        if training["step"] == 0:  # a person would read "trained" into the accuracy
+            lines.append("Meta-training did not improve on its start: none of it is in them.")
     if "seconds" in training:
         lines.append(f"Training time: {training['seconds'] / 60:.0f} minutes.")
     if "versions" in training:
