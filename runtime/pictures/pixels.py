@@ -44,7 +44,7 @@ class Upright:
         return self._turned(self.whole or self.image.size)
 
     def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
-        return size[::-1] if self.orientation in TURNED else size
+        return (size[1], size[0]) if self.orientation in TURNED else size
 
     def strips(self) -> Iterator[tuple[int, "Image.Image"]]:
         """The first row of each strip, and its pixels: from top to bottom, upright."""
@@ -102,22 +102,32 @@ def fit(upright: Upright, spec: InputSpec) -> Pixels:
     from PIL import Image
 
     kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
-    size = upright.size
     width, height = resized(upright.whole_size, spec.resize)
     rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
     left, top = (width - columns) // 2, (height - rows) // 2
     mode = "L" if spec.colour == "grey" else "RGB"
-    across = Image.new(mode, (columns, size[1]))
-    for y, strip in upright.strips():
-        part = coloured(strip, mode)
-        if part.width != width:
-            part = part.resize((width, part.height), kind)
-        across.paste(part.crop((left, 0, left + columns, part.height)), (0, y))
-    del upright, strip, part  # the decoded picture, where the caller keeps none
+    across = _across(upright, mode, width, (left, left + columns), kind)
+    del upright  # the decoded picture, where the caller keeps none
     if across.height != height:
         across = across.resize((columns, height), kind)
     pixels = np.asarray(across.crop((0, top, columns, top + rows)), np.uint8)
     return pixels.reshape(rows, columns, -1)
+
+
+def _across(
+    upright: Upright, mode: str, width: int, columns: tuple[int, int], kind: Any
+) -> "Image.Image":
+    """The first pass: every row resized to `width`, and its `columns` cut out."""
+    from PIL import Image
+
+    first, last = columns
+    across = Image.new(mode, (last - first, upright.size[1]))
+    for y, strip in upright.strips():
+        part = coloured(strip, mode)
+        if part.width != width:
+            part = part.resize((width, part.height), kind)
+        across.paste(part.crop((first, 0, last, part.height)), (0, y))
+    return across
 
 
 def coloured(image: "Image.Image", mode: str) -> "Image.Image":

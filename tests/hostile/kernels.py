@@ -119,7 +119,7 @@ class _Maker:
         inputs = [self.tensor(kind, shape) for kind, shape in zip(kinds, shapes, strict=True)]
         if first and inputs and rng.random() < 0.8:
             inputs[0] = first
-        attributes = {
+        attributes: dict[str, Any] = {
             name: self.attribute(rule)
             for name, rule in OPERATORS[op].items()
             if rng.random() < 0.6 or name in ("to", "axis", "value")

@@ -115,9 +115,9 @@ def test_a_folder_for_a_file_is_refused_and_no_descriptor_is_left(
     for _ in range(3):
         with pytest.raises(PackageError) as error:
             handful.load(folder)
+        assert str(error.value) == f"{folder / 'step.onnx'} is a folder, wanted a regular file"
     after = os.dup(0)
     os.close(after)
-    assert str(error.value) == f"{folder / 'step.onnx'} is a folder, wanted a regular file"
     assert after == before
 
 

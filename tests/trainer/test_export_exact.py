@@ -27,7 +27,8 @@ def exported(function: Function, outputs: dict[str, tuple[int | str, ...]]) -> o
 def run(model: onnx.ModelProto, x: Tensor) -> dict[str, np.ndarray]:
     session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"x": x.numpy()}), strict=True))
+    outputs = map(np.asarray, session.run(names, {"x": x.numpy()}))
+    return dict(zip(names, outputs, strict=True))
 
 
 EXACT: dict[str, Callable[[Tensor], Tensor]] = {

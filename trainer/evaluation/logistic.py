@@ -27,6 +27,7 @@ class NotConverged(HandfulError):
 def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
     """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision."""
     w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
+    norm = x.new_zeros(x.shape[0])
     for _ in range(NEWTON):
         p = torch.softmax(x @ w, dim=2)
         gradient = w + c * x.mT @ (p - y)

@@ -17,7 +17,7 @@ from handful.trainer.data.download import Progress as Fetching
 from handful.trainer.data.download import silent
 from handful.trainer.data.errors import BadFilesError
 from handful.trainer.data.fingerprint import of_file
-from handful.trainer.data.labelled import require
+from handful.trainer.data.labelled import ClassFacts, require
 from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
 from handful.trainer.data.splits import MOVED, PARTS, Part
 from handful.trainer.sizes import TaskSize
@@ -64,10 +64,10 @@ class RecordedData:
         config = from_dict(training["config"], where="manifest.json").data
         parts = training.get(PACKAGED)
         if isinstance(parts, dict):
-            packaged_parts = [part for part in PARTS if part in parts]
-            record = DataRecord(
-                parts={part: unlisted(parts[part], "manifest.json") for part in packaged_parts}
-            )
+            packaged: dict[Part, dict[str, ClassFacts]] = {
+                part: unlisted(parts[part], "manifest.json") for part in PARTS if part in parts
+            }
+            record = DataRecord(parts=packaged)
             return cls(located(config, record, moved), record)
         if config.split == "random" and config.source != "glyphs":
             raise DataError(

@@ -69,7 +69,7 @@ def test_they_are_in_the_exported_graph(shape: Any, tmp_path: Path) -> None:
         tmp_path / "package" / "embed.onnx", providers=["CPUExecutionProvider"]
     )
     unit = by_hand(many) / by_hand(many).norm(dim=1, keepdim=True)
-    output = session.run(None, {"x": ready.as_float(ready.x).numpy()})[0]
+    output = np.asarray(session.run(None, {"x": ready.as_float(ready.x).numpy()})[0])
     np.testing.assert_allclose(output, unit, rtol=1e-4, atol=1e-5)
     learner = load(tmp_path / "package")
     task = learner.adapt(many.x.numpy()[:5] if shape is HWC else ready.x.numpy()[:5], list("vwxyz"))

@@ -23,7 +23,7 @@ from handful.trainer.data.record import (
     to_json,
     unlisted,
 )
-from handful.trainer.data.splits import MOVED, PARTS
+from handful.trainer.data.splits import MOVED, PARTS, Part
 
 from .drawings import zips
 from .test_folder import flat
@@ -51,7 +51,9 @@ def drawn(where: Path) -> DataConfig:
 
 
 def recorded(config: DataConfig) -> DataRecord:
-    parts = {part: dict(load_data(config, part).facts) for part in PARTS}
+    parts: dict[Part, dict[str, ClassFacts]] = {
+        part: dict(load_data(config, part).facts) for part in PARTS
+    }
     return DataRecord(places=places_of(config), parts=parts)
 
 
