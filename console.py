@@ -12,8 +12,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from handful.runtime.errors import HandfulError
-from handful.runtime.tools.text import harmless
+from handful.runtime.errors import HandfulError, harmless
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (

@@ -10,6 +10,15 @@ HandfulError
 └── TaskFileError        a saved task is broken, unsafe or belongs to another package
 """
 
+import re
+
+# what a terminal obeys instead of showing, but for the end of a line and the tab: control
+# characters, half a character, line separators of Unicode, and marks that turn the writing round
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u061c\u202a-\u202e"
+    "\u2066-\u2069]"
+)
+
 
 class HandfulError(Exception):
     """An error to show to a person: what is wrong, then how to put it right."""
@@ -55,3 +64,8 @@ def shown(value: object) -> str:
     except Exception:  # an object of the application's
         text = f"an object of type {type(value).__name__}"
     return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def harmless(text: str) -> str:
+    """Text from anybody as a terminal may show it: `\\u001b` for an escape, also within JSON."""
+    return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from handful.runtime.errors import HandfulError, PackageError
+from handful.runtime.errors import HandfulError, PackageError, harmless
 
 if sys.platform != "win32":
     import fcntl
@@ -45,8 +45,8 @@ def is_folder(path: Path) -> bool:
 
 
 def brief(path: object) -> str:
-    """A path in a message: the end of one that is too long."""
-    text = str(path)
+    """A path in a message: the end of one that is too long, and nothing that cannot be printed."""
+    text = harmless(str(path))
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
 
 

@@ -1,6 +1,5 @@
 """What the commands found, as plain text: tables whose columns are as wide as they must be."""
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
@@ -13,17 +12,6 @@ if TYPE_CHECKING:
     from .verify import Report
 
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
-# what a terminal obeys instead of showing, but for the end of a line and the tab: control
-# characters, half a character, line separators of Unicode, and marks that turn the writing round
-OBEYED = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u200e\u200f\u061c\u202a-\u202e"
-    "\u2066-\u2069]"
-)
-
-
-def harmless(text: str) -> str:
-    """Text from anybody as a terminal may show it: `\\u001b` for an escape, also within JSON."""
-    return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 class Measured(Protocol):

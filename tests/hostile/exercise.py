@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 import handful
-from handful.runtime.errors import HandfulError, PackageError
+from handful.runtime.errors import HandfulError, PackageError, harmless
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.npz import read_npz
 from handful.runtime.tools.golden import FILE, MAX_BYTES, Golden
 from handful.runtime.tools.golden_pictures import take_pictures
 from handful.runtime.tools.inspect import describe
-from handful.runtime.tools.text import described, harmless, verified
+from handful.runtime.tools.text import described, verified
 from handful.runtime.tools.verify import verify
 
 ADDRESS_SPACE = 6 * 2**30  # what a case may ask the system for: beyond it is a typed error, too
