@@ -104,14 +104,8 @@ class Engine:
         )
 
     def _state(self, running: _Running) -> State:
-        tensors = {name: running.known[name] for name in self.read_by_predict}
+        tensors = {t.name: running.known[t.name] for t in self.manifest.read_by_predict}
         return State(tensors, running.sizes)
-
-    @property
-    def read_by_predict(self) -> tuple[str, ...]:
-        """The tensors of the state that predict reads: what a task keeps."""
-        inputs = self.manifest.graphs[self.manifest.predict].inputs
-        return tuple(tensor.name for tensor in inputs if tensor.name != "query_x")
 
     def _start(self, stage: StageSpec, running: _Running) -> None:
         draws = {name: running.noise[name] for name in stage.noise}

@@ -111,8 +111,7 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
     for i in range(about["samples"]):
         tensors = {
             tensor.name: _take(name, arrays, f"state/{i}/{tensor.name}", tensor, sizes)
-            for tensor in manifest.graphs[manifest.predict].inputs
-            if tensor.name != "query_x"
+            for tensor in manifest.read_by_predict
         }
         states.append(State(tensors, sizes))
     if arrays:

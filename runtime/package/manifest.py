@@ -128,3 +128,9 @@ class Manifest:
     evaluation: tuple[Evaluation, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     licence: str
+
+    @property
+    def read_by_predict(self) -> tuple[TensorSpec, ...]:
+        """The tensors of the state that predict reads: what a task keeps."""
+        inputs = self.graphs[self.predict].inputs
+        return tuple(tensor for tensor in inputs if tensor.name != "query_x")

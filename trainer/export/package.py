@@ -17,6 +17,7 @@ from torch import Tensor
 
 from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import to_json
+from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
@@ -70,8 +71,6 @@ def export(
 
 def with_evaluation(folder: Path, manifest: Manifest, results: Sequence[Evaluation]) -> Manifest:
     """The package with measured accuracies in its manifest and card."""
-    from handful.runtime.package.files import write_atomic
-
     manifest = replace(manifest, evaluation=tuple(results))
     write_atomic(folder / "README.md", card(manifest).encode())
     write_atomic(folder / "manifest.json", to_json(manifest).encode())
