@@ -37,7 +37,9 @@ def episodes(tasks: int, queries: int) -> Episode:
     support, query = (
         torch.rand(tasks, WAY * each, *SPEC.shape, generator=draw) for each in (1, queries)
     )
-    return Episode(support, y, query, y.repeat(1, queries, 1))
+    return Episode(
+        support, y, query, y.repeat(1, queries, 1), torch.arange(y.shape[-1]).expand(len(y), -1)
+    )
 
 
 def difference(gradients: Tensors, wanted: Tensors) -> float:
@@ -56,7 +58,7 @@ def differences(
 ) -> list[str]:
     """The table's differences, on a few tasks: of float32, and of float64."""
     small_batch = Episode(*(t[:tasks] for t in batch))
-    wide = Episode(*(t.double() for t in small_batch))
+    wide = Episode(*(t.double() if t.is_floating_point() else t for t in small_batch))
 
     def hand(params: Tensors, small_batch: Episode) -> Tensors:
         return by_hand(theta_of(params), small_batch, steps=steps, inner_lr=INNER_LR, stride=stride)

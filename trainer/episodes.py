@@ -18,6 +18,7 @@ class Episode(NamedTuple):
     support_y: Tensor  # [S, N] one-hot
     query_x: Tensor  # [Q, ...], Q = N * queries
     query_y: Tensor  # [Q, N] one-hot
+    classes: Tensor  # [N] int64, which of the set's classes they are: for losses over all classes
 
 
 class Rows(NamedTuple):
@@ -25,10 +26,11 @@ class Rows(NamedTuple):
 
     support: Tensor  # [E, S], S = N * K
     query: Tensor  # [E, Q], Q = N * queries
+    classes: Tensor  # [E, N]
 
 
-def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Rows of one task: support [N, K] and query [N, queries], without replacement.
+def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> Rows:
+    """Rows of one task: support [N, K], query [N, queries] and classes [N], each drawn once.
 
     The generator is a CPU one whatever the device, so that every device draws the same tasks.
     """
@@ -37,14 +39,14 @@ def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> tuple
     keys = torch.rand(size.way, int(counts.max()), generator=generator)
     keys[torch.arange(keys.shape[1]) >= counts[:, None]] = 2.0  # past a class's end: drawn last
     rows = data.start.cpu()[classes][:, None] + keys.argsort(dim=1)[:, : size.shot + size.queries]
-    return rows[:, : size.shot], rows[:, size.shot :]
+    return Rows(rows[:, : size.shot], rows[:, size.shot :], classes)
 
 
 def draw_rows(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Rows:
     """The rows of so many tasks, one after the other from the generator."""
     drawn = [draw(data, size, generator) for _ in range(tasks)]
-    support, query = (torch.stack([parts[i].reshape(-1) for parts in drawn]) for i in (0, 1))
-    return Rows(support, query)
+    parts = zip(*drawn, strict=True)
+    return Rows(*(torch.stack([rows.reshape(-1) for rows in part]) for part in parts))
 
 
 def one_hot(way: int, per_class: int) -> Tensor:
@@ -60,7 +62,8 @@ def taken(data: LabelledSet, size: TaskSize, rows: Rows) -> Episode:
         y = one_hot(size.way, per_class).to(device).expand(len(at), -1, -1)
         return data.as_float(data.x[at.to(device)]), y
 
-    return Episode(*batch(rows.support, size.shot), *batch(rows.query, size.queries))
+    support, query = batch(rows.support, size.shot), batch(rows.query, size.queries)
+    return Episode(*support, *query, rows.classes.to(device))
 
 
 def sample(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:

@@ -78,7 +78,7 @@ def double(tensors: Tensors) -> Tensors:
 
 
 def double_episode(episode: Episode) -> Episode:
-    return Episode(*(t.double() for t in episode))
+    return Episode(*(t.double() if t.is_floating_point() else t for t in episode))
 
 
 def uneven(
@@ -147,7 +147,11 @@ def tiny(normalisation: Normalisation, **settings: Any) -> tuple[MAML, Tensors, 
     params = {n: p + 0.2 * torch.randn(p.shape, generator=draw).double() for n, p in params.items()}
     y = torch.eye(3).repeat_interleave(torch.tensor([2, 1, 2]), dim=0).double()
     x, query = (torch.randn(size, 3, generator=draw, dtype=torch.float64) for size in (5, 6))
-    return learner, params, Episode(x, y, query, torch.eye(3).double().repeat(2, 1))
+    return (
+        learner,
+        params,
+        Episode(x, y, query, torch.eye(3).double().repeat(2, 1), torch.arange(3)),
+    )
 
 
 def leo(**settings: object) -> Case:

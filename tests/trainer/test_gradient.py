@@ -28,7 +28,9 @@ def episodes(tasks: int) -> Episode:
     draw = generator(1)
     y = torch.eye(3).expand(tasks, 3, 3)
     support, query = (torch.rand(tasks, 3, *SPEC.shape, generator=draw) for _ in range(2))
-    return double_episode(Episode(support, y, query, y))
+    return double_episode(
+        Episode(support, y, query, y, torch.arange(y.shape[-1]).expand(len(y), -1))
+    )
 
 
 @pytest.mark.parametrize("normalisation", NORMALISATIONS)

@@ -198,7 +198,7 @@ def test_the_usual_meta_loss_reads_the_noise_of_training() -> None:
 
     subject = mistaken(noise={"eps": ("S", 10)}, begin=begin)
     x, y, query = uneven(subject.data, [2, 1, 1])
-    episode = Episode(x, y, query, torch.eye(3).repeat_interleave(2, dim=0))
+    episode = Episode(x, y, query, torch.eye(3).repeat_interleave(2, dim=0), torch.arange(3))
     still, moved = (
         subject.learner.meta_loss({}, episode, noise, 0.0)[0]
         for noise in ({}, {"eps": torch.ones(4, 10)})

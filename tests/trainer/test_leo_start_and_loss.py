@@ -97,7 +97,7 @@ def test_the_loss_is_the_sum_of_its_named_parts() -> None:
     p = params()
     query = torch.randn(6, SIZE, generator=generator(9), dtype=torch.float64)
     query_y = torch.eye(3, dtype=torch.float64).repeat(2, 1)
-    episode = Episode(s.x, s.y, query, query_y)
+    episode = Episode(s.x, s.y, query, query_y, torch.arange(s.y.shape[1]))
     noise = learner.training_noise(Episode(*(t[None] for t in episode)), generator())
     loss, outcome = learner.meta_loss(p, episode, {n: t[0] for n, t in noise.items()}, 0.0)
     state = adapt(learner, p, s)
@@ -123,7 +123,7 @@ def test_the_encoder_penalty_gives_the_moved_code_no_gradient() -> None:
                     encoder_penalty=1.0, orthogonality=0.0, finetuning_steps=0)  # fmt: skip
     learner = LEO(config, InputSpec(kind="array", shape=(SIZE,)), 3)
     s, p = support(), params()
-    episode = Episode(s.x, s.y, s.x, s.y)
+    episode = Episode(s.x, s.y, s.x, s.y, torch.arange(s.y.shape[1]))
     noise = learner.training_noise(Episode(*(t[None] for t in episode)), generator())
     rate = p["latent_lr"].clone().requires_grad_()
     one_noise = {n: t[0] for n, t in noise.items()}

@@ -45,7 +45,11 @@ def scalar(**settings: Any) -> tuple[Scalar, Tensors, Episode]:
     params = learner.init(generator())
     params["theta.head.bias"] = torch.tensor([1.0])
     x = torch.zeros(1, 3)
-    return learner, params, Episode(x, torch.tensor([[3.0]]), x, torch.tensor([[5.0]]))
+    return (
+        learner,
+        params,
+        Episode(x, torch.tensor([[3.0]]), x, torch.tensor([[5.0]]), torch.arange(1)),
+    )
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,9 @@ def test_support_and_queries_are_normalised_as_one_batch() -> None:
     params = learner.init(generator())
     x, y, query = uneven(case("prototypical").data, [1, 2, 1], queries=2)
     query_y = torch.eye(3).repeat_interleave(2, dim=0)
-    loss, outcome = learner.meta_loss(params, Episode(x, y, query, query_y), {}, 0.0)
+    loss, outcome = learner.meta_loss(
+        params, Episode(x, y, query, query_y, torch.arange(2)), {}, 0.0
+    )
 
     before = torch.cat([x, query]).flatten(1) @ params["dense0.weight"]
     mean, var = before.mean(dim=0), before.var(dim=0, correction=0)

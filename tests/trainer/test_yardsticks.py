@@ -67,7 +67,11 @@ def test_an_intercept_is_the_weight_of_a_constant_coordinate() -> None:
 def test_accuracy_on_tasks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     x = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [4.0]])
     # two tasks of two classes, one shot, two queries: x[5] is nearer to the other class's example
-    tasks = Rows(torch.tensor([[0, 3], [1, 4]]), torch.tensor([[1, 2, 4, 5], [0, 2, 3, 3]]))
+    tasks = Rows(
+        torch.tensor([[0, 3], [1, 4]]),
+        torch.tensor([[1, 2, 4, 5], [0, 2, 3, 3]]),
+        torch.tensor([[0, 1], [0, 1]]),
+    )
     size = TaskSize(2, 1, 2)
     np.testing.assert_array_equal(on_tasks(nearest_mean, x, size, tasks), [0.75, 1.0])
     monkeypatch.setattr("handful.trainer.evaluation.yardsticks.VALUES", 1)  # one task at a time

@@ -68,7 +68,7 @@ def accuracies(
     """Of each task: [E, 1], or after 0 to n inner steps [E, n + 1]."""
     of_episodes = []
     for e in range(len(rows.support)):
-        task = Rows(rows.support[e : e + 1], rows.query[e : e + 1])
+        task = Rows(*(part[e : e + 1] for part in rows))
         episode = Episode(*(t[0] for t in taken(data, size, task)))
         if every_step:
             of_episodes.append(by_step(learner, params, episode))
