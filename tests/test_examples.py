@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import handful
 
@@ -31,13 +28,3 @@ def test_arrays_are_adapted_to_and_a_class_is_added() -> None:
     lines = output("adapt_arrays.py")
     assert [line.rsplit(" ", 1)[0] for line in lines[:2]] == ["ring → ring", "cross → cross"]
     assert lines[2:] == ["step → step", "ring cross step"]
-
-
-@pytest.mark.slow
-def test_a_learner_of_ones_own_trains_and_adapts(tmp_path: Path) -> None:
-    lines = output("own_learner.py", tmp_path)
-    assert (tmp_path / "tuned-means" / "manifest.json").is_file()
-    measured = re.fullmatch(r"5-way 1-shot on unseen classes: (\d+\.\d) %", lines[-2])
-    assert measured
-    assert float(measured[1]) > 75  # the nearest neighbour on pixels: 64
-    assert re.fullmatch(r"the package, adapted to five of them: \d+ of 100 right", lines[-1])

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 from handful.trainer.bounds import check_numbers
 from handful.trainer.data import DataConfig
-from handful.trainer.errors import ConfigError, SettingError, there_are
+from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.learners import LEARNERS
+from handful.trainer.learners.find import find_learner
 from handful.trainer.settings import read_sections
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import Batching
@@ -99,12 +100,8 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
     if "name" not in learner:
         raise ConfigError(f"no learner in {where}", hint=wanted)
     name = learner["name"]
-    if not isinstance(name, str) or name not in LEARNERS:
-        raise ConfigError(
-            f"{where}: there is no learner {name}", hint=there_are(str(name), LEARNERS)
-        )
     kinds = {
-        "learner": LEARNERS[name].Config,
+        "learner": find_learner(str(name), where=where).Config,
         "data": DataConfig,
         "meta": MetaConfig,
         "pretrain": MetaConfig | None,
@@ -113,7 +110,14 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
     settings = {setting: value for setting, value in learner.items() if setting != "name"}
     absent: dict[str, Any] = {"data": {}, "meta": {}, "pretrain": None, "licence": None}
     sections = read_sections(kinds, {**absent, **values, "learner": settings}, where=where)
-    return RunConfig(learner=name, settings=sections.pop("learner"), **sections)
+    return RunConfig(learner=str(name), settings=sections.pop("learner"), **sections)
+
+
+def data_from_dict(values: Any, *, where: str) -> DataConfig:
+    """The section `data` alone of what `to_dict` gave: no learner is looked for or imported."""
+    section = values.get("data", {}) if isinstance(values, Mapping) else values
+    data: DataConfig = read_sections({"data": DataConfig}, {"data": section}, where=where)["data"]
+    return data
 
 
 def to_dict(config: RunConfig) -> dict[str, Any]:

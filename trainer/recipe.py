@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,12 +27,13 @@ def read_recipe(recipe: str, changes: Sequence[str]) -> RunConfig:
         if name in recipes():
             file = RECIPES / f"{name}.toml"
             return from_toml(_text(file), where=file.name, changes=changes)
-    if recipe not in LEARNERS:
+    if recipe not in LEARNERS and ":" not in recipe:
+        more = ", a file.toml, or module:Class of your own"
         raise ConfigError(
             f"no recipe and no learner {recipe}",
-            hint=there_are(recipe, [*LEARNERS, *recipes()], more=", or a file.toml"),
+            hint=there_are(recipe, [*LEARNERS, *recipes()], more=more),
         )
-    return from_toml(f'[learner]\nname = "{recipe}"', where=recipe, changes=changes)
+    return from_toml(f"[learner]\nname = {json.dumps(recipe)}", where=recipe, changes=changes)
 
 
 def _text(file: Path) -> str:

@@ -74,6 +74,5 @@ def test_the_innermost_cause_is_shown(
     assert isinstance(caught.value.__cause__, Exception)
     assert not list(tmp_path.iterdir())
     assert caught.value.hint == (
-        "no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
-        " a learner of your own"
+        "no `if` on a tensor's value, no sizes as numbers: see docs/own-learner.md"
     )

@@ -156,8 +156,7 @@ class _Tracer:
         except Exception as error:  # torch raises many kinds; all mean that it cannot be traced
             raise ExportError(
                 f"torch cannot trace `{name}` of {self.learner.name}: {reason(error, source)}",
-                hint="no `if` on a tensor's value, no sizes as numbers: see docs/training.md,"
-                " a learner of your own",
+                hint="no `if` on a tensor's value, no sizes as numbers: see docs/own-learner.md",
             ) from error
         model = simplify(traced, ports, outputs)
         read = {i.name for i in model.graph.input}

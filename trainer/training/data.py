@@ -11,7 +11,7 @@ import torch
 
 from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.config import RunConfig, from_dict
+from handful.trainer.config import RunConfig, data_from_dict
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
 from handful.trainer.data.download import Progress as Fetching
 from handful.trainer.data.download import silent
@@ -61,7 +61,7 @@ class RecordedData:
     @classmethod
     def of_package(cls, training: Mapping[str, Any], moved: str | None = None) -> RecordedData:
         """Those in the `training` of a package's manifest."""
-        config = from_dict(training["config"], where="manifest.json").data
+        config = data_from_dict(training["config"], where="manifest.json")
         parts = training.get(PACKAGED)
         if isinstance(parts, dict):
             packaged: dict[Part, dict[str, ClassFacts]] = {

@@ -19,7 +19,8 @@ from handful.trainer.config import RunConfig, from_dict, to_dict
 from handful.trainer.data import record
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.record import DataRecord
-from handful.trainer.learners import LEARNERS, Learner, Tensors
+from handful.trainer.learners import Learner, Tensors
+from handful.trainer.learners.find import find_learner
 
 from .checkpoint import BEST, LAST, read_checkpoint
 from .files import write
@@ -110,7 +111,8 @@ def read_record(folder: Path) -> DataRecord:
 
 def build_learner(config: RunConfig, data: LabelledSet) -> Learner:
     """The learner for this data's examples."""
-    return LEARNERS[config.learner](config.settings, data.input, max(config.meta.way))
+    kind = find_learner(config.learner, where=CONFIG)
+    return kind(config.settings, data.input, max(config.meta.way))
 
 
 def load_run(folder: Path, data: LabelledSet) -> Trained:
