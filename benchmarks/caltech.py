@@ -18,7 +18,7 @@ from handful.trainer.commands.evaluate import run_features
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, Part, load_data
 from handful.trainer.evaluation import Features, Result, embed_set, summarise
-from handful.trainer.evaluation.accuracy import accuracies, rows_of
+from handful.trainer.evaluation.accuracy import measured, rows_of
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks, yardsticks
 from handful.trainer.recipe import read_recipe
@@ -62,7 +62,7 @@ def whitening(data: LabelledSet) -> Tensor:
     return torch.linalg.solve_triangular(torch.linalg.cholesky(shrunk), eye, upper=False).T
 
 
-def measured(run: Path, config: RunConfig, part: Part) -> list[Result]:
+def results_of(run: Path, config: RunConfig, part: Part) -> list[Result]:
     """The run's LEO on the classes of a part, beside every yardstick, at each size."""
     data = load_data(config.data, part)
     trained = load_run(run, data)
@@ -70,19 +70,21 @@ def measured(run: Path, config: RunConfig, part: Part) -> list[Result]:
     features = run_features(trained, data, meta_train)
     white = whitening(meta_train)
     # in that metric centred and of unit length, as the second yardstick is
-    whitened = Features(data.x.double() @ white, meta_train.x.double().mean(dim=0) @ white, WITHIN)
+    whitened = Features(
+        data, data.x.double() @ white, meta_train.x.double().mean(dim=0) @ white, WITHIN
+    )
     embedded = embed_set(trained.learner, trained.params, data)
     results = []
     for size in SIZES:
         rows = rows_of(data, size, episodes=EPISODES, seed=SEED)
-        after = accuracies(
+        after = measured(
             trained.learner,
             trained.params,
             embedded,
             size,
-            rows,
+            episodes=EPISODES,
+            seed=SEED,
             every_step=True,
-            tick=lambda: None,
         )
         against = {
             **yardsticks(features, size, rows),
@@ -95,10 +97,10 @@ def measured(run: Path, config: RunConfig, part: Part) -> list[Result]:
 
 def table(name: str, results: list[Result]) -> list[str]:
     """LEO's line, then a line for each yardstick with what LEO is above it by."""
-    cells = " | ".join(f"**{100 * r.accuracy:.2f} ± {100 * r.interval:.2f}**" for r in results)
+    cells = " | ".join(f"**{100 * r.value:.2f} ± {100 * r.interval:.2f}**" for r in results)
     lines = [f"| **{name}** | {cells} |"]
     for others in zip(*(r.compared for r in results), strict=True):
-        cells = " | ".join(f"{100 * o.accuracy:.2f} ({difference(o)})" for o in others)
+        cells = " | ".join(f"{100 * o.value:.2f} ({difference(o)})" for o in others)
         lines.append(f"| {others[0].name} | {cells} |")
     return lines
 
@@ -119,9 +121,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             run = Path(temporary) / "run"
             train(config, run)
-            lines += table(f"{name}, test classes", measured(run, config, "meta_test"))
+            lines += table(f"{name}, test classes", results_of(run, config, "meta_test"))
             # how far it has fitted the classes that it was trained on
-            lines += table(f"{name}, training classes", measured(run, config, "meta_train"))[:1]
+            lines += table(f"{name}, training classes", results_of(run, config, "meta_train"))[:1]
     section("caltech", "python benchmarks/caltech.py FOLDER", "\n".join(lines))
     print("\n".join(lines))
 

@@ -1,24 +1,121 @@
-"""Episodes: N-way K-shot tasks drawn by index from a labelled set that lies on the device."""
+"""Episodes: what a task is, and where tasks come from: classes of examples, or functions."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from handful.trainer.data.labelled import LabelledSet
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.sizes import TaskSize
 
 
 class Episode(NamedTuple):
-    """An N-way K-shot task, or a batch of T of them with a leading [T]."""
+    """An N-way K-shot task, or a batch of T of them with a leading [T].
+
+    In regression the targets [S, O] stand in place of one-hot labels [S, N].
+    """
 
     support_x: Tensor  # [S, ...] float32, S = N * K
     support_y: Tensor  # [S, N] one-hot
     query_x: Tensor  # [Q, ...], Q = N * queries
     query_y: Tensor  # [Q, N] one-hot
     classes: Tensor  # [N] int64, which of the set's classes they are: for losses over all classes
+
+
+class EpisodeSource(ABC):
+    """Where tasks come from: `episodes` draws them, and a source of one's own has no more to do."""
+
+    input: InputSpec  # what one example is
+    targets: int | None = None  # O, the numbers that a regression predicts; None: classes
+
+    @abstractmethod
+    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+        """A batch of T tasks, [T, ...], as float32; the same for the same state of the generator.
+
+        The generator is a CPU one whatever the device, so that every device draws the same tasks.
+        In regression `size.shot` and `size.queries` are all support examples and all queries.
+        """
+
+    def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:  # noqa: B027
+        """Refuse tasks of a size that the source cannot fill; a function fills any.
+
+        `where` is what to call the source, `prefix` what the names of the settings begin with.
+        """
+
+    def to(self, device: torch.device) -> EpisodeSource:
+        """The same source, whose episodes lie on the device."""
+        return self if device.type == "cpu" else OnDevice(self, device)
+
+    def embedded(self, embed: Callable[[Tensor], Tensor]) -> EpisodeSource:
+        """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
+        return Embedded(self, embed)
+
+    def some(self, count: int, seed: int) -> Tensor:
+        """At most `count` examples [M, ...] as the learner sees them, to prepare its start on."""
+        size = TaskSize(1, PER_TASK, PER_TASK)
+        generator = torch.Generator().manual_seed(seed)
+        tasks = -(-count // PER_TASK)
+        return self.episodes(size, tasks=tasks, generator=generator).support_x.flatten(0, 1)[:count]
+
+    def holds(self, shots: Sequence[int]) -> bool:
+        """Whether it has a task with so many examples of each class, and one more of each."""
+        return True
+
+    def uneven(
+        self, shots: Sequence[int], *, queries: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Support [S, ...], labels or targets [S, ...] and queries of one task, on the CPU.
+
+        Class n has `shots[n]` examples and `queries` queries; a function has as many in all.
+        """
+        size = TaskSize(1, sum(shots), queries * len(shots))
+        drawn = self.episodes(size, tasks=1, generator=generator)
+        support_x, support_y, query_x = (part[0].cpu() for part in drawn[:3])
+        return support_x, support_y, query_x
+
+    def size(self, way: int, shot: int, queries: int) -> TaskSize:
+        """The size of its tasks: a regression has one function where others have N classes."""
+        return TaskSize(way if self.targets is None else 1, shot, queries)
+
+
+PER_TASK = 10  # examples of a task, where some are drawn to prepare on
+
+
+class OnDevice(EpisodeSource):
+    """Another source's tasks, moved to a device."""
+
+    def __init__(self, source: EpisodeSource, device: torch.device) -> None:
+        """`source` draws on the CPU."""
+        self.source, self.device = source, device
+        self.input, self.targets = source.input, source.targets
+
+    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+        """As the other source draws them."""
+        drawn = self.source.episodes(size, tasks=tasks, generator=generator)
+        return Episode(*(part.to(self.device) for part in drawn))
+
+
+class Embedded(EpisodeSource):
+    """Another source's tasks, embedded when they are drawn."""
+
+    def __init__(self, source: EpisodeSource, embed: Callable[[Tensor], Tensor]) -> None:
+        """`embed` takes x [B, ...] to h [B, ...]."""
+        self.source, self.embed = source, embed
+        self.input, self.targets = source.input, source.targets
+
+    @torch.no_grad()
+    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+        """As the other source draws them."""
+        drawn = self.source.episodes(size, tasks=tasks, generator=generator)
+        support_x, query_x = (
+            torch.unflatten(self.embed(x.flatten(0, 1)), 0, x.shape[:2])
+            for x in (drawn.support_x, drawn.query_x)
+        )
+        return drawn._replace(support_x=support_x, query_x=query_x)
 
 
 class Rows(NamedTuple):
@@ -29,12 +126,24 @@ class Rows(NamedTuple):
     classes: Tensor  # [E, N]
 
 
-def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> Rows:
+class Labelled(Protocol):
+    """What drawing by index reads of a labelled set."""
+
+    @property
+    def x(self) -> Tensor: ...  # noqa: D102
+    @property
+    def counts(self) -> Tensor: ...  # noqa: D102
+    @property
+    def start(self) -> Tensor: ...  # noqa: D102
+    def as_float(self, x: Tensor) -> Tensor: ...  # noqa: D102
+
+
+def draw(data: Labelled, size: TaskSize, generator: torch.Generator) -> Rows:
     """Rows of one task: support [N, K], query [N, queries] and classes [N], each drawn once.
 
     The generator is a CPU one whatever the device, so that every device draws the same tasks.
     """
-    classes = torch.randperm(len(data.classes), generator=generator)[: size.way]
+    classes = torch.randperm(len(data.counts), generator=generator)[: size.way]
     counts = data.counts.cpu()[classes]
     keys = torch.rand(size.way, int(counts.max()), generator=generator)
     keys[torch.arange(keys.shape[1]) >= counts[:, None]] = 2.0  # past a class's end: drawn last
@@ -42,7 +151,7 @@ def draw(data: LabelledSet, size: TaskSize, generator: torch.Generator) -> Rows:
     return Rows(rows[:, : size.shot], rows[:, size.shot :], classes)
 
 
-def draw_rows(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Rows:
+def draw_rows(data: Labelled, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Rows:
     """The rows of so many tasks, one after the other from the generator."""
     drawn = [draw(data, size, generator) for _ in range(tasks)]
     parts = zip(*drawn, strict=True)
@@ -54,7 +163,7 @@ def one_hot(way: int, per_class: int) -> Tensor:
     return torch.eye(way).repeat_interleave(per_class, dim=0)
 
 
-def taken(data: LabelledSet, size: TaskSize, rows: Rows) -> Episode:
+def taken(data: Labelled, size: TaskSize, rows: Rows) -> Episode:
     """The tasks of these rows, [T, ...], as float32 on the data's device."""
     device = data.x.device
 
@@ -66,6 +175,6 @@ def taken(data: LabelledSet, size: TaskSize, rows: Rows) -> Episode:
     return Episode(*support, *query, rows.classes.to(device))
 
 
-def sample(data: LabelledSet, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+def sample(data: Labelled, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
     """A batch of T tasks, [T, ...], as float32 on the data's device."""
     return taken(data, size, draw_rows(data, size, tasks=tasks, generator=generator))

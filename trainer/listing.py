@@ -11,8 +11,11 @@ RECIPES = HERE / "recipes"
 SOURCES = {
     "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
     "glyphs": "invented characters, drawn by a program; needs no files",
+    "sinusoid": "regression: sinusoids of unknown amplitude and phase; needs no files",
+    "sensor": "regression: sensors of unknown gain, offset, drift and saturation; needs no files",
     "FOLDER": "images, one sub-folder a class",
     "FILE.npz": "arrays or embeddings with labels",
+    "MODULE:CLASS": "an episode source of your own",
 }
 
 

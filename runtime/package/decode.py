@@ -21,7 +21,7 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 64  # of objects and lists within each other
 MAX_INTEGER = 2**53
 SURROGATE = re.compile("[\ud800-\udfff]")
-READABLE = (1, FORMAT)
+READABLE = (1, 2, FORMAT)
 UNBOUNDED = {"min": 1, "max": None}
 
 
@@ -32,11 +32,13 @@ def parse(content: object) -> Manifest:
         if type(number) is not int or number not in READABLE:
             raise ManifestError(
                 f"manifest has format {shown(number)}, this runtime reads"
-                f" {' and '.join(map(str, READABLE))}",
+                f" {READABLE[0]} to {READABLE[-1]}",
                 hint=HINT,
             )
         if number == 1:
             content = as_format_2(content)
+        if number <= 2:
+            content = as_format_3(content)
     manifest = read(Manifest, content, "")
     check(manifest)
     return manifest
@@ -53,6 +55,30 @@ def as_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
             if isinstance(entry, Mapping)
             else entry
             for i, entry in enumerate(evaluation)
+        ]
+    return new
+
+
+def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest of format 2 with what format 3 added: a measure beside accuracy."""
+    new = dict(content)
+    if isinstance(evaluation := content.get("evaluation"), list):
+        new["evaluation"] = [
+            _with_measure(entry, f"evaluation[{i}]") if isinstance(entry, Mapping) else entry
+            for i, entry in enumerate(evaluation)
+        ]
+    return new
+
+
+def _with_measure(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
+    """An entry of `evaluation` and what it is compared with, all of which are accuracies."""
+    new = _with_field(entry, place, "mean_squared_error", None)
+    if isinstance(compared := entry.get("compared"), list):
+        new["compared"] = [
+            _with_field(other, f"{place}.compared[{j}]", "mean_squared_error", None)
+            if isinstance(other, Mapping)
+            else other
+            for j, other in enumerate(compared)
         ]
     return new
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FORMAT = 2
+FORMAT = 3
 FILE = "manifest.json"
 
 
@@ -82,33 +82,56 @@ class Limits:
     support: Bounds = Bounds(1)
 
 
+def either(accuracy: float | None, error: float | None) -> float:
+    """The one of the two that was measured."""
+    value = error if accuracy is None else accuracy
+    assert value is not None
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a measured accuracy has to beat, on the same episodes.
+    """What a measured accuracy, or in regression a mean squared error, has to beat.
 
-    `difference` is the package's accuracy less this one, the mean over paired episodes;
-    `interval` is the half width of its 95 % interval.
+    `difference` is how far the package is ahead on the same episodes: its accuracy less this one,
+    or this error less its own; `interval` is the half width of its 95 % interval.
     """
 
     name: str
-    accuracy: float
+    accuracy: float | None = None
+    mean_squared_error: float | None = None
     difference: float
     interval: float
+
+    @property
+    def value(self) -> float:
+        """The accuracy, or the error where there is none."""
+        return either(self.accuracy, self.mean_squared_error)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """A measured accuracy, ± interval (95 %) over episodes, beside what it has to beat."""
+    """A measured mean, ± interval (95 %) over episodes, beside what it has to beat.
+
+    Classification has an accuracy; regression, where `way` is 1, a mean squared error in squared
+    units of the targets.
+    """
 
     data: str
     split: str
     way: int
     shot: int
     episodes: int
-    accuracy: float
+    accuracy: float | None = None
+    mean_squared_error: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()
+
+    @property
+    def value(self) -> float:
+        """The accuracy, or the error where there is none."""
+        return either(self.accuracy, self.mean_squared_error)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,8 @@ from handful.runtime.errors import ManifestError
 
 from . import names
 from .flow import flow
-from .manifest import Bounds, Evaluation, GraphSpec, InputSpec, Limits, Manifest, TensorSpec
+from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, TensorSpec
+from .measured import check_evaluation, check_words
 from .names import HASH, is_basename, is_inner
 from .strict import brief
 
@@ -18,15 +19,14 @@ TAKEN = ("manifest.json", "conformance.npz", "readme.md")
 MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
 MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30
-MAX_EVALUATIONS, MAX_TEXT = 1000, 500  # entries of a list, characters for people
 MAX_NUMBER = 1e30  # of an input's range, scale and offset: far inside float32
 
 
 def check(manifest: Manifest) -> None:
     """Raise a ManifestError at the first thing that no runtime could run."""
     _name(manifest.name, "name", "a plain name")
-    _words(manifest.learner, "learner")
-    _words(manifest.licence, "licence")
+    check_words(manifest.learner, "learner")
+    check_words(manifest.licence, "licence")
     _input(manifest.input)
     _bounds(manifest.limits)
     _files(manifest.graphs)
@@ -37,20 +37,12 @@ def check(manifest: Manifest) -> None:
     for name in manifest.graphs:
         if name not in used:
             raise ManifestError(f"`graphs.{name}` is used by no stage", hint="leave it out")
-    _evaluations(manifest.evaluation)
+    check_evaluation(manifest)
 
 
 def _name(text: str, place: str, wanted: str) -> None:
     if not is_basename(text):
         raise ManifestError(f"`{place}` is {brief(text)!r}, wanted {wanted}", hint=names.PLAIN_HINT)
-
-
-def _words(text: str, place: str) -> None:
-    """A line for people: what a terminal shows as it is."""
-    if not text.isprintable() or len(text) > MAX_TEXT:
-        raise ManifestError(
-            f"`{place}` is {brief(text)!r}, wanted up to {MAX_TEXT} characters that can be printed"
-        )
 
 
 def _number(value: float, place: str) -> None:
@@ -167,35 +159,3 @@ def _shown(shape: tuple[Any, ...]) -> list[Any]:
 
 def _sizes(shape: tuple[int, ...]) -> bool:
     return all(size > 0 for size in shape) and math.prod(shape) <= MAX_VALUES
-
-
-def _evaluations(evaluation: tuple[Evaluation, ...]) -> None:
-    if len(evaluation) > MAX_EVALUATIONS:
-        raise ManifestError(
-            f"`evaluation` has {len(evaluation)} entries, at most {MAX_EVALUATIONS} are read"
-        )
-    for i, entry in enumerate(evaluation):
-        place = f"evaluation[{i}]"
-        _words(entry.data, f"{place}.data")
-        _words(entry.split, f"{place}.split")
-        for name in ("way", "shot", "episodes"):
-            if (value := getattr(entry, name)) < 1:
-                raise ManifestError(f"`{place}.{name}` is {value}, wanted 1 or more")
-        _share(entry.accuracy, f"{place}.accuracy")
-        _share(entry.interval, f"{place}.interval")
-        if len(entry.compared) > MAX_EVALUATIONS:
-            raise ManifestError(
-                f"`{place}.compared` has {len(entry.compared)} entries, "
-                f"at most {MAX_EVALUATIONS} are read"
-            )
-        for j, comparison in enumerate(entry.compared):
-            inner = f"{place}.compared[{j}]"
-            _words(comparison.name, f"{inner}.name")
-            _share(comparison.accuracy, f"{inner}.accuracy")
-            _share(comparison.difference, f"{inner}.difference", least=-1)
-            _share(comparison.interval, f"{inner}.interval")
-
-
-def _share(value: float, place: str, *, least: int = 0) -> None:
-    if not least <= value <= 1:
-        raise ManifestError(f"`{place}` is {value!r}, wanted {least} to 1")

@@ -12,14 +12,13 @@ from typing import Any, Literal, Union, get_args, get_origin
 
 from .flow import MAX_STEPS
 from .manifest import FORMAT, Manifest
+from .measured import MAX_ERROR, MAX_EVALUATIONS, MAX_TEXT
 from .names import HASH, INNER, NAME, NEXT, OBJECTS, ROLES
 from .rules import (
     MAX_AXES,
-    MAX_EVALUATIONS,
     MAX_GRAPH_BYTES,
     MAX_GRAPHS,
     MAX_TENSORS,
-    MAX_TEXT,
     SYMBOLS,
 )
 from .strict import hints
@@ -35,7 +34,9 @@ OWN_NAME = {
     "not": {"enum": [*OBJECTS, *ROLES]},
 }
 WORDS = {"type": "string", "maxLength": MAX_TEXT}
-SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+SHARE = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
+ERROR = {"anyOf": [{"type": "number", "minimum": 0, "maximum": MAX_ERROR}, {"type": "null"}]}
+WIDTH = {"type": "number", "minimum": 0, "maximum": MAX_ERROR}
 COUNT = {"type": "integer", "minimum": 1}
 TENSORS = {"type": "array", "maxItems": MAX_TENSORS}
 
@@ -68,11 +69,13 @@ RULES: dict[str, dict[str, Any]] = {
     "evaluation[].shot": COUNT,
     "evaluation[].episodes": COUNT,
     "evaluation[].accuracy": SHARE,
-    "evaluation[].interval": SHARE,
+    "evaluation[].mean_squared_error": ERROR,
+    "evaluation[].interval": WIDTH,
     "evaluation[].compared[].name": WORDS,
     "evaluation[].compared[].accuracy": SHARE,
-    "evaluation[].compared[].difference": {**SHARE, "minimum": -1},
-    "evaluation[].compared[].interval": SHARE,
+    "evaluation[].compared[].mean_squared_error": ERROR,
+    "evaluation[].compared[].difference": {**WIDTH, "minimum": -MAX_ERROR},
+    "evaluation[].compared[].interval": WIDTH,
     **{f"graphs[].{side}[].shape": {"maxItems": MAX_AXES} for side in ("inputs", "outputs")},
     **{
         f"graphs[].{side}[].shape[]": {"anyOf": [COUNT, {"enum": list(SYMBOLS)}]}

@@ -11,7 +11,7 @@ from handful.runtime.engine import State
 from handful.runtime.errors import SupportSetError
 from handful.runtime.examples import to_batch
 from handful.runtime.learner import Learner
-from handful.runtime.support import Support, within
+from handful.runtime.support import Support, gather, within
 
 from .statistics import mean_of
 
@@ -93,6 +93,21 @@ def evaluate_embedded(
     by_step = np.array(after)
     mean = mean_of(by_step[:, -1])
     return Accuracy(mean.value, mean.interval, by_step)
+
+
+def outputs_by_step(
+    learner: Learner, support_x: Any, support_y: Any, query_x: Any, *, every_step: bool = False
+) -> Floats:
+    """A regression's answers [1, Q, O] after all inner steps, or after 0 to n of them [n + 1, …].
+
+    `support_x` [S, ...] and `query_x` [Q, ...] are examples as `adapt` takes them, `support_y`
+    [S, O] their targets.
+    """
+    support = gather(learner._engine, support_x, support_y)
+    within(support, learner.manifest.limits)
+    query = embedded(learner, query_x)
+    states = _states(learner, support, every_step)
+    return np.stack([learner._engine.predict(state, query) for state in states])
 
 
 def embedded(learner: Learner, x: Any) -> Floats:

@@ -25,15 +25,19 @@ def mean_of(per_episode: Array) -> Mean:
     return Mean(float(values.mean()), NORMAL_95 * error)
 
 
-def compare(name: str, accuracies: Array, others: Array) -> Comparison:
-    """What `accuracies` [E] are above `others` [E], which were measured on the same episodes.
+def compare(name: str, values: Array, others: Array, *, error: bool = False) -> Comparison:
+    """How far `values` [E] are ahead of `others` [E], which were measured on the same episodes.
 
-    The interval is that of the differences: episodes that are hard for both do not widen it.
+    They are accuracies or, with `error`, squared errors, of which fewer are better. The interval is
+    that of the differences: episodes that are hard for both do not widen it.
     """
-    difference = mean_of(np.asarray(accuracies, np.float64) - np.asarray(others, np.float64))
+    ahead = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    difference = mean_of(-ahead if error else ahead)
+    other = mean_of(others).value
     return Comparison(
         name=name,
-        accuracy=mean_of(others).value,
+        accuracy=None if error else other,
+        mean_squared_error=other if error else None,
         difference=difference.value,
         interval=difference.interval,
     )

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from .inspect import Description
     from .verify import Report
 
+ERROR = "mean squared error"
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
 
 
@@ -24,7 +25,9 @@ class Measured(Protocol):
     @property
     def episodes(self) -> int: ...  # noqa: D102
     @property
-    def accuracy(self) -> float: ...  # noqa: D102
+    def accuracy(self) -> float | None: ...  # noqa: D102
+    @property
+    def value(self) -> float: ...  # noqa: D102
     @property
     def interval(self) -> float: ...  # noqa: D102
     @property
@@ -57,33 +60,48 @@ def pairs(rows: Iterable[tuple[str, Any]]) -> str:
 
 
 def accuracies(results: Sequence[Measured]) -> str:
-    """A line for each way and shot; below, where it was measured, what each has to beat."""
+    """A line for each size of task; below, where it was measured, what each has to beat."""
+    regression = any(r.accuracy is None for r in results)
+    sizes = ("shot",) if regression else ("way", "shot")
+    name = ERROR if regression else "accuracy %"
+
+    def size(result: Measured) -> tuple[int, ...]:
+        return tuple(getattr(result, side) for side in sizes)
+
     rows = [
-        (
-            r.way,
-            r.shot,
-            r.episodes,
-            f"{100 * r.accuracy:.2f} ± {100 * r.interval:.2f}",
-            "transductive" if r.transductive else "",
-        )
-        for r in results
+        (*size(r), r.episodes, mean(r), "transductive" if r.transductive else "") for r in results
     ]
-    measured = table(("way", "shot", "episodes", "accuracy %", ""), rows)
+    measured = table((*sizes, "episodes", name, ""), rows)
     compared = [
-        (r.way, r.shot, comparison.name, f"{100 * comparison.accuracy:.2f}", difference(comparison))
+        (*size(r), comparison.name, value(comparison), difference(comparison))
         for r in results
         for comparison in r.compared
     ]
     if not compared:
         return measured
-    head = ("way", "shot", "on the same episodes", "accuracy %", "the learner is above it by")
-    return f"{measured}\n\n{table(head, compared)}"
+    ahead = "the learner is below it by" if regression else "the learner is above it by"
+    return f"{measured}\n\n{table((*sizes, 'on the same episodes', name, ahead), compared)}"
+
+
+def mean(result: Measured) -> str:
+    """As `98.47 ± 0.20`, in percent; an error as `0.0123 ± 0.0004`, in squared units."""
+    return f"{value(result)} ± {_number(result, result.interval)}"
+
+
+def value(measured: Measured | Comparison) -> str:
+    """The mean alone."""
+    return _number(measured, measured.value)
 
 
 def difference(comparison: Comparison) -> str:
     """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
-    signed = f"{100 * comparison.difference:+.2f}".replace("-", "−")
-    return f"{signed} ± {100 * comparison.interval:.2f}"
+    signed = _number(comparison, comparison.difference, sign="+").replace("-", "−")
+    return f"{signed} ± {_number(comparison, comparison.interval)}"
+
+
+def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -> str:
+    """In percent where an accuracy was measured; an error, or a difference of two, as it is."""
+    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.4f}"
 
 
 def described(package: "Description") -> str:

@@ -100,20 +100,23 @@ def state(*shape: Any) -> Callable[[Path], object]:
 def measured(**values: Any) -> Callable[[Path], object]:
     entry = {
         "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 1000, "accuracy": 0.9,
-        "interval": 0.01, "transductive": False, "compared": [],
+        "mean_squared_error": None, "interval": 0.01, "transductive": False, "compared": [],
     }  # fmt: skip
     return changed(lambda content: content.update(evaluation=[{**entry, **values}]))
 
 
 def compared(**values: Any) -> Callable[[Path], object]:
-    entry = {"name": "class means", "accuracy": 0.9, "difference": 0.0, "interval": 0.0}
+    entry = {
+        "name": "class means", "accuracy": 0.9, "mean_squared_error": None, "difference": 0.0,
+        "interval": 0.0,
+    }  # fmt: skip
     return measured(compared=[{**entry, **values}])
 
 
 WRONG = "ManifestError: "
 CASES: dict[str, Case] = {
-    "format 1.0": (text('"format": 2', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
-    "format 2e0": (text('"format": 2', '"format": 2e0'), WRONG + "manifest has format 2.0, this"),
+    "format 1.0": (text('"format": 3', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
+    "format 2e0": (text('"format": 3', '"format": 2e0'), WRONG + "manifest has format 2.0, this"),
     "a byte-order mark": (encoded("utf-8-sig"), WRONG + "manifest.json begins with a byte-order"),
     "UTF-16": (encoded("utf-16"), WRONG + "manifest.json begins with a byte-order mark"),
     "UTF-16 without a mark": (encoded("utf-16-le"), WRONG + "manifest.json is not JSON"),
@@ -162,6 +165,16 @@ CASES: dict[str, Case] = {
         text('"embed": {', '"toString": {'), WRONG + "`graphs` is 'toString', wanted plain names",
     ),
     "accuracy 5.0": (measured(accuracy=5.0), WRONG + "`evaluation[0].accuracy` is 5.0, wanted 0"),
+    "no accuracy": (
+        measured(accuracy=None), WRONG + "`evaluation[0]` wants `accuracy` alone, the task is",
+    ),
+    "an error of a classification": (
+        measured(mean_squared_error=0.1), WRONG + "`evaluation[0]` wants `accuracy` alone",
+    ),
+    "compared by an error": (
+        compared(accuracy=None, mean_squared_error=0.1),
+        WRONG + "`evaluation[0].compared[0]` wants `accuracy` alone",
+    ),
     "a negative interval": (measured(interval=-0.1), WRONG + "`evaluation[0].interval` is -0.1"),
     "no way": (measured(way=0), WRONG + "`evaluation[0].way` is 0, wanted 1 or more"),
     "a difference of 2": (compared(difference=2.0), WRONG + "`evaluation[0].compared[0].diff"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from handful.runtime.package import constants, decode, flow, npz, rules, vet
+from handful.runtime.package import constants, decode, flow, measured, npz, rules, vet
 from handful.runtime.package.names import OBJECTS, ROLES
 from handful.runtime.package.operators import CONTROL_FLOW, RANDOM
 from handful.runtime.tools import golden
@@ -24,7 +24,7 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
     [
         ("at most 1 MiB, at most 64 objects and lists", (decode.MAX_BYTES, decode.MAX_DEPTH)),
         ("an integer beyond ±2⁵³", (decode.MAX_INTEGER,)),
-        ("at most 500 characters that can be printed", (rules.MAX_TEXT,)),
+        ("at most 500 characters that can be printed", (measured.MAX_TEXT,)),
         ("64 graphs, 1 GiB of graphs", (rules.MAX_GRAPHS, rules.MAX_PACKAGE_BYTES)),
         ("10 000 steps in all stages", (flow.MAX_STEPS,)),
         ("20 000 states and losses on the way", (flow.MAX_VECTORS,)),

@@ -44,8 +44,8 @@ def drop(path: str) -> Callable[[dict[str, Any]], None]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
-    (put("format", 3), "manifest has format 3, this runtime reads 1 and 2", AGAIN),
-    (put("format", True), "manifest has format true, this runtime reads 1 and 2", AGAIN),
+    (put("format", 4), "manifest has format 4, this runtime reads 1 to 3", AGAIN),
+    (put("format", True), "manifest has format true, this runtime reads 1 to 3", AGAIN),
     (put("flavour", 1), "unknown field in manifest: `flavour`", AGAIN),
     (put("stages/0/foo", 1), "unknown field in manifest: `stages[0].foo`", AGAIN),
     (drop("licence"), "missing field in manifest: `licence`", AGAIN),
@@ -230,3 +230,22 @@ def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., N
     edit(folder, lambda content: content["limits"].update(support={"min": 1, "max": None}))
     with pytest.raises(ManifestError, match=r"unknown field in manifest: `limits\.support`"):
         read_manifest(folder)
+
+
+def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
+    other = {"name": "class means", "accuracy": 0.8, "difference": 0.1, "interval": 0.01}
+    entry = {
+        "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 9, "accuracy": 0.9,
+        "interval": 0.01, "transductive": False, "compared": [other],
+    }  # fmt: skip
+    edit(folder, lambda content: content.update(format=2, evaluation=[entry]))
+    (read,) = read_manifest(folder).evaluation
+    assert (read.accuracy, read.mean_squared_error, read.value) == (0.9, None, 0.9)
+    assert (read.compared[0].value, read.compared[0].difference) == (0.8, 0.1)
+    other["mean_squared_error"] = 0.1
+    edit(folder, lambda content: content.update(evaluation=[entry]))
+    with pytest.raises(ManifestError) as error:
+        read_manifest(folder)
+    assert str(error.value) == (
+        "unknown field in manifest: `evaluation[0].compared[0].mean_squared_error`"
+    )

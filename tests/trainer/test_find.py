@@ -69,15 +69,12 @@ def test_a_recipe_and_the_command_line_name_it_alike(module: str) -> None:
     assert from_dict(to_dict(config), where="config.json") == config
 
 
-FORM = (
-    "a learner of your own is a subclass of handful.trainer.learners.Learner:"
-    " see docs/own-learner.md"
-)
+FORM = "a learner of your own is a subclass of Learner: see docs/own-learner.md"
 WRONG = [
     ("{m}:", "{m}: is no import path of a learner",
-     "write module:Class, as my_module:MyLearner for a class in my_module.py"),
+     "write module:Class, as my_module:MyClass for a class in my_module.py"),
     ("{m}.py:Mine()", "{m}.py:Mine() is no import path of a learner",
-     "write module:Class, as my_module:MyLearner for a class in my_module.py"),
+     "write module:Class, as my_module:MyClass for a class in my_module.py"),
     ("no_such.module:Mine", "there is no module no_such.module",
      "give the command in the folder that holds it, or install it"),
     ("{m}:Yours", "{m} has no learner Yours", FORM),

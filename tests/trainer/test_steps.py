@@ -13,7 +13,7 @@ import torch
 import handful
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
 from handful.trainer.commands.evaluate import as_episodes
-from handful.trainer.evaluation.accuracy import accuracies, embed_set, rows_of
+from handful.trainer.evaluation.accuracy import embed_set, measured, rows_of
 from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
 from handful.trainer.sizes import TaskSize
@@ -95,8 +95,8 @@ def test_accuracies_after_each_step_are_the_same_through_torch_and_onnx(
     subject, size = case("leo"), TaskSize(10, 1, 4)
     rows = rows_of(subject.data, size, episodes=5, seed=2)
     data = embed_set(subject.learner, subject.params, subject.data)
-    by_torch = accuracies(
-        subject.learner, subject.params, data, size, rows, every_step=True, tick=lambda: None
+    by_torch = measured(
+        subject.learner, subject.params, data, size, episodes=5, seed=2, every_step=True
     )
     learner = handful.load(package("leo"))
     h = embedded(learner, subject.data.x.numpy())

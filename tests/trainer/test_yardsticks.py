@@ -19,7 +19,7 @@ from handful.trainer.learners.features import unit_length
 from handful.trainer.learners.form import part
 from handful.trainer.sizes import TaskSize
 
-from .small import CASES, case
+from .small import CASES, case, vectors
 
 RULES = (
     "class means of the features, squared distance",
@@ -79,7 +79,9 @@ def test_accuracy_on_tasks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_centred_features_are_less_the_centre_and_of_one_length() -> None:
-    features = Features(torch.tensor([[4.0, 5.0], [1.0, 3.0]]), torch.tensor([1.0, 1.0]), "h")
+    features = Features(
+        vectors(), torch.tensor([[4.0, 5.0], [1.0, 3.0]]), torch.tensor([1.0, 1.0]), "h"
+    )
     wanted = torch.tensor([[0.6, 0.8], [0.0, 1.0]])
     torch.testing.assert_close(features.centred(), wanted)
     # for logistic regression of length 3, with a constant as long
@@ -95,11 +97,11 @@ def compared(name: str, size: TaskSize, episodes: int = 12) -> dict[str, tuple[f
         subject.learner, subject.params, subject.data, subject.data.as_float(subject.data.x[:40])
     )
     result = evaluate(
-        subject.learner, subject.params, data, size, episodes=episodes, seed=5, features=features
+        subject.learner, subject.params, data, size, episodes=episodes, seed=5, yardsticks=features
     )
     for other in result.compared:  # one is the other's complement: they are paired
-        assert other.difference == pytest.approx(result.accuracy - other.accuracy)
-    return {other.name: (other.accuracy, other.difference) for other in result.compared}
+        assert other.difference == pytest.approx(result.value - other.value)
+    return {other.name: (other.value, other.difference) for other in result.compared}
 
 
 def test_rules_come_first_then_the_steps_in_order() -> None:

@@ -2,25 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 from handful.runtime.learner import Learner as Package
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
-from handful.runtime.tools.evaluate import Episodes, embedded, evaluate_embedded
+from handful.runtime.tools.evaluate import (
+    Episodes,
+    embedded,
+    evaluate_embedded,
+    outputs_by_step,
+)
 from handful.trainer.data import LabelledSet
-from handful.trainer.data.labelled import require
-from handful.trainer.episodes import Rows, one_hot
+from handful.trainer.episodes import EpisodeSource, Rows, one_hot
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import Features, Result, embed_set, evaluate, fits, summarise
+from handful.trainer.evaluation import (
+    Features,
+    Result,
+    Yardsticks,
+    embed_set,
+    evaluate,
+    fits,
+    summarise,
+)
 from handful.trainer.evaluation.accuracy import features_of, rows_of
+from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import yardsticks
 from handful.trainer.learners import Learner
@@ -29,7 +44,6 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
 from handful.trainer.training.folder import Trained, load_run
-from handful.trainer.training.run import some_rows
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"
@@ -47,9 +61,10 @@ class Plan:
     seed: int = 0
     yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
 
-    def sizes(self) -> Iterator[TaskSize]:
-        """The tasks of each way with each shot."""
-        return (TaskSize(way, shot, self.queries) for way in self.ways for shot in self.shots)
+    def sizes(self, data: EpisodeSource) -> list[TaskSize]:
+        """The tasks of each way with each shot; a family of functions has no ways."""
+        sizes = (data.size(way, shot, self.queries) for way in self.ways for shot in self.shots)
+        return list(dict.fromkeys(sizes))
 
 
 def evaluate_command(
@@ -87,14 +102,13 @@ def evaluate_run(
     """A run's best parameters on its meta-test classes, in torch."""
     target = device_of(device)
     recorded = RecordedData.of_run(folder, moved)
-    data = recorded.load("meta_test").to(target)
-    trained = load_run(folder, data)
+    data = (recorded.functions or recorded.load("meta_test")).to(target)
+    trained = load_run(folder, data, target)
     learner = _transductive(trained.learner) if transductive else trained.learner
-    for size in plan.sizes():
+    sizes = plan.sizes(data)
+    for size in sizes:
         fits(learner, data, size, where=SPLIT, prefix="--")
-    features = None
-    if plan.yardsticks:
-        features = run_features(trained, data, recorded.load("meta_train"))
+    yardsticks = _yardsticks(trained, data, recorded) if plan.yardsticks else None
     embedded_data = embed_set(learner, trained.params, data)
     return [
         evaluate(
@@ -104,11 +118,18 @@ def evaluate_run(
             size,
             episodes=plan.episodes,
             seed=plan.seed,
-            features=features,
+            yardsticks=yardsticks,
             tick=count(str(size), plan.episodes),
         )
-        for size in plan.sizes()
+        for size in sizes
     ]
+
+
+def _yardsticks(trained: Trained, data: EpisodeSource, recorded: RecordedData) -> Yardsticks:
+    """Rules on the features that the learner adapts on; in regression fits to the readings."""
+    if isinstance(data, LabelledSet):
+        return run_features(trained, data, recorded.load("meta_train"))
+    return Fits(data)
 
 
 def run_features(trained: Trained, data: LabelledSet, meta_train: LabelledSet) -> Features:
@@ -119,7 +140,7 @@ def run_features(trained: Trained, data: LabelledSet, meta_train: LabelledSet) -
 
 def meta_training_sample(data: LabelledSet) -> Tensor:
     """Some meta-training examples as a learner sees them, [R, ...]."""
-    return data.as_float(some_rows(data.x, SAMPLE, seed=0))
+    return data.some(SAMPLE, seed=0)
 
 
 def _transductive(learner: Learner) -> Learner:
@@ -142,7 +163,7 @@ def evaluate_package(
     moved: str | None = None,
     recorded: RecordedData | None = None,
 ) -> list[Result]:
-    """An exported package on the meta-test classes of its training, through the runtime.
+    """An exported package on the meta-test tasks of its training, through the runtime.
 
     The yardsticks read `features`, in the order of the meta-test classes' examples; without them
     they read what the package's own `embed` gives. The data are `recorded` where they are known
@@ -150,18 +171,21 @@ def evaluate_package(
     """
     package = load(folder)
     recorded = recorded or _data_of(package, moved)
+    if functions := recorded.functions:
+        return _on_functions(package, functions, plan, count)
     data = recorded.pictures("meta_test", package=package.manifest.input)
-    for size in plan.sizes():
-        require(data, size, where=SPLIT, prefix="--")
+    sizes = plan.sizes(data)
+    for size in sizes:
+        data.check(size, where=SPLIT, prefix="--")
     h = embedded(package, data.x.numpy())
     if plan.yardsticks and features is None:
         meta_train = recorded.pictures("meta_train", package=package.manifest.input)
         sample = meta_training_sample(meta_train)
         centre = torch.from_numpy(embedded(package, sample.numpy())).flatten(1).mean(dim=0)
         name = "the examples" if package.manifest.embed is None else "h"
-        features = Features(torch.from_numpy(h).flatten(1), centre, name)
+        features = Features(data, torch.from_numpy(h).flatten(1), centre, name)
     results = []
-    for size in plan.sizes():
+    for size in sizes:
         rows = rows_of(data, size, episodes=plan.episodes, seed=plan.seed)
         tick = count(str(size), plan.episodes)
         measured = evaluate_embedded(
@@ -174,6 +198,33 @@ def evaluate_package(
         on_features = yardsticks(features, size, rows) if features is not None else {}
         against = {**on_features, **earlier_steps(measured.by_step)}
         results.append(summarise(measured.per_episode, size, against=against))
+    return results
+
+
+def _on_functions(
+    package: Package, functions: EpisodeSource, plan: Plan, count: Count
+) -> list[Result]:
+    """The package's error on functions, beside fits to the readings and fewer inner steps."""
+    results = []
+    for size in plan.sizes(functions):
+        generator = torch.Generator().manual_seed(plan.seed)
+        tick = count(str(size), plan.episodes)
+        after = []
+        for _ in range(plan.episodes):
+            batch = functions.episodes(size, tasks=1, generator=generator)
+            support_x, support_y, query_x, query_y = (t[0].numpy() for t in batch[:4])
+            answers = outputs_by_step(
+                package, support_x, support_y, query_x, every_step=plan.yardsticks
+            )
+            errors = np.square(answers.astype(np.float64) - query_y.astype(np.float64))
+            after.append(errors.mean(axis=(1, 2)))
+            tick()
+        by_step = np.stack(after)
+        against: dict[str, Array] = {}
+        if plan.yardsticks:
+            fits_to = Fits(functions).measured(size, episodes=plan.episodes, seed=plan.seed)
+            against = fits_to | earlier_steps(by_step)
+        results.append(summarise(by_step[:, -1], size, task="regression", against=against))
     return results
 
 

@@ -10,9 +10,9 @@ from typing import Any
 
 from handful.runtime.package.manifest import Evaluation, Limits, Manifest
 from handful.trainer.config import RunConfig
-from handful.trainer.data import DataConfig, embedded
+from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.channels import Channels
-from handful.trainer.data.record import RecordedPart, listed
+from handful.trainer.data.record import listed
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
 from handful.trainer.export.card import UNSTATED
@@ -26,6 +26,7 @@ from handful.trainer.training.folder import Trained, load_run, read_config, step
 from .evaluate import Count, Plan, evaluate_package, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
+READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured
 CHECKED = 24  # classes that a package is checked on: parity wants 20, drawn from these
 ROOM = "make room, or export to another folder"
 NAMED = r"\(*[A-Za-z0-9.+:-]+\)*"
@@ -55,9 +56,9 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     remaining = _unfinished(run, config, allowed=request.unfinished)
     licence = _licence(request.licence or config.licence or UNSTATED)
     recorded = RecordedData.of_run(run, request.data)
-    part = recorded.recorded("meta_test")
-    checked = recorded.pictures("meta_test", only=_checked(part))
-    trained = load_run(run, embedded(checked, recorded.config))
+    functions = recorded.functions
+    checked, examples = (functions, functions) if functions else _examples(recorded)
+    trained = load_run(run, examples)
     source = Source(
         learner=trained.learner,
         params=trained.params,
@@ -71,13 +72,14 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         manifest = export(source, folder, name=request.name, force=request.force)
     if not request.episodes:
         return manifest
-    plan = _plan(manifest, part, recorded.config, request)
+    plan = _plan(manifest, recorded, request)
     features = None
-    if request.yardsticks:
+    if request.yardsticks and not functions:
         test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
         features = run_features(trained, test, meta_train)
     results = evaluate_package(folder, plan, features=features, count=count, recorded=recorded)
-    split = config.data.split if config.data.source != "glyphs" else "made here"
+    made_here = functions or config.data.source == "glyphs"
+    split = "made here" if made_here else config.data.split
     measured = [
         Evaluation(
             data=f"{Path(config.data.source).name} ({Path(split).name})",
@@ -86,6 +88,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
             shot=result.shot,
             episodes=result.episodes,
             accuracy=result.accuracy,
+            mean_squared_error=result.mean_squared_error,
             interval=result.interval,
             compared=result.compared,
         )
@@ -116,8 +119,15 @@ def _licence(text: str) -> str:
     return text
 
 
-def _checked(part: RecordedPart) -> list[str]:
+def _examples(recorded: RecordedData) -> tuple[LabelledSet, LabelledSet]:
+    """Meta-test examples to check the package on: as a device meets them, and as the run does."""
+    pictures = recorded.pictures("meta_test", only=_checked(recorded))
+    return pictures, embedded(pictures, recorded.config)
+
+
+def _checked(recorded: RecordedData) -> list[str]:
     """The first classes that have enough examples to check a package on; all if too few have."""
+    part = recorded.recorded("meta_test")
     enough = [name for name, facts in part.classes.items() if facts.examples >= LEAST]
     return enough[:CHECKED] if len(enough) > 1 else list(part.classes)
 
@@ -126,16 +136,26 @@ def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[
     """What the manifest says of the training."""
     facts = {**trained.facts, **named_recipe(trained.config)}
     data = recorded.config
+    if remaining:
+        facts |= {"finished": False, "steps_left": remaining}
+    if recorded.functions:
+        return facts
     fixed_classes = data.source == "glyphs" or data.split in ("vinyals", "lake")
     parts: tuple[Part, ...] = ("meta_test",) if fixed_classes else ("meta_train", "meta_test")
     facts[PACKAGED] = {part: listed(recorded.recorded(part).classes) for part in parts}
-    if remaining:
-        facts |= {"finished": False, "steps_left": remaining}
     return facts
 
 
-def _plan(manifest: Manifest, part: RecordedPart, data: DataConfig, request: Request) -> Plan:
+def _plan(manifest: Manifest, recorded: RecordedData, request: Request) -> Plan:
     """Those of the usual sizes that the package and the data allow."""
+    if recorded.functions:
+        return Plan(
+            shots=READINGS,
+            queries=QUERIES,
+            episodes=request.episodes,
+            yardsticks=request.yardsticks,
+        )
+    part, data = recorded.recorded("meta_test"), recorded.config
     fewest = min(facts.examples for facts in part.classes.values())
     turns = 4 if data.source in ("omniglot", "glyphs") and data.rotations else 1
     most = manifest.limits.support.max

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.episodes import Episode, EpisodeSource, sample
 from handful.trainer.sizes import TaskSize
 
 from .errors import DataError
+
+BATCH = 512  # examples embedded at a time
 
 
 class ClassFacts(NamedTuple):
@@ -23,7 +26,7 @@ class ClassFacts(NamedTuple):
 
 
 @dataclass(frozen=True)
-class LabelledSet:
+class LabelledSet(EpisodeSource):
     """Examples [M, ...] sorted by class, uint8 pixels [M, H, W, C] or float32 anything.
 
     Where a frozen backbone made the embeddings in `x`, `pictures` describes what it reads; an
@@ -47,6 +50,49 @@ class LabelledSet:
     def to(self, device: torch.device) -> LabelledSet:
         """The same set on a device."""
         return replace(self, x=self.x.to(device), counts=self.counts.to(device))
+
+    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+        """Tasks of `size.way` classes, their examples drawn without replacement."""
+        return sample(self, size, tasks=tasks, generator=generator)
+
+    def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
+        """Refuse tasks that need more classes or examples than there are."""
+        require(self, size, where=where, prefix=prefix)
+
+    def holds(self, shots: Sequence[int]) -> bool:
+        """Whether there are so many classes, and each has the most examples and one more."""
+        return len(shots) <= len(self.classes) and max(shots) < int(self.counts.min())
+
+    def uneven(
+        self, shots: Sequence[int], *, queries: int, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
+        classes = torch.randperm(len(self.classes), generator=generator)[: len(shots)].tolist()
+        support, query, labels = [], [], []
+        for n, (c, shot) in enumerate(zip(classes, shots, strict=True)):
+            order = torch.randperm(int(self.counts[c]), generator=generator) + int(self.start[c])
+            support.append(order[:shot])
+            query.append(order[shot : shot + queries])
+            labels += [n] * shot
+        y = torch.eye(len(shots))[labels]
+        rows = [self.x[torch.cat(part).to(self.x.device)].cpu() for part in (support, query)]
+        return self.as_float(rows[0]), y, self.as_float(rows[1])
+
+    def embedded(self, embed: Callable[[Tensor], Tensor]) -> LabelledSet:
+        """The same labels for every example embedded once."""
+        return self.with_features(self.in_batches(embed))
+
+    @torch.no_grad()
+    def in_batches(self, function: Callable[[Tensor], Tensor], batch: int = BATCH) -> Tensor:
+        """The function of all examples as the learner sees them, some at a time."""
+        return torch.cat([function(self.as_float(x)) for x in torch.split(self.x, batch)])
+
+    def some(self, count: int, seed: int) -> Tensor:
+        """At most `count` examples as the learner sees them, in their order, each drawn once."""
+        if len(self.x) <= count:
+            return self.as_float(self.x)
+        rows = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:count]
+        return self.as_float(self.x[rows.sort().values.to(self.x.device)])
 
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""

@@ -13,11 +13,16 @@ from typing import Any
 
 from .config import PLACES, DataConfig
 from .errors import DataError
+from .functions import is_functions
 from .labelled import ClassFacts
 from .splits import MOVED, PARTS, Part, shortened
 
 FORMAT = 1
-NO_FILES = ("omniglot", "glyphs")  # sources that are names
+
+
+def is_name(source: str) -> bool:
+    """Whether `data.source` is a name, and not the path of a folder or a file."""
+    return source in ("omniglot", "glyphs") or is_functions(source)
 
 
 @dataclass(frozen=True)
@@ -67,7 +72,7 @@ class DataRecord:
 def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str]:
     """Where the settings' files are, as absolute paths; `omniglot` is where it was found."""
     paths = {name: getattr(config, name) for name in PLACES}
-    if config.source in NO_FILES:
+    if is_name(config.source):
         del paths["source"]
         paths["path"] = omniglot
     return {
@@ -91,7 +96,7 @@ def located(config: DataConfig, record: DataRecord, moved: str | None = None) ->
         if config.source == "glyphs":
             raise DataError("glyphs are drawn, there are no files of them", hint="leave --data out")
         changes |= {"path": Path(moved)} if config.source == "omniglot" else {"source": moved}
-    elif moved is not None and config.source not in NO_FILES:
+    elif moved is not None and not is_name(config.source):
         changes["source"] = moved
     source = changes.get("source", config.source)
     if moved is not None and not Path(changes.get("split", config.split)).is_file():
@@ -100,7 +105,7 @@ def located(config: DataConfig, record: DataRecord, moved: str | None = None) ->
         for place in (Path(moved, name), Path(moved).parent / name):
             if place.is_file():
                 changes["split"] = str(place)
-    if source not in NO_FILES and not Path(source).exists():
+    if not is_name(source) and not Path(source).exists():
         expected = moved or record.places.get("source", source)
         raise DataError(f"the data are not at {expected}", hint=MOVED)
     return replace(config, **changes)

@@ -69,9 +69,9 @@ def answers(package: Path, report: Bars) -> str:
     picture = draw_one_task(handful.load(package), test)
     rows = [
         ("chance", f"{100 / SIZE.way:.1f} %"),
-        ("nearest neighbour, pixels", percent(pixels.accuracy, pixels.interval)),
-        *((c.name, f"{100 * c.accuracy:.1f} %, LEO {difference(c)}") for c in against),
-        ("handful, LEO", percent(result.accuracy, result.interval)),
+        ("nearest neighbour, pixels", percent(pixels.value, pixels.interval)),
+        *((c.name, f"{100 * c.value:.1f} %, LEO {difference(c)}") for c in against),
+        ("handful, LEO", percent(result.value, result.interval)),
     ]
     width = max(len(name) for name, _ in rows)
     title = f"{SIZE}, unseen characters, {EPISODES} tasks, by onnxruntime alone"

@@ -1,26 +1,39 @@
-"""The result of an evaluation: an accuracy, its interval, and what it has to beat."""
+"""The result of an evaluation: a mean, its interval, and what it has to beat."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from handful.runtime.arrays import Array
-from handful.runtime.package.manifest import Comparison
+from handful.runtime.package.manifest import Comparison, either
 from handful.runtime.tools.statistics import compare, mean_of
+from handful.trainer.learners.task import TaskName
 from handful.trainer.sizes import TaskSize
 
 INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 
 
+class Yardsticks(Protocol):
+    """What a learner has to beat on the tasks of a source."""
+
+    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+        """The measure of each rule on each task of this seed, [E], by the rule's name."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """Mean accuracy over episodes; `interval` is the half width of the 95 % confidence interval."""
+    """A mean over episodes; `interval` is the half width of its 95 % confidence interval.
+
+    It is an accuracy, or in regression a mean squared error; the other one is None.
+    """
 
     size: TaskSize
     episodes: int
-    accuracy: float
+    accuracy: float | None
+    mean_squared_error: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
@@ -35,6 +48,16 @@ class Result:
         """Support examples of a class."""
         return self.size.shot
 
+    @property
+    def value(self) -> float:
+        """The accuracy, or the error where there is none."""
+        return either(self.accuracy, self.mean_squared_error)
+
+    @property
+    def score(self) -> float:
+        """The same with its sign, so that more is better."""
+        return -self.value if self.accuracy is None else self.value
+
     def as_json(self) -> dict[str, Any]:
         """One flat object, whose fields do not change their names."""
         fields = asdict(self)
@@ -42,27 +65,34 @@ class Result:
 
 
 def summarise(
-    accuracies: Array,
+    values: Array,
     size: TaskSize,
     *,
+    task: TaskName = "classification",
     transductive: bool = False,
     against: Mapping[str, Array] | None = None,
 ) -> Result:
-    """The result of accuracies [E]; `against` has those of others on the same episodes, by name."""
-    mean = mean_of(accuracies)
+    """The result of accuracies or errors [E]; `against` has those of others on the same episodes.
+
+    A comparison's difference is the advantage over the other, of accuracy or of error.
+    """
+    mean = mean_of(values)
+    regression = task == "regression"
     return Result(
         size=size,
-        episodes=len(accuracies),
-        accuracy=mean.value,
+        episodes=len(values),
+        accuracy=None if regression else mean.value,
+        mean_squared_error=mean.value if regression else None,
         interval=mean.interval,
         transductive=transductive,
         compared=tuple(
-            compare(name, accuracies, others) for name, others in (against or {}).items()
+            compare(name, values, others, error=regression)
+            for name, others in (against or {}).items()
         ),
     )
 
 
 def earlier_steps(after: Array) -> dict[str, Array]:
-    """Accuracies after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last."""
+    """Measures after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last."""
     steps = after.shape[1] - 1
     return {f"{step} of {steps} {INNER_STEPS}": after[:, step] for step in range(steps)}

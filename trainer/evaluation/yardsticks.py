@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.trainer.episodes import Rows, one_hot
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import Rows, draw_rows, one_hot
 from handful.trainer.learners.features import unit_length
 from handful.trainer.sizes import TaskSize
 
@@ -34,9 +35,16 @@ Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [S, N], quer
 class Features:
     """What the yardsticks read of a labelled set, in its order."""
 
+    data: LabelledSet
     x: Tensor  # [M, D]
     centre: Tensor  # [D], the mean over some meta-training examples
     called: str  # in the yardsticks' names: "the features"
+
+    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+        """The accuracy of each rule on each task of this seed, [E], by the rule's name."""
+        generator = torch.Generator().manual_seed(seed)
+        rows = draw_rows(self.data, size, tasks=episodes, generator=generator)
+        return yardsticks(self, size, rows)
 
     def centred(self) -> Tensor:
         """x less the centre, of unit length."""

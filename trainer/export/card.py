@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from handful.runtime.package.manifest import Manifest
+from handful.runtime.tools.text import ERROR, mean
 
 from .compared import comparison
 
@@ -14,7 +15,7 @@ def card(manifest: Manifest) -> str:
     parts = [
         f"# {manifest.name}",
         f"A few-shot learner ({manifest.learner}) for devices, made by handful: onnxruntime adapts"
-        " it to new classes from a handful of labelled examples.",
+        f" it to {_learnt(manifest)}.",
         _use(manifest),
         "## Accuracy",
         _accuracy(manifest),
@@ -27,12 +28,22 @@ def card(manifest: Manifest) -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def _learnt(manifest: Manifest) -> str:
+    if manifest.task == "regression":
+        return "a new function from a handful of readings"
+    return "new classes from a handful of labelled examples"
+
+
 def _use(manifest: Manifest) -> str:
     shape = ", ".join(map(str, manifest.input.shape))
+    labels, sizes = "labels", f"examples [S, {shape}]"
+    if manifest.task == "regression":
+        numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
+        labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"
     return (
         "```python\n"
         "import handful\n\n"
-        f'task = handful.load("{manifest.name}").adapt(examples, labels)  # examples [S, {shape}]\n'
+        f'task = handful.load("{manifest.name}").adapt(examples, {labels})  # {sizes}\n'
         "task.predict(example)\n"
         "```"
     )
@@ -42,11 +53,11 @@ def _accuracy(manifest: Manifest) -> str:
     if not manifest.evaluation:
         return "Not measured."
     rows = [
-        f"| {e.data} | {e.split} | {e.way} | {e.shot} | {e.episodes} |"
-        f" {100 * e.accuracy:.2f} ± {100 * e.interval:.2f} |"
+        f"| {e.data} | {e.split} | {e.way} | {e.shot} | {e.episodes} | {mean(e)} |"
         for e in manifest.evaluation
     ]
-    head = "| data | split | way | shot | episodes | accuracy % (95 % interval) |"
+    name = "accuracy %" if manifest.task == "classification" else ERROR
+    head = f"| data | split | way | shot | episodes | {name} (95 % interval) |"
     measured = (
         "Measured on this package through the runtime; no prediction depends on other queries."
     )
@@ -62,10 +73,15 @@ def _contents(manifest: Manifest) -> str:
         f"{s.name}: {s.init}" + (f", {s.steps} × {s.step}" if s.step else "")
         for s in manifest.stages
     )
+    sizes = (
+        f"Classes in a task: {way.min} to {way.max or 'any number'};"
+        f" examples a class: {shot.min} to {shot.max or 'any number'}"
+    )
+    if manifest.task == "regression":
+        sizes = f"Examples of a function: {shot.min} or more"
     return (
         "\n".join(["| file | bytes |", "| --- | --- |", *rows])
-        + f"\n\nStages: {stages}. Classes in a task: {way.min} to {way.max or 'any number'};"
-        f" examples a class: {shot.min} to {shot.max or 'any number'}"
+        + f"\n\nStages: {stages}. {sizes}"
         + (f", at most {most} in all." if most else ".")
     )
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from handful.runtime.package.manifest import Comparison, Evaluation
-from handful.runtime.tools.text import difference
+from handful.runtime.tools.text import ERROR, difference, value
 from handful.trainer.evaluation.result import INNER_STEPS
+from handful.trainer.sizes import TaskSize
 
 
 def is_step(name: str) -> bool:
@@ -27,24 +28,37 @@ def comparison(evaluation: Sequence[Evaluation]) -> list[str]:
         measured = [e for e in evaluation if (e.data, e.split) == (name, split) and e.compared]
         names = list(dict.fromkeys(c.name for e in measured for c in e.compared))
         paragraphs += [
-            f"On the same episodes of {name}, {split}: accuracy %, and in brackets by how much the"
-            " package is above it, ± the 95 % interval of the paired difference.",
+            f"On the same episodes of {name}, {split}: {_measure(measured)}, and in brackets by how"
+            f" much the package is {_better(measured)} it, ± the 95 % interval of the paired"
+            " difference.",
             _table(names, measured),
             *_verdicts(names, measured),
         ]
     return paragraphs
 
 
+def _measure(measured: Sequence[Evaluation]) -> str:
+    return "accuracy %" if measured[0].accuracy is not None else ERROR
+
+
+def _better(measured: Sequence[Evaluation]) -> str:
+    return "above" if measured[0].accuracy is not None else "below"
+
+
+def _worse(measured: Sequence[Evaluation]) -> str:
+    return "below" if measured[0].accuracy is not None else "above"
+
+
 def _table(names: Sequence[str], measured: Sequence[Evaluation]) -> str:
     head = " | ".join(["compared with", *map(_size, measured)])
     rows = [" | ".join([name, *(_cell(_by_name(e, name)) for e in measured)]) for name in names]
-    package = " | ".join(["**this package**", *(f"**{100 * e.accuracy:.2f}**" for e in measured)])
+    package = " | ".join(["**this package**", *(f"**{value(e)}**" for e in measured)])
     rule = " | ".join(["---"] * (len(measured) + 1))
     return "\n".join(f"| {row} |" for row in (head, rule, package, *rows))
 
 
 def _cell(other: Comparison | None) -> str:
-    return "" if other is None else f"{100 * other.accuracy:.2f} ({difference(other)})"
+    return "" if other is None else f"{value(other)} ({difference(other)})"
 
 
 def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]:
@@ -61,7 +75,7 @@ def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]
                 )
         elif not is_step(name) and (below or level):
             where = [
-                *([f"it is below at {_listed(below)}"] if below else []),
+                *([f"it is {_worse(measured)} at {_listed(below)}"] if below else []),
                 *([f"it is level, within the interval, at {_listed(level)}"] if level else []),
             ]
             sentences.append(f"This package does not beat {name}: {'; '.join(where)}.")
@@ -88,7 +102,7 @@ def _by_name(evaluation: Evaluation, name: str) -> Comparison | None:
 
 
 def _size(evaluation: Evaluation) -> str:
-    return f"{evaluation.way}-way {evaluation.shot}-shot"
+    return str(TaskSize(evaluation.way, evaluation.shot, 1))
 
 
 def _listed(sizes: Sequence[str]) -> str:

@@ -13,16 +13,18 @@ SHOTS = (2, 1, 1)
 
 
 def extremes(
-    spec: InputSpec, example: Tensor, max_way: int | None
+    spec: InputSpec, example: Tensor, *, max_way: int | None, targets: int | None
 ) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """What it is, raw support [S, ...], one-hot labels [S, N] and queries [3, ...].
+    """What it is, raw support [S, ...], labels [S, N] or targets [S, O], and queries [3, ...].
 
     All zeros and all ones, which lie within the declared range, and one real example under every
-    label; each is asked about all three.
+    label, or with several targets; each is asked about all three.
     """
     shots = SHOTS[: max_way or len(SHOTS)]
     labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
     y = torch.eye(len(shots))[labels]
+    if targets is not None:
+        y = labels[:, None].float().expand(-1, targets) - 1
     low, high = spec.range or (0.0, 1.0)
     zeros = torch.full_like(example, min(max(0.0, low), high))
     ones = torch.full_like(example, min(max(1.0, low), high))

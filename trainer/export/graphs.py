@@ -58,6 +58,7 @@ class _Tracer:
         sizes = example_sizes(learner, params)
         self.trial = attempt(learner, params, sizes)
         self.other = attempt(learner, params, other_sizes(sizes))
+        self.width: int | str = "N" if learner.targets is None else learner.targets
         self.inner = same_embedding(learner, self.trial, self.other)
         self.models: dict[str, onnx.ModelProto] = {}
         self.ports: dict[str, tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]] = {}
@@ -76,14 +77,14 @@ class _Tracer:
                 {"h": ("B", *inner)},
             )
         stages = tuple(self._stage(stage) for stage in learner.stages())
-        state = self.state
+        state, answer = self.state, learner.task.outputs
         self._add(
             "predict",
             learner.predict,
-            lambda t: {"logits": learner.predict(params, _only(t, state), t["query_x"])},
+            lambda t: {answer: learner.predict(params, _only(t, state), t["query_x"])},
             {**state, "query_x": self.trial.query_x},
             [*_ports(self.shapes, state), Port("query_x", ("Q", *inner))],
-            {"logits": ("Q", "N")},
+            {answer: ("Q", self.width)},
         )
         embed = "embed" if learner.has_embed else None
         return Graphs(self.models, self.ports, embed, stages, "predict")
@@ -91,7 +92,7 @@ class _Tracer:
     def _stage(self, stage: Stage) -> StageSpec:
         """Trace the stage's init, and its step where it runs one."""
         support = {"support_x": self.trial.support.x, "support_y": self.trial.support.y}
-        fixed = [Port("support_x", ("S", *self.inner)), Port("support_y", ("S", "N"))]
+        fixed = [Port("support_x", ("S", *self.inner)), Port("support_y", ("S", self.width))]
         before, noise = dict(self.state), self.trial.noise[stage.name]
         returned = self.trial.returned[stage.name]
         shapes = symbolic(self.trial, self.other, stage)

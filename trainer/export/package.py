@@ -30,7 +30,7 @@ from .backbone import compose
 from .card import card
 from .graphs import Graphs, trace_learner
 from .parity import check_parity
-from .source import Source, checkable, draw_uneven
+from .source import Source, checkable
 
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 
@@ -88,7 +88,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
     manifest = Manifest(
         name=name,
         learner=learner.name,
-        task="classification",
+        task=learner.task.name,
         input=source.test.input,
         embed=graphs.embed,
         graphs=specs,
@@ -96,7 +96,8 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         predict=graphs.predict,
         limits=Limits(
             way=Bounds(2, learner.max_way),
-            shot=Bounds(learner.min_shot),
+            # in regression both count all examples
+            shot=Bounds(learner.min_shot, learner.max_support if learner.targets else None),
             support=Bounds(1, learner.max_support),
         ),
         training=source.training,
@@ -127,13 +128,11 @@ def _check(manifest: Manifest) -> None:
 def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
     """Real support and query examples, every state on the way, the answers, as torch gets them."""
     learner, data = source.learner, source.test
-    way = min(5, learner.max_way or 5, len(data.classes))
-    support, y, query = draw_uneven(
-        data,
-        shots=[1 + i % 3 for i in range(way)],
-        queries=1,
-        generator=torch.Generator().manual_seed(0),
-    )
+    way = min(5, learner.max_way or 5)
+    shots = [1 + i % 3 for i in range(way)]
+    while not data.holds(shots):
+        shots.pop()
+    support, y, query = data.uneven(shots, queries=1, generator=torch.Generator().manual_seed(0))
     golden: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
 
     def observe(stage: str, i: int, tensors: Tensors) -> None:
@@ -141,7 +140,7 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
 
     params = source.params
     state = adapt(learner, params, Support(source.embed(support), y), observe=observe)
-    golden["logits"] = learner.predict(params, state, source.embed(query))
+    golden[learner.task.outputs] = learner.predict(params, state, source.embed(query))
     return dict(_thin(name, value.detach().cpu()) for name, value in golden.items())
 
 

@@ -19,9 +19,10 @@ from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
 
 from .extremes import extremes
-from .source import Source, draw_uneven
+from .source import Source
 
 ALTERED = 1e-6  # of a number: about what summing some hundred products in another order does
+ANSWER = "answer"  # what `predict` gives, logits or outputs
 HEADROOM = 10.0  # how far beyond what ALTERED does in torch the graphs may be
 
 # (shots of each class): several ways, several shots, uneven shots; other sizes than traced with
@@ -39,19 +40,21 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
     """The worst relative difference of every tensor; ExportError where one is too large."""
     differences = _Differences(source, load(folder)._engine)
     generator = torch.Generator().manual_seed(1)
-    most = min(source.learner.max_way or len(source.test.classes), len(source.test.classes))
+    learner = source.learner
     fitting = [
         shots
         for shots in EPISODES
-        if len(shots) <= most
-        and max(shots) < int(source.test.counts.min())
-        and sum(shots) <= (source.learner.max_support or sum(shots))
+        if len(shots) <= (learner.max_way or len(shots))
+        and source.test.holds(shots)
+        and sum(shots) <= (learner.max_support or sum(shots))
     ]
     for shots in fitting:
-        support, y, query = draw_uneven(source.test, shots=shots, queries=2, generator=generator)
+        support, y, query = source.test.uneven(shots, queries=2, generator=generator)
         differences.compare("", support, y, query, TOLERANCE)
-    example = source.test.as_float(source.test.x[:1].cpu())[0]
-    for name, support, y, query in extremes(source.test.input, example, source.learner.max_way):
+    example = source.test.some(1, seed=0)[0].cpu()
+    for name, support, y, query in extremes(
+        source.test.input, example, max_way=learner.max_way, targets=learner.targets
+    ):
         allowed = max(TOLERANCE, HEADROOM * _magnified(source, support, y, query))
         differences.compare(f" {name}", support, y, query, allowed)
     if differences.failed:
@@ -90,7 +93,7 @@ def _magnified(source: Source, support: Tensor, y: Tensor, query: Tensor) -> flo
 
 
 def _run_in_torch(source: Source, support: Tensor, y: Tensor, query: Tensor) -> Tensors:
-    """The embedded support set, the tensors of every stage and step, and the logits."""
+    """The embedded support set, the tensors of every stage and step, and the answers."""
     tensors: Tensors = {"embed": source.embed(support)}
     state = adapt(
         source.learner,
@@ -100,7 +103,7 @@ def _run_in_torch(source: Source, support: Tensor, y: Tensor, query: Tensor) -> 
             {f"{stage}/{i}/{name}": value for name, value in values.items()}
         ),
     )
-    tensors["logits"] = source.learner.predict(source.params, state, source.embed(query))
+    tensors[ANSWER] = source.learner.predict(source.params, state, source.embed(query))
     return tensors
 
 
@@ -109,6 +112,7 @@ class _Differences:
 
     def __init__(self, source: Source, engine: Engine) -> None:
         self.source, self.engine = source, engine
+        self.answer = source.learner.task.outputs
         self.worst: dict[str, float] = {}
         self.failed: dict[str, tuple[float, float]] = {}  # the difference and what was allowed
 
@@ -138,9 +142,9 @@ class _Differences:
             h = engine.embed(support.numpy())
             note("embed", h, "embed")
             adapted = engine.adapt(h, y.numpy(), observe=compare)
-            note("logits", engine.predict(adapted, engine.embed(query.numpy())), "logits")
+            note(self.answer, engine.predict(adapted, engine.embed(query.numpy())), ANSWER)
             alone = [engine.predict(adapted, engine.embed(q[None].numpy())) for q in query]
-            note("one by one", np.concatenate(alone), "logits")
+            note("one by one", np.concatenate(alone), ANSWER)
         except AdaptError as error:
             # what the runtime refuses may well not be finite in torch either
             if all(bool(tensor.isfinite().all()) for tensor in wanted.values()):

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import EpisodeSource
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Learner, Tensors
 
@@ -27,7 +26,7 @@ class Source:
 
     learner: Learner
     params: Tensors
-    test: LabelledSet  # as the package sees it: pictures where there is a backbone
+    test: EpisodeSource  # as the package sees it: pictures where there is a backbone
     training: dict[str, Any]  # for the manifest: config, seed, versions
     backbone: Path | None = None
     channels: Channels | None = None  # what the backbone does first, a channel at a time
@@ -40,8 +39,10 @@ class Source:
         return self.learner.embed(self.params, x)
 
 
-def checkable(data: LabelledSet) -> LabelledSet:
+def checkable(data: EpisodeSource) -> EpisodeSource:
     """The classes with enough examples to check a package on; there must be two."""
+    if not isinstance(data, LabelledSet):
+        return data
     enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
     if len(enough) < 2:
         raise ExportError(
@@ -50,19 +51,3 @@ def checkable(data: LabelledSet) -> LabelledSet:
             hint="give the meta_test split more classes, or its classes more examples",
         )
     return data if len(enough) == len(data.classes) else data.take(enough)
-
-
-def draw_uneven(
-    data: LabelledSet, *, shots: Sequence[int], queries: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Raw support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
-    classes = torch.randperm(len(data.classes), generator=generator)[: len(shots)].tolist()
-    support, query, labels = [], [], []
-    for n, (c, shot) in enumerate(zip(classes, shots, strict=True)):
-        order = torch.randperm(int(data.counts[c]), generator=generator) + int(data.start[c])
-        support.append(order[:shot])
-        query.append(order[shot : shot + queries])
-        labels += [n] * shot
-    y = torch.eye(len(shots))[labels]
-    rows = [data.x[torch.cat(part).to(data.x.device)].cpu() for part in (support, query)]
-    return data.as_float(rows[0]), y, data.as_float(rows[1])

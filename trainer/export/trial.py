@@ -71,7 +71,7 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
     """
     x = torch.rand(sizes["B"], *learner.spec.shape)
     inner = tuple(_embed(learner, params, x).shape[1:])
-    y = torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
+    y = _labels(learner, sizes)
     support = Support(torch.rand(sizes["S"], *inner), y)
     trial = Trial(sizes, x, support, torch.rand(sizes["Q"], *inner))
     state: Tensors = {}
@@ -87,15 +87,30 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
         if stage.step is not None and stage.steps:
             _, loss = _called(stage.step, sizes, stage.advance, params, state, returned, support)
             _typed(loss, (torch.float32,), "the loss", name_of(stage.step))
-    logits = _called(learner.predict, sizes, learner.predict, params, state, trial.query_x)
-    wanted = (sizes["Q"], sizes["N"])
-    if not isinstance(logits, Tensor) or tuple(logits.shape) != wanted:
-        raise LearnerError(
-            f"`{name_of(learner.predict)}` returns {_shape(logits)} for {wanted[0]}"
-            f" queries and {wanted[1]} classes, wanted [Q, N]: {list(wanted)}"
-        )
-    _typed(logits, (torch.float32,), "logits", name_of(learner.predict))
+    answers = _called(learner.predict, sizes, learner.predict, params, state, trial.query_x)
+    _answers(learner, answers, sizes)
     return trial
+
+
+def _labels(learner: Learner, sizes: Mapping[str, int]) -> Tensor:
+    """One-hot labels [S, N], every class with an example; in regression targets [S, O]."""
+    if learner.targets is not None:
+        return torch.rand(sizes["S"], learner.targets)
+    return torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
+
+
+def _answers(learner: Learner, answers: object, sizes: Mapping[str, int]) -> None:
+    """Refuse what `predict` returned, unless it is float32 [Q, N], or in regression [Q, O]."""
+    width, symbol, asked = sizes["N"], "N", f"{sizes['N']} classes"
+    if learner.targets is not None:
+        width, symbol, asked = learner.targets, "O", f"{learner.targets} targets"
+    wanted = (sizes["Q"], width)
+    if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
+        raise LearnerError(
+            f"`{name_of(learner.predict)}` returns {_shape(answers)} for {wanted[0]}"
+            f" queries and {asked}, wanted [Q, {symbol}]: {list(wanted)}"
+        )
+    _typed(answers, (torch.float32,), learner.task.outputs, name_of(learner.predict))
 
 
 def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:

@@ -3,7 +3,7 @@
     embed    x → h                                frozen while adapting; may be the identity
     stages   init(state, support) → new tensors   the state is one dict of tensors that grows
              step(state, support) → tensors, loss    run `steps` times; the gradient is inside
-    predict  (state, query) → logits [Q, N]
+    predict  (state, query) → logits [Q, N]       in regression outputs [Q, O]
 
 These functions, and no others, are meta-trained (`vmap` makes one task T), evaluated and traced to
 ONNX. Randomness is an argument: a learner names the noise tensors it reads, zeros give the mean.
@@ -23,10 +23,11 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 from .stage import Noise, Stage, Support, Tensors
+from .task import CLASSIFICATION, REGRESSION, Task, TaskName, cross_entropy
 
 __all__ = [
     "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors", "adapt", "cross_entropy",
-    "embedded", "outcome", "part",
+    "embedded", "part",
 ]  # fmt: skip
 
 
@@ -42,6 +43,7 @@ class Learner(ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
+    tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)  # what it can learn
 
     max_way: int | None = (
         None  # a head with a fixed number of outputs serves up to this many classes
@@ -54,11 +56,21 @@ class Learner(ABC):
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
     symmetric: bool = True  # renaming the classes permutes the answers
 
-    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task.
+
+        `targets` are the numbers that a regression predicts; only a learner that names regression
+        among its `tasks` is given any.
+        """
         self.config = config
         self.spec = spec
         self.way = way
+        self.targets = targets
+
+    @property
+    def task(self) -> Task:
+        """What it is asked for here: its loss, its measure, what its answers are called."""
+        return CLASSIFICATION if self.targets is None else REGRESSION
 
     @abstractmethod
     def init(self, generator: torch.Generator) -> Tensors:
@@ -99,7 +111,7 @@ class Learner(ABC):
 
     @abstractmethod
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """Logits [Q, N] of embedded queries [Q, ...]."""
+        """Logits [Q, N] of embedded queries [Q, ...]; in regression outputs [Q, O]."""
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """The random tensors that the meta-loss reads, [T, ...] for a batch of episodes."""
@@ -114,8 +126,13 @@ class Learner(ABC):
         """
         support, query = embedded(self, params, episode)
         state = adapt(self, params, support, noise=noise, training=True)
-        logits = self.predict(params, state, query)
-        return cross_entropy(logits, episode.query_y), outcome(logits, episode.query_y)
+        answers = self.predict(params, state, query)
+        return self.task.loss(answers, episode.query_y), self.outcome(answers, episode.query_y)
+
+    def outcome(self, answers: Tensor, y: Tensor, **metrics: Tensor) -> Outcome:
+        """The measure on the queries, and what else the learner wants in the log."""
+        values = {self.task.measure: self.task.measured(answers, y), **metrics}
+        return Outcome({name: value.detach() for name, value in values.items()}, {})
 
 
 def embedded(learner: Learner, params: Tensors, episode: Episode) -> tuple[Support, Tensor]:
@@ -151,19 +168,6 @@ def adapt(
             if observe:
                 observe(stage.name, i + 1, {**stage_state, "loss": loss})
     return state
-
-
-def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
-    """Mean over examples of −Σ y log softmax(logits); logits and one-hot y [B, N]."""
-    weights = y / y.shape[-2]  # dividing first gives a gradient of fewer operations
-    return -(weights * torch.log_softmax(logits, dim=-1)).sum()
-
-
-def outcome(logits: Tensor, y: Tensor, **metrics: Tensor) -> Outcome:
-    """The accuracy on the queries, and what else the learner wants in the log."""
-    hits = (logits.argmax(dim=-1) == y.argmax(dim=-1)).to(logits.dtype).mean()
-    values = {"accuracy": hits, **metrics}
-    return Outcome({name: value.detach() for name, value in values.items()}, {})
 
 
 def part(tensors: Tensors, prefix: str) -> Tensors:

@@ -41,7 +41,6 @@ from .form import (
     Support,
     Tensors,
     cross_entropy,
-    outcome,
 )
 from .frozen import FrozenNetworkLearner
 from .leo_penalties import divergence, orthogonality, squared_norm
@@ -212,7 +211,7 @@ class LEO(FrozenNetworkLearner):
             + config.l2_weight * squared_norm(params)
             + config.orthogonality * penalties["orthogonality"]
         )
-        return loss, outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
+        return loss, self.outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
 
 
 def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:

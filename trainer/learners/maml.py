@@ -12,14 +12,17 @@ head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns �
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
-L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots.
+L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots. In
+regression L is the squared error and takes the place of N L; without normalisation the body's
+biases move as its weights do.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
-batch's, unless `normalisation = "transductive"`; biases of the body do not move in the inner steps.
+batch's, unless `normalisation = "transductive"`; β and γ of a normalised body do not move in the
+inner steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -27,15 +30,13 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import OF_THE_BATCH, frozen_body, running, unit_length, updated_buffers
+from .features import OF_THE_BATCH, running, unit_length, updated_buffers
 from .form import (
     Learner,
     Noise,
@@ -43,11 +44,12 @@ from .form import (
     Stage,
     Support,
     Tensors,
-    cross_entropy,
-    outcome,
     part,
 )
+from .maml_config import MAMLConfig
 from .multi_step import weighted_states
+
+__all__ = ["MAML", "MAMLConfig"]
 
 THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
@@ -55,65 +57,29 @@ LENGTH = 10.0  # of a centred head's features: rates of the order of 1 then make
 BATCH = 512  # examples at a time, where many are embedded
 
 
-@dataclass(frozen=True, kw_only=True)
-class MAMLConfig:
-    """The hyperparameters."""
-
-    inner_steps: int = 5
-    evaluation_steps: int | None = None  # None: as in training
-    inner_lr: float = 0.1  # α; learned from this start unless rates = "fixed"
-    head_lr: tuple[float, ...] = ()  # the head's α where it is not inner_lr; with "step" one a step
-    first_order: bool = False
-    adapt_only: Literal["all", "head"] = "all"
-    rates: Literal["fixed", "step", "coordinate"] = "fixed"
-    multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
-    head: Literal["fixed", "shared"] = "fixed"
-    centred: bool = False  # the head reads features less their mean, of length LENGTH
-    network: NetworkConfig = field(
-        default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
-    )
-
-    def __post_init__(self) -> None:
-        """Check what the types do not say."""
-        check_numbers(self, least=dict.fromkeys(("inner_lr", "head_lr", "multi_step_loss"), 0))
-        counts = (0, 1, self.inner_steps) if self.rates == "step" else (0, 1)
-        if len(self.head_lr) not in counts:
-            raise SettingError(
-                "head_lr",
-                f"has {len(self.head_lr)} values, wanted one",
-                hint='learner.rates = "step" allows as many as learner.inner_steps',
-            )
-        normalisation = self.network.normalisation
-        if normalisation == "running" and self.adapt_only == "all":
-            raise SettingError(
-                "network.normalisation",
-                'is "running", but every inner step changes the weights that the averages are of',
-                hint="set learner.network.normalisation to support, task, group, layer or none",
-            )
-        if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
-            raise frozen_body("network.normalisation", normalisation)
-
-
 class MAML(Learner):
     """A start from which a few gradient steps suffice."""
 
     name = "maml"
     Config = MAMLConfig
+    tasks = ("classification", "regression")
     usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
 
-    def __init__(self, config: MAMLConfig, spec: InputSpec, way: int) -> None:
+    def __init__(
+        self, config: MAMLConfig, spec: InputSpec, way: int, targets: int | None = None
+    ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
+        super().__init__(config, spec, way, targets)
         self.has_embed = config.adapt_only == "head"
         self.form: Form = "convolution" if self.has_embed else "matmul"
         self.network = build_network(config.network, tuple(spec.shape), self.form)
         self.transductive = config.network.normalisation == "transductive"
         self.symmetric = config.head == "shared"
-        self.max_way = way if config.head == "fixed" else None
+        self.max_way = way if config.head == "fixed" and targets is None else None
 
     def init(self, generator: torch.Generator) -> Tensors:
         """θ with its head, and the learned rates."""
-        columns = self.way if self.config.head == "fixed" else 1
+        columns = self.targets or (self.way if self.config.head == "fixed" else 1)
         features = self.network.features
         weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
         theta = self.network.init(generator)
@@ -170,12 +136,13 @@ class MAML(Learner):
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
         if name.startswith("head."):
             return True
-        return self.config.adapt_only == "all" and name.endswith(".weight")
+        biases = self.config.network.normalisation == "none" and name.endswith(".beta")
+        return self.config.adapt_only == "all" and (name.endswith(".weight") or biases)
 
     def with_normalisation(self, normalisation: Literal["transductive", "support"]) -> MAML:
         """The same weights evaluated with another source of statistics."""
         network = replace(self.config.network, normalisation=normalisation)
-        return MAML(replace(self.config, network=network), self.spec, self.way)
+        return MAML(replace(self.config, network=network), self.spec, self.way, self.targets)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ′ by inner steps, then the support set's statistics under θ′."""
@@ -195,7 +162,7 @@ class MAML(Learner):
 
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
-        way = support.y.shape[1]
+        way = self.targets or support.y.shape[1]
         state_tensors: Tensors = {}
         for name, value in part(params, THETA).items():
             if not self.moves(name):
@@ -218,8 +185,8 @@ class MAML(Learner):
 
         def support_loss(moving: Tensors) -> tuple[Tensor, Tensor]:
             logits, _ = self.logits({**fixed, **moving}, support.x, None)
-            mean = cross_entropy(logits, support.y)
-            return mean * support.y.shape[1], mean
+            mean = self.task.loss(logits, support.y)
+            return mean * (1 if self.targets else support.y.shape[1]), mean
 
         gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(moving)
         if self.config.first_order:
@@ -241,7 +208,7 @@ class MAML(Learner):
             return self.first_rates(name)[0]
         rate = params[RATE + name]
         if self.config.rates == "coordinate":
-            fixed_head = self.config.head == "fixed" and name.startswith("head.")
+            fixed_head = self.max_way is not None and name.startswith("head.")
             return rate[..., : state[THETA + name].shape[-1]] if fixed_head else rate
         # further steps at evaluation use the rate of the last one in training
         index = state["inner_count"].clamp(max=self.config.inner_steps - 1).reshape(1)
@@ -283,9 +250,9 @@ class MAML(Learner):
         share = self.config.multi_step_loss
         weights, states = weighted_states(self, params, support, share=share, progress=progress)
         logits = [self.predict(params, state, query) for state in states]
-        losses = [cross_entropy(answer, episode.query_y) for answer in logits]
+        losses = [self.task.loss(answer, episode.query_y) for answer in logits]
         loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
-        return loss, Outcome(outcome(logits[-1], episode.query_y).metrics, buffers)
+        return loss, Outcome(self.outcome(logits[-1], episode.query_y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
         """Support set, queries and new buffers; ANIL's body sees both sets as one batch."""

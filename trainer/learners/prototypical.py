@@ -21,7 +21,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 from .features import class_means, embedding_network, running, updated_buffers
-from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, outcome
+from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ class Prototypical(Learner):
         h, statistics = self.network(params, x)
         c = class_means(h[:count], episode.support_y)
         logits = negative_squared_distance(h[count:], c)
-        metrics, _ = outcome(logits, episode.query_y)
+        metrics, _ = self.outcome(logits, episode.query_y)
         loss = cross_entropy(logits, episode.query_y)
         return loss, Outcome(metrics, updated_buffers(params, statistics))
 

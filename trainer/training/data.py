@@ -17,10 +17,12 @@ from handful.trainer.data.download import Progress as Fetching
 from handful.trainer.data.download import silent
 from handful.trainer.data.errors import BadFilesError
 from handful.trainer.data.fingerprint import of_file
-from handful.trainer.data.labelled import ClassFacts, require
+from handful.trainer.data.functions import is_functions, load_functions
+from handful.trainer.data.labelled import ClassFacts
 from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
 from handful.trainer.data.splits import MOVED, PARTS, Part
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import EpisodeSource
+from handful.trainer.import_path import is_import_path
 
 from .folder import read_config, read_record
 
@@ -32,8 +34,8 @@ CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `e
 class RunData:
     """What a run is trained on, and what is written down of it."""
 
-    train: LabelledSet
-    validation: LabelledSet
+    train: EpisodeSource
+    validation: EpisodeSource
     record: DataRecord
     remarks: tuple[str, ...] = ()  # warnings for the user
 
@@ -62,6 +64,14 @@ class RecordedData:
     def of_package(cls, training: Mapping[str, Any], moved: str | None = None) -> RecordedData:
         """Those in the `training` of a package's manifest."""
         config = data_from_dict(training["config"], where="manifest.json")
+        if is_import_path(config.source) and moved != config.source:
+            raise DataError(
+                f"the package was trained on functions of {config.source},"
+                " which is not imported on a package's word",
+                hint=f"if you trust it, say so: --data {config.source}",
+            )
+        if is_functions(config.source):
+            return cls(config, None)
         parts = training.get(PACKAGED)
         if isinstance(parts, dict):
             packaged: dict[Part, dict[str, ClassFacts]] = {
@@ -81,6 +91,12 @@ class RecordedData:
         if self.record is None:
             raise DataError(f"nothing is recorded of {part}", hint=MOVED)
         return self.record.part(part)
+
+    @property
+    def functions(self) -> EpisodeSource | None:
+        """The family of functions that the run was trained on; None where it was classes."""
+        source = self.config.source
+        return load_functions(source) if is_functions(source) else None
 
     def load(self, part: Part) -> LabelledSet:
         """One part, embedded where the run has a backbone."""
@@ -117,6 +133,9 @@ def read_data(
 
     Every file that cannot be read is named at once, or with `skip_bad` left out and named.
     """
+    if is_functions(config.data.source):
+        source = load_functions(config.data.source)
+        return RunData(source, source, record or DataRecord(parts={part: {} for part in PARTS}))
     data = located(config.data, record, moved) if record else config.data
     if record:
         _same_backbone(data, record)
@@ -196,10 +215,9 @@ def _suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> 
     for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
         if meta is None:
             continue
-        largest = TaskSize(max(meta.way), max(meta.shot), meta.queries)
-        require(train, largest, where="the meta-training split", prefix=f"{section}.")
-        require(
-            validation,
+        largest = train.size(max(meta.way), max(meta.shot), meta.queries)
+        train.check(largest, where="the meta-training split", prefix=f"{section}.")
+        validation.check(
             meta.validation_size,
             where="the meta-validation split",
             prefix=f"{section}.validation_",

@@ -14,12 +14,14 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from handful.runtime.errors import HandfulError
 from handful.trainer.config import RunConfig, from_dict, to_dict
 from handful.trainer.data import record
-from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.record import DataRecord
-from handful.trainer.learners import Learner, Tensors
+from handful.trainer.episodes import EpisodeSource
+from handful.trainer.learners import LEARNERS, Learner, Tensors
 from handful.trainer.learners.find import find_learner
 
 from .checkpoint import BEST, LAST, read_checkpoint
@@ -109,18 +111,28 @@ def read_record(folder: Path) -> DataRecord:
     return record.from_json(content, str(path))
 
 
-def build_learner(config: RunConfig, data: LabelledSet) -> Learner:
-    """The learner for this data's examples."""
+def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
+    """The learner for this data's examples; refused where it cannot learn what they ask for."""
     kind = find_learner(config.learner, where=CONFIG)
-    return kind(config.settings, data.input, max(config.meta.way))
+    task = "classification" if data.targets is None else "regression"
+    if task not in kind.tasks:
+        able = [name for name, other in LEARNERS.items() if task in other.tasks]
+        raise RunError(
+            f"{config.learner} learns {' and '.join(kind.tasks)},"
+            f" {config.data.source} asks for {task}",
+            hint=f"these learn {task}: {', '.join(able)}",
+        )
+    if data.targets is None:
+        return kind(config.settings, data.input, max(config.meta.way))
+    return kind(config.settings, data.input, max(config.meta.way), data.targets)
 
 
-def load_run(folder: Path, data: LabelledSet) -> Trained:
-    """The best validated parameters of the run in `folder`, on the data's device."""
+def load_run(folder: Path, data: EpisodeSource, device: str | torch.device = "cpu") -> Trained:
+    """The best validated parameters of the run in `folder`, on a device."""
     config = read_config(folder)
     params, facts = read_checkpoint(folder / BEST)
     learner = build_learner(config, data)
-    return Trained(learner, {n: p.to(data.x.device) for n, p in params.items()}, config, facts)
+    return Trained(learner, {n: p.to(device) for n, p in params.items()}, config, facts)
 
 
 def steps_left(folder: Path) -> int:

@@ -10,6 +10,9 @@ from typing import Any
 from .files import storing, write
 
 METRICS = "metrics.jsonl"
+# what a line calls a measure: of meta-training, of validation; each as a share of 1 or an error
+ACCURACY, ERROR = "accuracy", "mean_squared_error"
+VALIDATION, VALIDATION_ERROR = "validation", "validation_error"
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:

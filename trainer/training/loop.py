@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from dataclasses import astuple
 from functools import partial
 
 import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.episodes import Episode, sample
+from handful.trainer.episodes import Episode
 from handful.trainer.evaluation import embed_set, evaluate, fits
 from handful.trainer.learners import Learner, Tensors
-from handful.trainer.sizes import TaskSize
 
 from .gradient import choose_chunk, meta_gradient
+from .log import VALIDATION, VALIDATION_ERROR
 from .optimiser import MetaOptimiser
 from .state import Progress, Run, restore, save, save_best
 
@@ -105,12 +106,12 @@ def _check(run: Run) -> None:
     config, learner = run.config, run.learner
     for way in config.way:
         for shot in config.shot:
-            size, section = TaskSize(way, shot, config.queries), run.section
+            size, section = run.train.size(way, shot, config.queries), run.section
             fits(learner, run.train, size, where="the meta-training set", prefix=f"{section}.")
     fits(
         learner,
         run.validation,
-        config.validation_size,
+        run.validation.size(*astuple(config.validation_size)),
         where="the validation set",
         prefix=f"{run.section}.validation_",
     )
@@ -122,8 +123,8 @@ def _episodes(run: Run, generator: torch.Generator) -> Episode:
         values[int(torch.randint(len(values), (), generator=generator))]
         for values in (run.config.way, run.config.shot)
     )
-    size = TaskSize(way, shot, run.config.queries)
-    return sample(run.train, size, tasks=run.config.tasks, generator=generator)
+    size = run.train.size(way, shot, run.config.queries)
+    return run.train.episodes(size, tasks=run.config.tasks, generator=generator)
 
 
 def _finite(loss: Tensor, gradient: Tensors) -> bool:
@@ -140,7 +141,7 @@ def _give_up(learner: Learner, progress: Progress) -> None:
 
 
 def _validate(run: Run, progress: Progress) -> dict[str, float]:
-    """Accuracy on the validation classes; the best parameters so far are kept in a file."""
+    """The measure on the validation tasks; the best parameters so far are kept in a file."""
     config, learner = run.config, run.learner
     frozen = learner.frozen_embed  # the data were then embedded once, ahead of the loop
     data = run.validation if frozen else embed_set(learner, run.params, run.validation)
@@ -148,14 +149,18 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         learner,
         run.params,
         data,
-        config.validation_size,
+        data.size(*astuple(config.validation_size)),
         episodes=config.validation_episodes,
         seed=config.seed + 1,  # the same tasks at every validation
     )
+    if result.accuracy is not None:
+        measured = {VALIDATION: result.accuracy}
+    else:
+        measured = {VALIDATION_ERROR: -result.score}
     progress.since_best += 1
-    if result.accuracy > progress.best:
-        progress.best, progress.since_best = result.accuracy, 0
-        save_best(run, progress)
+    if progress.best is None or result.score > progress.best:
+        progress.best, progress.since_best = result.score, 0
+        save_best(run, progress, measured)
     if config.patience is not None and progress.since_best >= config.patience:
         progress.finished = True
-    return {"validation": result.accuracy, "interval": result.interval}
+    return {**measured, "interval": result.interval}

@@ -19,6 +19,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from .log import ACCURACY, ERROR, VALIDATION, VALIDATION_ERROR
+
 KIB = 1024
 ROOM = {"words": 80, "rate": 80, "facts": 60, "remaining": 40}  # columns that a terminal must have
 NAME_AND_COUNT = 26  # columns of `20-way 5-shot` and `10000/10000`, each with a space
@@ -54,11 +56,8 @@ class Bars:
 
         def show(line: dict[str, Any]) -> None:
             self.progress.update(bar, completed=line["step"], facts=self._facts(line))
-            if "validation" in line:
-                self._print(
-                    f"{name} step {line['step']}: validation {100 * line['validation']:.2f}"
-                    f" ± {100 * line['interval']:.2f} %"
-                )
+            if validated := _validation(line):
+                self._print(f"{name} step {line['step']}: validation {validated}")
 
         return show
 
@@ -91,10 +90,11 @@ class Bars:
         width = self.progress.console.width if not self.progress.disable else ROOM["words"]
         if width < ROOM["facts"]:
             return ""
-        word = "accuracy " if width >= ROOM["words"] else ""
+        words = width >= ROOM["words"]
         loss = [f"loss {line['loss']:.4g}"] if "loss" in line else []
-        right = [f"{word}{100 * line['accuracy']:.1f} %"] if "accuracy" in line else []
-        return "  ".join([*loss, *right])
+        right = [f"{'accuracy ' * words}{100 * line[ACCURACY]:.1f} %"] if ACCURACY in line else []
+        error = [f"{'error ' * words}{line[ERROR]:.4g}"] if ERROR in line else []
+        return "  ".join([*loss, *right, *error])
 
     def _print(self, text: str) -> None:
         """A line that is broken by the terminal at most, never by a file."""
@@ -103,6 +103,15 @@ class Bars:
     def _add(self, name: str, total: int, done: int) -> TaskID:
         self.progress.start()  # no sooner: a command that fails at once leaves no empty line
         return self.progress.add_task(name, total=total, completed=done, facts="")
+
+
+def _validation(line: dict[str, Any]) -> str:
+    """The measure on the validation tasks, where the line has one."""
+    if VALIDATION_ERROR in line:
+        return f"error {line[VALIDATION_ERROR]:.4g} ± {line['interval']:.2g}"
+    if VALIDATION in line:
+        return f"{100 * line[VALIDATION]:.2f} ± {100 * line['interval']:.2f} %"
+    return ""
 
 
 @contextmanager

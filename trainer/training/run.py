@@ -6,7 +6,6 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from handful.trainer.config import RunConfig, to_dict
 from handful.trainer.evaluation import embed_set
@@ -113,21 +112,18 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
             return None
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
-        sample = train_set.as_float(some_rows(train_set.x, PREPARED, config.meta.seed))
+        sample = train_set.some(PREPARED, config.meta.seed)
         return learner.prepare(params, learner.embed(params, sample))
 
 
 def _pretrainable(config: RunConfig, learner: Learner) -> None:
+    if config.pretrain is not None and learner.targets is not None:
+        raise RunError(
+            f"{config.data.source} has no classes to pre-train on",
+            hint="drop the section [pretrain]",
+        )
     if config.pretrain is not None and learner.pretrained_network() is None:
         raise RunError(
             f"{config.learner} has no network to pre-train",
             hint="drop the section [pretrain], or set learner.network.kind",
         )
-
-
-def some_rows(x: Tensor, count: int, seed: int) -> Tensor:
-    """At most `count` rows of x [M, ...], drawn without replacement, in their order."""
-    if len(x) <= count:
-        return x
-    rows = torch.randperm(len(x), generator=torch.Generator().manual_seed(seed))[:count]
-    return x[rows.sort().values.to(x.device)]

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from handful.trainer.config import MetaConfig
-from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import EpisodeSource
 from handful.trainer.learners import Learner, Tensors
 
 from .checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
@@ -25,7 +25,7 @@ class Progress:
     step: int = 0
     skipped: int = 0
     bad: int = 0  # skipped steps in a row, up to here
-    best: float = -1.0
+    best: float | None = None  # the score of the best validation, of which more is better
     since_best: int = 0
     seconds: float = 0.0
     chunk: int = 0
@@ -38,8 +38,8 @@ class Run:
 
     learner: Learner
     params: Tensors
-    train: LabelledSet
-    validation: LabelledSet
+    train: EpisodeSource
+    validation: EpisodeSource
     config: MetaConfig
     folder: Path
     section: str = "meta"  # of the settings, or "pretrain"
@@ -60,17 +60,17 @@ def save(
     write_checkpoint(run.folder / LAST, tensors, {**run.facts, "progress": vars(progress)})
 
 
-def save_best(run: Run, progress: Progress) -> None:
-    """Write the parameters as the best validated ones so far."""
+def save_best(run: Run, progress: Progress, measured: dict[str, float]) -> None:
+    """Write the parameters as the best validated ones so far, with what was measured of them."""
     if run.world.first:
-        facts = {**run.facts, "step": progress.step, "validation": progress.best}
+        facts = {**run.facts, "step": progress.step, **measured}
         write_checkpoint(run.folder / BEST, run.params, facts)
 
 
 def restore(run: Run, generator: torch.Generator) -> tuple[Tensors, Progress]:
     """Take parameters and generator from the last checkpoint; give back moments and step."""
     tensors, facts = read_checkpoint(run.folder / LAST)
-    device = run.train.x.device
+    device = next(iter(run.params.values())).device if run.params else torch.device("cpu")
 
     def under(prefix: str) -> Tensors:
         return {

@@ -9,6 +9,7 @@ import pytest
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.errors import BadFilesError
+from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.splits import PARTS
 from handful.trainer.training.data import RunData, read_data
 
@@ -61,6 +62,8 @@ def test_they_are_left_out_when_that_is_asked_and_again_later(pictures: Path) ->
     assert data.remarks == (f"left out, since they cannot be read: {', '.join(files)}",)
     flat(pictures / files[0], 7)  # mended since: it was not trained on, and is not from now on
     again = read_data(config(pictures), data.record)
+    assert isinstance(again.train, LabelledSet)
+    assert isinstance(data.train, LabelledSet)
     assert again.train.x.equal(data.train.x)
     assert again.remarks == ()
     (pictures / files[0]).with_name("worse.png").write_text("none")

@@ -1,0 +1,59 @@
+"""What is asked of a learner, a class or numbers, with the loss and the score that go with it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+TaskName = Literal["classification", "regression"]
+Measure = Literal["accuracy", "mean_squared_error"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One kind of task; `y` are one-hot labels [B, N] or targets [B, O]."""
+
+    name: TaskName
+    measure: Measure
+    outputs: str  # what packages call the answers
+
+    def loss(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The mean over examples that inner and outer loops descend: []."""
+        if self.name == "classification":
+            return cross_entropy(outputs, y)
+        return squared_error(outputs, y)
+
+    def measured(self, outputs: Tensor, y: Tensor) -> Tensor:
+        """The measure on these examples: a share of 1, or an error in squared units of y: []."""
+        if self.name == "classification":
+            return hits(outputs, y)
+        return squared_error(outputs, y)
+
+    @property
+    def sign(self) -> int:
+        """+1 where more of the measure is better, −1 where less is."""
+        return 1 if self.name == "classification" else -1
+
+
+CLASSIFICATION = Task("classification", "accuracy", "logits")
+REGRESSION = Task("regression", "mean_squared_error", "outputs")
+
+
+def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
+    """Mean over examples of −Σ y log softmax(logits); logits and one-hot y [B, N]."""
+    weights = y / y.shape[-2]  # dividing first gives a gradient of fewer operations
+    return -(weights * torch.log_softmax(logits, dim=-1)).sum()
+
+
+def squared_error(outputs: Tensor, y: Tensor) -> Tensor:
+    """Mean over examples and outputs of (output − y)²; both [B, O]."""
+    difference = outputs - y
+    return (difference * difference).mean()
+
+
+def hits(logits: Tensor, y: Tensor) -> Tensor:
+    """The share of examples whose largest logit is that of their class; both [B, N]."""
+    return (logits.argmax(dim=-1) == y.argmax(dim=-1)).to(logits.dtype).mean()
