@@ -14,6 +14,7 @@ from handful.cli import main
 from handful.console import spread
 from handful.trainer.config import MetaConfig
 from handful.trainer.errors import ConfigError
+from handful.trainer.learners import LEARNERS
 from handful.trainer.listing import recipes
 from handful.trainer.recipe import read_recipe
 
@@ -150,9 +151,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            "hint: there are: leo, maml, nearest, prototypical, embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
-            "or a file.toml\n",
+            f"hint: there are: {', '.join([*LEARNERS, *recipes()])}, or a file.toml\n",
         ),
         (
             ("omniglot-meo",),
@@ -164,8 +163,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("omniglot_leo.toml",),
             "error: no recipe file omniglot_leo.toml\n"
             "\n"
-            "hint: did you mean omniglot-leo? there are: embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive; "
+            f"hint: did you mean omniglot-leo? there are: {', '.join(recipes())}; "
             "these are named without .toml\n",
         ),
         (

@@ -18,8 +18,11 @@ from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.learners.matching import Matching, MatchingConfig
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
+from handful.trainer.learners.relation import Relation, RelationConfig
+from handful.trainer.learners.siamese import Siamese, SiameseConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 
@@ -101,6 +104,11 @@ def conv4(normalisation: Normalisation, filters: int = 8) -> NetworkConfig:
     return NetworkConfig(filters=filters, halving="stride", normalisation=normalisation)
 
 
+def relation_conv4() -> NetworkConfig:
+    """Maps of 5×5, whose sides the relation module halves twice."""
+    return NetworkConfig(filters=8, halvings=2)
+
+
 def moved(params: Tensors, learner: Learner, share: float = 0.05) -> Tensors:
     """The trainable parameters away from their start, where much is zero or one."""
     draw = generator(7)
@@ -179,6 +187,14 @@ def nearest_on_vectors() -> Case:
     return Case(Nearest(NearestConfig(), data.input, WAY), {}, data)
 
 
+def on_vectors(kind: type[Learner], **settings: object) -> Case:
+    """A learner that embeds by a small fully connected network."""
+    data = vectors()
+    network = NetworkConfig(kind="mlp", hidden=(12,))
+    learner = kind(kind.Config(network=network, **settings), data.input, WAY)
+    return Case(learner, moved(learner.init(generator()), learner), data)
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "leo": leo,
     "leo-pictures": leo_on_pictures,
@@ -200,6 +216,18 @@ CASES: dict[str, Callable[[], Case]] = {
     "anil": lambda: maml("running", adapt_only="head", head="shared"),
     "prototypical": lambda: on_pictures(
         Prototypical(PrototypicalConfig(network=conv4("running")), IMAGE, WAY)
+    ),
+    "matching": lambda: on_vectors(Matching, scale=5.0),
+    "matching-squared": lambda: on_pictures(
+        Matching(MatchingConfig(metric="squared", network=conv4("running")), IMAGE, WAY)
+    ),
+    "relation": lambda: on_pictures(
+        Relation(RelationConfig(filters=6, network=relation_conv4()), IMAGE, WAY)
+    ),
+    "relation-vectors": lambda: on_vectors(Relation, filters=16, shots="mean"),
+    "siamese": lambda: on_vectors(Siamese),
+    "siamese-dense": lambda: on_pictures(
+        Siamese(SiameseConfig(units=9, network=conv4("group")), IMAGE, WAY)
     ),
     "nearest": nearest_on_vectors,
     "nearest-network": lambda: on_pictures(

@@ -10,7 +10,7 @@ import pytest
 from handful.trainer.config import MetaConfig, from_dict, from_toml, to_dict
 from handful.trainer.data.errors import DataError
 from handful.trainer.errors import ConfigError
-from handful.trainer.learners import leo, maml
+from handful.trainer.learners import LEARNERS, leo, maml
 from handful.trainer.listing import RECIPES
 
 TEXT = """
@@ -66,7 +66,7 @@ def test_later_overrides_win() -> None:
     assert config.meta.lr == 2.0
 
 
-LEARNERS = "leo, maml, nearest, prototypical"
+NAMES = ", ".join(LEARNERS)
 SECTIONS = "data, learner, licence, meta, pretrain"
 OF_MAML = (
     "adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr, inner_steps,"
@@ -76,18 +76,18 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     ("[learner", [], "mine.toml is not TOML: Expected ']' at the end of a table declaration"
      " (at end of document)", None),
     ("", [], "no learner in mine.toml", "add a section [learner] with name = \"maml\","
-     f" or one of: {LEARNERS}"),
+     f" or one of: {NAMES}"),
     ("learner = 'leo'", [], "mine.toml: learner is 'leo', wanted a section",
-     f"add a section [learner] with name = \"maml\", or one of: {LEARNERS}"),
-    ("[learner]\nname = 'lion'", [], "mine.toml: there is no learner lion",
-     f"there are: {LEARNERS}, or module:Class of your own"),
+     f"add a section [learner] with name = \"maml\", or one of: {NAMES}"),
+    ("[learner]\nname = 'wolf'", [], "mine.toml: there is no learner wolf",
+     f"there are: {NAMES}, or module:Class of your own"),
     ("[learner]\nname = ['leo']", [], "mine.toml: there is no learner ['leo']",
-     f"did you mean leo? there are: {LEARNERS}, or module:Class of your own"),
+     f"did you mean leo? there are: {NAMES}, or module:Class of your own"),
     (TEXT, ["learner.inner_step=1"], "mine.toml: there is no setting learner.inner_step",
      f"did you mean learner.inner_steps? there are: {OF_MAML}"),
     (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
      "did you mean learner.network.filters? there are:"
-     " filters, halving, hidden, kind, normalisation, readout"),
+     " filters, halving, halvings, hidden, kind, normalisation, readout"),
     (TEXT, ["inner_steps=1"], "mine.toml: there is no setting inner_steps",
      f"did you mean learner.inner_steps? there are: {SECTIONS}"),
     (TEXT, ["mata.lr=1"], "mine.toml: there is no setting mata",
@@ -178,7 +178,7 @@ def test_there_are_recipes_for_both_main_learners() -> None:
     assert {"omniglot-leo", "omniglot-maml"} <= names
 
 
-@pytest.mark.parametrize("name", ["leo", "maml", "nearest", "prototypical"])
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_with_nothing_set_comes_back_the_same(name: str) -> None:
     config = from_dict({"learner": {"name": name}}, where="here")
     assert from_dict(to_dict(config), where="again") == config

@@ -35,6 +35,9 @@ EXPORTED = [
     "mlp-group-fixed-coordinate",
     "anil",
     "prototypical",
+    "matching",
+    "relation",
+    "siamese",
     "nearest",
 ]
 # ways and shots, all other sizes than those traced with (S = 11, N = 5)

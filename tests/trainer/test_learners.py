@@ -152,7 +152,9 @@ def test_adapting_twice_gives_the_same_and_writes_to_nothing(name: str) -> None:
     assert torch.equal(copies[1], support.y)
 
 
-@pytest.mark.parametrize("name", ["leo", "nearest", "prototypical"])
+@pytest.mark.parametrize(
+    "name", ["leo", "matching", "nearest", "prototypical", "relation", "siamese"]
+)
 def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
     kind = LEARNERS[name]
     with pytest.raises(ConfigError) as caught:

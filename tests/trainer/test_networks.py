@@ -124,6 +124,19 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
             "hint: set data.image_size to 16 or more",
         ),
         (
+            {"halvings": 2},
+            (3, 28, 1),
+            'learner.network.kind is "conv4", which halves images twice,'
+            " the examples have 3 × 28 pixels\n"
+            "\n"
+            "hint: set data.image_size to 4 or more",
+        ),
+        (
+            {"halvings": 5},
+            (28, 28, 1),
+            "halvings is 5, wanted less than 5",
+        ),
+        (
             {},
             (640,),
             'learner.network.kind is "conv4", which reads images [H, W, C],'
@@ -140,6 +153,19 @@ def test_what_a_network_cannot_be_is_said(
         build_network(NetworkConfig(**settings), shape, "convolution")
     said = [str(caught.value), *([f"hint: {caught.value.hint}"] if caught.value.hint else [])]
     assert "\n\n".join(said) == words
+
+
+@pytest.mark.parametrize("form", ["convolution", "matmul"])
+@pytest.mark.parametrize(("halving", "sizes"), [("max", [9, 4, 2, 1]), ("stride", [9, 5, 3, 2])])
+@pytest.mark.parametrize("halvings", [0, 1, 2, 3])
+def test_only_the_first_blocks_halve(
+    halving: str, sizes: list[int], halvings: int, form: Form
+) -> None:
+    config = NetworkConfig(filters=8, halving=halving, halvings=halvings, normalisation="none")  # type: ignore[arg-type]
+    network = build_network(config, (9, 9, 1), form)
+    params = network.init(generator())
+    features, _ = network(params, torch.rand(2, 9, 9, 1, generator=generator(1)))
+    assert features.shape == (2, network.features) == (2, 8 * sizes[halvings] ** 2)
 
 
 @pytest.mark.parametrize("kind", ["conv4", "resnet12"])

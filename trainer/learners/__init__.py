@@ -5,14 +5,20 @@ from __future__ import annotations
 from .form import Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
 from .maml import MAML
+from .matching import Matching
 from .nearest import Nearest
 from .prototypical import Prototypical
+from .relation import Relation
+from .siamese import Siamese
 
 __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
 
 LEARNERS: dict[str, type[Learner]] = {
     "leo": LEO,
     "maml": MAML,
+    "matching": Matching,
     "nearest": Nearest,
     "prototypical": Prototypical,
+    "relation": Relation,
+    "siamese": Siamese,
 }

@@ -16,10 +16,9 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
 from .features import unit_length
-from .form import Noise, Stage, Support, Tensors
+from .form import Stage, Tensors
 from .frozen import FrozenNetworkLearner
-
-ABSENT = -2.0  # below every cosine: an example of another class
+from .memory import MEMORY, best_of_class
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,16 +53,9 @@ class Nearest(FrozenNetworkLearner):
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""
-        return (Stage(name="memory", init=remember, init_name="remember"),)
+        return (MEMORY,)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """temperature × the best cosine of each class, for h [Q, D]: [Q, N]."""
         similarity = query_x @ state["memory_x"].T  # [Q, S]
-        same_class = state["memory_y"].T[None]  # [1, N, S]
-        masked = similarity[:, None, :] * same_class + ABSENT * (1 - same_class)
-        return float(self.config.temperature) * masked.amax(dim=-1)
-
-
-def remember(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-    """The embedded support set [S, D] and its labels [S, N]."""
-    return {"memory_x": support.x * 1.0, "memory_y": support.y * 1.0}
+        return float(self.config.temperature) * best_of_class(similarity, state["memory_y"])

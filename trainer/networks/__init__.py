@@ -11,7 +11,7 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.errors import ConfigError, SettingError
 
-from .conv4 import Conv4
+from .conv4 import BLOCKS, Conv4
 from .layers import Form
 from .mlp import MLP
 from .normalise import GROUPS, Normalisation, Params, Statistics
@@ -19,7 +19,7 @@ from .resnet12 import ResNet12
 
 __all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
 
-LEAST = 16  # pixels of a side that is halved four times
+TIMES = ("", "once", "twice", "three times", "four times")
 
 
 class Network(Protocol):
@@ -48,13 +48,14 @@ class NetworkConfig:
     kind: Literal["conv4", "resnet12", "mlp"] = "conv4"
     filters: int = 64  # conv4: all blocks; resnet12: the first of its four stages
     halving: Literal["max", "stride"] = "max"  # conv4
+    halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
     readout: Literal["flatten", "mean"] = "flatten"  # conv4
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self)
+        check_numbers(self, least={"halvings": 0}, below={"halvings": BLOCKS + 1})
         name, sizes = (
             ("hidden", self.hidden) if self.kind == "mlp" else ("filters", (self.filters,))
         )
@@ -79,11 +80,12 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
         )
     height, width, channels = shape
     pooled = config.kind == "resnet12" or config.halving == "max"
-    if pooled and min(height, width) < LEAST:
+    halvings = config.halvings if config.kind == "conv4" else len(TIMES) - 1
+    if pooled and min(height, width) < 2**halvings:
         raise ConfigError(
-            f'learner.network.kind is "{config.kind}", which halves images four times,'
+            f'learner.network.kind is "{config.kind}", which halves images {TIMES[halvings]},'
             f" the examples have {height} × {width} pixels",
-            hint=f"set data.image_size to {LEAST} or more",
+            hint=f"set data.image_size to {2**halvings} or more",
         )
     if config.kind == "resnet12":
         return ResNet12(
@@ -96,6 +98,7 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
         shape=(height, width, channels),
         filters=config.filters,
         halving=config.halving,
+        halvings=config.halvings,
         readout=config.readout,
         normalisation=config.normalisation,
         form=form,

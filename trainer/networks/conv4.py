@@ -27,27 +27,35 @@ class Conv4:
     """Images [B, H, W, C] → features [B, D].
 
     `max` halves by pooling (Vinyals 2016, Snell 2017: 28×28 gives D = filters), `stride` by strided
-    convolutions (Finn 2017 on Omniglot: 28 → 14 → 7 → 4 → 2, a quarter of the arithmetic). `mean`
-    averages the last map, `flatten` keeps its pixels.
+    convolutions (Finn 2017 on Omniglot: 28 → 14 → 7 → 4 → 2, a quarter of the arithmetic). The
+    first `halvings` blocks halve (Sung 2018: two). `mean` averages the last map, `flatten` keeps
+    its pixels.
     """
 
     shape: tuple[int, int, int]
     filters: int = 64
     halving: Literal["max", "stride"] = "max"
+    halvings: int = BLOCKS
     readout: Literal["flatten", "mean"] = "flatten"
     normalisation: Normalisation = "running"
     form: Form = "convolution"
 
     @property
-    def features(self) -> int:
-        """D."""
+    def pixels(self) -> tuple[int, int]:
+        """Height and width of the last map."""
         height, width, _ = self.shape
-        for _ in range(BLOCKS):
+        for _ in range(self.halvings):
             height, width = (
                 (height // 2, width // 2)
                 if self.halving == "max"
                 else ((height + 1) // 2, (width + 1) // 2)
             )
+        return height, width
+
+    @property
+    def features(self) -> int:
+        """D."""
+        height, width = self.pixels
         return self.filters * (1 if self.readout == "mean" else height * width)
 
     def init(self, generator: torch.Generator) -> Params:
@@ -76,15 +84,16 @@ class Conv4:
         first = first and self.normalisation in POOLED_FIRST
         for block in range(BLOCKS):
             name = f"conv{block}"
-            stride = 2 if self.halving == "stride" else 1
-            p = sign_absorbed(params, name) if first else params
-            pool = self.pool if first else None
+            pooled = self.halving == "max" and block < self.halvings
+            stride = 2 if self.halving == "stride" and block < self.halvings else 1
+            p = sign_absorbed(params, name) if first and pooled else params
+            pool = self.pool if first and pooled else None
             x = conv3x3(self.form, x, p[f"{name}.weight"], stride)
             x, layer_statistics = normalise(
                 self.normalisation, p, name, x, statistics, channel, pool
             )
             gathered |= layer_statistics
-            x = torch.relu(self.pool(x) if self.halving == "max" and not first else x)
+            x = torch.relu(self.pool(x) if pooled and not first else x)
         if self.readout == "mean":
             x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))
         return x.flatten(1), gathered

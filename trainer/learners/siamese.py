@@ -1,0 +1,106 @@
+"""Siamese network (Koch, Zemel and Salakhutdinov 2015, ICML deep learning workshop).
+
+    embed    h = f(x); with `units`, h = σ(A f(x) + a), the paper's last layer
+    pair     p(same) = σ(b + Σ_j w_j |h_j − h′_j|), w and b learned
+    state    the support set's h and labels
+    predict  of each class n the most similar example: max over i of logit p(same) of (x, x_i)
+    outer    cross-entropy on pairs, those of one class and those of two weighing a half each
+
+Differs from the paper: pairs are all those among an episode's examples instead of a fixed sample of
+pairs; the two kinds are balanced by weights instead of by drawing as many of each; no L2 penalty,
+no affine distortions, no learning rate by layer; f is a network of `learner.network`, batch
+normalisation included.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
+from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig
+
+from .embedding import EmbeddingLearner
+from .form import Noise, Outcome, Stage, Tensors, outcome
+from .memory import MEMORY, best_of_class
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiameseConfig:
+    """The hyperparameters."""
+
+    units: int | None = None  # of a last dense layer with a sigmoid; the paper has 4096
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(self)
+
+
+class Siamese(EmbeddingLearner):
+    """A learned verdict on whether two examples are of one class."""
+
+    name = "siamese"
+    Config = SiameseConfig
+
+    def __init__(self, config: SiameseConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        self.features = config.units or self.network.features
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The network, and w and b, which start at an even verdict on the usual distance."""
+        params = self.network_params(generator)
+        if self.config.units:
+            inputs = self.network.features
+            shape = (inputs, self.features)
+            params["dense.weight"] = torch.randn(shape, generator=generator) * inputs**-0.5
+            params["dense.bias"] = torch.zeros(self.features)
+        params["pair.weight"] = torch.full((self.features,), -1 / self.features)
+        params["pair.bias"] = torch.zeros(())
+        return params
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, D]."""
+        return self.last_layer(params, super().embed(params, x))
+
+    def last_layer(self, params: Tensors, h: Tensor) -> Tensor:
+        """σ(A h + a), if there is such a layer."""
+        if not self.config.units:
+            return h
+        return torch.sigmoid(h @ params["dense.weight"] + params["dense.bias"])
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """The support set is the state."""
+        return (MEMORY,)
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """logit p(same) with the most similar example of each class, for h [Q, D]: [Q, N]."""
+        return best_of_class(pairs(params, query_x, state["memory_x"]), state["memory_y"])
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """Cross-entropy of all pairs of two different examples of the episode."""
+        support, query, buffers = self.embedded_together(params, episode)
+        h = self.last_layer(params, torch.cat([support.x, query]))
+        y = torch.cat([support.y, episode.query_y])
+        different = 1 - y @ y.T
+        same = 1 - different - torch.eye(len(y), dtype=y.dtype, device=y.device)
+        logits = pairs(params, h, h)
+        loss = (F.softplus(-logits) * same).sum() / same.sum()
+        loss = 0.5 * (loss + (F.softplus(logits) * different).sum() / different.sum())
+        count = len(support.y)
+        answers = best_of_class(logits[count:, :count], support.y)
+        return loss, Outcome(outcome(answers, episode.query_y).metrics, buffers)
+
+
+def pairs(params: Tensors, left: Tensor, right: Tensor) -> Tensor:
+    """logit p(same) of h [Q, D] and h′ [S, D]: [Q, S]."""
+    apart = (left[:, None] - right[None]).abs()
+    return apart @ params["pair.weight"] + params["pair.bias"]
