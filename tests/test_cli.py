@@ -151,7 +151,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            f"hint: there are: {', '.join([*LEARNERS, *recipes()])}, or a file.toml\n",
+            f"hint: there are: {', '.join([*LEARNERS, *recipes()])}, "
+            "a file.toml, or module:Class of your own\n",
         ),
         (
             ("omniglot-meo",),
