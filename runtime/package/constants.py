@@ -30,8 +30,13 @@ class Constant:
 
     name: str
     element: int  # its type's number
-    size: int
+    shape: tuple[int, ...]
     values: list[int] | None = None  # of a short one of type int64
+
+    @property
+    def size(self) -> int:
+        """The number of its values."""
+        return math.prod(self.shape)
 
 
 def read(walk: pb.Walker, data: memoryview) -> Constant:
@@ -84,8 +89,10 @@ def _checked(
     if several or present != size:
         raise PackageError(f"constant {name[:60]!r} has {present:g} values, its shape {dims}")
     if element != INT64 or size > SHORT:
-        return Constant(name, element, size)
-    return Constant(name, element, size, pb.fixed_integers(raw) if raw is not None else longs)
+        return Constant(name, element, tuple(dims))
+    return Constant(
+        name, element, tuple(dims), pb.fixed_integers(raw) if raw is not None else longs
+    )
 
 
 def known(number: int, fields: dict[int, str], refused: dict[int, str], where: str) -> str:

@@ -1,9 +1,10 @@
 """The operators of opset 18 that a graph may use, with the attributes that each may have.
 
 They are what exporting can produce: torch's core operators and their gradients as the exporter
-translates them (a recurrent cell is products and sigmoids then), and the frozen backbones that are
-composed in front. What it cannot produce is left out: fewer kernels of onnxruntime are within reach
-of a file from anybody. tests/hostile/fuzz.py found those of GRU and LSTM to end the process.
+translates them (a recurrent cell is products and sigmoids then), an LSTM over the support set, and
+the frozen backbones that are composed in front. What it cannot produce is left out: fewer kernels
+of onnxruntime are within reach of a file from anybody. kernels.py says what else some of them need;
+tests/hostile/fuzz.py found GRU's to end the process.
 
 `python -m handful.runtime.package.operators > exported/operators.json` brings the table for other
 languages up to date.
@@ -97,6 +98,12 @@ OPERATORS: dict[str, dict[str, Attribute]] = {
     "GatherND": {"batch_dims": Attribute("int", 0, 0)},
     "Gemm": {"alpha": FLOAT, "beta": FLOAT, "transA": FLAG, "transB": FLAG},
     "HardSigmoid": {"alpha": FLOAT, "beta": FLOAT},
+    "LSTM": {
+        "direction": Attribute("string", values=("forward", "bidirectional")),
+        "hidden_size": Attribute("int", 1, 4096),
+        "input_forget": Attribute("int", 0, 0),
+        "layout": Attribute("int", 0, 0),
+    },
     "LayerNormalization": {"axis": AXIS, "epsilon": FLOAT, "stash_type": Attribute("int", 1, 1)},
     "LeakyRelu": {"alpha": FLOAT},
     "LogSoftmax": {"axis": AXIS},

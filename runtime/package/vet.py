@@ -1,21 +1,20 @@
 """Vetting ONNX bytes before onnxruntime sees them: only what the format allows, nothing outside."""
 
-import math
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
-from . import attributes, constants, element_types
+from . import attributes, constants, element_types, kernels
 from . import protobuf as pb
 from .attributes import HINT, Value
 from .constants import INT64, Constant, known
+from .kernels import Known, Node
 from .operators import AXES, CONTROL_FLOW, ELEMENT_TYPES, IR_VERSION, OPERATORS, OPSET, RANDOM
 
 MAX_NODES = 20_000
 MAX_FIELDS = 2**19  # of protobuf in one model: 26 for each of the most nodes
-MAX_MADE = 2**24  # elements of what a constant shape asks for
 MAX_ATTRIBUTES = 64  # of a node
 
 Shape = tuple[int | str, ...]
@@ -35,9 +34,6 @@ NODE_REFUSED = {8: "an overload", 10: "device configurations"}
 
 PORT_REPEATED = frozenset((4,))  # metadata
 SHAPE_REPEATED = frozenset((1,))
-
-# The input that says how large the output is, where a short constant could ask for gigabytes.
-MAKERS = {"ConstantOfShape": 0, "Expand": 1, "Pad": 1, "Range": 1, "Tile": 1}
 
 
 @dataclass
@@ -60,24 +56,13 @@ def vet(data: bytes, name: str) -> Vetted:
     return vetter.vetted
 
 
-@dataclass
-class _Node:
-    """The fields of one NodeProto that are looked at."""
-
-    op: str
-    inputs: list[str]
-    outputs: list[str]
-    attributes: dict[str, Value]
-
-
 class _Vetter:
     """One walk over one model, and what it has learnt so far."""
 
     def __init__(self) -> None:
         self.walk = pb.Walker(MAX_FIELDS)
         self.vetted = Vetted()
-        self.types: dict[str, int | None] = {"": None}  # of every tensor that stands by now
-        self.constants: dict[str, list[int]] = {}  # short int64 ones: shapes and divisors
+        self.known = Known()
 
     def model(self, data: memoryview) -> None:
         """The whole file, a ModelProto."""
@@ -135,7 +120,7 @@ class _Vetter:
         node = self._read(data)
         self.vetted.operators[node.op] += 1
         for name in node.inputs:
-            if name not in self.types:
+            if name not in self.known.types:
                 raise PackageError(
                     f"a {node.op} reads {name[:60]!r}, which nothing before it gives"
                 )
@@ -143,12 +128,8 @@ class _Vetter:
             raise PackageError(
                 f"a Constant with {len(node.attributes)} attributes, wanted one", hint=HINT
             )
-        if node.op in ("Div", "Mod"):
-            self._division(node)
-        if node.op == "Split":
-            self._split(node)
-        self._size(node)
-        kinds = [self.types[name] for name in node.inputs]
+        kernels.check(node, self.known)
+        kinds = [self.known.types[name] for name in node.inputs]
         elements = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
         for name, element in zip(node.outputs, elements, strict=True):
             if name:
@@ -156,9 +137,10 @@ class _Vetter:
         if node.op == "Constant" and node.outputs:
             for value in node.attributes.values():
                 self._keep(node.outputs[0], value)
+        kernels.note(node, self.known)
 
-    def _read(self, data: memoryview) -> _Node:
-        node = _Node("", [], [], {})
+    def _read(self, data: memoryview) -> Node:
+        node = Node("", [], [], {})
         raw: list[memoryview] = []
         for number, wire, value in self.walk(data, NODE_REPEATED):
             kind = NODE.get(number) or known(number, NODE, NODE_REFUSED, "a node")
@@ -185,54 +167,21 @@ class _Vetter:
         return node
 
     def _define(self, name: str, element: int | None) -> None:
-        if name in self.types:
+        if name in self.known.types:
             raise PackageError(f"two tensors are called {name[:60]!r}", hint=HINT)
-        self.types[name] = element
+        self.known.types[name] = element
 
     def _keep(self, name: str, value: Value) -> None:
-        """Note the values of a short int64 constant."""
+        """Note the shape of a constant, and the values of a short one of type int64."""
         if isinstance(value, Constant):
             self.vetted.parameters += value.size if value.element == element_types.FLOAT32 else 0
+            self.known.shapes[name] = value.shape
             if value.values is not None:
-                self.constants[name] = value.values
-        elif self.types.get(name) == INT64:
-            self.constants[name] = [int(v) for v in (value if isinstance(value, list) else [value])]
-
-    def _division(self, node: _Node) -> None:
-        """Integers are divided by constants alone: 0, and the least number by −1, end a process."""
-        divisor = node.inputs[1] if len(node.inputs) > 1 else ""
-        if self.types[divisor] in element_types.FLOATING:
-            return
-        if not self.constants.get(divisor) or not {0, -1}.isdisjoint(self.constants[divisor]):
-            raise PackageError(
-                f"an integer {node.op} by {divisor[:60]!r}, wanted floats, or a constant divisor "
-                "of type int64 without 0 and -1",
-                hint=HINT,
-            )
-
-    def _split(self, node: _Node) -> None:
-        """As many parts as outputs: onnxruntime writes beyond its list of outputs otherwise."""
-        parts = node.attributes.get("num_outputs")
-        if len(node.inputs) > 1 and node.inputs[1]:
-            sizes = self.constants.get(node.inputs[1], [-1])
-            parts = len(sizes) if min(sizes, default=-1) >= 0 and parts is None else None
-        if parts != len(node.outputs):
-            raise PackageError(
-                f"a Split into {len(node.outputs)} outputs, wanted `num_outputs`, or a constant of "
-                "sizes, for as many",
-                hint=HINT,
-            )
-
-    def _size(self, node: _Node) -> None:
-        """A short file must not make a huge tensor while constants are folded."""
-        at = MAKERS.get(node.op)
-        if at is None or len(node.inputs) <= at:
-            return
-        shape = self.constants.get(node.inputs[at], [])
-        if math.prod(max(abs(size), 1) for size in shape) > MAX_MADE:
-            raise PackageError(
-                f"{node.op} makes a tensor of shape {shape}, at most {MAX_MADE} values"
-            )
+                self.known.constants[name] = value.values
+        elif self.known.types.get(name) == INT64:
+            self.known.constants[name] = [
+                int(v) for v in (value if isinstance(value, list) else [value])
+            ]
 
     def _port(
         self, data: memoryview, ports: dict[str, tuple[str, Shape]]

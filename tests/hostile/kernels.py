@@ -106,9 +106,43 @@ class _Maker:
         )
         return output
 
+    def lstm(self, first: str) -> str:
+        """An LSTM over a Reshape of `first`, whose sizes fit each other but for an odd one."""
+        rng = self.rng
+
+        def size(right: int) -> int:
+            return right if rng.random() < 0.97 else rng.choice((0, 1, right + 1, 8 * right))
+
+        x = first or self.tensor("f")
+        width, hidden, two = rng.choice((1, 2, 3, 4)), rng.choice((1, 2, 5)), rng.random() < 0.5
+        axes = [size(1), size(width)]
+        rows = self.constant(self.name(), np.array([-1 if rng.random() < 0.97 else 0, *axes]))
+        sequence, output = self.name(), self.name()
+        self.graph.node.append(helper.make_node("Reshape", [x, rows], [sequence]))
+        sides = 2 if two else 1
+        weights = [
+            self.tensor("f", tuple(map(size, shape)))
+            if rng.random() < 0.05
+            else self.constant(self.name(), np.full(tuple(map(size, shape)), 0.5, np.float32))
+            for shape in (
+                (sides, 4 * hidden, width),
+                (sides, 4 * hidden, hidden),
+                (sides, 8 * hidden),
+            )
+        ]
+        direction = {"direction": "bidirectional"} if two else {}
+        self.graph.node.append(
+            helper.make_node(
+                "LSTM", [sequence, *weights], [output], hidden_size=size(hidden), **direction
+            )
+        )
+        return output
+
     def node(self, op: str, first: str = "") -> str:
         """A node whose first input is `first`; its first output."""
         rng = self.rng
+        if op == "LSTM" and rng.random() < 0.9:
+            return self.lstm(first)
         kinds = KINDS.get(op, "fs" if op in REDUCTIONS else "f")
         kinds = kinds[: max(1, len(kinds) - rng.choice((0,) * 8 + (1, 2)))] if kinds else ""
         if rng.random() < 0.25:  # many kernels serve integers as well

@@ -152,9 +152,6 @@ CASES: dict[str, Case] = {
         ),
         UNKNOWN + "'GRU' is not one that the format allows",
     ),
-    "LSTM of empty weights": (
-        nodes(one("LSTM", "w", "w", "w", hidden_size=2)), UNKNOWN + "'LSTM' is not one that the",
-    ),
     "Trilu": (nodes(one("Trilu")), UNKNOWN + "'Trilu' is not one that the format allows"),
     "Pad reflect": (
         nodes(one("Pad", "w", "p", mode="reflect"), p=np.zeros(4, np.int64)),

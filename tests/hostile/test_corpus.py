@@ -9,11 +9,16 @@ from typing import Any
 
 import pytest
 
-from . import archives, manifests, models
+from . import archives, manifests, models, recurrent
 from .children import Outcome, run
 from .manifests import Case
 
-ROOMS = {"manifest": manifests.CASES, "model": models.CASES, "golden": archives.CASES}
+ROOMS = {
+    "manifest": manifests.CASES,
+    "model": models.CASES,
+    "recurrent": recurrent.CASES,
+    "golden": archives.CASES,
+}
 CASES: dict[str, Case] = {
     f"{room}: {name}": case for room, cases in ROOMS.items() for name, case in cases.items()
 }

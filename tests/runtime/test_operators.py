@@ -56,7 +56,7 @@ def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
     vetter.model(memoryview(data))
     inferred = shape_inference.infer_shapes(onnx.load_from_string(data)).graph.value_info
     wanted = {value.name: value.type.tensor_type.elem_type for value in inferred}
-    assert {name: vetter.types[name] for name in wanted} == wanted
+    assert {name: vetter.known.types[name] for name in wanted} == wanted
 
 
 @pytest.mark.parametrize(

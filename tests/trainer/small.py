@@ -218,6 +218,7 @@ CASES: dict[str, Callable[[], Case]] = {
         Prototypical(PrototypicalConfig(network=conv4("running")), IMAGE, WAY)
     ),
     "matching": lambda: on_vectors(Matching, scale=5.0),
+    "matching-context": lambda: on_vectors(Matching, scale=5.0, context_steps=2),
     "matching-squared": lambda: on_pictures(
         Matching(MatchingConfig(metric="squared", network=conv4("running")), IMAGE, WAY)
     ),

@@ -36,6 +36,7 @@ EXPORTED = [
     "anil",
     "prototypical",
     "matching",
+    "matching-context",
     "relation",
     "siamese",
     "nearest",

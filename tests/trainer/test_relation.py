@@ -80,7 +80,7 @@ def test_the_loss_is_the_squared_error_of_the_sigmoid() -> None:
     x, query = (torch.randn(n, 3, generator=generator(n)) for n in (3, 6))
     right = torch.eye(3).repeat(2, 1)
     loss, _ = subject.learner.meta_loss(
-        subject.params, Episode(x, torch.eye(3), query, right), {}, 0.0
+        subject.params, Episode(x, torch.eye(3), query, right, torch.arange(3)), {}, 0.0
     )
     scores = subject.answer(x, torch.eye(3), query)
     wanted = ((1 / (1 + torch.exp(-scores)) - right) ** 2).sum() / 18
@@ -93,10 +93,11 @@ def test_the_averages_of_both_networks_move_by_a_tenth() -> None:
     learner, params = subject.learner, subject.params
     x, y, query = uneven(subject.data, [2, 2, 2])
     right = torch.eye(3).repeat_interleave(2, dim=0)
-    _, outcome = learner.meta_loss(params, Episode(x, y, query, right), {}, 0.0)
+    episode = Episode(x, y, query, right, torch.arange(3))
+    _, outcome = learner.meta_loss(params, episode, {}, 0.0)
     assert outcome.buffers.keys() == {name for name in params if ".running_" in name}
 
-    support, of_query, _ = learner.embedded_together(params, Episode(x, y, query, right))  # type: ignore[attr-defined]
+    support, of_query, _ = learner.embedded_together(params, episode)  # type: ignore[attr-defined]
     state = adapt(learner, params, support)
     g = part(params, RELATION)
     channels = of_query.shape[1]

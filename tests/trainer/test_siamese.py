@@ -39,7 +39,8 @@ def test_a_class_has_the_score_of_its_most_similar_example() -> None:
 
 def test_the_loss_is_cross_entropy_balanced_between_both_kinds_of_pairs() -> None:
     """Four examples: two pairs of one class, four of two."""
-    episode = Episode(X[1:], Y[1:], torch.tensor([[1.0, 1.0], [2.0, 1.0]]), torch.eye(2))
+    query = torch.tensor([[1.0, 1.0], [2.0, 1.0]])
+    episode = Episode(X[1:], Y[1:], query, torch.eye(2), torch.arange(2))
     loss, outcome = siamese().meta_loss(WEIGHTS, episode, {}, 0.0)
 
     def log_p(*logits: float) -> Tensor:
@@ -66,7 +67,8 @@ def test_the_loss_of_the_dense_layer_reads_what_embed_gives() -> None:
     learner = siamese(units=3)
     params = learner.init(generator())
     plain = {name: params[name] for name in ("pair.weight", "pair.bias")}
-    episode = Episode(X, Y, X + 0.5, Y)
-    h = Episode(learner.embed(params, X), Y, learner.embed(params, X + 0.5), Y)
+    episode = Episode(X, Y, X + 0.5, Y, torch.arange(2))
+    embedded = (learner.embed(params, x) for x in (X, X + 0.5))
+    h = Episode(next(embedded), Y, next(embedded), Y, torch.arange(2))
     wanted = siamese().meta_loss(plain, h, {}, 0.0)[0]
     torch.testing.assert_close(learner.meta_loss(params, episode, {}, 0.0)[0], wanted)

@@ -52,6 +52,8 @@ def _rename(graph: onnx.GraphProto, inputs: Sequence[str], outputs: Sequence[str
     for node in graph.node:
         node.input[:] = [names[name] for name in node.input]
         node.output[:] = [names[name] for name in node.output]
+        while node.output and not node.output[-1]:  # left out, as it may be at the end
+            del node.output[-1]
     for value in (*graph.input, *graph.output, *graph.initializer):
         value.name = names[value.name]
 

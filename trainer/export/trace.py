@@ -22,6 +22,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from .decompositions import decomposition_table
+from .translations import translation_table
 
 OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
 IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
@@ -99,6 +100,7 @@ def trace(
             input_names=[f"/input {i}" for i in range(len(names))],
             output_names=[f"/output {i}" for i in range(len(outputs))],
             opset_version=OPSET,
+            custom_translation_table=translation_table(),
             external_data=False,
             optimize=False,  # its rules are not exact: see exact.py
             verbose=False,

@@ -4,13 +4,15 @@
     state    g(x_i) and y_i of the support set
     predict  log p(y | x),  p(y | x) = Σ_i a(x, x_i) y_i,  a = softmax_i of c · cos(f(x), g(x_i))
 
-The paper has c = 1. The logits are the logarithms of its probabilities, computed as
-log Σ exp over a class's examples, so that none underflows.
+f = g = f′, unless `context_steps` is set: full context embeddings, see context.py. The paper has
+c = 1. The logits are the logarithms of its probabilities, computed as log Σ exp over a class's
+examples, so that none underflows.
 
-Differs from the paper: `scale` is c (100 in Chen et al. 2019, arXiv:1904.04232, who call it cosine
-times 100; their ReLU of the cosine leaves features that are 0 or more as they are); with
-`metric = "squared"` a reads −c ‖f(x) − g(x_i)‖² instead, which does better in several
-re-implementations.
+Differs from the paper: with full context embeddings each training task reads its support set in a
+new random order, since a device may get it in any; `scale` is c (100 in Chen et al. 2019,
+arXiv:1904.04232, who also take the ReLU of the cosine, which leaves features that are 0 or more as
+they are); with `metric = "squared"` a reads −c ‖f(x) − g(x_i)‖² instead, which does better in a
+re-implementation.
 """
 
 from __future__ import annotations
@@ -21,15 +23,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
+from .context import init_context, query_in_context, support_in_context
 from .embedding import EmbeddingLearner
 from .features import unit_length
-from .form import Noise, Outcome, Stage, Tensors, adapt, cross_entropy, outcome
-from .memory import MEMORY, log_probability
+from .form import Noise, Outcome, Stage, Support, Tensors, adapt, cross_entropy, outcome, part
+from .memory import MEMORY, log_probability, remember
 from .prototypical import negative_squared_distance
+
+CONTEXT = "context."  # what the names of full context embeddings' parameters begin with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +44,12 @@ class MatchingConfig:
 
     metric: Literal["cosine", "squared"] = "cosine"
     scale: float = 1.0  # c
+    context_steps: int = 0  # K of full context embeddings; 0: none
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self)
+        check_numbers(self, least={"context_steps": 0})
 
 
 class Matching(EmbeddingLearner):
@@ -51,17 +58,30 @@ class Matching(EmbeddingLearner):
     name = "matching"
     Config = MatchingConfig
 
+    def __init__(self, config: MatchingConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        self.ordered = config.context_steps > 0
+
     def init(self, generator: torch.Generator) -> Tensors:
-        """The network's parameters."""
-        return self.network_params(generator)
+        """The network's parameters, and those of full context embeddings."""
+        params = self.network_params(generator)
+        if not self.config.context_steps:
+            return params
+        context = init_context(self.network.features, generator)
+        return params | {CONTEXT + name: value for name, value in context.items()}
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
-        """The support set is the state."""
-        return (MEMORY,)
+        """The support set is the state, in its context if there is one."""
+        if not self.config.context_steps:
+            return (MEMORY,)
+        return (Stage(name="memory", init=in_context, init_name="context"),)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """log p(y | x) for h [Q, D]: [Q, N]."""
-        likeness = self.likeness(query_x, state["memory_x"])
+        g, steps = state["memory_x"], self.config.context_steps
+        f = query_in_context(part(params, CONTEXT), query_x, g, steps) if steps else query_x
+        likeness = self.likeness(f, g)
         attention = torch.log_softmax(float(self.config.scale) * likeness, dim=-1)
         return log_probability(attention, state["memory_y"])
 
@@ -71,12 +91,27 @@ class Matching(EmbeddingLearner):
             return negative_squared_distance(f, g)
         return unit_length(f) @ unit_length(g).T
 
+    def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
+        """An order [T, S] of each support set, where it counts."""
+        if not self.ordered:
+            return {}
+        keys = torch.rand(episodes.support_y.shape[:2], generator=generator)
+        return {"order": keys.argsort(dim=1).to(episodes.support_y.device)}
+
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """−log p(y | x) of the queries; the batch's statistics move the running averages."""
         support, query, buffers = self.embedded_together(params, episode)
+        if "order" in noise:
+            support = Support(support.x[noise["order"]], support.y[noise["order"]])
         state = adapt(self, params, support, training=True)
         logits = self.predict(params, state, query)
         metrics = outcome(logits, episode.query_y).metrics
         return cross_entropy(logits, episode.query_y), Outcome(metrics, buffers)
+
+
+def in_context(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """g [S, D] and the labels [S, N]."""
+    g = support_in_context(part(params, CONTEXT), support.x)
+    return remember(params, state, Support(g, support.y), noise)

@@ -1,0 +1,133 @@
+"""What keeps onnxruntime's kernels within their memory, beyond an operator's own attributes.
+
+Each rule is about a kernel that ended the process, or read beyond its memory, in a release from
+1.24.1 to 1.32.0; tests/hostile holds the files that did it.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from handful.runtime.errors import PackageError
+
+from .attributes import HINT, Value
+from .element_types import FLOAT32, FLOATING
+
+MAX_MADE = 2**24  # elements of what a constant shape asks for
+
+# The input that says how large the output is, where a short constant could ask for gigabytes.
+MAKERS = {"ConstantOfShape": 0, "Expand": 1, "Pad": 1, "Range": 1, "Tile": 1}
+
+GATES = 4
+DIRECTIONS = {"forward": 1, "bidirectional": 2}
+
+
+@dataclass
+class Node:
+    """The fields of one NodeProto that are looked at."""
+
+    op: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Value]
+
+
+@dataclass
+class Known:
+    """What is known of the tensors that stand by now, by name."""
+
+    types: dict[str, int | None] = field(default_factory=lambda: {"": None})
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of constants
+    constants: dict[str, list[int]] = field(default_factory=dict)  # short int64 ones
+    sequences: dict[str, int] = field(default_factory=dict)  # [S, 1, D] by construction: D
+
+
+def check(node: Node, known: Known) -> None:
+    """Raise a PackageError where the node's kernel could leave its memory."""
+    if node.op in ("Div", "Mod"):
+        _division(node, known)
+    if node.op == "Split":
+        _split(node, known)
+    if node.op == "LSTM":
+        _lstm(node, known)
+    _size(node, known)
+
+
+def note(node: Node, known: Known) -> None:
+    """Remember a Reshape to [-1, 1, D]: whatever went in, what comes out is [S, 1, D]."""
+    if node.op != "Reshape" or len(node.inputs) != 2 or node.attributes.get("allowzero"):
+        return
+    shape = known.constants.get(node.inputs[1], [])
+    if len(shape) == 3 and shape[:2] == [-1, 1] and shape[2] > 0:
+        known.sequences[node.outputs[0]] = shape[2]
+
+
+def _division(node: Node, known: Known) -> None:
+    """Integers are divided by constants alone: 0, and the least number by −1, end a process."""
+    divisor = node.inputs[1] if len(node.inputs) > 1 else ""
+    if known.types[divisor] in FLOATING:
+        return
+    if not known.constants.get(divisor) or not {0, -1}.isdisjoint(known.constants[divisor]):
+        raise PackageError(
+            f"an integer {node.op} by {divisor[:60]!r}, wanted floats, or a constant divisor "
+            "of type int64 without 0 and -1",
+            hint=HINT,
+        )
+
+
+def _split(node: Node, known: Known) -> None:
+    """As many parts as outputs: onnxruntime writes beyond its list of outputs otherwise."""
+    parts = node.attributes.get("num_outputs")
+    if len(node.inputs) > 1 and node.inputs[1]:
+        sizes = known.constants.get(node.inputs[1], [-1])
+        parts = len(sizes) if min(sizes, default=-1) >= 0 and parts is None else None
+    if parts != len(node.outputs):
+        raise PackageError(
+            f"a Split into {len(node.outputs)} outputs, wanted `num_outputs`, or a constant of "
+            "sizes, for as many",
+            hint=HINT,
+        )
+
+
+def _lstm(node: Node, known: Known) -> None:
+    """One sequence against constant weights that fit it and each other.
+
+    An empty batch ends the process in every release; 1.28 reads beyond its memory where a sequence
+    is of another width than W, and aborts on weights of another number of axes. Other inputs and
+    outputs are left out because no exported graph needs them.
+    """
+    if len(node.inputs) != 4 or len(node.outputs) != 1:
+        raise PackageError(
+            f"an LSTM of {len(node.inputs)} inputs and {len(node.outputs)} outputs, wanted X, W, R "
+            "and B, and Y alone",
+            hint=HINT,
+        )
+    x, *weights = node.inputs
+    width = known.sequences.get(x)
+    if width is None or known.types[x] != FLOAT32:
+        raise PackageError(
+            f"an LSTM over {x[:60]!r}, wanted float32 from a Reshape to the constant [-1, 1, D]",
+            hint=HINT,
+        )
+    hidden, direction = node.attributes.get("hidden_size"), node.attributes.get("direction")
+    if not isinstance(hidden, int):
+        raise PackageError("an LSTM without `hidden_size`", hint=HINT)
+    directions = DIRECTIONS[direction] if isinstance(direction, str) else 1
+    rows = GATES * hidden
+    wanted = ((directions, rows, width), (directions, rows, hidden), (directions, 2 * rows))
+    for name, weight, shape in zip("WRB", weights, wanted, strict=True):
+        if known.types[weight] != FLOAT32 or known.shapes.get(weight) != shape:
+            raise PackageError(
+                f"an LSTM whose {name} is {weight[:60]!r}, wanted a float32 constant of shape "
+                f"{list(shape)}",
+                hint=HINT,
+            )
+
+
+def _size(node: Node, known: Known) -> None:
+    """A short file must not make a huge tensor while constants are folded."""
+    at = MAKERS.get(node.op)
+    if at is None or len(node.inputs) <= at:
+        return
+    shape = known.constants.get(node.inputs[at], [])
+    if math.prod(max(abs(size), 1) for size in shape) > MAX_MADE:
+        raise PackageError(f"{node.op} makes a tensor of shape {shape}, at most {MAX_MADE} values")

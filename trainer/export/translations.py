@@ -1,0 +1,36 @@
+"""Operators of ours as ONNX has them, where torch's exporter would know none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from onnxscript import opset18 as op
+
+
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is told of them."""
+    return {torch.ops.handful.lstm.default: lstm}
+
+
+def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
+    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
+
+    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
+    """
+    directions, _, width = w.shape
+    if x.shape[1] != 1:
+        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
+    hidden = int(r.shape[2])
+    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
+    sequence = op.Reshape(x, shape)
+    every_state, _, _ = op.LSTM(
+        sequence,
+        w,
+        r,
+        b,
+        hidden_size=hidden,
+        direction="bidirectional" if int(directions) == 2 else "forward",
+    )
+    return every_state
