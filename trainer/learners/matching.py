@@ -31,7 +31,7 @@ from handful.trainer.networks import NetworkConfig
 from .context import init_context, query_in_context, support_in_context
 from .embedding import EmbeddingLearner
 from .features import unit_length
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, cross_entropy, outcome, part
+from .form import Noise, Outcome, Stage, Support, Tensors, adapt, cross_entropy, part
 from .memory import MEMORY, log_probability, remember
 from .prototypical import negative_squared_distance
 
@@ -107,7 +107,7 @@ class Matching(EmbeddingLearner):
             support = Support(support.x[noise["order"]], support.y[noise["order"]])
         state = adapt(self, params, support, training=True)
         logits = self.predict(params, state, query)
-        metrics = outcome(logits, episode.query_y).metrics
+        metrics = self.outcome(logits, episode.query_y).metrics
         return cross_entropy(logits, episode.query_y), Outcome(metrics, buffers)
 
 

@@ -31,7 +31,7 @@ from handful.trainer.networks.relation import RelationModule
 
 from .embedding import EmbeddingLearner
 from .features import class_means, running, updated_buffers
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, outcome, part
+from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
 
 RELATION = "relation."  # what the names of g's parameters begin with
 
@@ -114,7 +114,7 @@ class Relation(EmbeddingLearner):
         error = torch.sigmoid(scores) - episode.query_y
         averages = updated_buffers(module, statistics)
         buffers |= {RELATION + name: value for name, value in averages.items()}
-        metrics = outcome(scores, episode.query_y).metrics
+        metrics = self.outcome(scores, episode.query_y).metrics
         return (error * error).mean(), Outcome(metrics, buffers)
 
     def embedded_together(

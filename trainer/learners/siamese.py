@@ -26,7 +26,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 from .embedding import EmbeddingLearner
-from .form import Noise, Outcome, Stage, Tensors, outcome
+from .form import Noise, Outcome, Stage, Tensors
 from .memory import MEMORY, best_of_class
 
 
@@ -97,7 +97,7 @@ class Siamese(EmbeddingLearner):
         loss = 0.5 * (loss + (F.softplus(logits) * different).sum() / different.sum())
         count = len(support.y)
         answers = best_of_class(logits[count:, :count], support.y)
-        return loss, Outcome(outcome(answers, episode.query_y).metrics, buffers)
+        return loss, Outcome(self.outcome(answers, episode.query_y).metrics, buffers)
 
 
 def pairs(params: Tensors, left: Tensor, right: Tensor) -> Tensor:
