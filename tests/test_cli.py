@@ -150,9 +150,10 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            "hint: there are: leo, maml, nearest, prototypical, embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
-            "or a file.toml\n",
+            "hint: there are: leo, maml, nearest, prototypical, reptile, embeddings-leo, "
+            "glyphs-leo, omniglot-leo, omniglot-maml, omniglot-maml-scratch, "
+            "omniglot-maml-transductive, omniglot-reptile, "
+            "a file.toml, or module:Class of your own\n",
         ),
         (
             ("omniglot-meo",),
@@ -165,8 +166,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             "error: no recipe file omniglot_leo.toml\n"
             "\n"
             "hint: did you mean omniglot-leo? there are: embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive; "
-            "these are named without .toml\n",
+            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
+            "omniglot-reptile; these are named without .toml\n",
         ),
         (
             ("leo", "--set", "meta.sped=3"),

@@ -20,6 +20,7 @@ from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
+from handful.trainer.learners.reptile import MOMENT, POWER, Reptile, ReptileConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 
@@ -135,6 +136,19 @@ def maml_on_vectors(normalisation: Normalisation, **settings: object) -> Case:
     return Case(learner, moved(learner.init(generator()), learner), data)
 
 
+def reptile(network: NetworkConfig, data: LabelledSet, **settings: object) -> Case:
+    """Moments as training leaves them: of gradients around a tenth, the bias long gone."""
+    fixed = {"inner_steps": 3, "evaluation_steps": 3, "batch": 6, "inner_lr": 0.01}
+    config = ReptileConfig(**{**fixed, "network": network, **settings})  # type: ignore[arg-type]
+    learner = Reptile(config, data.input, WAY)
+    params = moved(learner.init(generator()), learner)
+    draw = generator(8)
+    for name, value in params.items():
+        if name.startswith(MOMENT):
+            params[name] = 0.01 + 0.01 * torch.rand(value.shape, generator=draw)
+    return Case(learner, {**params, POWER: torch.tensor(0.0)}, data)
+
+
 VECTOR = InputSpec(kind="array", shape=(3,))
 
 
@@ -198,6 +212,10 @@ CASES: dict[str, Callable[[], Case]] = {
     "mlp-group-fixed-coordinate": lambda: maml_on_vectors("group", rates="coordinate"),
     "maml-first-order": lambda: maml("support", head="shared", first_order=True),
     "anil": lambda: maml("running", adapt_only="head", head="shared"),
+    "reptile": lambda: reptile(conv4("support"), pictures()),
+    "reptile-shared": lambda: reptile(
+        NetworkConfig(kind="mlp", hidden=(32, 24), normalisation="layer"), vectors(), head="shared"
+    ),
     "prototypical": lambda: on_pictures(
         Prototypical(PrototypicalConfig(network=conv4("running")), IMAGE, WAY)
     ),

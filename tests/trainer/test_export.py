@@ -36,6 +36,8 @@ EXPORTED = [
     "anil",
     "prototypical",
     "nearest",
+    "reptile",
+    "reptile-shared",
 ]
 # ways and shots, all other sizes than those traced with (S = 11, N = 5)
 TASKS: list[list[int]] = [

@@ -7,6 +7,7 @@ from .leo import LEO
 from .maml import MAML
 from .nearest import Nearest
 from .prototypical import Prototypical
+from .reptile import Reptile
 
 __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
 
@@ -15,4 +16,5 @@ LEARNERS: dict[str, type[Learner]] = {
     "maml": MAML,
     "nearest": Nearest,
     "prototypical": Prototypical,
+    "reptile": Reptile,
 }

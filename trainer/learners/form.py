@@ -55,6 +55,7 @@ class Learner(ABC):
     transductive: bool = False  # True: predictions depend on the query batch; export refuses
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
     symmetric: bool = True  # renaming the classes permutes the answers
+    ordered: bool = False  # True: the order of the support set matters, as for mini-batches
 
     def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task.
