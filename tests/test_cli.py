@@ -150,9 +150,9 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            "hint: there are: leo, maml, nearest, prototypical, reptile, embeddings-leo, "
-            "glyphs-leo, omniglot-leo, omniglot-maml, omniglot-maml-scratch, "
-            "omniglot-maml-transductive, omniglot-reptile, "
+            "hint: there are: leo, maml, meta-lstm, nearest, prototypical, reptile, "
+            "embeddings-leo, glyphs-leo, omniglot-leo, omniglot-maml, omniglot-maml-scratch, "
+            "omniglot-maml-transductive, omniglot-meta-lstm, omniglot-reptile, "
             "a file.toml, or module:Class of your own\n",
         ),
         (
@@ -167,7 +167,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             "\n"
             "hint: did you mean omniglot-leo? there are: embeddings-leo, glyphs-leo, "
             "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
-            "omniglot-reptile; these are named without .toml\n",
+            "omniglot-meta-lstm, omniglot-reptile; these are named without .toml\n",
         ),
         (
             ("leo", "--set", "meta.sped=3"),

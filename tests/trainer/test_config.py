@@ -66,7 +66,7 @@ def test_later_overrides_win() -> None:
     assert config.meta.lr == 2.0
 
 
-LEARNERS = "leo, maml, nearest, prototypical, reptile"
+LEARNERS = "leo, maml, meta-lstm, nearest, prototypical, reptile"
 SECTIONS = "data, learner, licence, meta, pretrain"
 OF_MAML = (
     "adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr, inner_steps,"
@@ -178,7 +178,7 @@ def test_there_are_recipes_for_both_main_learners() -> None:
     assert {"omniglot-leo", "omniglot-maml"} <= names
 
 
-@pytest.mark.parametrize("name", ["leo", "maml", "nearest", "prototypical", "reptile"])
+@pytest.mark.parametrize("name", ["leo", "maml", "meta-lstm", "nearest", "prototypical", "reptile"])
 def test_a_learner_with_nothing_set_comes_back_the_same(name: str) -> None:
     config = from_dict({"learner": {"name": name}}, where="here")
     assert from_dict(to_dict(config), where="again") == config

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .form import Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
 from .maml import MAML
+from .meta_lstm import MetaLSTM
 from .nearest import Nearest
 from .prototypical import Prototypical
 from .reptile import Reptile
@@ -14,6 +15,7 @@ __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "ada
 LEARNERS: dict[str, type[Learner]] = {
     "leo": LEO,
     "maml": MAML,
+    "meta-lstm": MetaLSTM,
     "nearest": Nearest,
     "prototypical": Prototypical,
     "reptile": Reptile,
