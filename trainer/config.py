@@ -28,8 +28,9 @@ class MetaConfig:
     way: tuple[int, ...] = (5,)  # each step draws one of them
     shot: tuple[int, ...] = (1,)
     queries: int = 5  # a class
-    lr: float = 1e-3  # Adam
-    schedule: Literal["constant", "halve", "cosine"] = "constant"
+    optimiser: Literal["adam", "sgd"] = "adam"  # sgd: without momentum, Reptile's meta-step
+    lr: float = 1e-3
+    schedule: Literal["constant", "halve", "cosine", "linear"] = "constant"
     halve_every: int = 2000
     clip_value: float | None = None  # each gradient entry into ±this, then
     clip_norm: float | None = None  # the whole gradient's norm to at most this

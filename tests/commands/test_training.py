@@ -122,7 +122,8 @@ def test_what_evaluate_cannot_do_is_said(trained: Path, package: Path) -> None:
     assert error(run("evaluate", trained, "--transductive")) == (
         "error: leo of this run has no transductive form\n"
         "\n"
-        'hint: only maml with learner.network.normalisation = "support" has one\n'
+        "hint: only a learner whose network moves has one, with"
+        ' learner.network.normalisation = "support"\n'
     )
     assert error(run("evaluate", package, "--way", 20)) == (
         "error: the meta-test split has 6 classes, a task needs 20\n"

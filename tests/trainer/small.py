@@ -19,9 +19,11 @@ from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.matching import Matching, MatchingConfig
+from handful.trainer.learners.meta_lstm import MetaLSTM, MetaLSTMConfig
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.learners.relation import Relation, RelationConfig
+from handful.trainer.learners.reptile import MOMENT, POWER, Reptile, ReptileConfig
 from handful.trainer.learners.siamese import Siamese, SiameseConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
@@ -143,6 +145,27 @@ def maml_on_vectors(normalisation: Normalisation, **settings: object) -> Case:
     return Case(learner, moved(learner.init(generator()), learner), data)
 
 
+def meta_lstm(network: NetworkConfig, data: LabelledSet, **settings: Any) -> Case:
+    """Gates that open wider than at the start, so that a few steps go somewhere."""
+    config = MetaLSTMConfig(network=network, hidden=6, **{"inner_steps": 2, **settings})
+    learner = MetaLSTM(config, data.input, WAY)
+    params = moved(learner.init(generator()), learner, 0.1)
+    return Case(learner, {**params, "gates.bias": torch.tensor([3.0, -1.0])}, data)
+
+
+def reptile(network: NetworkConfig, data: LabelledSet, **settings: object) -> Case:
+    """Moments as training leaves them: of gradients around a tenth, the bias long gone."""
+    fixed = {"inner_steps": 3, "evaluation_steps": 3, "batch": 6, "inner_lr": 0.01}
+    config = ReptileConfig(**{**fixed, "network": network, **settings})  # type: ignore[arg-type]
+    learner = Reptile(config, data.input, WAY)
+    params = moved(learner.init(generator()), learner)
+    draw = generator(8)
+    for name, value in params.items():
+        if name.startswith(MOMENT):
+            params[name] = 0.01 + 0.01 * torch.rand(value.shape, generator=draw)
+    return Case(learner, {**params, POWER: torch.tensor(0.0)}, data)
+
+
 VECTOR = InputSpec(kind="array", shape=(3,))
 
 
@@ -214,6 +237,17 @@ CASES: dict[str, Callable[[], Case]] = {
     "mlp-group-fixed-coordinate": lambda: maml_on_vectors("group", rates="coordinate"),
     "maml-first-order": lambda: maml("support", head="shared", first_order=True),
     "anil": lambda: maml("running", adapt_only="head", head="shared"),
+    "reptile": lambda: reptile(conv4("support"), pictures()),
+    "reptile-shared": lambda: reptile(
+        NetworkConfig(kind="mlp", hidden=(32, 24), normalisation="layer"), vectors(), head="shared"
+    ),
+    "meta-lstm": lambda: meta_lstm(conv4("support"), pictures(), p=4.0),
+    "meta-lstm-shared": lambda: meta_lstm(
+        NetworkConfig(kind="mlp", hidden=(16, 12), normalisation="layer"),
+        vectors(),
+        head="shared",
+        evaluation_steps=3,
+    ),
     "prototypical": lambda: on_pictures(
         Prototypical(PrototypicalConfig(network=conv4("running")), IMAGE, WAY)
     ),

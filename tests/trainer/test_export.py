@@ -40,6 +40,10 @@ EXPORTED = [
     "relation",
     "siamese",
     "nearest",
+    "reptile",
+    "reptile-shared",
+    "meta-lstm",
+    "meta-lstm-shared",
 ]
 # ways and shots, all other sizes than those traced with (S = 11, N = 5)
 TASKS: list[list[int]] = [

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.func import grad
 
 from handful.runtime.package.vet import vet
+from handful.trainer.export.decompositions import slice_backward
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
 
@@ -88,3 +89,14 @@ def test_what_is_traced_passes_the_vetting(name: str) -> None:
     free = tuple(f"d{i}" if i == 0 else d for i, d in enumerate(size))
     model = simplify(traced, [port], {"y": free})
     assert vet(model.SerializeToString(), name).operators.total() > 0
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 3), (2, 2**63 - 1), (0, -1), (-2, 2**63 - 1), (-4, -1), (1, 9)]
+)
+def test_the_gradient_of_a_slice_is_torchs(start: int, end: int) -> None:
+    """Also where it counts from the end."""
+    x = torch.zeros(2, 5)
+    gradient = torch.rand(x[:, start:end].shape)
+    wanted = torch.ops.aten.slice_backward(gradient, [2, 5], 1, start, end, 1)
+    assert torch.equal(slice_backward(gradient, [2, 5], 1, start, end, 1), wanted)

@@ -1,4 +1,4 @@
-"""The meta-optimiser by hand: its rate, clipping, Adam; and which batching is chosen."""
+"""The meta-optimiser by hand: its rate, clipping, Adam, SGD; and which batching is chosen."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
     [
         ({"schedule": "constant"}, [0.8] * 6),
         ({"schedule": "halve", "halve_every": 2}, [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]),
+        ({"schedule": "linear", "lr": 1.2}, [1.2, 1.0, 0.8, 0.6, 0.4, 0.2]),
         # ½ (1 + cos πt): t = 0, 1/6, 2/6, …
         (
             {"schedule": "cosine"},
@@ -26,7 +27,7 @@ from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
     ],
 )
 def test_the_course_of_the_rate_by_hand(settings: dict[str, Any], rates: list[float]) -> None:
-    config = MetaConfig(steps=6, lr=0.8, **settings)
+    config = MetaConfig(**{"steps": 6, "lr": 0.8, **settings})
     assert [learning_rate(config, step) for step in range(1, 7)] == pytest.approx(rates)
 
 
@@ -55,6 +56,18 @@ def test_adams_first_step_by_hand() -> None:
     optimiser = MetaOptimiser(leaves, MetaConfig(lr=0.1))
     optimiser.step({"a": torch.tensor([5.0, -0.01])}, 1)
     torch.testing.assert_close(leaves["a"], torch.tensor([0.9, 1.1]), rtol=1e-5, atol=1e-5)
+
+
+def test_sgd_by_hand() -> None:
+    """Two steps of θ − lr · g under the linear schedule; it keeps nothing between them."""
+    leaves = {"a": torch.tensor([1.0, 1.0])}
+    config = MetaConfig(optimiser="sgd", lr=0.5, schedule="linear", steps=2, clip_value=2.0)
+    optimiser = MetaOptimiser(leaves, config)
+    optimiser.step({"a": torch.tensor([4.0, -1.0])}, 1)
+    torch.testing.assert_close(leaves["a"], torch.tensor([0.0, 1.5]))  # 4 is clipped to 2
+    optimiser.step({"a": torch.tensor([1.0, 1.0])}, 2)  # at half the rate
+    torch.testing.assert_close(leaves["a"], torch.tensor([-0.25, 1.25]))
+    assert optimiser.tensors() == {}
 
 
 def test_the_faster_way_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

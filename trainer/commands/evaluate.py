@@ -39,7 +39,7 @@ from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import yardsticks
 from handful.trainer.learners import Learner
-from handful.trainer.learners.maml import MAML
+from handful.trainer.learners.adapted_network import AdaptedNetwork
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
@@ -146,10 +146,11 @@ def meta_training_sample(data: LabelledSet) -> Tensor:
 def _transductive(learner: Learner) -> Learner:
     if learner.transductive:
         return learner
-    if not isinstance(learner, MAML) or learner.config.network.normalisation != "support":
+    if not isinstance(learner, AdaptedNetwork) or learner.config.network.normalisation != "support":
         raise ConfigError(
             f"{learner.name} of this run has no transductive form",
-            hint='only maml with learner.network.normalisation = "support" has one',
+            hint="only a learner whose network moves has one, with"
+            ' learner.network.normalisation = "support"',
         )
     return learner.with_normalisation("transductive")
 

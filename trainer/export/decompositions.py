@@ -36,6 +36,8 @@ def slice_backward(
     if step != 1:
         raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
     size = sizes[dim]
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
     end = size if end > size else end
     return _pad(gradient, dim, start, size - end)
 

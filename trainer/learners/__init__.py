@@ -6,9 +6,11 @@ from .form import Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
 from .maml import MAML
 from .matching import Matching
+from .meta_lstm import MetaLSTM
 from .nearest import Nearest
 from .prototypical import Prototypical
 from .relation import Relation
+from .reptile import Reptile
 from .siamese import Siamese
 
 __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
@@ -21,4 +23,6 @@ LEARNERS: dict[str, type[Learner]] = {
     "prototypical": Prototypical,
     "relation": Relation,
     "siamese": Siamese,
+    "meta-lstm": MetaLSTM,
+    "reptile": Reptile,
 }

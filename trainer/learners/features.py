@@ -31,6 +31,15 @@ def frozen_body(name: str, normalisation: str) -> SettingError:
     )
 
 
+def moving_body() -> SettingError:
+    """The error of a network whose weights move under averages that were gathered before."""
+    return SettingError(
+        "network.normalisation",
+        'is "running", but every inner step changes the weights that the averages are of',
+        hint="set learner.network.normalisation to support, task, group, layer or none",
+    )
+
+
 def running(params: Tensors) -> Statistics | None:
     """The running averages among the parameters as the statistics a network reads."""
     averages = {

@@ -22,23 +22,17 @@ inner steps.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Literal
-
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
-from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import OF_THE_BATCH, running, unit_length, updated_buffers
+from .adapted_network import THETA, AdaptedNetwork
+from .features import running, unit_length, updated_buffers
 from .form import (
-    Learner,
     Noise,
     Outcome,
     Stage,
@@ -51,13 +45,12 @@ from .multi_step import weighted_states
 
 __all__ = ["MAML", "MAMLConfig"]
 
-THETA, STATISTICS, RATE = "theta.", "statistics.", "rate."
-HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
+RATE = "rate."
 LENGTH = 10.0  # of a centred head's features: rates of the order of 1 then make logits of 10
 BATCH = 512  # examples at a time, where many are embedded
 
 
-class MAML(Learner):
+class MAML(AdaptedNetwork):
     """A start from which a few gradient steps suffice."""
 
     name = "maml"
@@ -69,23 +62,14 @@ class MAML(Learner):
         self, config: MAMLConfig, spec: InputSpec, way: int, targets: int | None = None
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        self.has_embed = config.adapt_only == "head"  # before the network is built
         super().__init__(config, spec, way, targets)
-        self.has_embed = config.adapt_only == "head"
-        self.form: Form = "convolution" if self.has_embed else "matmul"
-        self.network = build_network(config.network, tuple(spec.shape), self.form)
-        self.transductive = config.network.normalisation == "transductive"
-        self.symmetric = config.head == "shared"
-        self.max_way = way if config.head == "fixed" and targets is None else None
 
     def init(self, generator: torch.Generator) -> Tensors:
         """θ with its head, and the learned rates."""
-        columns = self.targets or (self.way if self.config.head == "fixed" else 1)
-        features = self.network.features
-        weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
-        theta = self.network.init(generator)
-        theta |= {"head.weight": weight, "head.bias": torch.zeros(columns)}
+        theta = self.fresh_theta(generator)
         if self.config.centred:
-            theta["center"] = torch.zeros(features)
+            theta["center"] = torch.zeros(self.network.features)
         params = {THETA + name: value for name, value in theta.items()}
         for name, value in theta.items():
             if not self.moves(name) or self.config.rates == "fixed":
@@ -94,17 +78,6 @@ class MAML(Learner):
             first = torch.tensor(self.first_rates(name))
             params[RATE + name] = first.expand(shape).clone()
         return params
-
-    def pretrained_network(self) -> NetworkConfig:
-        """The body, with running averages where it would read the moments of a set, or none."""
-        network: NetworkConfig = self.config.network
-        return replace(network, normalisation=trained_as(network.normalisation))
-
-    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """θ starts from the pre-trained body."""
-        normalisation = self.config.network.normalisation
-        body = transferred(pretrained, normalisation, self.form)
-        return params | {THETA + name: value for name, value in body.items()}
 
     def prepare(self, params: Tensors, x: Tensor) -> Tensors:
         """The centre of a centred head starts at the mean over the meta-training examples."""
@@ -125,24 +98,12 @@ class MAML(Learner):
         theta = part(params, THETA)
         return self.network(theta, x, running(theta))[0]
 
-    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
-        """The body's output at θ; moments of a set are those of the sample."""
-        theta = part(params, THETA)
-        of_a_set = self.config.network.normalisation in OF_THE_BATCH
-        statistics = self.network(theta, sample)[1] if of_a_set else running(theta)
-        return self.network(theta, x, statistics)[0]
-
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
         if name.startswith("head."):
             return True
         biases = self.config.network.normalisation == "none" and name.endswith(".beta")
         return self.config.adapt_only == "all" and (name.endswith(".weight") or biases)
-
-    def with_normalisation(self, normalisation: Literal["transductive", "support"]) -> MAML:
-        """The same weights evaluated with another source of statistics."""
-        network = replace(self.config.network, normalisation=normalisation)
-        return MAML(replace(self.config, network=network), self.spec, self.way, self.targets)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ′ by inner steps, then the support set's statistics under θ′."""
@@ -156,22 +117,11 @@ class MAML(Learner):
             step_name="inner_step",
             steps=steps,
         )
-        if self.config.network.normalisation not in ("support", "task"):
-            return (inner,)
-        return (inner, Stage(name="statistics", init=self.statistics, init_name="statistics"))
+        return (inner, *self.statistics_stage())
 
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
-        way = self.targets or support.y.shape[1]
-        state_tensors: Tensors = {}
-        for name, value in part(params, THETA).items():
-            if not self.moves(name):
-                continue
-            if name.startswith("head.") and self.config.head == "fixed":
-                value = value[..., :way]
-            elif name.startswith("head."):
-                value = value.expand(*value.shape[:-1], way)
-            state_tensors[THETA + name] = value
+        state_tensors = self.begun(params, support)
         if self.config.rates == "step":
             state_tensors["inner_count"] = torch.zeros(
                 (), dtype=torch.int64, device=support.y.device
@@ -213,19 +163,6 @@ class MAML(Learner):
         # further steps at evaluation use the rate of the last one in training
         index = state["inner_count"].clamp(max=self.config.inner_steps - 1).reshape(1)
         return rate.gather(0, index).reshape(())  # indexing would read the number while tracing
-
-    def statistics(
-        self, params: Tensors, state: Tensors, support: Support, noise: Noise
-    ) -> Tensors:
-        """The moments of the support set under θ′, layer by layer."""
-        theta = {**part(params, THETA), **part(state, THETA)}
-        _, gathered = self.network(theta, support.x)
-        return {STATISTICS + name: value for name, value in gathered.items()}
-
-    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """Logits [Q, N] of f_θ′, normalised by the support set's statistics."""
-        theta = {**part(params, THETA), **part(state, THETA)}
-        return self.logits(theta, query_x, part(state, STATISTICS) or None)[0]
 
     def logits(
         self, theta: Tensors, x: Tensor, statistics: Statistics | None

@@ -9,7 +9,8 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig
 
-from .features import frozen_body
+from .adapted_network import Head
+from .features import frozen_body, moving_body
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class MAMLConfig:
     adapt_only: Literal["all", "head"] = "all"
     rates: Literal["fixed", "step", "coordinate"] = "fixed"
     multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
-    head: Literal["fixed", "shared"] = "fixed"
+    head: Head = "fixed"
     centred: bool = False  # the head reads features less their mean, of length LENGTH
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
@@ -42,10 +43,6 @@ class MAMLConfig:
             )
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":
-            raise SettingError(
-                "network.normalisation",
-                'is "running", but every inner step changes the weights that the averages are of',
-                hint="set learner.network.normalisation to support, task, group, layer or none",
-            )
+            raise moving_body()
         if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
             raise frozen_body("network.normalisation", normalisation)

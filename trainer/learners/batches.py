@@ -1,0 +1,48 @@
+"""Mini-batches of a support set by a fixed rule, which a graph can carry with S free.
+
+    order   o = the examples by how many of their class stand before them; where these are equal,
+            as they stand in the support set: one of every class, then a second of each, and so
+            on; in regression as they stand
+    batch   the next min(B, S) examples of o, from the first again after the last
+
+So batches hold the classes as evenly as the shots allow, a batch may straddle two passes, and B or
+fewer examples are one batch with equal weights. The order and the place in it are part of the
+state; nothing is divided, because a package may not divide integers by what is not a constant.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from .form import Support, Tensors
+
+ORDER, CURSOR = "batch_order", "batch_cursor"
+
+
+def first_batch(y: Tensor, *, classes: bool = True) -> Tensors:
+    """What the state holds before the first batch: the order [S] of labels [S, N], and place 0.
+
+    Targets of a regression (`classes` False) are taken as they stand.
+    """
+    order = torch.arange(y.shape[0], device=y.device)
+    if classes:
+        before = ((y.cumsum(dim=0) - y) * y).sum(dim=1)  # [S], of the same class
+        order = torch.argsort(before.to(torch.int64) * y.shape[0] + order)
+    return {ORDER: order, CURSOR: torch.zeros((), dtype=torch.int64, device=y.device)}
+
+
+def next_batch(state: Tensors, support: Support, size: int) -> tuple[Support, Tensors]:
+    """The next min(size, S) examples, and what the state holds afterwards."""
+    examples = support.y.shape[0]
+    # not `min`, which would fix the size while tracing
+    count = torch.sym_min(size, examples)  # type: ignore[no-untyped-call]
+    places = state[CURSOR] + torch.arange(count, device=support.y.device)
+    rows = state[ORDER].index_select(0, _wrapped(places, examples))
+    batch = Support(*(t.index_select(0, rows) for t in support))
+    return batch, {ORDER: state[ORDER], CURSOR: _wrapped(state[CURSOR] + count, examples)}
+
+
+def _wrapped(place: Tensor, examples: int) -> Tensor:
+    """Places of 0 … 2 S − 1 in an order that begins again after S."""
+    return torch.where(place >= examples, place - examples, place)
