@@ -14,10 +14,12 @@ from handful.cli import main
 from handful.console import spread
 from handful.trainer.config import MetaConfig
 from handful.trainer.errors import ConfigError
-from handful.trainer.listing import recipes
+from handful.trainer.listing import described_learners, recipes
 from handful.trainer.recipe import read_recipe
 
 from .commands.called import error, run
+
+NAMES = [name for name, _ in described_learners()]
 
 
 def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
@@ -150,9 +152,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            "hint: there are: leo, maml, nearest, prototypical, embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive, "
-            "or a file.toml\n",
+            f"hint: there are: {', '.join([*NAMES, *recipes()])}, or a file.toml\n",
         ),
         (
             ("omniglot-meo",),
@@ -164,9 +164,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("omniglot_leo.toml",),
             "error: no recipe file omniglot_leo.toml\n"
             "\n"
-            "hint: did you mean omniglot-leo? there are: embeddings-leo, glyphs-leo, "
-            "omniglot-leo, omniglot-maml, omniglot-maml-scratch, omniglot-maml-transductive; "
-            "these are named without .toml\n",
+            f"hint: did you mean omniglot-leo? there are: {', '.join(recipes())};"
+            " these are named without .toml\n",
         ),
         (
             ("leo", "--set", "meta.sped=3"),
@@ -229,7 +228,8 @@ def test_every_recipe_is_read_and_a_learner_takes_that_of_its_data() -> None:
 def test_lists_name_what_there_is() -> None:
     lines = run("learners").stdout.splitlines()
     assert lines[0] == (
-        "leo           LEO: Latent Embedding Optimization (Rusu et al. 2019, arXiv:1807.05960)."
+        "baseline      Baseline: a linear head by SGD on frozen features"
+        " (Chen et al. 2019, arXiv:1904.04232)."
     )
     assert lines[-1] == f"recipes: {', '.join(recipes())}"
     sources = [line.split()[0] for line in run("data").stdout.splitlines()]

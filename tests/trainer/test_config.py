@@ -10,7 +10,7 @@ import pytest
 from handful.trainer.config import MetaConfig, from_dict, from_toml, to_dict
 from handful.trainer.data.errors import DataError
 from handful.trainer.errors import ConfigError
-from handful.trainer.learners import leo, maml
+from handful.trainer.learners import LEARNERS, leo, maml
 from handful.trainer.listing import RECIPES
 
 TEXT = """
@@ -66,7 +66,7 @@ def test_later_overrides_win() -> None:
     assert config.meta.lr == 2.0
 
 
-LEARNERS = "leo, maml, nearest, prototypical"
+NAMES = ", ".join(LEARNERS)
 SECTIONS = "data, learner, licence, meta, pretrain"
 OF_MAML = (
     "adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr, inner_steps,"
@@ -76,13 +76,13 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     ("[learner", [], "mine.toml is not TOML: Expected ']' at the end of a table declaration"
      " (at end of document)", None),
     ("", [], "no learner in mine.toml", "add a section [learner] with name = \"maml\","
-     f" or one of: {LEARNERS}"),
+     f" or one of: {NAMES}"),
     ("learner = 'leo'", [], "mine.toml: learner is 'leo', wanted a section",
-     f"add a section [learner] with name = \"maml\", or one of: {LEARNERS}"),
+     f"add a section [learner] with name = \"maml\", or one of: {NAMES}"),
     ("[learner]\nname = 'lion'", [], "mine.toml: there is no learner lion",
-     f"there are: {LEARNERS}, or module:Class of your own"),
+     f"there are: {NAMES}, or module:Class of your own"),
     ("[learner]\nname = ['leo']", [], "mine.toml: there is no learner ['leo']",
-     f"did you mean leo? there are: {LEARNERS}, or module:Class of your own"),
+     f"did you mean leo? there are: {NAMES}, or module:Class of your own"),
     (TEXT, ["learner.inner_step=1"], "mine.toml: there is no setting learner.inner_step",
      f"did you mean learner.inner_steps? there are: {OF_MAML}"),
     (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
@@ -124,6 +124,14 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     (TEXT, ["meta.tasks=0"], "mine.toml: meta.tasks is 0, wanted 1 or more", None),
     (TEXT, ["meta.steps=-1"], "mine.toml: meta.steps is -1, wanted 0 or more", None),
     (TEXT, ["meta.lr=0"], "mine.toml: meta.lr is 0.0, wanted more than 0", None),
+    (TEXT, ["pretrain.objective=cosin"],
+     'mine.toml: pretrain.objective is "cosin", wanted "prototypical", "softmax" or "cosine"',
+     'did you mean pretrain.objective = "cosine"?'),
+    (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
+     "did you mean pretrain.objective? there are: batching, checkpoint_seconds, chunk, clip_norm,"
+     " clip_value, halve_every, lr, patience, queries, schedule, seed, shot, steps, tasks,"
+     " validate_every, validation_episodes, validation_queries, validation_shot, validation_way,"
+     " way"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
     (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),
@@ -155,6 +163,14 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      "mine.toml: learner.latent_dim is 0, wanted 1 or more", None),
     ("[learner]\nname = 'nearest'\ntemperature = 0", [],
      "mine.toml: learner.temperature is 0.0, wanted more than 0", None),
+    ("[learner]\nname = 'ridge'\ntrain_network = true", [],
+     "mine.toml: learner.train_network is true, but there is no network",
+     "set learner.network.kind"),
+    ("[learner]\nname = 'ridge'\ntrain_network = true\n[learner.network]\nfilters = 8", [],
+     'mine.toml: learner.metric is "cosine", which is fixed before a network is trained',
+     'set learner.metric = "euclidean", or learner.train_network = false'),
+    ("[learner]\nname = 'baseline'\ndampening = 1.0", [],
+     "mine.toml: learner.dampening is 1.0, wanted less than 1", None),
 ]  # fmt: skip
 
 
@@ -178,7 +194,7 @@ def test_there_are_recipes_for_both_main_learners() -> None:
     assert {"omniglot-leo", "omniglot-maml"} <= names
 
 
-@pytest.mark.parametrize("name", ["leo", "maml", "nearest", "prototypical"])
+@pytest.mark.parametrize("name", LEARNERS)
 def test_a_learner_with_nothing_set_comes_back_the_same(name: str) -> None:
     config = from_dict({"learner": {"name": name}}, where="here")
     assert from_dict(to_dict(config), where="again") == config

@@ -106,7 +106,7 @@ class MAML(Learner):
         body = transferred(pretrained, normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
-    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """The centre of a centred head starts at the mean over the meta-training examples."""
         if not self.config.centred:
             return params
