@@ -99,7 +99,7 @@ def test_classes_without_a_spread_are_refused(rows: list[int]) -> None:
 
 def test_cosine_answers_are_those_of_the_yardstick() -> None:
     subject = on_features("means")
-    features = Features(subject.data.x, subject.params["center"], "h")
+    features = Features(subject.data, subject.data.x, subject.params["center"], "h")
     rows = torch.arange(40).reshape(5, 8)  # five classes of eight
     x = features.centred()
     y = torch.eye(5).repeat_interleave(3, dim=0)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from handful.trainer.config import PretrainConfig, RunConfig, to_dict
+from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.classifier import HEAD, Classifier, ClassifierConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
@@ -59,10 +60,12 @@ def _config(job: Job, network: NetworkConfig, settings: PretrainConfig) -> RunCo
         learner: str = Prototypical.name
         config: Any = PrototypicalConfig(network=network)
     else:
+        train = job.data.train
+        assert isinstance(train, LabelledSet)  # a source without classes was refused before
         learner = Classifier.name
         config = ClassifierConfig(
             network=network,
-            classes=len(job.data.train.classes),
+            classes=len(train.classes),
             head="linear" if settings.objective == "softmax" else "cosine",
         )
     return RunConfig(learner=learner, settings=config, data=job.config.data, meta=settings.loop)
