@@ -36,7 +36,7 @@ def packaged(folder: Path) -> Source:
     examples = data()
     learner = LEO(LEOConfig(), examples.input, WAY)
     params = learner.init(torch.Generator().manual_seed(0))
-    params = learner.prepare(params, learner.embed(params, examples.x))
+    params = learner.prepare(params, learner.embed(params, examples.x), examples.labels)
     source = Source(learner=learner, params=params, test=examples, training={})
     export(source, folder)
     return source

@@ -59,6 +59,22 @@ class MetaConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PretrainConfig(MetaConfig):
+    """The pre-training of a learner's network: as a prototypical network, or as a classifier.
+
+    A classifier has a head over all meta-training classes, linear ("softmax") or "cosine".
+    """
+
+    objective: Literal["prototypical", "softmax", "cosine"] = "prototypical"
+
+    @property
+    def loop(self) -> MetaConfig:
+        """The settings of its loop alone."""
+        fields = dataclasses.fields(MetaConfig)
+        return MetaConfig(**{field.name: getattr(self, field.name) for field in fields})
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunConfig:
     """All settings of a run; `pretrain` are those of the pre-training of the learner's network."""
 
@@ -66,7 +82,7 @@ class RunConfig:
     settings: Any  # the learner's own Config
     data: DataConfig = field(default_factory=DataConfig)
     meta: MetaConfig = field(default_factory=MetaConfig)
-    pretrain: MetaConfig | None = None
+    pretrain: PretrainConfig | None = None
     licence: str | None = None  # of the packages that are exported from it, as SPDX writes it
 
 
@@ -105,7 +121,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "learner": find_learner(str(name), where=where).Config,
         "data": DataConfig,
         "meta": MetaConfig,
-        "pretrain": MetaConfig | None,
+        "pretrain": PretrainConfig | None,
         "licence": str | None,
     }
     settings = {setting: value for setting, value in learner.items() if setting != "name"}

@@ -54,12 +54,18 @@ class EpisodeSource(ABC):
         """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
         return Embedded(self, embed)
 
-    def some(self, count: int, seed: int) -> Tensor:
-        """At most `count` examples [M, ...] as the learner sees them, to prepare its start on."""
+    def some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """At most `count` examples [M, ...] as the learner sees them, to prepare its start on.
+
+        With them their classes [M] int64, in regression their targets [M, O].
+        """
         size = TaskSize(1, PER_TASK, PER_TASK)
         generator = torch.Generator().manual_seed(seed)
         tasks = -(-count // PER_TASK)
-        return self.episodes(size, tasks=tasks, generator=generator).support_x.flatten(0, 1)[:count]
+        drawn = self.episodes(size, tasks=tasks, generator=generator)
+        classes = drawn.classes.repeat_interleave(PER_TASK, dim=1)
+        y = classes if self.targets is None else drawn.support_y
+        return drawn.support_x.flatten(0, 1)[:count], y.flatten(0, 1)[:count]
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether it has a task with so many examples of each class, and one more of each."""

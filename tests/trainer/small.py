@@ -15,7 +15,8 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.pictures import drawing_spec
 from handful.trainer.episodes import Episode
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Learner, Support, Tensors, adapt
+from handful.trainer.learners import LEARNERS, Learner, Support, Tensors, adapt
+from handful.trainer.learners.classifier import Classifier, ClassifierConfig
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.matching import Matching, MatchingConfig
@@ -192,7 +193,7 @@ def leo(**settings: object) -> Case:
     data = vectors()
     learner = LEO(config, data.input, WAY)
     params = learner.init(generator())
-    params = learner.prepare(params, learner.embed(params, data.x))
+    params = learner.prepare(params, learner.embed(params, data.x), data.labels)
     return Case(learner, moved(params, learner, 0.02), data)
 
 
@@ -201,7 +202,7 @@ def leo_on_pictures() -> Case:
     config = LEOConfig(latent_dim=6, latent_steps=1, finetuning_steps=1, network=conv4("running"))
     learner = LEO(config, data.input, WAY)
     params = learner.init(generator())
-    params = learner.prepare(params, learner.embed(params, data.as_float(data.x)))
+    params = learner.prepare(params, learner.embed(params, data.as_float(data.x)), data.labels)
     return Case(learner, params, data)
 
 
@@ -218,6 +219,18 @@ def on_vectors(kind: type[Learner], **settings: object) -> Case:
     return Case(learner, moved(learner.init(generator()), learner), data)
 
 
+def on_features(name: str, data: LabelledSet | None = None, **settings: Any) -> Case:
+    """The learner `name` on vectors, or on `data`, prepared on them; its logits are too small."""
+    data, kind = data or vectors(), LEARNERS[name]
+    learner = kind(kind.Config(**settings), data.input, WAY)
+    params = learner.init(generator())
+    params = learner.prepare(params, learner.embed(params, data.as_float(data.x)), data.labels)
+    if "log_scale" in params:
+        params["log_scale"] = torch.tensor(-0.5 if name == "logistic" else 0.5)
+    return Case(learner, params, data)
+
+
+R2D2 = NetworkConfig(kind="mlp", hidden=(16, 12), normalisation="running")
 CASES: dict[str, Callable[[], Case]] = {
     "leo": leo,
     "leo-pictures": leo_on_pictures,
@@ -264,6 +277,22 @@ CASES: dict[str, Callable[[], Case]] = {
     "siamese-dense": lambda: on_pictures(
         Siamese(SiameseConfig(units=9, network=conv4("group")), IMAGE, WAY)
     ),
+    "classifier": lambda: on_pictures(
+        Classifier(ClassifierConfig(classes=60, network=conv4("running")), IMAGE, WAY)
+    ),
+    "classifier-cosine": lambda: on_pictures(
+        Classifier(ClassifierConfig(classes=60, head="cosine", network=conv4("layer")), IMAGE, WAY)
+    ),
+    "means": lambda: on_features("means"),
+    "means-within": lambda: on_features("means", metric="within"),
+    "means-pictures": lambda: on_features("means", pictures(), network=conv4("running")),
+    "logistic": lambda: on_features("logistic"),
+    "ridge": lambda: on_features("ridge"),
+    "ridge-learned": lambda: on_features(
+        "ridge", metric="euclidean", train_network=True, network=R2D2
+    ),
+    "baseline": lambda: on_features("baseline", steps=12),
+    "baseline_pp": lambda: on_features("baseline_pp", steps=12),
     "nearest": nearest_on_vectors,
     "nearest-network": lambda: on_pictures(
         Nearest(NearestConfig(network=conv4("running")), IMAGE, WAY)

@@ -124,6 +124,14 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     (TEXT, ["meta.tasks=0"], "mine.toml: meta.tasks is 0, wanted 1 or more", None),
     (TEXT, ["meta.steps=-1"], "mine.toml: meta.steps is -1, wanted 0 or more", None),
     (TEXT, ["meta.lr=0"], "mine.toml: meta.lr is 0.0, wanted more than 0", None),
+    (TEXT, ["pretrain.objective=cosin"],
+     'mine.toml: pretrain.objective is "cosin", wanted "prototypical", "softmax" or "cosine"',
+     'did you mean pretrain.objective = "cosine"?'),
+    (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
+     "did you mean pretrain.objective? there are: batching, checkpoint_seconds, chunk, clip_norm,"
+     " clip_value, halve_every, lr, patience, queries, schedule, seed, shot, steps, tasks,"
+     " validate_every, validation_episodes, validation_queries, validation_shot, validation_way,"
+     " way"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
     (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),
@@ -155,6 +163,14 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      "mine.toml: learner.latent_dim is 0, wanted 1 or more", None),
     ("[learner]\nname = 'nearest'\ntemperature = 0", [],
      "mine.toml: learner.temperature is 0.0, wanted more than 0", None),
+    ("[learner]\nname = 'ridge'\ntrain_network = true", [],
+     "mine.toml: learner.train_network is true, but there is no network",
+     "set learner.network.kind"),
+    ("[learner]\nname = 'ridge'\ntrain_network = true\n[learner.network]\nfilters = 8", [],
+     'mine.toml: learner.metric is "cosine", which is fixed before a network is trained',
+     'set learner.metric = "euclidean", or learner.train_network = false'),
+    ("[learner]\nname = 'baseline'\ndampening = 1.0", [],
+     "mine.toml: learner.dampening is 1.0, wanted less than 1", None),
 ]  # fmt: skip
 
 

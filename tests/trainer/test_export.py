@@ -39,6 +39,14 @@ EXPORTED = [
     "matching-context",
     "relation",
     "siamese",
+    "classifier",
+    "means",
+    "means-within",
+    "logistic",
+    "ridge",
+    "ridge-learned",
+    "baseline",
+    "baseline_pp",
     "nearest",
     "reptile",
     "reptile-shared",
@@ -181,7 +189,7 @@ def test_sizes_of_the_learner_may_be_those_of_a_task(size: int, tmp_path: Path) 
     data = vectors(size=size)
     learner = LEO(LEOConfig(latent_dim=size, latent_steps=1, finetuning_steps=0), data.input, 5)
     params = learner.init(generator())
-    params = learner.prepare(params, learner.embed(params, data.x))
+    params = learner.prepare(params, learner.embed(params, data.x), data.labels)
     manifest = export(source(Case(learner, params, data)), tmp_path / "leo")
     spec = manifest.graphs["latent_step"].outputs[0]
     assert (spec.name, spec.shape) == ("z", ("N", size))

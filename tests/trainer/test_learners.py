@@ -23,7 +23,8 @@ from handful.trainer.training.optimiser import MetaOptimiser
 from .small import CASES, Case, case, double, double_episode, generator, uneven, vectors
 
 SHOTS = [1, 3, 2, 2]
-TRAINED = [name for name in CASES if not name.startswith("nearest")]
+UNTRAINED = ("nearest", "baseline")  # all their parameters are frozen: a test below says so
+TRAINED = [name for name in CASES if not name.startswith(UNTRAINED)]
 CLOSE: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
@@ -32,8 +33,9 @@ def test_every_learner_has_a_case() -> None:
     assert all(LEARNERS[name].name == name for name in LEARNERS)
 
 
-def test_the_nearest_neighbour_has_nothing_to_train() -> None:
-    assert case("nearest").trainable == case("nearest-network").trainable == ()
+@pytest.mark.parametrize("name", [name for name in CASES if name not in TRAINED])
+def test_what_is_not_trained_has_nothing_to_train(name: str) -> None:
+    assert case(name).trainable == ()
 
 
 def exact(name: str) -> Case:

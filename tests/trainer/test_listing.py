@@ -27,7 +27,11 @@ for name in ("torch", "numpy", "onnxruntime", "pydantic", "rich"):
 from handful.cli import main
 main([sys.argv[1]])
 """
-    for command, first in (("learners", "leo"), ("data", "omniglot"), ("packages", "omniglot-leo")):
+    for command, first in (
+        ("learners", "baseline"),
+        ("data", "omniglot"),
+        ("packages", "omniglot-leo"),
+    ):
         done = subprocess.run(
             [sys.executable, "-c", code, command],
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

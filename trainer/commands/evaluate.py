@@ -140,7 +140,7 @@ def run_features(trained: Trained, data: LabelledSet, meta_train: LabelledSet) -
 
 def meta_training_sample(data: LabelledSet) -> Tensor:
     """Some meta-training examples as a learner sees them, [R, ...]."""
-    return data.some(SAMPLE, seed=0)
+    return data.some(SAMPLE, seed=0)[0]
 
 
 def _transductive(learner: Learner) -> Learner:

@@ -47,6 +47,12 @@ class LabelledSet(EpisodeSource):
         """The first row of each class, [C]."""
         return self.counts.cumsum(0) - self.counts
 
+    @property
+    def labels(self) -> Tensor:
+        """The class of each row, [M] int64."""
+        numbers = torch.arange(len(self.counts), device=self.counts.device)
+        return numbers.repeat_interleave(self.counts)
+
     def to(self, device: torch.device) -> LabelledSet:
         """The same set on a device."""
         return replace(self, x=self.x.to(device), counts=self.counts.to(device))
@@ -87,12 +93,13 @@ class LabelledSet(EpisodeSource):
         """The function of all examples as the learner sees them, some at a time."""
         return torch.cat([function(self.as_float(x)) for x in torch.split(self.x, batch)])
 
-    def some(self, count: int, seed: int) -> Tensor:
-        """At most `count` examples as the learner sees them, in their order, each drawn once."""
+    def some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+        """At most `count` examples as the learner sees them, and their classes, in their order."""
         if len(self.x) <= count:
-            return self.as_float(self.x)
+            return self.as_float(self.x), self.labels
         rows = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:count]
-        return self.as_float(self.x[rows.sort().values.to(self.x.device)])
+        rows = rows.sort().values.to(self.x.device)
+        return self.as_float(self.x[rows]), self.labels[rows]
 
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""

@@ -12,6 +12,7 @@ from handful.runtime.tools.statistics import compare, mean_of
 from handful.trainer.learners.task import TaskName
 from handful.trainer.sizes import TaskSize
 
+EVERY = 10  # steps, of which each is reported
 INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 
 
@@ -93,6 +94,11 @@ def summarise(
 
 
 def earlier_steps(after: Array) -> dict[str, Array]:
-    """Measures after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last."""
+    """Measures after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last.
+
+    Of more than ten steps these are 0, 1, 2, 5, 10, 20, 50, …
+    """
     steps = after.shape[1] - 1
-    return {f"{step} of {steps} {INNER_STEPS}": after[:, step] for step in range(steps)}
+    rounds = [0, *(m * 10**k for k in range(len(str(steps))) for m in (1, 2, 5))]
+    shown = range(steps) if steps <= EVERY else [step for step in rounds if step < steps]
+    return {f"{step} of {steps} {INNER_STEPS}": after[:, step] for step in shown}

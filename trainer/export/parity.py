@@ -51,7 +51,7 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
     for shots in fitting:
         support, y, query = source.test.uneven(shots, queries=2, generator=generator)
         differences.compare("", support, y, query, TOLERANCE)
-    example = source.test.some(1, seed=0)[0].cpu()
+    example = source.test.some(1, seed=0)[0][0].cpu()
     for name, support, y, query in extremes(
         source.test.input, example, max_way=learner.max_way, targets=learner.targets
     ):

@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from .baseline import Baseline
+from .baseline_pp import BaselinePP
+from .classifier import Classifier
 from .form import Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
+from .logistic import Logistic
 from .maml import MAML
 from .matching import Matching
+from .means import Means
 from .meta_lstm import MetaLSTM
 from .nearest import Nearest
 from .prototypical import Prototypical
 from .relation import Relation
 from .reptile import Reptile
+from .ridge import Ridge
 from .siamese import Siamese
 
 __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
 
 LEARNERS: dict[str, type[Learner]] = {
+    "baseline": Baseline,
+    "baseline_pp": BaselinePP,
+    "classifier": Classifier,
     "leo": LEO,
+    "logistic": Logistic,
     "maml": MAML,
     "matching": Matching,
     "nearest": Nearest,
@@ -25,4 +35,6 @@ LEARNERS: dict[str, type[Learner]] = {
     "siamese": Siamese,
     "meta-lstm": MetaLSTM,
     "reptile": Reptile,
+    "means": Means,
+    "ridge": Ridge,
 }

@@ -77,8 +77,11 @@ class Learner(ABC):
     def init(self, generator: torch.Generator) -> Tensors:
         """Fresh meta-parameters, buffers included."""
 
-    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
-        """Initialisation from data: `x` [M, ...] are some embedded meta-training examples."""
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+        """Initialisation from data: `x` [M, ...] are some embedded meta-training examples.
+
+        `y` [M] int64 are their meta-training classes, in regression [M, O] their targets.
+        """
         return params
 
     def pretrained_network(self) -> NetworkConfig | None:

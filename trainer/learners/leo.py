@@ -113,7 +113,7 @@ class LEO(FrozenNetworkLearner):
             "finetuning_lr": torch.full((size,), self.config.finetuning_lr),
         }
 
-    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """Centre the features; with start = "prototypes" set the maps where w is the class mean.
 
         x [M, D] were embedded with the centre at 0, so they are of unit length.

@@ -79,7 +79,7 @@ class MAML(AdaptedNetwork):
             params[RATE + name] = first.expand(shape).clone()
         return params
 
-    def prepare(self, params: Tensors, x: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """The centre of a centred head starts at the mean over the meta-training examples."""
         if not self.config.centred:
             return params

@@ -161,6 +161,8 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
     if progress.best is None or result.score > progress.best:
         progress.best, progress.since_best = result.score, 0
         save_best(run, progress, measured)
+    elif result.score == progress.best:
+        save_best(run, progress, measured)  # of equals the latest: it may be the better calibrated
     if config.patience is not None and progress.since_best >= config.patience:
         progress.finished = True
     return {**measured, "interval": result.interval}

@@ -1,15 +1,19 @@
-"""Pre-training of a learner's network, as a prototypical network.
+"""Pre-training of a learner's network, as a prototypical network or as a classifier.
 
 It is a run of its own, in the sub-folder `pretrained`, with its own checkpoints.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from handful.trainer.config import MetaConfig, RunConfig, to_dict
+from handful.trainer.config import PretrainConfig, RunConfig, to_dict
+from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.learners import Tensors
-from handful.trainer.learners.prototypical import PrototypicalConfig
+from handful.trainer.learners.classifier import HEAD, Classifier, ClassifierConfig
+from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
 
 from .checkpoint import BEST, LAST, read_checkpoint
@@ -17,18 +21,13 @@ from .folder import PRETRAINED, build_learner, versions, write_config, write_rec
 from .job import Job
 from .state import Run
 
-DEFAULT = MetaConfig(way=(60,), queries=5, tasks=1)
+DEFAULT = PretrainConfig(way=(60,), queries=5, tasks=1)
 
 
 def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     """The network's best parameters; None when stopped on the way."""
     settings = job.config.pretrain or DEFAULT
-    config = RunConfig(
-        learner="prototypical",
-        settings=PrototypicalConfig(network=network),
-        data=job.config.data,
-        meta=settings,
-    )
+    config = _config(job, network, settings)
     folder = job.folder / PRETRAINED
     learner = build_learner(config, job.data.train)
     params = learner.init(torch.Generator().manual_seed(settings.seed))
@@ -37,7 +36,7 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
         params=job.on_device(params),
         train=job.data.train,
         validation=job.data.validation,
-        config=settings,
+        config=config.meta,
         folder=folder,
         section="pretrain",
         facts={"config": to_dict(config), "versions": versions()},
@@ -51,4 +50,22 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     if not progress.finished:
         return None
     job.world.wait()
-    return job.on_device(read_checkpoint(folder / BEST)[0])
+    best = read_checkpoint(folder / BEST)[0]
+    return job.on_device({n: value for n, value in best.items() if not n.startswith(HEAD)})
+
+
+def _config(job: Job, network: NetworkConfig, settings: PretrainConfig) -> RunConfig:
+    """The run that pre-trains `network`, its learner chosen by `pretrain.objective`."""
+    if settings.objective == "prototypical":
+        learner: str = Prototypical.name
+        config: Any = PrototypicalConfig(network=network)
+    else:
+        train = job.data.train
+        assert isinstance(train, LabelledSet)  # a source without classes was refused before
+        learner = Classifier.name
+        config = ClassifierConfig(
+            network=network,
+            classes=len(train.classes),
+            head="linear" if settings.objective == "softmax" else "cosine",
+        )
+    return RunConfig(learner=learner, settings=config, data=job.config.data, meta=settings.loop)

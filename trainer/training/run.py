@@ -112,8 +112,8 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
             return None
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
-        sample = train_set.some(PREPARED, config.meta.seed)
-        return learner.prepare(params, learner.embed(params, sample))
+        x, y = train_set.some(PREPARED, config.meta.seed)
+        return learner.prepare(params, learner.embed(params, x), y)
 
 
 def _pretrainable(config: RunConfig, learner: Learner) -> None:

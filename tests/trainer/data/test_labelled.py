@@ -29,6 +29,7 @@ def test_rows_of_a_class() -> None:
     assert data.classes == ("a", "b", "c")
     assert data.counts.tolist() == [2, 1, 3]
     assert data.start.tolist() == [0, 2, 3]
+    assert data.labels.tolist() == [0, 0, 1, 2, 2, 2]
     assert data.x.flatten().tolist() == [0, 1, 2, 3, 4, 5]
 
 

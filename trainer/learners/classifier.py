@@ -1,0 +1,126 @@
+"""A classifier of all meta-training classes, for pre-training (Chen et al. 2019, arXiv:1904.04232).
+
+    head     over all C classes: W f(x) + b, or cosine: scale · g_c ⟨f(x)/‖f(x)‖, v_c/‖v_c‖⟩
+    outer    cross-entropy of the support set and the queries under their classes' numbers
+    embed    h = f(x)
+    state    c_n = mean of h/‖h‖ over the examples of class n
+    predict  −‖h/‖h‖ − c_n‖²
+
+The head serves training alone: a task's new classes are told apart by class means, on which
+training is validated too. `pretrain.objective = "softmax"` and `"cosine"` train a network so.
+
+Differs from the paper: batches are episodes, so all classes come equally often and a batch holds a
+few examples of each of its classes; Adam with the settings of `[pretrain]`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
+from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError, SettingError
+from handful.trainer.networks import NetworkConfig
+
+from .features import class_means, embedding_network, running, unit_length, updated_buffers
+from .form import Learner, Noise, Outcome, Stage, Support, Tensors
+from .prototypical import negative_squared_distance
+
+HEAD = "head."  # what the names of the head's parameters begin with
+MANY = 200  # classes, above which the authors' cosine head has the larger scale
+SCALES = (2.0, 10.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierConfig:
+    """The hyperparameters."""
+
+    classes: int | None = None  # C, all meta-training classes; pre-training sets it
+    head: Literal["linear", "cosine"] = "linear"
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(self)
+
+
+class Classifier(Learner):
+    """An embedding learned as a classifier."""
+
+    name = "classifier"
+    Config = ClassifierConfig
+    has_embed = True
+
+    def __init__(self, config: ClassifierConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        self.network = embedding_network(config.network, tuple(spec.shape))
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The network and the head, which starts as torch's Linear."""
+        if self.config.classes is None:
+            raise SettingError(
+                "learner.classes", "is not set", hint="set it to the number of training classes"
+            )
+        shape = (self.config.classes, self.network.features)
+        params = self.network.init(generator)
+        weight = (torch.rand(shape, generator=generator) * 2 - 1) * shape[1] ** -0.5
+        if self.config.head == "linear":
+            return params | {HEAD + "weight": weight, HEAD + "bias": torch.zeros(shape[0])}
+        return params | {HEAD + "weight": weight, HEAD + "length": weight.norm(dim=1)}
+
+    def frozen(self, name: str) -> bool:
+        """Running averages are buffers."""
+        return ".running_" in name
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, H, W, C] → h [B, D]."""
+        return self.network(params, x, running(params))[0]
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """One stage without steps: the class means."""
+        return (Stage(name="means", init=means, init_name="means"),)
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """−‖h/‖h‖ − c_n‖² for h [Q, D]: [Q, N]."""
+        return negative_squared_distance(unit_length(query_x), state["c"])
+
+    def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
+        """None; refuses classes that the head does not have."""
+        most = int(episodes.classes.max()) + 1
+        if most > self.config.classes:
+            raise ConfigError(
+                f"learner.classes is {self.config.classes}, the training data have {most} or more",
+                hint="set it to the number of training classes",
+            )
+        return {}
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """Cross-entropy over all C classes of every example in the episode, as one batch."""
+        y = torch.cat([episode.support_y, episode.query_y])
+        numbers = episode.classes.gather(0, y.argmax(dim=1))
+        h, statistics = self.network(params, torch.cat([episode.support_x, episode.query_x]))
+        logits = self.all_classes(params, h)
+        loss = -torch.log_softmax(logits, dim=1).gather(1, numbers[:, None]).mean()
+        right = (logits.argmax(dim=1) == numbers).to(logits.dtype).mean()
+        return loss, Outcome({"accuracy": right.detach()}, updated_buffers(params, statistics))
+
+    def all_classes(self, params: Tensors, h: Tensor) -> Tensor:
+        """The head's logits of h [B, D]: [B, C]."""
+        weight = params[HEAD + "weight"]
+        if self.config.head == "linear":
+            return h @ weight.T + params[HEAD + "bias"]
+        scale = SCALES[weight.shape[0] > MANY] * params[HEAD + "length"]
+        return unit_length(h) @ unit_length(weight).T * scale
+
+
+def means(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """c [N, D], the class means of h [S, D] at unit length."""
+    return {"c": class_means(unit_length(support.x), support.y)}

@@ -1,0 +1,98 @@
+"""Learners that compare frozen features under a metric fixed by the meta-training examples.
+
+    euclidean   m(h) = h
+    cosine      m(h) = (h − μ) / ‖h − μ‖                       SimpleShot's CL2N (Wang et al. 2019)
+    within      m(h) = W (h − μ) / ‖W (h − μ)‖,  W = (Σ + γ (tr Σ / D) I)^−½
+
+μ is the mean and Σ the within-class covariance of meta-training embeddings, γ `shrinkage`. Squared
+distances after W are Mahalanobis distances, as in linear discriminant analysis.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.errors import ConfigError
+
+from .features import unit_length
+from .form import Tensors
+from .frozen import FrozenNetworkLearner
+
+Metric = Literal["euclidean", "cosine", "within"]
+
+
+class MetricLearner(FrozenNetworkLearner):
+    """A learner on m(h), with settings `metric` and `shrinkage`, whose logits have a learned scale.
+
+    The scale is meta-trained by the query loss, so that softmax(logits) are probabilities; with
+    `meta.steps = 0` it stays where it starts.
+    """
+
+    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        self.features = self.network.features if self.network else torch.Size(spec.shape).numel()
+
+    def start(self, scale: float, generator: torch.Generator) -> Tensors:
+        """The frozen network, the metric before it is prepared, and the scale of the logits."""
+        params = self.network_params(generator)
+        params["log_scale"] = torch.tensor(scale).log()
+        if self.config.metric != "euclidean":
+            params["center"] = torch.zeros(self.features)
+        if self.config.metric == "within":
+            params["whitening"] = torch.eye(self.features)
+        return params
+
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+        """μ and W of the features x [M, D] and their classes y [M]."""
+        if self.config.metric == "euclidean":
+            return params
+        params = {**params, "center": x.mean(dim=0)}
+        if self.config.metric == "within":
+            params["whitening"] = whitening(x, y, float(self.config.shrinkage))
+        return params
+
+    def frozen(self, name: str) -> bool:
+        """The network and the metric are frozen."""
+        return super().frozen(name) or name in ("center", "whitening")
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, D], as the network gives it."""
+        return self.network_features(params, x)
+
+    def measured(self, params: Tensors, h: Tensor) -> Tensor:
+        """m(h) [B, D]."""
+        if self.config.metric == "euclidean":
+            return h * 1.0  # a state of its own
+        h = h - params["center"]
+        return unit_length(h @ params["whitening"] if self.config.metric == "within" else h)
+
+
+def whitening(x: Tensor, y: Tensor, shrinkage: float) -> Tensor:
+    """W [D, D], symmetric, for x [M, D] of classes y [M] int64.
+
+    Σ is the unbiased estimate: squares about the mean of the class, over M less the number of
+    classes. Raises a ConfigError where no class has two examples, or all of a class are equal.
+    """
+    present, counts = torch.unique_consecutive(y.sort().values, return_counts=True)
+    numbers = torch.searchsorted(present, y)
+    x = x.double()
+    sums = x.new_zeros(len(counts), x.shape[1]).index_add(0, numbers, x)
+    about = x - (sums / counts[:, None])[numbers]
+    freedom = len(x) - len(counts)
+    covariance = about.T @ about / max(1, freedom)
+    mean_eigenvalue = covariance.trace() / len(covariance)
+    if freedom == 0 or not float(mean_eigenvalue) > 0:
+        raise ConfigError(
+            'learner.metric is "within", but the meta-training examples of each class'
+            " do not differ",
+            hint='set learner.metric = "cosine", or train on classes of two examples or more',
+        )
+    values, vectors = torch.linalg.eigh(covariance)
+    shrunk = values.clamp(min=0) + shrinkage * mean_eigenvalue
+    white: Tensor = (vectors * shrunk.rsqrt()) @ vectors.T
+    return white.float()

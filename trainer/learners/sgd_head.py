@@ -1,0 +1,144 @@
+"""A head on frozen features, fitted to the support set by SGD: what both baselines share.
+
+    step   g = ∇ mean CE + weight_decay · θ;  v ← momentum · v + (1 − dampening) g;  θ ← θ − η v
+
+as torch.optim.SGD, whose v starts at the first g. Chen et al. 2019 take 100 epochs in batches of
+four. A batch's rows would be a rule on the order of the support set, so a step here is an epoch:
+its S/4 steps at once, η = rate · S / batch. With many shots or long features that would overshoot:
+the cross-entropy's curvature is at most mean ‖x‖² / 2, and heavy balls turn unstable at η =
+2 (1 + momentum) / ((1 − dampening) curvature). η is at most half of that.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
+from handful.trainer.networks import NetworkConfig
+
+from .form import Noise, Stage, Support, Tensors, cross_entropy, part
+from .frozen import FrozenNetworkLearner
+
+HEAD, MOMENTUM = "head.", "momentum."
+TINY = 1e-12  # added to mean ‖x‖²
+
+
+@dataclass(frozen=True, kw_only=True)
+class SGDConfig:
+    """The hyperparameters; the defaults are those of the authors' code."""
+
+    steps: int = 100
+    rate: float = 0.01
+    batch: int = 4  # examples that one step at this rate is for
+    momentum: float = 0.9
+    dampening: float = 0.9
+    weight_decay: float = 1e-3
+    network: NetworkConfig | None = None  # what embeds images; None: examples are features already
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(
+            self,
+            least=dict.fromkeys(("steps", "momentum", "dampening", "weight_decay"), 0),
+            below={"momentum": 1, "dampening": 1},
+        )
+
+
+class SGDHead(FrozenNetworkLearner):
+    """A learner whose head moves; nothing is meta-trained, its network is pre-trained."""
+
+    config: SGDConfig
+
+    def __init__(self, config: SGDConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        self.features = self.network.features if self.network else torch.Size(spec.shape).numel()
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The frozen network's parameters, if there is one."""
+        return self.network_params(generator)
+
+    def frozen(self, name: str) -> bool:
+        """All parameters are frozen."""
+        return True
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, D], as the network gives it."""
+        return self.network_features(params, x)
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """θ and v by SGD."""
+        return (
+            Stage(
+                name="head",
+                init=self.start,
+                init_name="start",
+                step=self.sgd_step,
+                step_name="sgd_step",
+                steps=self.config.steps,
+                noise={"w_noise": ("N", self.features)},
+            ),
+        )
+
+    @abstractmethod
+    def first(self, support: Support, noise: Tensor) -> Tensors:
+        """θ at the start: where the authors draw it, its mean plus noise [N, D] to their scale."""
+
+    @abstractmethod
+    def logits(self, theta: Tensors, x: Tensor) -> Tensor:
+        """[B, N] for x [B, D]."""
+
+    @abstractmethod
+    def inputs(self, x: Tensor) -> Tensor:
+        """What the logits are linear in, [B, ...]: its length bounds η."""
+
+    def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+        """θ, and v = the gradient there."""
+        theta = self.first(support, noise["w_noise"])
+        gradient, _ = self.gradient(theta, support)
+        return named(theta, HEAD) | named(gradient, MOMENTUM)
+
+    def sgd_step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """One epoch, and the cross-entropy before it."""
+        theta, config = part(state, HEAD), self.config
+        gradient, loss = self.gradient(theta, support)
+        velocity = {
+            name: config.momentum * v + (1 - config.dampening) * gradient[name]
+            for name, v in part(state, MOMENTUM).items()
+        }
+        eta = self.step_size(support)
+        moved = {name: value - eta * velocity[name] for name, value in theta.items()}
+        return named(moved, HEAD) | named(velocity, MOMENTUM), loss
+
+    def gradient(self, theta: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """∇ of mean cross-entropy with weight decay, and the cross-entropy."""
+
+        def loss(theta: Tensors) -> Tensor:
+            return cross_entropy(self.logits(theta, support.x), support.y)
+
+        gradient, value = grad_and_value(loss)(theta)
+        decay = self.config.weight_decay
+        return {name: g + decay * theta[name] for name, g in gradient.items()}, value
+
+    def step_size(self, support: Support) -> Tensor:
+        """η []."""
+        x = self.inputs(support.x)
+        config = self.config
+        epoch = support.y.sum() * (config.rate / config.batch)
+        unstable = 4 * (1 + config.momentum) / (1 - config.dampening)
+        return torch.minimum(epoch, unstable / 2 / ((x * x).sum(dim=1).mean() + TINY))
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """The head's logits of h [Q, D]: [Q, N]."""
+        return self.logits(part(state, HEAD), query_x)
+
+
+def named(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors with `prefix` before their names."""
+    return {prefix + name: value for name, value in tensors.items()}
