@@ -49,6 +49,14 @@ def test_the_names_of_the_classes_do_not_matter() -> None:
     assert first_batch(y)[ORDER].tolist() == first_batch(y[:, [1, 2, 0]])[ORDER].tolist()
 
 
+def test_targets_of_a_regression_are_taken_as_they_stand() -> None:
+    assert first_batch(torch.tensor([[0.5], [-1.0], [0.5]]), classes=False)[ORDER].tolist() == [
+        0,
+        1,
+        2,
+    ]
+
+
 @pytest.mark.parametrize("size", [3, 5, 100])
 def test_a_small_support_set_is_one_batch(size: int) -> None:
     y = labels(1, 0, 1)

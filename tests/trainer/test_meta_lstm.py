@@ -10,7 +10,7 @@ from torch import Tensor
 
 from handful.trainer.config import from_toml
 from handful.trainer.errors import ConfigError, SettingError
-from handful.trainer.learners import Support, Tensors, adapt, meta_lstm
+from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.meta_lstm import (
     MetaLSTM,
     MetaLSTMConfig,
@@ -42,15 +42,10 @@ class Scalar(MetaLSTM):
         return theta["head.bias"].expand(len(x), 1), {}
 
 
-def half_square(output: Tensor, target: Tensor) -> Tensor:
-    return (0.5 * (output - target) * (output - target)).mean()
-
-
-def test_two_steps_of_the_rule_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    """θ = 1 towards 3, h = 0: f = W θ + b and i by their own last values."""
-    monkeypatch.setattr(meta_lstm, "cross_entropy", half_square)
+def test_two_steps_of_the_rule_by_hand() -> None:
+    """A regression, L = (θ − 3)², with h = 0: f reads θ, i its own last value."""
     network = NetworkConfig(kind="mlp", hidden=(1,), normalisation="none")
-    learner = Scalar(MetaLSTMConfig(network=network, hidden=3, inner_steps=2), VECTOR, 1)
+    learner = Scalar(MetaLSTMConfig(network=network, hidden=3, inner_steps=2), VECTOR, 5, 1)
     params = {n: torch.zeros_like(p) for n, p in learner.init(generator()).items()}
     params["theta.head.bias"] = torch.tensor([1.0])
     params["gates.weight"][-2] = torch.tensor([2.0, 0.0])  # of θ: f reads it
@@ -69,9 +64,9 @@ def test_two_steps_of_the_rule_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     def sigma(x: float) -> float:
         return 1 / (1 + math.exp(-x))
 
-    # ∇ = θ − 3; f = 2 θ + ½ and i = −3 i + 1, both before σ, from i = 0
-    first = sigma(2.5) * 1 - sigma(1.0) * (1 - 3)
-    second = sigma(2 * first + 0.5) * first - sigma(-2.0) * (first - 3)
+    # ∇ = 2 (θ − 3); f = 2 θ + ½ and i = −3 i + 1, both before σ, from i = 0
+    first = sigma(2.5) * 1 - sigma(1.0) * 2 * (1 - 3)
+    second = sigma(2 * first + 0.5) * first - sigma(-2.0) * 2 * (first - 3)
     by_hand = [[1.0, 0.0, 0.0], [first, 2.5, 1.0], [second, 2 * first + 0.5, -2.0]]
     torch.testing.assert_close(torch.tensor(seen[:3]), torch.tensor(by_hand))
 
@@ -127,7 +122,7 @@ def test_the_body_and_the_head_come_back_under_their_names() -> None:
     theta = learner.theta(params, state)
     assert {f"theta.{name}" for name in theta} == {n for n in params if n.startswith("theta.")}
     for name, value in theta.items():
-        assert torch.equal(value, learner.columns(name, params[f"theta.{name}"], 4))
+        assert torch.equal(value, learner.columns(name, params[f"theta.{name}"], support))
 
 
 def test_no_gradient_passes_through_the_gradient() -> None:

@@ -154,7 +154,7 @@ def test_a_learner_of_classes_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HandfulError) as error:
         train(read_recipe("prototypical", ["data.source=sensor"]), tmp_path / "run")
     assert str(error.value) == "prototypical learns classification, sensor asks for regression"
-    assert error.value.hint == "these learn regression: maml"
+    assert error.value.hint == "these learn regression: maml, meta-lstm, reptile"
     assert not (tmp_path / "run").exists()
 
 

@@ -44,7 +44,7 @@ from handful.trainer.networks import NetworkConfig
 
 from .adapted_network import THETA, AdaptedNetwork, Head
 from .features import moving_body
-from .form import Noise, Stage, Support, Tensors, cross_entropy, part
+from .form import Noise, Stage, Support, Tensors, part
 
 WEIGHTS = 0.01  # where the two cells' weights start: within ± this
 FORGET_BIAS, INPUT_BIAS = (4.0, 5.0), (-5.0, -4.0)
@@ -85,11 +85,14 @@ class MetaLSTM(AdaptedNetwork):
 
     name = "meta-lstm"
     Config = MetaLSTMConfig
+    tasks = ("classification", "regression")
     usual_cause = "the steps diverged: set meta.clip_norm = 0.25, or lower meta.lr"
 
-    def __init__(self, config: MetaLSTMConfig, spec: InputSpec, way: int) -> None:
+    def __init__(
+        self, config: MetaLSTMConfig, spec: InputSpec, way: int, targets: int | None = None
+    ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
+        super().__init__(config, spec, way, targets)
         theta = self.fresh_theta(torch.Generator())
         values = sum(value.numel() for value in theta.values())
         if values * config.hidden > MAX_VALUES:
@@ -132,7 +135,7 @@ class MetaLSTM(AdaptedNetwork):
 
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """c₀ as one vector for the body and a matrix [D + 1, N] for the head; the rest is 0."""
-        theta = part(self.begun(params, support.y.shape[1]), THETA)
+        theta = part(self.begun(params, support), THETA)
         body = torch.cat([theta[name].reshape(-1) for name in body_names(theta)])
         head = torch.cat([theta["head.weight"], theta["head.bias"][None]])
         return tensors({BODY: self.at_rest(body), HEAD: self.at_rest(head)})
@@ -150,7 +153,7 @@ class MetaLSTM(AdaptedNetwork):
 
         def support_loss(theta: Tensors) -> Tensor:
             logits, _ = self.logits(self.named(params, theta), support.x, None)
-            return cross_entropy(logits, support.y)
+            return self.task.loss(logits, support.y)
 
         before = {group: cells(state, group) for group in (BODY, HEAD)}
         fixed = {group: c.theta.detach() for group, c in before.items()}
