@@ -23,6 +23,7 @@ from handful.console import (
     number,
     say,
     say_next,
+    several_workers,
     show,
     with_yardsticks,
 )
@@ -52,7 +53,8 @@ def main() -> None:
     help="A setting, as meta.lr=0.01; may be repeated.",
 )
 @a_device
-@number("--threads", least=1, help="Processor threads.  [default: torch's]")
+@several_workers
+@number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
 def train(out: Path, **asked: Any) -> None:
@@ -94,12 +96,14 @@ def train(out: Path, **asked: Any) -> None:
 @with_yardsticks
 @moved_data
 @a_device
+@several_workers
 @as_json
 def evaluate(
     run_or_package: str,
     as_json: bool,
     transductive: bool,
     device: str,
+    workers: int | None,
     data: str | None,
     **sizes: Any,
 ) -> None:
@@ -119,6 +123,7 @@ def evaluate(
             Plan(**sizes),
             transductive=transductive,
             device=device,
+            workers=workers,
             count=report.count,
             data=data,
         )
@@ -135,6 +140,7 @@ def evaluate(
 @click.option("--licence", help="Of the package, as SPDX writes it.  [default: the run's]")
 @click.option("--unfinished", is_flag=True, help="Export a run that has not taken all steps.")
 @moved_data
+@several_workers
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 

@@ -135,3 +135,6 @@ def number(
         metavar="N..." if several else "N",
         help=help,
     )
+
+
+several_workers = number("--workers", least=1, help="Processes.  [default: one a core]")

@@ -42,7 +42,7 @@ def meta_gradient(
     tasks = len(episodes.query_y)
     total = {name: torch.zeros_like(p) for name, p in theta.items()}
     for task in range(tasks):
-        support_x, support_y, query_x, query_y = (t[task] for t in episodes)
+        support_x, support_y, query_x, query_y, _ = (t[task] for t in episodes)
         support, query = (x.permute(0, 3, 1, 2).contiguous() for x in (support_x, query_x))
         moved = dict(leaves)
         for _ in range(steps):

@@ -1,8 +1,9 @@
-"""Meta-training of second-order MAML, tasks a second: ours against torch by hand, task by task."""
+"""Meta-training of second-order MAML, tasks a second: torch by hand, ours, ours by workers."""
 
 from __future__ import annotations
 
 import argparse
+import statistics
 
 import torch
 from by_hand import meta_gradient as by_hand
@@ -17,6 +18,8 @@ from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.memory import keep_memory
+from handful.trainer.training.shared import shared_gradient
+from handful.trainer.workers import Shape, Workers, workers
 
 WAY, CHUNK, INNER_LR = 5, 8, 0.01
 SPEC = InputSpec(kind="image", shape=(28, 28, 1))
@@ -88,18 +91,29 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of one process")
+    parser.add_argument("--workers", type=int, default=2, help="of one thread each")
     parser.add_argument("--halving", choices=["max", "stride"], default="max")
     parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    keep_memory()  # as `handful train` does, here for both sides
+    keep_memory()  # as `handful train` does, here for all sides
+    with workers(Shape(options.workers, threads=1)) as pool:
+        with pool.together():
+            pass  # they have started up, before anything is measured
+        compare(options, pool)
+
+
+def compare(options: argparse.Namespace, pool: Workers) -> None:
+    """The table."""
     rows = [
         "| queries a class | inner steps | by hand | ours, loop | ours, vmap of 8 | ratio"
+        " | workers, loop | workers, vmap of 8 | to ours"
         " | float32: ours from by hand | by hand from float64 | ours from float64"
-        " | float64: ours from by hand |",
-        "|" + " --- |" * 10,
+        " | float64: ours from by hand | workers from ours |",
+        "|" + " --- |" * 14,
     ]
+    gains = []
     for queries, steps in CASES:
         maml, params = learner(options.halving, steps)
         batch, theta, names = episodes(options.tasks, queries), theta_of(params), tuple(params)
@@ -111,20 +125,32 @@ def main() -> None:
         def ours(chunk: int) -> Tensors:
             return meta_gradient(maml, params, names, batch, {}, progress=1.0, chunk=chunk)[0]  # noqa: B023
 
-        both_differences = differences(maml, params, batch, steps=steps, stride=stride)
-        seconds = medians([torch_loop, lambda: ours(1), lambda: ours(CHUNK)], options.rounds)
-        rates = [options.tasks / s for s in seconds]
-        cells = [f"{rate:.1f}" for rate in rates]
-        ratio = max(rates[1:]) / rates[0]
-        cells += [f"{ratio:.2f}", *both_differences]
+        def shared(chunk: int) -> Tensors:
+            return shared_gradient(
+                pool, maml, params, names, batch, {}, progress=1.0, chunk=chunk  # noqa: B023
+            )[0]  # fmt: skip
+
+        all_differences = differences(maml, params, batch, steps=steps, stride=stride)
+        all_differences.append(f"{difference(shared(CHUNK), doubled(ours(CHUNK))):.0e}")
+        sides = [lambda: ours(1), lambda: ours(CHUNK), lambda: shared(1), lambda: shared(CHUNK)]
+        seconds = medians([torch_loop, *sides], options.rounds)
+        hand, *ours_and_shared = (options.tasks / s for s in seconds)
+        alone, together = ours_and_shared[:2], ours_and_shared[2:]
+        gains.append(max(together) / max(alone))
+        cells = [f"{rate:.1f}" for rate in (hand, *alone)]
+        cells += [f"{max(alone) / hand:.2f}", *(f"{rate:.1f}" for rate in together)]
+        cells += [f"{gains[-1]:.2f}", *all_differences]
         rows.append(f"| {queries} | {steps} | {' | '.join(cells)} |")
         print(rows[-1], flush=True)
     note = (
         f"Tasks a second, 5-way 1-shot, Conv4-64 ({options.halving}), second order, 28×28,"
-        f" {options.tasks} tasks, {options.threads} threads; medians of"
-        f" {options.rounds} rounds in turns."
-        " Differences of the meta-gradient, of 4 tasks, relative to its largest entry."
+        f" {options.tasks} tasks, {options.threads} threads, or {options.workers} workers of one"
+        f" thread each; medians of {options.rounds} rounds in turns."
+        f" The workers' gain over one process, median of the cases: {statistics.median(gains):.2f}."
+        " Differences of the meta-gradient, of 4 tasks, relative to its largest entry; the"
+        " workers' in float32, of all tasks."
     )
+    print(note)
     if not options.dry:
         command = f"python benchmarks/throughput.py --halving {options.halving}"
         section(f"throughput {options.halving}", command, "\n".join([note, "", *rows]))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.export.package import export
+from handful.trainer.workers import Shape, Workers, workers
 
 from . import small
 
@@ -36,3 +37,10 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
         return place / name
 
     return of
+
+
+@pytest.fixture(scope="session")
+def pool() -> Iterator[Workers]:
+    """Three processes, this one included; no test may let one die."""
+    with workers(Shape(3, threads=1)) as pool:
+        yield pool

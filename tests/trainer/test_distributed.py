@@ -53,7 +53,7 @@ FILES = [(name, file) for name in RUNS for file in (LAST, BEST)]
 def test_two_processes_train_the_parameters_of_one(
     name: str, file: str, folders: tuple[Path, Path]
 ) -> None:
-    """A mean of two halves rounds like a mean of two tasks, so even the bits are the same."""
+    """LEO's two tasks are one for each process, MAML's three are one and two."""
     (one, facts), (two, other) = (read_checkpoint(folder / name / file) for folder in folders)
     assert one.keys() == two.keys()
     for key in one:
@@ -75,21 +75,22 @@ def test_only_the_first_process_writes_the_log(name: str, folders: tuple[Path, P
         assert two.get("validation") == one.get("validation")
 
 
-def test_tasks_are_shared_out_once_each() -> None:
-    episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=4, generator=generator())
-    noise = {"z": torch.arange(4.0)}
+@pytest.mark.parametrize("tasks", [4, 5])
+def test_tasks_are_shared_out_once_each(tasks: int) -> None:
+    episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=tasks, generator=generator())
+    noise = {"z": torch.arange(float(tasks))}
     parts = [World(rank, 2).share(episodes, noise) for rank in (0, 1)]
     assert torch.equal(torch.cat([noise["z"] for _, noise in parts]), noise["z"])
     for i in range(4):
         assert torch.equal(torch.cat([episode[i] for episode, _ in parts]), episodes[i])
 
 
-def test_tasks_that_cannot_be_shared_evenly_are_refused() -> None:
+def test_fewer_tasks_than_processes_are_refused() -> None:
     episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=3, generator=generator())
     with pytest.raises(ConfigError) as caught:
-        World(0, 2).share(episodes, {})
-    assert str(caught.value) == "3 tasks a step cannot be shared evenly by 2 processes"
-    assert caught.value.hint == "set meta.tasks to a multiple of the number of processes"
+        World(0, 4).share(episodes, {})
+    assert str(caught.value) == "3 tasks a step cannot be shared by 4 processes"
+    assert caught.value.hint == "set meta.tasks to their number at least, or start fewer of them"
 
 
 def test_alone_nothing_is_averaged_or_asked() -> None:

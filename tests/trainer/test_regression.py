@@ -26,6 +26,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.recipe import read_recipe
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import train
+from handful.trainer.workers import Workers
 
 from .small import generator
 
@@ -118,13 +119,15 @@ def test_a_run_logs_errors_and_keeps_the_smallest(run: Path) -> None:
     assert (result.way, result.shot, result.size.queries) == (1, 1, 15)
 
 
-def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path) -> None:
+def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: Workers) -> None:
     manifest = export_command(run, tmp_path / "sensor", Request(episodes=6), silent)  # type: ignore[arg-type]
     assert verify(tmp_path / "sensor").ok
     assert (manifest.task, manifest.limits.way.max) == ("regression", None)
     assert [(e.way, e.shot) for e in manifest.evaluation] == [(1, 5), (1, 10), (1, 20)]
     plan = Plan(shots=(3, 7), queries=9, episodes=6)
     of_package = evaluate_package(tmp_path / "sensor", plan, count=silent)  # type: ignore[arg-type]
+    shared = evaluate_package(tmp_path / "sensor", plan, pool, count=silent)  # type: ignore[arg-type]
+    assert shared == of_package
     of_run = evaluate_run(run, plan, transductive=False, device="cpu", count=silent)  # type: ignore[arg-type]
     for package, torch_result in zip(of_package, of_run, strict=True):
         names = [c.name for c in package.compared]

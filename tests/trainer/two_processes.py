@@ -41,7 +41,7 @@ RUNS: dict[str, dict[str, Any]] = {
             "inner_steps": 1,
             "network": {**NETWORK, "normalisation": "support"},
         },
-        "meta": META,
+        "meta": {**META, "tasks": 3},
     },
 }  # fmt: skip
 

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 from handful.runtime.learner import Learner as Package
-from handful.runtime.learner import load
 from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
-from handful.runtime.tools.evaluate import (
-    Episodes,
-    embedded,
-    evaluate_embedded,
-    outputs_by_step,
-)
+from handful.runtime.tools.evaluate import Episodes, embedded
 from handful.trainer.data import LabelledSet
 from handful.trainer.episodes import EpisodeSource, Rows, one_hot
 from handful.trainer.errors import ConfigError
@@ -35,6 +29,12 @@ from handful.trainer.evaluation import (
     summarise,
 )
 from handful.trainer.evaluation.accuracy import features_of, rows_of
+from handful.trainer.evaluation.packages import (
+    Loaded,
+    embed_shared,
+    package_accuracies,
+    package_errors,
+)
 from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import yardsticks
@@ -44,6 +44,7 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
 from handful.trainer.training.folder import Trained, load_run
+from handful.trainer.workers import Workers, shape_of, workers
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"
@@ -73,26 +74,39 @@ def evaluate_command(
     *,
     transductive: bool,
     device: str,
+    workers: int | None = None,
     count: Count,
     data: str | None = None,
 ) -> list[Result]:
     """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime.
 
-    `data` says where the data are now.
+    `workers` processes share the episodes, None: one a core. `data` says where the data are now.
     """
     folder = Path(path)
-    if folder.is_dir() and not (folder / FILE).exists():
-        return evaluate_run(
-            folder, plan, transductive=transductive, device=device, count=count, moved=data
-        )
-    if transductive:
+    is_run = folder.is_dir() and not (folder / FILE).exists()
+    if transductive and not is_run:
         raise ConfigError("a package is never transductive", hint="evaluate the run that made it")
-    return evaluate_package(find(path), plan, count=count, moved=data)
+    target = str(device_of(device)) if is_run else "cpu"  # the runtime computes there
+    with evaluators(workers, plan, target) as pool:
+        if not is_run:
+            return evaluate_package(find(path), plan, pool, count=count, moved=data)
+        return evaluate_run(
+            folder, plan, pool, transductive=transductive, device=device, count=count, moved=data
+        )
+
+
+@contextmanager
+def evaluators(count: int | None, plan: Plan, device: str = "cpu") -> Iterator[Workers]:
+    """So many processes that share the plan's episodes; None: one a core."""
+    shape = shape_of(count, None, most=plan.episodes, device=device)
+    with workers(shape) as pool:
+        yield pool
 
 
 def evaluate_run(
     folder: Path,
     plan: Plan,
+    pool: Workers | None = None,
     *,
     transductive: bool,
     device: str,
@@ -108,8 +122,8 @@ def evaluate_run(
     sizes = plan.sizes(data)
     for size in sizes:
         fits(learner, data, size, where=SPLIT, prefix="--")
-    yardsticks = _yardsticks(trained, data, recorded) if plan.yardsticks else None
-    embedded_data = embed_set(learner, trained.params, data)
+    yardsticks = _yardsticks(trained, data, recorded, pool) if plan.yardsticks else None
+    embedded_data = embed_set(learner, trained.params, data, pool)
     return [
         evaluate(
             learner,
@@ -120,22 +134,27 @@ def evaluate_run(
             seed=plan.seed,
             yardsticks=yardsticks,
             tick=count(str(size), plan.episodes),
+            workers=pool,
         )
         for size in sizes
     ]
 
 
-def _yardsticks(trained: Trained, data: EpisodeSource, recorded: RecordedData) -> Yardsticks:
+def _yardsticks(
+    trained: Trained, data: EpisodeSource, recorded: RecordedData, pool: Workers | None
+) -> Yardsticks:
     """Rules on the features that the learner adapts on; in regression fits to the readings."""
     if isinstance(data, LabelledSet):
-        return run_features(trained, data, recorded.load("meta_train"))
+        return run_features(trained, data, recorded.load("meta_train"), pool)
     return Fits(data)
 
 
-def run_features(trained: Trained, data: LabelledSet, meta_train: LabelledSet) -> Features:
+def run_features(
+    trained: Trained, data: LabelledSet, meta_train: LabelledSet, pool: Workers | None = None
+) -> Features:
     """What the yardsticks read of `data`: the features that the run's learner adapts on."""
-    sample = meta_training_sample(meta_train)
-    return features_of(trained.learner, trained.params, data, sample.to(data.x.device))
+    sample = meta_training_sample(meta_train).to(data.x.device)
+    return features_of(trained.learner, trained.params, data, sample, pool)
 
 
 def meta_training_sample(data: LabelledSet) -> Tensor:
@@ -158,6 +177,7 @@ def _transductive(learner: Learner) -> Learner:
 def evaluate_package(
     folder: Path,
     plan: Plan,
+    pool: Workers | None = None,
     *,
     features: Features | None = None,
     count: Count,
@@ -170,15 +190,17 @@ def evaluate_package(
     they read what the package's own `embed` gives. The data are `recorded` where they are known
     already, else what the manifest says.
     """
-    package = load(folder)
+    pool = pool or Workers()
+    loaded = Loaded(folder)
+    package = loaded.package
     recorded = recorded or _data_of(package, moved)
     if functions := recorded.functions:
-        return _on_functions(package, functions, plan, count)
+        return _on_functions(loaded, functions, plan, pool, count)
     data = recorded.pictures("meta_test", package=package.manifest.input)
     sizes = plan.sizes(data)
     for size in sizes:
         data.check(size, where=SPLIT, prefix="--")
-    h = embedded(package, data.x.numpy())
+    h = embed_shared(loaded, data.x.numpy(), pool)
     if plan.yardsticks and features is None:
         meta_train = recorded.pictures("meta_train", package=package.manifest.input)
         sample = meta_training_sample(meta_train)
@@ -188,39 +210,36 @@ def evaluate_package(
     results = []
     for size in sizes:
         rows = rows_of(data, size, episodes=plan.episodes, seed=plan.seed)
-        tick = count(str(size), plan.episodes)
-        measured = evaluate_embedded(
-            package,
+        by_step = package_accuracies(
+            loaded,
             h,
             as_episodes(rows, size),
             every_step=plan.yardsticks,
-            progress=lambda done, tick=tick: tick(),  # type: ignore[misc]
+            tick=count(str(size), plan.episodes),
+            workers=pool,
         )
         on_features = yardsticks(features, size, rows) if features is not None else {}
-        against = {**on_features, **earlier_steps(measured.by_step)}
-        results.append(summarise(measured.per_episode, size, against=against))
+        against = {**on_features, **earlier_steps(by_step)}
+        results.append(summarise(by_step[:, -1], size, against=against))
     return results
 
 
 def _on_functions(
-    package: Package, functions: EpisodeSource, plan: Plan, count: Count
+    loaded: Loaded, functions: EpisodeSource, plan: Plan, pool: Workers, count: Count
 ) -> list[Result]:
     """The package's error on functions, beside fits to the readings and fewer inner steps."""
     results = []
     for size in plan.sizes(functions):
-        generator = torch.Generator().manual_seed(plan.seed)
-        tick = count(str(size), plan.episodes)
-        after = []
-        for _ in range(plan.episodes):
-            batch = functions.episodes(size, tasks=1, generator=generator)
-            support_x, support_y, query_x, query_y = (t[0].numpy() for t in batch[:4])
-            answers = outputs_by_step(
-                package, support_x, support_y, query_x, every_step=plan.yardsticks
-            )
-            errors = np.square(answers.astype(np.float64) - query_y.astype(np.float64))
-            after.append(errors.mean(axis=(1, 2)))
-            tick()
-        by_step = np.stack(after)
+        by_step = package_errors(
+            loaded,
+            functions,
+            size,
+            episodes=plan.episodes,
+            seed=plan.seed,
+            every_step=plan.yardsticks,
+            tick=count(str(size), plan.episodes),
+            workers=pool,
+        )
         against: dict[str, Array] = {}
         if plan.yardsticks:
             fits_to = Fits(functions).measured(size, episodes=plan.episodes, seed=plan.seed)

@@ -23,7 +23,7 @@ from handful.trainer.training.data import PACKAGED, RecordedData
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 
-from .evaluate import Count, Plan, evaluate_package, run_features
+from .evaluate import Count, Plan, evaluate_package, evaluators, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured
@@ -45,6 +45,7 @@ class Request:
     licence: str | None = None  # None: the run's own
     unfinished: bool = False  # export a run that has not taken all its steps
     data: str | None = None  # where the data are now
+    workers: int | None = None  # processes that measure; None: one a core
 
 
 def export_command(run: Path, folder: Path, request: Request, count: Count) -> Manifest:
@@ -74,10 +75,13 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         return manifest
     plan = _plan(manifest, recorded, request)
     features = None
-    if request.yardsticks and not functions:
-        test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
-        features = run_features(trained, test, meta_train)
-    results = evaluate_package(folder, plan, features=features, count=count, recorded=recorded)
+    with evaluators(request.workers, plan) as pool:
+        if request.yardsticks and not functions:
+            test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
+            features = run_features(trained, test, meta_train, pool)
+        results = evaluate_package(
+            folder, plan, pool, features=features, count=count, recorded=recorded
+        )
     made_here = functions or config.data.source == "glyphs"
     split = "made here" if made_here else config.data.split
     measured = [

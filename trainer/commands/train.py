@@ -20,6 +20,7 @@ from handful.trainer.training.job import Options
 from handful.trainer.training.log import METRICS
 from handful.trainer.training.report import Reporter, Silent
 from handful.trainer.training.run import train
+from handful.trainer.workers import shape_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +33,8 @@ class Request:
     device: str = "cpu"
     resume: bool = False
     skip_bad: bool = False
-    threads: int | None = None
+    workers: int | None = None  # None: one a core
+    threads: int | None = None  # of each worker
 
 
 @dataclass(frozen=True)
@@ -45,14 +47,17 @@ class Done:
 
 def train_command(folder: Path, request: Request, report: Reporter) -> Done:
     """Train by a recipe; a resumed run needs none. Draws curves.png at the end."""
-    if request.threads:
-        torch.set_num_threads(request.threads)
     device = str(device_of(request.device))
     config = _config(folder, request)
+    phases = [config.meta, *filter(None, [config.pretrain])]
+    most = max(phase.tasks for phase in phases)  # one task cannot be shared
+    shape = shape_of(request.workers, request.threads, most=most, device=device)
+    torch.set_num_threads(shape.cores)
     first = os.environ.get("RANK", "0") == "0"  # under torchrun one process speaks for all
     with interrupted() as stop:
         options = Options(
             device=device,
+            shape=shape,
             resume=request.resume,
             data=request.data if request.resume else None,
             skip_bad=request.skip_bad,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ from handful.trainer.sizes import TaskSize
 from .errors import DataError
 
 BATCH = 512  # examples embedded at a time
+Apply = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
 
 
 class ClassFacts(NamedTuple):
@@ -89,9 +90,15 @@ class LabelledSet(EpisodeSource):
         return self.with_features(self.in_batches(embed))
 
     @torch.no_grad()
-    def in_batches(self, function: Callable[[Tensor], Tensor], batch: int = BATCH) -> Tensor:
-        """The function of all examples as the learner sees them, some at a time."""
-        return torch.cat([function(self.as_float(x)) for x in torch.split(self.x, batch)])
+    def in_batches(
+        self, function: Callable[[Tensor], Tensor], batch: int = BATCH, apply: Apply = map
+    ) -> Tensor:
+        """The function of all examples as the learner sees them, some at a time.
+
+        `apply` takes it to each batch, as `map` does; that of worker processes shares them.
+        """
+        batches = (self.as_float(x) for x in torch.split(self.x, batch))
+        return torch.cat(list(apply(function, batches)))
 
     def some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """At most `count` examples as the learner sees them, and their classes, in their order."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import overload
 
 import numpy as np
@@ -16,6 +17,7 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
 from handful.trainer.sizes import TaskSize
+from handful.trainer.workers import Workers, episode_blocks
 
 from .result import Result, Yardsticks, earlier_steps, summarise
 from .yardsticks import Features
@@ -31,6 +33,7 @@ def evaluate(
     seed: int,
     yardsticks: Yardsticks | None = None,
     tick: Callable[[], None] = lambda: None,
+    workers: Workers | None = None,
 ) -> Result:
     """The learner on `episodes` tasks; `data` must be embedded already, where it embeds.
 
@@ -47,6 +50,7 @@ def evaluate(
         seed=seed,
         every_step=yardsticks is not None,
         tick=tick,
+        workers=workers,
     )
     against: dict[str, Array] = {}
     if yardsticks is not None:
@@ -76,17 +80,42 @@ def measured(
     seed: int,
     every_step: bool,
     tick: Callable[[], None] = lambda: None,
+    workers: Workers | None = None,
 ) -> Array:
-    """The learner's measure on each task: [E, 1], or after 0 to n inner steps [E, n + 1]."""
+    """The learner's measure on each task: [E, 1], or after 0 to n inner steps [E, n + 1].
+
+    This process draws the tasks; `workers` share them.
+    """
+    workers = workers or Workers()
+    shares = drawn(data, size, episodes=episodes, seed=seed, workers=workers)
+    measure = partial(_on_tasks, learner, params, every_step)
+    return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
+
+
+def drawn(
+    data: EpisodeSource, size: TaskSize, *, episodes: int, seed: int, workers: Workers
+) -> Iterator[list[Episode]]:
+    """The tasks of this seed, some at a time as `workers` share them; the same however many."""
     generator = torch.Generator().manual_seed(seed)
-    on_episodes = []
-    for _ in range(episodes):
-        batch = data.episodes(size, tasks=1, generator=generator)
-        episode = Episode(*(t[0] for t in batch))
-        steps = by_step if every_step else in_the_end
-        on_episodes.append(steps(learner, params, episode))
+    for block in episode_blocks(workers, episodes):
+        batches = (
+            data.episodes(size, tasks=1, generator=generator)
+            for _ in range(block.stop - block.start)
+        )
+        yield [Episode(*(t[0] for t in batch)) for batch in batches]
+
+
+def tick_each(tick: Callable[[], None], measures: Array) -> None:
+    """A tick for each of the tasks that were measured together."""
+    for _ in measures:
         tick()
-    return np.array(on_episodes)
+
+
+def _on_tasks(
+    learner: Learner, params: Tensors, every_step: bool, tasks: Sequence[Episode]
+) -> Array:
+    steps = by_step if every_step else in_the_end
+    return np.array([steps(learner, params, episode) for episode in tasks])
 
 
 def fits(
@@ -134,25 +163,45 @@ def _measure(learner: Learner, answers: Tensor, episode: Episode) -> float:
 
 
 @overload
-def embed_set(learner: Learner, params: Tensors, data: LabelledSet) -> LabelledSet: ...
+def embed_set(
+    learner: Learner, params: Tensors, data: LabelledSet, workers: Workers | None = None
+) -> LabelledSet: ...
 @overload
-def embed_set(learner: Learner, params: Tensors, data: EpisodeSource) -> EpisodeSource: ...
-def embed_set(learner: Learner, params: Tensors, data: EpisodeSource) -> EpisodeSource:
+def embed_set(
+    learner: Learner, params: Tensors, data: EpisodeSource, workers: Workers | None = None
+) -> EpisodeSource: ...
+def embed_set(
+    learner: Learner, params: Tensors, data: EpisodeSource, workers: Workers | None = None
+) -> EpisodeSource:
     """The source of embedded examples, each embedded once where they are counted."""
     if not learner.has_embed:
         return data
-    return data.embedded(lambda x: learner.embed(params, x))
+    embed = partial(_without_gradient, learner.embed, params)
+    if isinstance(data, LabelledSet):
+        return data.with_features(data.in_batches(embed, apply=(workers or Workers()).map))
+    return data.embedded(embed)
 
 
-def features_of(learner: Learner, params: Tensors, data: LabelledSet, sample: Tensor) -> Features:
+def features_of(
+    learner: Learner,
+    params: Tensors,
+    data: LabelledSet,
+    sample: Tensor,
+    workers: Workers | None = None,
+) -> Features:
     """The features of `data` that the yardsticks are computed on, not yet centred by the learner.
 
     `sample` [R, ...] are some meta-training examples as the learner sees them.
     """
+    features = partial(
+        _without_gradient, partial(learner.yardstick_features, sample=sample), params
+    )
+    x = data.in_batches(features, apply=(workers or Workers()).map)
+    return Features(data, x, features(sample).mean(dim=0), "the features")
 
-    def features(x: Tensor) -> Tensor:
-        return learner.yardstick_features(params, x, sample)
 
-    with torch.no_grad():
-        centre = features(sample).mean(dim=0)
-    return Features(data, data.in_batches(features), centre, "the features")
+@torch.no_grad()
+def _without_gradient(
+    function: Callable[[Tensors, Tensor], Tensor], params: Tensors, x: Tensor
+) -> Tensor:
+    return function(params, x)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +12,9 @@ from torch import Tensor
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Outcome, Tensors
+from handful.trainer.workers import blocks
+
+from .shared import Mean, Tasks, some_tasks
 
 
 @dataclass(frozen=True)
@@ -40,27 +42,26 @@ class World:
         """Whether this process writes files and speaks."""
         return self.rank == 0
 
-    def share(self, episodes: Episode, noise: Mapping[str, Tensor]) -> tuple[Episode, Tensors]:
+    def share(self, episodes: Episode, noise: Tensors) -> Tasks:
         """This process's tasks; all processes drew the same ones from the same generator."""
-        tasks = episodes.query_y.shape[0]
-        if tasks % self.size:
+        tasks = len(episodes.query_y)
+        if tasks < self.size:
             raise ConfigError(
-                f"{tasks} tasks a step cannot be shared evenly by {self.size} processes",
-                hint="set meta.tasks to a multiple of the number of processes",
+                f"{tasks} tasks a step cannot be shared by {self.size} processes",
+                hint="set meta.tasks to their number at least, or start fewer of them",
             )
-        block = slice(self.rank * tasks // self.size, (self.rank + 1) * tasks // self.size)
-        return Episode(*(t[block] for t in episodes)), {n: t[block] for n, t in noise.items()}
+        return some_tasks(episodes, noise, blocks(tasks, self.size)[self.rank])
 
-    def average(
-        self, gradient: Tensors, loss: Tensor, outcome: Outcome
-    ) -> tuple[Tensors, Tensor, Outcome]:
-        """The mean over the processes of all three, in one message."""
+    def average(self, gradient: Tensors, loss: Tensor, outcome: Outcome, *, share: float) -> Mean:
+        """The mean over all tasks of all three, in one message.
+
+        They are means over this process's tasks, which are `share` of the whole.
+        """
         if self.size == 1:
             return gradient, loss, outcome
         parts = [*gradient.values(), loss, *outcome.metrics.values(), *outcome.buffers.values()]
-        flat = torch.cat([t.reshape(-1) for t in parts])
+        flat = share * torch.cat([t.reshape(-1) for t in parts])
         dist.all_reduce(flat)
-        flat = flat / self.size
         pieces = iter(
             piece.reshape(t.shape)
             for piece, t in zip(torch.split(flat, [t.numel() for t in parts]), parts, strict=True)

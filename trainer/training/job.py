@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import torch
 
 from handful.trainer.config import RunConfig
 from handful.trainer.learners import Tensors
+from handful.trainer.workers import ALONE, Shape, Workers
 
 from .checkpoint import LAST, read_checkpoint
 from .data import RunData
@@ -26,6 +28,7 @@ class Options:
     """How a run is carried out; none of these options changes what is learnt."""
 
     device: str = "cpu"
+    shape: Shape = ALONE  # how many processes on this machine share the work
     resume: bool = False
     data: str | None = None  # where the data of a resumed run are now
     skip_bad: bool = False  # leave out files that cannot be read
@@ -43,6 +46,7 @@ class Job:
     data: RunData
     device: torch.device
     world: World
+    workers: Workers
 
     def on_device(self, params: Tensors) -> Tensors:
         """The parameters where the run computes."""
@@ -51,7 +55,15 @@ class Job:
     def phase(self, run: Run, name: str, *, resume: bool) -> Progress:
         """One meta-training with its log and its bar."""
         metrics = run.folder / METRICS
-        steps_taken = read_checkpoint(run.folder / LAST)[1]["progress"]["step"] if resume else 0
+        before = read_checkpoint(run.folder / LAST)[1]["progress"] if resume else {}
+        steps_taken = before.get("step", 0)
+        count = min(self.workers.size, run.config.tasks)
+        earlier = before.get("workers", 1) if before else count
+        if earlier != count:
+            self.options.report.say(
+                f"{run.folder} was trained by {earlier} {_workers(earlier)} so far, now by {count}:"
+                " the results are the same to within rounding, not bit for bit"
+            )
         if self.world.first:
             forget_after(metrics, steps_taken if resume else -1)
         show = self.options.report.phase(name, run.config.steps, steps_taken)
@@ -62,4 +74,10 @@ class Job:
             show(line)
 
         run.report = both
-        return meta_train(run, resume=resume, stop=self.options.stop)
+        # one task cannot be shared: then this process has all threads, and the others wait
+        with self.workers.together() if count > 1 else nullcontext():
+            return meta_train(run, resume=resume, stop=self.options.stop)
+
+
+def _workers(count: int) -> str:
+    return "worker" if count == 1 else "workers"

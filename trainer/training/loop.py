@@ -16,9 +16,10 @@ from handful.trainer.episodes import Episode
 from handful.trainer.evaluation import embed_set, evaluate, fits
 from handful.trainer.learners import Learner, Tensors
 
-from .gradient import choose_chunk, meta_gradient
+from .gradient import choose_chunk
 from .log import VALIDATION, VALIDATION_ERROR
 from .optimiser import MetaOptimiser
+from .shared import shared_gradient
 from .state import Progress, Run, restore, save, save_best
 
 BAD_STEPS = 3  # non-finite steps in a row that end a run
@@ -44,6 +45,9 @@ def meta_train(
     run.params = {name: p.detach().clone() for name, p in run.params.items()}  # Adam moves in place
     optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
     optimiser.restore(moments)
+    workers = run.workers
+    workers.hold(p for name, p in run.params.items() if learner.frozen(name))
+    progress.workers = min(workers.size, config.tasks)
     if progress.step == 0:  # the initial parameters may turn out to be the best
         line = {"step": 0, **_validate(run, progress)}
         if run.world.first:
@@ -56,23 +60,24 @@ def meta_train(
     while progress.step < config.steps and not progress.finished:
         episodes = _episodes(run, generator)
         noise = learner.training_noise(episodes, generator)
-        process_episodes, process_noise = run.world.share(episodes, noise)
-        share = progress.step / config.steps
+        tasks = run.world.share(episodes, noise)
         gradient = partial(
-            meta_gradient,
+            shared_gradient,
+            workers,
             learner,
             run.params,
             trainable,
-            process_episodes,
-            process_noise,
-            progress=share,
+            *tasks,
+            progress=progress.step / config.steps,
         )
+        count = len(tasks[0].query_y)
         if not progress.chunk:
-            chunk = choose_chunk(
-                config.batching, config.chunk, len(process_episodes.query_y), gradient
-            )
+            largest = -(-count // workers.size)  # of the workers' shares
+            chunk = choose_chunk(config.batching, config.chunk, largest, gradient)
             progress.chunk = run.world.agree(chunk)
-        meta_grad, loss, outcome = run.world.average(*gradient(chunk=progress.chunk))
+        meta_grad, loss, outcome = run.world.average(
+            *gradient(chunk=progress.chunk), share=count / config.tasks
+        )
         progress.step += 1
         if _finite(loss, meta_grad):
             progress.bad = 0
@@ -82,7 +87,7 @@ def meta_train(
             progress.bad, progress.skipped = progress.bad + 1, progress.skipped + 1
             _give_up(learner, progress)
         progress.seconds = time.monotonic() - began
-        stopping = run.world.any(stop())
+        stopping = run.world.any(stop() or workers.dead is not None)
         values = {name: float(value) for name, value in outcome.metrics.items()}
         line = {"step": progress.step, "loss": float(loss), **values, "skipped": progress.skipped}
         validating = progress.step % config.validate_every == 0 or progress.step == config.steps
@@ -98,6 +103,8 @@ def meta_train(
             saved = time.monotonic()
         if stopping:
             break
+    if not progress.finished:
+        workers.check("the run is saved, and --resume goes on with it")
     return progress
 
 
@@ -144,7 +151,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
     """The measure on the validation tasks; the best parameters so far are kept in a file."""
     config, learner = run.config, run.learner
     frozen = learner.frozen_embed  # the data were then embedded once, ahead of the loop
-    data = run.validation if frozen else embed_set(learner, run.params, run.validation)
+    data = run.validation if frozen else embed_set(learner, run.params, run.validation, run.workers)
     result = evaluate(
         learner,
         run.params,
@@ -152,6 +159,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         data.size(*astuple(config.validation_size)),
         episodes=config.validation_episodes,
         seed=config.seed + 1,  # the same tasks at every validation
+        workers=run.workers,
     )
     if result.accuracy is not None:
         measured = {VALIDATION: result.accuracy}

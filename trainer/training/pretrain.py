@@ -41,6 +41,7 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
         section="pretrain",
         facts={"config": to_dict(config), "versions": versions()},
         world=job.world,
+        workers=job.workers,
     )
     resume = (folder / LAST).exists()
     if job.world.first:

@@ -10,6 +10,7 @@ import torch
 from handful.trainer.config import RunConfig, to_dict
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import Learner, Tensors
+from handful.trainer.workers import workers
 
 from .checkpoint import LAST
 from .data import read_data
@@ -40,11 +41,12 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
     device = device_of(options.device)
     keep_memory()
     world = World.join(device)
-    with ExitStack() as locks:
+    with ExitStack() as entered:
         if world.first:
             claim(config, folder, resume=options.resume)
         if world.first and options.resume:
-            locks.enter_context(locked(folder, options.report.say))
+            entered.enter_context(locked(folder, options.report.say))
+        pool = entered.enter_context(workers(options.shape))  # it starts up while data are read
         record = read_record(folder) if options.resume else None
         data = read_data(
             config,
@@ -62,7 +64,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         ):  # only now, so that an earlier failure leaves no folder behind
             with storing(folder, ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
-            locks.enter_context(locked(folder, options.report.say))
+            entered.enter_context(locked(folder, options.report.say))
             claim(config, folder, resume=False)  # another process may have begun it meanwhile
             write_record(data.record, folder)
             write_config(config, folder)
@@ -74,6 +76,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             data=data.to(device),
             device=device,
             world=world,
+            workers=pool,
         )
         return _carried_out(job, learner)
 
@@ -85,8 +88,8 @@ def _carried_out(job: Job, learner: Learner) -> Progress:
         return Progress()
     train_set, validation = job.data.train, job.data.validation
     if learner.frozen_embed:
-        train_set = embed_set(learner, params, train_set)
-        validation = embed_set(learner, params, validation)
+        train_set = embed_set(learner, params, train_set, job.workers)
+        validation = embed_set(learner, params, validation, job.workers)
     run = Run(
         learner=learner,
         params=params,
@@ -96,6 +99,7 @@ def _carried_out(job: Job, learner: Learner) -> Progress:
         folder=job.folder,
         facts={"config": to_dict(job.config), "versions": versions()},
         world=job.world,
+        workers=job.workers,
     )
     resume = job.options.resume and (job.folder / LAST).exists()
     return job.phase(run, job.config.learner, resume=resume)

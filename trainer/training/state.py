@@ -12,6 +12,7 @@ import torch
 from handful.trainer.config import MetaConfig
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.learners import Learner, Tensors
+from handful.trainer.workers import Workers
 
 from .checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
 from .distributed import World
@@ -29,6 +30,7 @@ class Progress:
     since_best: int = 0
     seconds: float = 0.0
     chunk: int = 0
+    workers: int = 1
     finished: bool = False
 
 
@@ -45,6 +47,7 @@ class Run:
     section: str = "meta"  # of the settings, or "pretrain"
     facts: dict[str, Any] = field(default_factory=dict)  # written into each checkpoint
     world: World = field(default_factory=World)
+    workers: Workers = field(default_factory=Workers)
     report: Callable[[dict[str, Any]], None] = lambda line: None
 
 

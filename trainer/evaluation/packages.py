@@ -1,0 +1,110 @@
+"""An exported package over many episodes, through the runtime, shared among processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handful.runtime.arrays import Array, Floats
+from handful.runtime.learner import load
+from handful.runtime.tools.evaluate import (
+    PER_TIME,
+    Episodes,
+    check,
+    embedded,
+    evaluate_embedded,
+    outputs_by_step,
+)
+from handful.trainer.episodes import Episode, EpisodeSource
+from handful.trainer.sizes import TaskSize
+from handful.trainer.workers import Workers, episode_blocks
+
+from .accuracy import drawn, tick_each
+
+
+class Loaded:
+    """A package loaded from a folder; a process that is sent it loads the folder itself."""
+
+    def __init__(self, folder: Path) -> None:
+        """Load it: sessions never leave their process."""
+        self.folder = folder
+        self.package = load(folder)
+
+    def __reduce__(self) -> Any:
+        """Its class and its folder."""
+        return Loaded, (self.folder,)
+
+
+def embed_shared(loaded: Loaded, x: Any, workers: Workers) -> Floats:
+    """The embeddings of all examples x [M, ...], as the stages read them."""
+    if loaded.package.manifest.embed is None:  # then nothing is computed
+        return embedded(loaded.package, x)
+    batches = (x[at : at + PER_TIME] for at in range(0, len(x), PER_TIME))
+    return np.concatenate(workers.map(partial(_embed, loaded), batches))
+
+
+def package_accuracies(
+    loaded: Loaded,
+    h: Floats,
+    episodes: Episodes,
+    *,
+    every_step: bool,
+    tick: Callable[[], None],
+    workers: Workers,
+) -> Array:
+    """Of each episode of embeddings h [M, ...]: [E, 1], or after 0 to n inner steps [E, n + 1]."""
+    check(episodes, len(h))
+    measure = partial(_measure, loaded, every_step)
+    shares = _shares(h, episodes, workers)
+    return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
+
+
+def package_errors(
+    loaded: Loaded,
+    functions: EpisodeSource,
+    size: TaskSize,
+    *,
+    episodes: int,
+    seed: int,
+    every_step: bool,
+    tick: Callable[[], None],
+    workers: Workers,
+) -> Array:
+    """The squared errors on functions of this seed: [E, 1], or after each step [E, n + 1]."""
+    shares = drawn(functions, size, episodes=episodes, seed=seed, workers=workers)
+    measure = partial(_errors, loaded, every_step)
+    return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
+
+
+def _errors(loaded: Loaded, every_step: bool, tasks: Sequence[Episode]) -> Array:
+    errors = []
+    for task in tasks:
+        support_x, support_y, query_x, query_y = (t.numpy() for t in task[:4])
+        answers = outputs_by_step(
+            loaded.package, support_x, support_y, query_x, every_step=every_step
+        )
+        squares = np.square(answers.astype(np.float64) - query_y.astype(np.float64))
+        errors.append(squares.mean(axis=(1, 2)))
+    return np.stack(errors)
+
+
+def _embed(loaded: Loaded, x: Any) -> Floats:
+    return embedded(loaded.package, x)
+
+
+def _measure(loaded: Loaded, every_step: bool, share: tuple[Floats, Episodes]) -> Array:
+    return evaluate_embedded(loaded.package, *share, every_step=every_step).by_step
+
+
+def _shares(h: Floats, episodes: Episodes, workers: Workers) -> Iterator[tuple[Floats, Episodes]]:
+    """Some episodes at a time, with the embeddings that they need and as rows of those."""
+    for block in episode_blocks(workers, len(episodes.support)):
+        rows = np.concatenate([episodes.support[block], episodes.query[block]], axis=1)
+        used, places = np.unique(rows, return_inverse=True)
+        support, query = np.split(places.reshape(rows.shape), [episodes.support.shape[1]], axis=1)
+        y = episodes.support_y[block], episodes.query_y[block]
+        yield h[used], Episodes(support, y[0], query, y[1])
