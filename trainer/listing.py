@@ -38,7 +38,7 @@ def described_learners() -> list[tuple[str, str]]:
         if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
     )
     names = [ast.literal_eval(key) for key in learners.keys if key]  # type: ignore[union-attr]
-    return [(name, _first_line(folder / f"{name}.py")) for name in names]
+    return [(name, _first_line(folder / f"{name.replace('-', '_')}.py")) for name in names]
 
 
 def _first_line(file: Path) -> str:

@@ -292,7 +292,7 @@ CASES: dict[str, Callable[[], Case]] = {
         "ridge", metric="euclidean", train_network=True, network=R2D2
     ),
     "baseline": lambda: on_features("baseline", steps=12),
-    "baseline_pp": lambda: on_features("baseline_pp", steps=12),
+    "baseline-pp": lambda: on_features("baseline-pp", steps=12),
     "nearest": nearest_on_vectors,
     "nearest-network": lambda: on_pictures(
         Nearest(NearestConfig(network=conv4("running")), IMAGE, WAY)

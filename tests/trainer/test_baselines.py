@@ -55,7 +55,7 @@ def test_weight_normalisation_by_hand() -> None:
     torch.testing.assert_close(logits, torch.tensor([[2 * 3 * 0.6, -2 * 0.5 * 0.8]]))
 
 
-@pytest.mark.parametrize("name", ["baseline", "baseline_pp"])
+@pytest.mark.parametrize("name", ["baseline", "baseline-pp"])
 def test_the_steps_are_those_of_torchs_sgd(name: str) -> None:
     subject = case(name)
     learner, config = subject.learner, subject.learner.config

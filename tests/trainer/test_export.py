@@ -46,7 +46,7 @@ EXPORTED = [
     "ridge",
     "ridge-learned",
     "baseline",
-    "baseline_pp",
+    "baseline-pp",
     "nearest",
     "reptile",
     "reptile-shared",

@@ -23,18 +23,18 @@ __all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "ada
 
 LEARNERS: dict[str, type[Learner]] = {
     "baseline": Baseline,
-    "baseline_pp": BaselinePP,
+    "baseline-pp": BaselinePP,
     "classifier": Classifier,
     "leo": LEO,
     "logistic": Logistic,
     "maml": MAML,
     "matching": Matching,
+    "means": Means,
+    "meta-lstm": MetaLSTM,
     "nearest": Nearest,
     "prototypical": Prototypical,
     "relation": Relation,
-    "siamese": Siamese,
-    "meta-lstm": MetaLSTM,
     "reptile": Reptile,
-    "means": Means,
     "ridge": Ridge,
+    "siamese": Siamese,
 }

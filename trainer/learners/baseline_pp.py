@@ -37,7 +37,7 @@ class BaselinePPConfig(SGDConfig):
 class BaselinePP(SGDHead):
     """A new cosine head for each task."""
 
-    name = "baseline_pp"
+    name = "baseline-pp"
     Config = BaselinePPConfig
     config: BaselinePPConfig
 

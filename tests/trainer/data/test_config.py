@@ -26,10 +26,19 @@ def test_a_source_that_is_not_there() -> None:
         load_data(DataConfig(source="birds"), "meta_train")
     assert str(error.value) == "no data source birds"
     assert error.value.hint == (
-        "there are: omniglot, glyphs, FOLDER, FILE.npz; no folder of that name exists"
+        "there are: omniglot, glyphs, sinusoid, sensor, FOLDER, FILE.npz, MODULE:CLASS;"
+        " no folder of that name exists"
     )
 
 
 def test_what_there_is_in_one_line_each() -> None:
-    assert list(SOURCES) == ["omniglot", "glyphs", "FOLDER", "FILE.npz"]
+    assert list(SOURCES) == [
+        "omniglot",
+        "glyphs",
+        "sinusoid",
+        "sensor",
+        "FOLDER",
+        "FILE.npz",
+        "MODULE:CLASS",
+    ]
     assert all(1 <= len(words) <= 90 and "\n" not in words for words in SOURCES.values())
