@@ -1,4 +1,4 @@
-"""Hostile LSTMs in the package `head`: each but the last has ended a process or could leave memory.
+"""LSTMs in the package `head`, all but the last outside the one form that is allowed.
 
 An empty batch ends the process in onnxruntime 1.28.0 and in 1.32.0. 1.28.0 also aborts on weights
 of two axes, and reads beyond its memory where a sequence is wider than W or R disagrees with W.

@@ -129,7 +129,7 @@ def test_it_exports_as_one_operator_with_any_number_of_examples(directions: int)
     for size in (1, 7, 40):
         x = random(size, D, seed=size).float()
         (h,) = session.run(None, {"support_x": x.numpy()})
-        np.testing.assert_allclose(h, lstm(params, x).numpy(), atol=1e-6)
+        np.testing.assert_allclose(np.asarray(h), lstm(params, x).numpy(), atol=1e-6)
     (node,) = (node for node in onnx.load_from_string(content).graph.node if node.op_type == "LSTM")
     assert len(node.input) == 4
     assert len(node.output) == 1

@@ -14,7 +14,9 @@ from handful.trainer.training.loop import meta_train
 from .test_loop import changed, once, run_of
 
 
-@pytest.mark.parametrize("name", ["prototypical", "maml-support-fixed", "leo", "anil"])
+@pytest.mark.parametrize(
+    "name", ["prototypical", "maml-support-fixed", "leo", "anil", "relation", "matching-context"]
+)
 @pytest.mark.parametrize("at", [3, 4])
 def test_a_resumed_run_is_the_same_bit_for_bit(name: str, at: int, tmp_path: Path) -> None:
     whole, lines = run_of(name, tmp_path / "whole")
