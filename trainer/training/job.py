@@ -59,7 +59,7 @@ class Job:
         steps_taken = before.get("step", 0)
         count = min(self.workers.size, run.config.tasks)
         earlier = before.get("workers", 1) if before else count
-        if earlier != count:
+        if earlier != count and not before["finished"]:
             self.options.report.say(
                 f"{run.folder} was trained by {earlier} {_workers(earlier)} so far, now by {count}:"
                 " the results are the same to within rounding, not bit for bit"
