@@ -152,7 +152,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("nonsense",),
             "error: no recipe and no learner nonsense\n"
             "\n"
-            f"hint: there are: {', '.join([*NAMES, *recipes()])}, or a file.toml\n",
+            f"hint: there are: {', '.join([*NAMES, *recipes()])}, a file.toml,"
+            " or module:Class of your own\n",
         ),
         (
             ("omniglot-meo",),
@@ -178,7 +179,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("leo", "--data", "absent"),
             "error: no data source absent\n"
             "\n"
-            "hint: there are: omniglot, glyphs, FOLDER, FILE.npz; "
+            "hint: there are: omniglot, glyphs, sinusoid, sensor, FOLDER, FILE.npz, MODULE:CLASS; "
             "no folder of that name exists\n",
         ),
         (
@@ -233,7 +234,8 @@ def test_lists_name_what_there_is() -> None:
     )
     assert lines[-1] == f"recipes: {', '.join(recipes())}"
     sources = [line.split()[0] for line in run("data").stdout.splitlines()]
-    assert sources == ["omniglot", "glyphs", "FOLDER", "FILE.npz"]
+    wanted = "omniglot glyphs sinusoid sensor FOLDER FILE.npz MODULE:CLASS"
+    assert sources == wanted.split()
 
 
 @pytest.mark.parametrize(
