@@ -11,6 +11,7 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import draw, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set, evaluate, fits, summarise
+from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.sizes import TaskSize
 
@@ -157,3 +158,12 @@ def test_a_task_of_more_examples_than_the_learner_takes_is_refused() -> None:
         "leo takes at most 484 examples in all, a task of 540 was asked for"
     )
     assert caught.value.hint == "lower way or shot"
+
+
+def test_of_many_inner_steps_some_are_reported() -> None:
+    after = np.arange(2 * 101.0).reshape(2, 101)
+    reported = earlier_steps(after)
+    assert list(reported) == [f"{k} of 100 inner steps" for k in (0, 1, 2, 5, 10, 20, 50)]
+    assert reported["20 of 100 inner steps"].tolist() == [20.0, 121.0]
+    assert len(earlier_steps(after[:, :11])) == 10  # each of ten
+    assert list(earlier_steps(after[:, :1])) == []
