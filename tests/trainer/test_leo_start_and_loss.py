@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from handful.trainer.episodes import Episode, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, Tensors, adapt, leo_start
 from handful.trainer.learners.features import class_means
+from handful.trainer.learners.form import cross_entropy
 from handful.trainer.learners.leo import (
     LEO,
     LEOConfig,
@@ -19,25 +22,23 @@ from handful.trainer.learners.leo import (
     latent_moments,
 )
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
+from handful.trainer.learners.prototypical import negative_squared_distance
 from handful.trainer.sizes import TaskSize
 
 from .small import IMAGE, conv4, generator, vectors
 from .small_leo import LATENT, SIZE, params, support
 
 
-def prepared(latent: int) -> tuple[LEO, Tensors, Tensor]:
+def prepared(latent: int, **settings: Any) -> tuple[LEO, Tensors, Tensor]:
     data = vectors(classes=40, each=10, size=8)
-    learner = LEO(LEOConfig(latent_dim=latent), data.input, 5)
+    learner = LEO(LEOConfig(latent_dim=latent, **settings), data.input, 5)
     fresh = learner.init(generator())
     params = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels)
     return learner, params, learner.embed(params, data.x)
 
 
-def test_the_prototype_start_decodes_to_the_scaled_class_means(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(leo_start, "SHARE", 0.0)
-    learner, started, h = prepared(latent=8)
+def test_the_prototype_start_decodes_to_the_scaled_class_means() -> None:
+    learner, started, h = prepared(latent=8, start_noise=0.0)
     y = torch.eye(5).repeat_interleave(10, dim=0)
     s = Support(h[:50], y)
     z = encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"]
@@ -53,6 +54,35 @@ def test_the_prototype_start_decodes_to_the_scaled_class_means(
     assert float(std.mean()) == pytest.approx(leo_start.FIRST_STD, rel=0.35)
 
 
+def test_by_distances_the_raw_start_is_the_prototypical_network() -> None:
+    """τ = 2: ⟨x, w⟩ − ‖w‖²/2τ is −‖x − c‖² + ‖x‖², whatever the lengths of the class means."""
+    settings = {"scores": "distance", "features": "raw", "temperature": 2.0}
+    learner, started, h = prepared(latent=8, start_noise=0.0, **settings)
+    data = vectors(classes=40, each=10, size=8)
+    torch.testing.assert_close(h, data.x - data.x.mean(dim=0), rtol=1e-4, atol=1e-5)
+    shots = (1, 2, 3, 5, 8)  # uneven: means of more examples are shorter
+    rows = torch.cat([torch.arange(shot) + 10 * n for n, shot in enumerate(shots)])
+    y = torch.eye(5)[[n for n, shot in enumerate(shots) for _ in range(shot)]]
+    s = Support(h[rows], y)
+    w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
+    logits = learner.predict(started, {"w": w}, h[9:50:10])
+    wanted = negative_squared_distance(h[9:50:10], class_means(h[rows], y))
+    lengths = (h[9:50:10] * h[9:50:10]).sum(dim=1, keepdim=True)
+    torch.testing.assert_close(logits, wanted + lengths, rtol=1e-3, atol=1e-3)
+
+
+def test_the_steps_descend_the_scores_that_predict_gives() -> None:
+    learner, started, h = prepared(latent=8, scores="distance", temperature=2.0, latent_lr=0.1)
+    s = Support(h[:50], torch.eye(5).repeat_interleave(10, dim=0))
+    state = {"z": torch.randn(5, 8, generator=generator(3))}
+    _, loss = learner.latent_step(started, state, s)
+    w = decode(started, state["z"])
+    torch.testing.assert_close(loss, cross_entropy(learner.predict(started, {"w": w}, s.x), s.y))
+    moved, before = learner.finetune_step(started, {"w": w}, s)
+    torch.testing.assert_close(before, loss)
+    assert learner.finetune_step(started, moved, s)[1] < before
+
+
 def test_the_prototype_start_as_it_is_keeps_the_order_of_the_class_means() -> None:
     _, started, h = prepared(latent=8)
     y = torch.eye(5).repeat_interleave(10, dim=0)
@@ -65,11 +95,8 @@ def test_the_prototype_start_as_it_is_keeps_the_order_of_the_class_means() -> No
     assert float(same.double().mean()) > 0.95
 
 
-def test_a_smaller_latent_space_keeps_the_largest_directions(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(leo_start, "SHARE", 0.0)
-    _, started, h = prepared(latent=3)
+def test_a_smaller_latent_space_keeps_the_largest_directions() -> None:
+    _, started, h = prepared(latent=3, start_noise=0.0)
     y = torch.eye(5).repeat_interleave(10, dim=0)
     s = Support(h[:50], y)
     w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 3)})["z"])

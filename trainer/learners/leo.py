@@ -11,27 +11,24 @@
 Differs from the paper: one z a class instead of K copies of it, with N × the mean loss over the
 support set instead of the sum over N·K (equal when the copies are: at evaluation, always); features
 are centred on the meta-training mean (Wang et al. 2019, arXiv:1911.04623); `start = "prototypes"`
-begins where w_n is the scaled class mean (the nearest one wins at one shot; above, ⟨x, w⟩ lacks
-−‖w‖²/2) instead of at random maps; `start = "glorot"` is the paper's. docs/learners/leo.md lists
-the smaller differences in dropout, penalties and clipping.
+begins where w_n is the scaled class mean instead of at random maps, `start = "glorot"` is the
+paper's; `scores = "distance"` adds −‖w_n‖²/2τ, so that w_n = τ c_n gives −(τ/2) ‖x − c_n‖² but for
+a constant: with `features = "raw"` and τ = 2 the start is the prototypical network that the
+features come from. docs/learners/leo.md lists the smaller differences.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
-from handful.trainer.networks import NetworkConfig
 
 from .features import class_means, unit_length
 from .form import (
@@ -43,41 +40,18 @@ from .form import (
     cross_entropy,
 )
 from .frozen import FrozenNetworkLearner
+from .leo_config import LEOConfig
 from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
+
+__all__ = ["LEO", "LEOConfig"]
+
+Scores = Callable[[Tensor, Tensor], Tensor]  # x [B, D], w [N, D] → [B, N]
 
 STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
 # Bytes of the two tensors [S, S, 2 L] that the relation network fills at once. A process adapting
 # omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500
 PAIRS_BYTES = 240_000_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class LEOConfig:
-    """The hyperparameters; the loss weights default to the paper's for miniImageNet, 1-shot."""
-
-    latent_dim: int = 64  # L
-    latent_steps: int = 5
-    finetuning_steps: int = 5
-    latent_lr: float = 1.0  # where the learned vector α starts, as in the authors' code
-    finetuning_lr: float = 1e-3
-    dropout: float = 0.3
-    sampling: bool = True  # False: z and w are their means in training too (deterministic)
-    kl_weight: float = 0.756  # β
-    encoder_penalty: float = 5.76e-6  # γ
-    l2_weight: float = 3.6e-10  # λ₁
-    orthogonality: float = 0.188  # λ₂
-    start: Literal["prototypes", "glorot"] = "prototypes"
-    temperature: float = 10.0  # with start = "prototypes": ⟨x, w⟩ = temperature · cosine, about
-    network: NetworkConfig | None = None  # what embeds images; None: examples are features already
-
-    def __post_init__(self) -> None:
-        """Check what the types do not say."""
-        steps, rates = ("latent_steps", "finetuning_steps"), ("latent_lr", "finetuning_lr")
-        weights = ("dropout", "kl_weight", "encoder_penalty", "l2_weight", "orthogonality")
-        check_numbers(
-            self, least=dict.fromkeys((*steps, *rates, *weights), 0), below={"dropout": 1}
-        )
 
 
 class LEO(FrozenNetworkLearner):
@@ -116,21 +90,24 @@ class LEO(FrozenNetworkLearner):
     def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """Centre the features; with start = "prototypes" set the maps where w is the class mean.
 
-        x [M, D] were embedded with the centre at 0, so they are of unit length.
+        x [M, D] were embedded with the centre at 0; they are of unit length unless they are raw.
         """
         center = x.mean(dim=0)
         params = {**params, "center": center}
         if self.config.start == "glorot":
             return params
-        return {**params, **prototype_maps(params, unit_length(x - center), self.config)}
+        features = x - center if self.config.features == "raw" else unit_length(x - center)
+        return {**params, **prototype_maps(params, features, self.config)}
 
     def frozen(self, name: str) -> bool:
         """The parameters of the network and the mean of the features are frozen."""
         return super().frozen(name) or name == "center"
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → unit-length centred features [B, D]."""
+        """x [B, ...] → centred features [B, D], of unit length unless they are raw."""
         h = self.network_features(params, x)
+        if self.config.features == "raw":
+            return h - params["center"]
         return unit_length(unit_length(h) - params["center"])
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
@@ -139,7 +116,7 @@ class LEO(FrozenNetworkLearner):
             name="latent",
             init=encode,
             init_name="encoder",
-            step=latent_step,
+            step=self.latent_step,
             step_name="latent_step",
             steps=self.config.latent_steps,
             noise={"z_noise": ("N", self.config.latent_dim)},
@@ -148,7 +125,7 @@ class LEO(FrozenNetworkLearner):
             name="weights",
             init=decoder,
             init_name="decoder",
-            step=finetune_step,
+            step=self.finetune_step,
             step_name="finetune_step",
             steps=self.config.finetuning_steps,
             noise={"w_noise": ("N", self.features)},
@@ -156,8 +133,27 @@ class LEO(FrozenNetworkLearner):
         return (latent, weights)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """⟨x, w_n⟩: [Q, N]."""
-        return query_x @ state["w"].T
+        """The scores of the queries [Q, D]: [Q, N]."""
+        return self.scores(query_x, state["w"])
+
+    def scores(self, x: Tensor, w: Tensor) -> Tensor:
+        """⟨x, w_n⟩ for x [B, D] and w [N, D], less ‖w_n‖²/2τ where distances are scored: [B, N]."""
+        if self.config.scores == "product":
+            return product(x, w)
+        lengths: Tensor = (w * w).sum(dim=1)
+        return product(x, w) - lengths / (2 * self.config.temperature)
+
+    def latent_step(
+        self, params: Tensors, state: Tensors, support: Support
+    ) -> tuple[Tensors, Tensor]:
+        """One step in latent space, with this learner's scores."""
+        return latent_step(params, state, support, scores=self.scores)
+
+    def finetune_step(
+        self, params: Tensors, state: Tensors, support: Support
+    ) -> tuple[Tensors, Tensor]:
+        """One step in weight space, with this learner's scores."""
+        return finetune_step(params, state, support, scores=self.scores)
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """ε of z and of every decoded w, and a dropout mask of the support set for each decode."""
@@ -191,11 +187,11 @@ class LEO(FrozenNetworkLearner):
         z = start
         for i in range(config.latent_steps):
             dropped = Support(support.x * noise["keep"][i], support.y)
-            z, _ = latent_step(params, z, dropped, noise["w_noise"][i])
+            z, _ = latent_step(params, z, dropped, noise["w_noise"][i], scores=self.scores)
         dropped = Support(support.x * noise["keep"][-1], support.y)
         w = decoder(params, z, dropped, {"w_noise": noise["w_noise"][-1]})
         for _ in range(config.finetuning_steps):
-            w, _ = finetune_step(params, w, dropped)
+            w, _ = self.finetune_step(params, w, dropped)
         logits = self.predict(params, w, episode.query_x * noise["keep_query"])
         query_loss = cross_entropy(logits, episode.query_y)
         moved = z["z"].detach() - start["z"]
@@ -248,22 +244,34 @@ def decoder(params: Tensors, state: Tensors, support: Support, noise: Noise) -> 
     return {"w": decode(params, state["z"], noise["w_noise"])}
 
 
+def product(x: Tensor, w: Tensor) -> Tensor:
+    """⟨x, w_n⟩, the paper's scores, for x [B, D] and w [N, D]: [B, N]."""
+    return x @ w.T
+
+
 def latent_step(
-    params: Tensors, state: Tensors, support: Support, noise: Tensor | None = None
+    params: Tensors,
+    state: Tensors,
+    support: Support,
+    noise: Tensor | None = None,
+    *,
+    scores: Scores = product,
 ) -> tuple[Tensors, Tensor]:
     """z ← z − α N ∇_z L(decode(z)): equation 7; `noise` [N, D] draws w in training."""
     z, loss = descend(
-        lambda z: cross_entropy(support.x @ decode(params, z, noise).T, support.y),
+        lambda z: cross_entropy(scores(support.x, decode(params, z, noise)), support.y),
         state["z"],
         params["latent_lr"] * support.y.shape[1],
     )
     return {"z": z}, loss
 
 
-def finetune_step(params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+def finetune_step(
+    params: Tensors, state: Tensors, support: Support, *, scores: Scores = product
+) -> tuple[Tensors, Tensor]:
     """w ← w − α_w N ∇_w L(w)."""
     w, loss = descend(
-        lambda w: cross_entropy(support.x @ w.T, support.y),
+        lambda w: cross_entropy(scores(support.x, w), support.y),
         state["w"],
         params["finetuning_lr"] * support.y.shape[1],
     )

@@ -8,7 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-SHARE = 0.1  # of the random start that is kept beside the prototypes, so that every weight can move
 FIRST_STD = 0.1  # σ of z at the prototype start: log(1 + 0.1) is what u must be on average
 
 
@@ -17,6 +16,8 @@ class _Start(Protocol):
     def latent_dim(self) -> int: ...
     @property
     def temperature(self) -> float: ...
+    @property
+    def start_noise(self) -> float: ...
 
 
 def glorot_maps(size: int, latent: int, generator: torch.Generator) -> dict[str, Tensor]:
@@ -37,7 +38,7 @@ def glorot_maps(size: int, latent: int, generator: torch.Generator) -> dict[str,
 def prototype_maps(params: dict[str, Tensor], x: Tensor, config: _Start) -> dict[str, Tensor]:
     """Maps with z_n = the class mean's first L principal coordinates and w_n = temperature × it.
 
-    x [M, D] are centred features of unit length. The relation net passes its first argument on as
+    x [M, D] are centred features. The relation net passes its first argument on as
     relu(e) − relu(−e); a share of the random start stays beside it.
     """
     size, latent = params["encoder"].shape
@@ -61,7 +62,8 @@ def prototype_maps(params: dict[str, Tensor], x: Tensor, config: _Start) -> dict
             dim=1,
         ),
     }
-    random = {"relation.0": SHARE, "relation.1": SHARE}
+    # a share of the random start stays beside the prototypes, so that every weight can move
+    random = {"relation.0": config.start_noise, "relation.1": config.start_noise}
     return {
         name: value + random.get(name, 0.0) * params[name].to(x.device)
         for name, value in exact.items()
