@@ -140,8 +140,8 @@ class LEO(FrozenNetworkLearner):
         """⟨x, w_n⟩ for x [B, D] and w [N, D], less ‖w_n‖²/2τ where distances are scored: [B, N]."""
         if self.config.scores == "product":
             return product(x, w)
-        lengths: Tensor = (w * w).sum(dim=1)
-        return product(x, w) - lengths / (2 * self.config.temperature)
+        tau: float = self.config.temperature
+        return product(x, w) - (w * w).sum(dim=1) / (2 * tau)
 
     def latent_step(
         self, params: Tensors, state: Tensors, support: Support
