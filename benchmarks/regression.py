@@ -1,0 +1,118 @@
+"""Packages that learn functions, step by step, beside what anybody would try first.
+
+`python benchmarks/regression.py PACKAGE...`: packages trained on sinusoids or on sensors.
+"""
+
+from __future__ import annotations
+
+import sys
+from itertools import pairwise
+
+import torch
+from results import section
+from torch import Tensor
+
+from handful.runtime.arrays import Array
+from handful.runtime.package.shipped import find
+from handful.runtime.tools.text import difference
+from handful.trainer.data.functions import load_functions
+from handful.trainer.episodes import EpisodeSource
+from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.packages import Loaded, package_errors
+from handful.trainer.evaluation.regression import Fits
+from handful.trainer.evaluation.result import earlier_steps
+from handful.trainer.sizes import TaskSize
+from handful.trainer.workers import Shape, workers
+
+SHOTS, QUERIES, EPISODES, SEED = (5, 10, 20), 100, 1000, 0
+HIDDEN, RATE, CHECKED = (40, 40), 0.01, (100, 300, 1000)  # of the network trained from scratch
+
+
+def from_scratch(source: EpisodeSource, size: TaskSize) -> dict[str, Array]:
+    """The errors [E] of a network of the package's size that sees the support set alone.
+
+    Each task has its own, trained by Adam on all of the support set; it is looked at after several
+    numbers of steps, of which a device could not know the best.
+    """
+    generator = torch.Generator().manual_seed(SEED)
+    drawn = [source.episodes(size, tasks=1, generator=generator) for _ in range(EPISODES)]
+    x, y, query_x, query_y = (torch.cat([e[i] for e in drawn]) for i in range(4))
+    sizes = (x.shape[-1], *HIDDEN, y.shape[-1])
+    weights = [
+        (torch.randn(len(x), a, b, generator=generator) * (2 / a) ** 0.5).requires_grad_()
+        for a, b in pairwise(sizes)
+    ]
+    biases = [torch.zeros(len(x), 1, b, requires_grad=True) for b in sizes[1:]]
+
+    def outputs(h: Tensor) -> Tensor:
+        for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
+            h = torch.relu(h @ weight + bias)
+        return h @ weights[-1] + biases[-1]
+
+    adam = torch.optim.Adam([*weights, *biases], lr=RATE)
+    errors = {}
+    for step in range(1, max(CHECKED) + 1):
+        adam.zero_grad()
+        ((outputs(x) - y) ** 2).mean(dim=(1, 2)).sum().backward()
+        adam.step()
+        if step in CHECKED:
+            with torch.no_grad():
+                error = ((outputs(query_x) - query_y) ** 2).mean(dim=(1, 2))
+            errors[f"a network trained from scratch, {step} steps"] = error.double().numpy()
+    return errors
+
+
+def row(name: str, cells: list[str]) -> str:
+    """A line of the table."""
+    return f"| {' | '.join([name, *cells])} |"
+
+
+def table(package: str) -> list[str]:
+    """The package's error at each size, and beside it what it has to beat, paired."""
+    loaded = Loaded(find(package))
+    manifest = loaded.package.manifest
+    source = load_functions(manifest.training["config"]["data"]["source"])
+    results = [measured(loaded, source, TaskSize(1, shot, QUERIES)) for shot in SHOTS]
+    lines = [
+        row(f"{manifest.name}: mean squared error", [str(r.size) for r in results]),
+        row("---", ["---"] * len(results)),
+        row("**all inner steps**", [f"**{r.value:.4f} ± {r.interval:.4f}**" for r in results]),
+    ]
+    for others in zip(*(r.compared for r in results), strict=True):
+        lines.append(row(others[0].name, [f"{o.value:.4f} ({difference(o)})" for o in others]))
+    return lines
+
+
+def measured(loaded: Loaded, source: EpisodeSource, size: TaskSize) -> Result:
+    """The package on the tasks of the seed, beside fits, networks from scratch and fewer steps."""
+    with workers(Shape()) as pool:
+        after = package_errors(
+            loaded,
+            source,
+            size,
+            episodes=EPISODES,
+            seed=SEED,
+            every_step=True,
+            tick=lambda: None,
+            workers=pool,
+        )
+    fits = Fits(source).measured(size, episodes=EPISODES, seed=SEED)
+    against = {**fits, **from_scratch(source, size), **earlier_steps(after)}
+    return summarise(after[:, -1], size, task="regression", against=against)
+
+
+def main() -> None:
+    """Measure and write the section."""
+    names = sys.argv[1:]
+    lines = [
+        f"Mean squared error on {EPISODES} functions, {QUERIES} queries each, through the exported"
+        " package; in brackets by how much the package is below it after all inner steps, ± the"
+        " 95 % interval of the paired difference."
+    ]
+    for name in names:
+        lines += ["", *table(name)]
+    section("regression", f"python benchmarks/regression.py {' '.join(names)}", "\n".join(lines))
+
+
+if __name__ == "__main__":
+    main()
