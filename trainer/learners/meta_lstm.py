@@ -19,11 +19,15 @@ The state is 2 · hidden + 3 numbers for each of θ's, 43 with the paper's 20: t
 small networks. Conv4 with 32 filters on 28 × 28 pixels has 28 000 weights, 5 MB of state; training
 keeps about 30 MB for each step of each task.
 
-Differs from the paper: p is 7 instead of 10, because e¹⁰ times float32's rounding of a gradient is
+Differs from the paper: p is 5 instead of 10, because e¹⁰ times float32's rounding of a gradient is
 more than two runtimes may differ by; each step reads the whole support set, as the authors' own
 batch sizes do (5 of 5, 25 of 25); queries are normalised by the support set's statistics under the
 last θ in training too, where the authors use the queries' own there; ∇ is that of the mean loss,
 which the authors' code divides once more by the batch size.
+
+A limit that p does not lift: ρ tells gradients of the size e⁻ᵖ apart, so a jump of the gradient, as
+when a ReLU's input rounds to the other side of 0, is a jump in the state of the coordinates that it
+reaches. `export` refuses a package where that happens.
 """
 
 from __future__ import annotations
@@ -58,7 +62,7 @@ class MetaLSTMConfig:
     inner_steps: int = 12
     evaluation_steps: int | None = None  # None: as in training
     hidden: int = 20  # of the first layer
-    p: float = 7.0  # of ρ; the paper's 10 magnifies rounding more than a package may
+    p: float = 5.0  # of ρ; the paper's 10 magnifies rounding more than a package may
     head: Head = "fixed"
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(filters=32, normalisation="support")
