@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      f"did you mean learner.inner_steps? there are: {OF_MAML}"),
     (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
      "did you mean learner.network.filters? there are:"
-     " filters, halving, halvings, hidden, kind, normalisation, readout"),
+     " filters, halving, halvings, hidden, kind, normalisation, readout, views"),
     (TEXT, ["inner_steps=1"], "mine.toml: there is no setting inner_steps",
      f"did you mean learner.inner_steps? there are: {SECTIONS}"),
     (TEXT, ["mata.lr=1"], "mine.toml: there is no setting mata",
