@@ -129,9 +129,9 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      'did you mean pretrain.objective = "cosine"?'),
     (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
      "did you mean pretrain.objective? there are: batching, checkpoint_seconds, chunk, clip_norm,"
-     " clip_value, halve_every, lr, optimiser, patience, queries, schedule, seed, shot, steps,"
-     " tasks, validate_every, validation_episodes, validation_queries, validation_shot,"
-     " validation_way, way"),
+     " clip_value, distort, halve_every, lr, optimiser, patience, queries, schedule, seed, shot,"
+     " steps, tasks, validate_every, validation_episodes, validation_queries, validation_shot,"
+     " validation_way, validation_within, way, within, within_groups"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
     (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),
