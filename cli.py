@@ -93,8 +93,16 @@ def train(out: Path, **asked: Any) -> None:
 @number("--queries", least=1, default=15, help="Queries a class.")
 @number("--seed", least=0, default=0, help="The seed that tasks are drawn from.")
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
+@click.option("--within", is_flag=True, help="Each task within one group, as one alphabet.")
+@click.option("--upright", is_flag=True, help="Without quarter turns as classes.")
+@click.option(
+    "--distort",
+    multiple=True,
+    metavar="NAME=X",
+    help="Distort the test examples, as rotation=15; may be repeated.",
+)
 @with_yardsticks
-@moved_data
+@click.option("--data", help="Where the data are now; or omniglot, glyphs: test on these.")
 @a_device
 @several_workers
 @as_json
@@ -105,6 +113,9 @@ def evaluate(
     device: str,
     workers: int | None,
     data: str | None,
+    within: bool,
+    upright: bool,
+    distort: tuple[str, ...],
     **sizes: Any,
 ) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
@@ -114,13 +125,14 @@ def evaluate(
     accuracy stands what it has to beat: class means, logistic regression, fewer inner steps.
     """
     from handful.runtime.tools.text import accuracies
+    from handful.trainer.commands.conditions import Conditions
     from handful.trainer.commands.evaluate import Plan, evaluate_command
     from handful.trainer.training.progress import bars
 
     with bars() as report:
         results = evaluate_command(
             run_or_package,
-            Plan(**sizes),
+            Plan(**sizes, conditions=Conditions(within=within, upright=upright, distort=distort)),
             transductive=transductive,
             device=device,
             workers=workers,

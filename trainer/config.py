@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 from handful.trainer.bounds import check_numbers
 from handful.trainer.data import DataConfig
+from handful.trainer.data.distort import DistortConfig
+from handful.trainer.data.groups import EVERYWHERE, ONE_GROUP, Within
 from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.find import find_learner
@@ -42,6 +44,10 @@ class MetaConfig:
     validation_way: int = 5
     validation_shot: int = 1
     validation_queries: int = 15
+    within: float = 0.0  # the share of tasks whose classes come from few groups, as one alphabet
+    within_groups: int = 1  # how many
+    validation_within: bool = False  # each validation task's classes come from one group
+    distort: DistortConfig | None = None  # of the pictures of training tasks
     patience: int | None = None  # stop after so many validations without a better one
     seed: int = 0
 
@@ -50,7 +56,20 @@ class MetaConfig:
         for name in ("way", "shot"):
             if not getattr(self, name):
                 raise SettingError(name, "is [], wanted one number or more")
-        check_numbers(self, least={"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63)})
+        least = {"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63), "within": 0}
+        check_numbers(self, least=least)
+        if self.within > 1:
+            raise SettingError("within", f"is {self.within}, wanted 0 to 1")
+
+    @property
+    def training_groups(self) -> Within:
+        """Which training tasks come from few groups."""
+        return Within(self.within, self.within_groups)
+
+    @property
+    def validation_groups(self) -> Within:
+        """Whether validation tasks do."""
+        return ONE_GROUP if self.validation_within else EVERYWHERE
 
     @property
     def validation_size(self) -> TaskSize:
@@ -101,6 +120,17 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
     return from_dict(values, where=where)
 
 
+def distortions(changes: Sequence[str], *, where: str) -> DistortConfig:
+    """The distortions in assignments such as `rotation=15`."""
+    values: dict[str, Any] = {"distort": {}}
+    for change in changes:
+        _assign(values, f"distort.{change}")
+    distort: DistortConfig = read_sections({"distort": DistortConfig}, values, where=where)[
+        "distort"
+    ]
+    return distort
+
+
 def _source(values: Mapping[str, Any]) -> Any:
     data = values.get("data")
     return data.get("source") if isinstance(data, Mapping) else data
@@ -125,7 +155,12 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "licence": str | None,
     }
     settings = {setting: value for setting, value in learner.items() if setting != "name"}
-    absent: dict[str, Any] = {"data": {}, "meta": {}, "pretrain": None, "licence": None}
+    absent: dict[str, Any] = {
+        "data": {},
+        "meta": {},
+        "pretrain": None,
+        "licence": None,
+    }
     sections = read_sections(kinds, {**absent, **values, "learner": settings}, where=where)
     return RunConfig(learner=str(name), settings=sections.pop("learner"), **sections)
 

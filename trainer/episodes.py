@@ -142,6 +142,7 @@ class Labelled(Protocol):
     @property
     def start(self) -> Tensor: ...  # noqa: D102
     def as_float(self, x: Tensor) -> Tensor: ...  # noqa: D102
+    def draw_classes(self, way: int, generator: torch.Generator) -> Tensor: ...  # noqa: D102
 
 
 def draw(data: Labelled, size: TaskSize, generator: torch.Generator) -> Rows:
@@ -149,7 +150,7 @@ def draw(data: Labelled, size: TaskSize, generator: torch.Generator) -> Rows:
 
     The generator is a CPU one whatever the device, so that every device draws the same tasks.
     """
-    classes = torch.randperm(len(data.counts), generator=generator)[: size.way]
+    classes = data.draw_classes(size.way, generator)
     counts = data.counts.cpu()[classes]
     keys = torch.rand(size.way, int(counts.max()), generator=generator)
     keys[torch.arange(keys.shape[1]) >= counts[:, None]] = 2.0  # past a class's end: drawn last
@@ -169,18 +170,35 @@ def one_hot(way: int, per_class: int) -> Tensor:
     return torch.eye(way).repeat_interleave(per_class, dim=0)
 
 
-def taken(data: Labelled, size: TaskSize, rows: Rows) -> Episode:
-    """The tasks of these rows, [T, ...], as float32 on the data's device."""
+def taken(
+    data: Labelled,
+    size: TaskSize,
+    rows: Rows,
+    as_met: Callable[[Tensor], Tensor] | None = None,
+) -> Episode:
+    """The tasks of these rows, [T, ...], as float32 on the data's device.
+
+    `as_met` gives examples [B, ...] as the learner meets them, by default as the data have them.
+    """
     device = data.x.device
+    as_met = as_met or data.as_float
 
     def batch(at: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
         y = one_hot(size.way, per_class).to(device).expand(len(at), -1, -1)
-        return data.as_float(data.x[at.to(device)]), y
+        x = data.x[at.to(device)]
+        return as_met(x.flatten(0, 1)).reshape(x.shape), y
 
     support, query = batch(rows.support, size.shot), batch(rows.query, size.queries)
     return Episode(*support, *query, rows.classes.to(device))
 
 
-def sample(data: Labelled, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+def sample(
+    data: Labelled,
+    size: TaskSize,
+    *,
+    tasks: int,
+    generator: torch.Generator,
+    as_met: Callable[[Tensor], Tensor] | None = None,
+) -> Episode:
     """A batch of T tasks, [T, ...], as float32 on the data's device."""
-    return taken(data, size, draw_rows(data, size, tasks=tasks, generator=generator))
+    return taken(data, size, draw_rows(data, size, tasks=tasks, generator=generator), as_met)

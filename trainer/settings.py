@@ -73,7 +73,9 @@ def _prepared(hint: Any, value: Any, default: Any = None) -> Any:
             for name, item in value.items()
         }
     lone = value is not None and not isinstance(value, list | tuple)
-    return [value] if lone and any(typing.get_origin(o) is tuple for o in options) else value
+    of_its_own = typing.get_origin(hint) is not tuple and type(value) in options  # int | tuple
+    a_list = any(typing.get_origin(option) is tuple for option in options)
+    return [value] if lone and a_list and not of_its_own else value
 
 
 def _defaults(section: Any, instance: Any) -> dict[str, Any]:

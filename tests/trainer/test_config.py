@@ -87,7 +87,7 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      f"did you mean learner.inner_steps? there are: {OF_MAML}"),
     (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
      "did you mean learner.network.filters? there are:"
-     " filters, halving, halvings, hidden, kind, normalisation, readout"),
+     " filters, halving, halvings, hidden, kind, normalisation, readout, views"),
     (TEXT, ["inner_steps=1"], "mine.toml: there is no setting inner_steps",
      f"did you mean learner.inner_steps? there are: {SECTIONS}"),
     (TEXT, ["mata.lr=1"], "mine.toml: there is no setting mata",
@@ -129,9 +129,9 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      'did you mean pretrain.objective = "cosine"?'),
     (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
      "did you mean pretrain.objective? there are: batching, checkpoint_seconds, chunk, clip_norm,"
-     " clip_value, halve_every, lr, optimiser, patience, queries, schedule, seed, shot, steps,"
-     " tasks, validate_every, validation_episodes, validation_queries, validation_shot,"
-     " validation_way, way"),
+     " clip_value, distort, halve_every, lr, optimiser, patience, queries, schedule, seed, shot,"
+     " steps, tasks, validate_every, validation_episodes, validation_queries, validation_shot,"
+     " validation_way, validation_within, way, within, within_groups"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
     (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),

@@ -111,6 +111,23 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
             'filters is 12, wanted multiples of 8 with normalisation = "group"',
         ),
         (
+            {"filters": (8, 8)},
+            (28, 28, 1),
+            "filters is [8, 8], wanted one number, or one for each of the 4 blocks",
+        ),
+        (
+            {"filters": (8, 8, 8, 8), "kind": "resnet12"},
+            (28, 28, 1),
+            "filters is [8, 8, 8, 8], wanted one number",
+        ),
+        (
+            {"views": 5, "normalisation": "group"},
+            (28, 28, 1),
+            "views is 5, wanted 1 with kind conv4 and normalisation group\n"
+            "\n"
+            'hint: more views need a network of images with normalisation = "running"',
+        ),
+        (
             {"kind": "mlp", "hidden": (64, 0)},
             (640,),
             "hidden is [64, 0], wanted 1 or more",
@@ -166,6 +183,23 @@ def test_only_the_first_blocks_halve(
     params = network.init(generator())
     features, _ = network(params, torch.rand(2, 9, 9, 1, generator=generator(1)))
     assert features.shape == (2, network.features) == (2, 8 * sizes[halvings] ** 2)
+
+
+@pytest.mark.parametrize("form", ["convolution", "matmul"])
+def test_each_block_may_have_filters_of_its_own(form: Form) -> None:
+    config = NetworkConfig(filters=(8, 16, 24, 32), normalisation="group")
+    network = build_network(config, (32, 32, 1), form)
+    params = network.init(generator())
+    sizes = [params[f"conv{block}.gamma"].numel() for block in range(4)]
+    assert sizes == [8, 16, 24, 32]
+    assert params["conv3.weight"].numel() == 9 * 24 * 32
+    h, _ = network(params, torch.rand(2, 32, 32, 1, generator=generator()))
+    assert h.shape == (2, network.features) == (2, 32 * 2 * 2)
+    one, all_four = (
+        build_network(NetworkConfig(filters=filters), (16, 16, 1), form).init(generator())
+        for filters in (8, (8, 8, 8, 8))
+    )
+    assert all(torch.equal(one[name], all_four[name]) for name in one)
 
 
 @pytest.mark.parametrize("kind", ["conv4", "resnet12"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from handful.runtime.learner import Learner as Package
 from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
 from handful.runtime.tools.evaluate import Episodes, embedded
-from handful.trainer.data import LabelledSet
+from handful.trainer.config import data_from_dict
+from handful.trainer.data import DataConfig, LabelledSet
 from handful.trainer.episodes import EpisodeSource, Rows, one_hot
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import (
@@ -43,8 +44,10 @@ from handful.trainer.learners.adapted_network import AdaptedNetwork
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
-from handful.trainer.training.folder import Trained, load_run
+from handful.trainer.training.folder import Trained, load_run, read_config
 from handful.trainer.workers import Workers, shape_of, workers
+
+from .conditions import Conditions, apart
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"
@@ -61,6 +64,7 @@ class Plan:
     episodes: int = 1000
     seed: int = 0
     yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
+    conditions: Conditions = field(default_factory=Conditions)
 
     def sizes(self, data: EpisodeSource) -> list[TaskSize]:
         """The tasks of each way with each shot; a family of functions has no ways."""
@@ -80,7 +84,8 @@ def evaluate_command(
 ) -> list[Result]:
     """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime.
 
-    `workers` processes share the episodes, None: one a core. `data` says where the data are now.
+    `workers` processes share the episodes, None: one a core. `data` says where the data are now,
+    or names another source to test on.
     """
     folder = Path(path)
     is_run = folder.is_dir() and not (folder / FILE).exists()
@@ -115,9 +120,13 @@ def evaluate_run(
 ) -> list[Result]:
     """A run's best parameters on its meta-test classes, in torch."""
     target = device_of(device)
+    moved, source = apart(read_config(folder).data, moved)
     recorded = RecordedData.of_run(folder, moved)
-    data = (recorded.functions or recorded.load("meta_test")).to(target)
-    trained = load_run(folder, data, target)
+    home = recorded.functions or recorded.load("meta_test")
+    conditions = replace(plan.conditions, source=source)
+    data = conditions.applied(home, recorded, lambda other: other.load("meta_test"), plan.seed)
+    data = data.to(target)
+    trained = load_run(folder, home, target)
     learner = _transductive(trained.learner) if transductive else trained.learner
     sizes = plan.sizes(data)
     for size in sizes:
@@ -193,10 +202,17 @@ def evaluate_package(
     pool = pool or Workers()
     loaded = Loaded(folder)
     package = loaded.package
-    recorded = recorded or _data_of(package, moved)
-    if functions := recorded.functions:
-        return _on_functions(loaded, functions, plan, pool, count)
-    data = recorded.pictures("meta_test", package=package.manifest.input)
+    moved, source = apart(_config_of(package), moved)
+    recorded = recorded or RecordedData.of_package(package.manifest.training, moved)
+    conditions = replace(plan.conditions, source=source)
+
+    def test_classes(recorded: RecordedData) -> LabelledSet:
+        return recorded.pictures("meta_test", package=package.manifest.input)
+
+    home = recorded.functions or test_classes(recorded)
+    data = conditions.applied(home, recorded, test_classes, plan.seed)
+    if not isinstance(data, LabelledSet):
+        return _on_functions(loaded, data, plan, pool, count)
     sizes = plan.sizes(data)
     for size in sizes:
         data.check(size, where=SPLIT, prefix="--")
@@ -248,11 +264,11 @@ def _on_functions(
     return results
 
 
-def _data_of(package: Package, moved: str | None) -> RecordedData:
+def _config_of(package: Package) -> DataConfig:
     training = package.manifest.training
     if not isinstance(training.get("config"), dict):
         raise HandfulError(f"package {package.name} does not say what data it was trained on")
-    return RecordedData.of_package(training, moved)
+    return data_from_dict(training["config"], where=FILE)
 
 
 def as_episodes(rows: Rows, size: TaskSize) -> Episodes:

@@ -95,6 +95,8 @@ def _load(
 ) -> LabelledSet:
     """The source's examples, those that were recorded where there is a record."""
     data = _read(config, part, progress, recorded, skip_bad)
+    if config.source not in SOURCES:
+        data = data.grouped(config.group_separator)
     for name in data.facts:
         try:
             name.encode()

@@ -35,6 +35,7 @@ class DataConfig:
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
+    group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split
     backbone: Path | None = None  # a frozen ONNX graph, picture → embedding
     backbone_scale: float = SCALE  # what the backbone reads is pixel · scale + offset
@@ -46,6 +47,8 @@ class DataConfig:
         """Check what the types do not say."""
         if not self.source:
             raise DataError("data.source is empty", hint="omniglot, glyphs, a folder or a file")
+        if not self.group_separator:
+            raise DataError("data.group_separator is empty", hint='"/", or what the names have')
         for name in PLACES:
             _check_place(f"data.{name}", getattr(self, name))
         for name, side in (("image_size", self.image_size), ("resize", self.resize)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -13,7 +14,9 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, EpisodeSource, sample
 from handful.trainer.sizes import TaskSize
 
+from .distort import DistortConfig, distorted
 from .errors import DataError
+from .groups import EVERYWHERE, Within, draw_classes
 
 BATCH = 512  # examples embedded at a time
 Apply = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
@@ -42,6 +45,9 @@ class LabelledSet(EpisodeSource):
     pictures: InputSpec | None = None
     facts: Mapping[str, ClassFacts] = field(default_factory=dict)  # of each class that was read
     left_out: tuple[str, ...] = ()  # files that could not be read, by their path in the source
+    groups: tuple[str, ...] = ()  # of each class, "" where it has none; (): none has one
+    within: Within = EVERYWHERE  # which of its tasks come from few groups
+    distort: DistortConfig | None = None  # of the examples of its tasks
 
     @property
     def start(self) -> Tensor:
@@ -60,11 +66,22 @@ class LabelledSet(EpisodeSource):
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """Tasks of `size.way` classes, their examples drawn without replacement."""
-        return sample(self, size, tasks=tasks, generator=generator)
+        as_met = partial(self._distorted, generator=generator) if self.distort else None
+        return sample(self, size, tasks=tasks, generator=generator, as_met=as_met)
+
+    def drawn(self, within: Within, distort: DistortConfig | None = None) -> LabelledSet:
+        """The same set, whose tasks come from few groups, or hold distorted pictures."""
+        return replace(self, within=within, distort=distort)
+
+    def draw_classes(self, way: int, generator: torch.Generator) -> Tensor:
+        """The classes of a task, by position, [N]."""
+        return draw_classes(len(self.counts), self.large_groups, way, generator, self.within)
 
     def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
-        """Refuse tasks that need more classes or examples than there are."""
+        """Refuse tasks that need more classes, groups or examples than there are."""
         require(self, size, where=where, prefix=prefix)
+        if self.distort is not None:
+            require_pictures(self, where=where)
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether there are so many classes, and each has the most examples and one more."""
@@ -110,13 +127,20 @@ class LabelledSet(EpisodeSource):
 
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""
-        return replace(self, x=x, input=InputSpec(kind="array", shape=tuple(x.shape[1:])))
+        spec = InputSpec(kind="array", shape=tuple(x.shape[1:]))
+        return replace(self, x=x, input=spec, distort=None)
 
     def as_float(self, x: Tensor) -> Tensor:
         """Pixels as the learner sees them, pixel · scale + offset; floats as they are."""
-        if x.dtype == torch.uint8:
-            return x.float() * self.input.scale + self.input.offset
-        return x
+        return self._scaled(x.float()) if x.dtype == torch.uint8 else x
+
+    def _scaled(self, pixels: Tensor) -> Tensor:
+        return pixels * self.input.scale + self.input.offset
+
+    def _distorted(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Pixels [B, H, W, C] as a learner sees them, each picture distorted anew."""
+        distort = self.distort or DistortConfig()
+        return self._scaled(distorted(x, distort, generator))
 
     def take(self, classes: Sequence[int]) -> LabelledSet:
         """The set of these classes, in this order."""
@@ -127,10 +151,32 @@ class LabelledSet(EpisodeSource):
             x=self.x[torch.cat(rows) if rows else torch.empty(0, dtype=torch.int64)],
             counts=self.counts[torch.as_tensor(classes, dtype=torch.int64)],
             classes=tuple(self.classes[c] for c in classes),
+            groups=tuple(self.groups[c] for c in classes) if self.groups else (),
         )
 
+    def grouped(self, separator: str) -> LabelledSet:
+        """Each class in the group that its name begins with: "Greek/alpha" in "Greek"."""
+        groups = tuple(name.rpartition(separator)[0] for name in self.classes)
+        return replace(self, groups=groups if any(groups) else ())
+
+    @cached_property
+    def members(self) -> dict[str, Tensor]:
+        """The classes of each group, by position."""
+        members: dict[str, list[int]] = {}
+        for position, group in enumerate(self.groups):
+            if group:
+                members.setdefault(group, []).append(position)
+        return {group: torch.tensor(classes) for group, classes in members.items()}
+
+    def large_groups(self, least: int) -> list[Tensor]:
+        """The classes of each group that has at least so many, by position."""
+        return [classes for classes in self.members.values() if len(classes) >= least]
+
     def rotated(self) -> LabelledSet:
-        """Four times the classes: turned by 90, 180 and 270 degrees, each is a class of its own."""
+        """Four times the classes: turned by 90, 180 and 270 degrees, each is a class of its own.
+
+        So is each turn of a group a group of its own: Greek upside down is another alphabet.
+        """
         if self.x.ndim != 4 or self.x.shape[1] != self.x.shape[2]:
             raise DataError(
                 f"rotations need square images, found examples of shape {list(self.x.shape[1:])}",
@@ -142,6 +188,7 @@ class LabelledSet(EpisodeSource):
             x=torch.cat([part.rot90(k, (1, 2)) for part in parts for k in range(4)]),
             counts=self.counts.repeat_interleave(4),
             classes=tuple(f"{name}@{90 * k}" for name in self.classes for k in range(4)),
+            groups=tuple(g and f"{g}@{90 * k}" for g in self.groups for k in range(4)),
         )
 
 
@@ -176,10 +223,40 @@ def require(data: LabelledSet, size: TaskSize, *, where: str, prefix: str = "") 
             f"{where} has {len(data.classes)} classes, a task needs {size.way}",
             hint=f"lower {prefix}way, or give the split more classes",
         )
+    if data.within.share:
+        _require_groups(data, size.way, where=where, prefix=prefix)
     smallest = int(data.counts.argmin())
     if int(data.counts[smallest]) < size.shot + size.queries:
         raise DataError(
             f"class {data.classes[smallest]} of {where} has {int(data.counts[smallest])} examples,"
             f" a task needs {size.shot} + {size.queries}",
             hint=f"lower {prefix}shot or {prefix}queries, or leave the class out",
+        )
+
+
+def _require_groups(data: LabelledSet, way: int, *, where: str, prefix: str) -> None:
+    """Refuse tasks within groups where too few groups have the classes for it."""
+    if not data.members:
+        raise DataError(
+            f"the classes of {where} belong to no groups, as class {data.classes[0]}",
+            hint="a group is what a class's name begins with, up to data.group_separator",
+        )
+    least, groups = data.within.least(way), data.within.groups
+    large = data.large_groups(least)
+    if len(large) < groups:
+        most = max(len(classes) for classes in data.members.values())
+        raise DataError(
+            f"{len(large)} of {len(data.members)} groups of {where} have {least} classes or more,"
+            f" a task needs {groups}; the largest has {most}",
+            hint=f"lower {prefix}way, or draw from all classes",
+        )
+
+
+def require_pictures(data: LabelledSet, *, where: str) -> None:
+    """Refuse to distort what is not pixels [H, W, C]."""
+    if data.x.dtype != torch.uint8 or data.x.ndim != 4 or data.x.shape[3] not in (1, 3):
+        raise DataError(
+            f"only pictures [H, W, C] can be distorted, those of {where} are"
+            f" {str(data.x.dtype).split('.')[-1]} {list(data.x.shape[1:])}",
+            hint="leave the distortions out; embeddings of a backbone are not pictures any more",
         )

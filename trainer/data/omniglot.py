@@ -52,7 +52,7 @@ def load_omniglot(
     drawings = every.read(names, config.image_size)
     groups = {name: torch.from_numpy(x)[..., None] for name, x in zip(names, drawings, strict=True)}
     data = labelled(groups, drawing_spec(config.image_size), where=str(where))
-    data = replace(data, facts=of_examples(data))
+    data = replace(data, facts=of_examples(data)).grouped("/")  # an alphabet is a group
     return data.rotated() if config.rotations else data
 
 

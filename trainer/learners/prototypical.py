@@ -51,6 +51,15 @@ class Prototypical(Learner):
         """Running averages are buffers."""
         return ".running_" in name
 
+    def pretrained_network(self) -> NetworkConfig:
+        """The whole learner: it may begin as one that was trained on other tasks."""
+        network: NetworkConfig = self.config.network
+        return network
+
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """The network goes on from there."""
+        return params | pretrained
+
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, H, W, C] → h [B, D]."""
         return self.network(params, x, running(params))[0]

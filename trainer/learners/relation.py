@@ -28,6 +28,7 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import Conv4, NetworkConfig
 from handful.trainer.networks.relation import RelationModule
+from handful.trainer.networks.views import Views
 
 from .embedding import EmbeddingLearner
 from .features import class_means, running, updated_buffers
@@ -60,10 +61,10 @@ class Relation(EmbeddingLearner):
     def __init__(self, config: RelationConfig, spec: InputSpec, way: int) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
-        network = self.network
+        network = self.network.network if isinstance(self.network, Views) else self.network
         self.maps = (network.features, 1, 1)  # a vector is a map of one pixel
         if isinstance(network, Conv4) and network.readout == "flatten":
-            self.maps = (network.filters, *network.pixels)
+            self.maps = (network.widths[-1], *network.pixels)
         self.module = RelationModule(
             shape=self.maps,
             filters=config.filters,

@@ -16,6 +16,7 @@ from .layers import Form
 from .mlp import MLP
 from .normalise import GROUPS, Normalisation, Params, Statistics
 from .resnet12 import ResNet12
+from .views import SHIFTS, Count, Views
 
 __all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
 
@@ -46,19 +47,32 @@ class NetworkConfig:
     """Which network, and what of it is open to choice."""
 
     kind: Literal["conv4", "resnet12", "mlp"] = "conv4"
-    filters: int = 64  # conv4: all blocks; resnet12: the first of its four stages
+    filters: int | tuple[int, ...] = 64  # conv4: of all blocks, or of each; resnet12: of the first
     halving: Literal["max", "stride"] = "max"  # conv4
     halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
     readout: Literal["flatten", "mean"] = "flatten"  # conv4
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
+    views: Count = 1  # of each picture, moved by a pixel: with running averages only
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         check_numbers(self, least={"halvings": 0}, below={"halvings": BLOCKS + 1})
-        name, sizes = (
-            ("hidden", self.hidden) if self.kind == "mlp" else ("filters", (self.filters,))
-        )
+        name, sizes = ("hidden", self.hidden) if self.kind == "mlp" else ("filters", self.widths)
+        wanted = (1,) if self.kind == "resnet12" else (1, BLOCKS)
+        if self.kind != "mlp" and len(sizes) not in wanted:
+            raise SettingError(
+                name,
+                f"is {list(sizes)}, wanted one number"
+                + (f", or one for each of the {BLOCKS} blocks" if self.kind == "conv4" else ""),
+            )
+        if self.views > 1 and (self.kind == "mlp" or self.normalisation != "running"):
+            raise SettingError(
+                "views",
+                f"is {self.views}, wanted 1 with kind {self.kind}"
+                f" and normalisation {self.normalisation}",
+                hint='more views need a network of images with normalisation = "running"',
+            )
         rounded = self.kind == "resnet12"  # to multiples of 8
         if self.normalisation == "group" and not rounded and any(size % GROUPS for size in sizes):
             raise SettingError(
@@ -67,9 +81,26 @@ class NetworkConfig:
                 ' with normalisation = "group"',
             )
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The filters, of all blocks or of each."""
+        return self.filters if isinstance(self.filters, tuple) else (self.filters,)
+
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     """The network for inputs of `shape`: (H, W, C) for images, anything for an mlp."""
+    network = _one_view(config, shape, form)
+    if config.views == 1:
+        return network
+    if form != "convolution":
+        raise ConfigError(
+            f"learner.network.views is {config.views}, but this network adapts to each task",
+            hint="set learner.network.views = 1; only a network that is frozen has more views",
+        )
+    return Views(network, SHIFTS[config.views])
+
+
+def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     if config.kind == "mlp":
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
     if len(shape) != 3:
@@ -90,13 +121,13 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
     if config.kind == "resnet12":
         return ResNet12(
             shape=(height, width, channels),
-            filters=config.filters,
+            filters=config.widths[0],
             normalisation=config.normalisation,
             form=form,
         )
     return Conv4(
         shape=(height, width, channels),
-        filters=config.filters,
+        filters=config.widths,
         halving=config.halving,
         halvings=config.halvings,
         readout=config.readout,

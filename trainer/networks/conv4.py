@@ -33,12 +33,17 @@ class Conv4:
     """
 
     shape: tuple[int, int, int]
-    filters: int = 64
+    filters: tuple[int, ...] = (64,)  # of each block; one number for all of them
     halving: Literal["max", "stride"] = "max"
     halvings: int = BLOCKS
     readout: Literal["flatten", "mean"] = "flatten"
     normalisation: Normalisation = "running"
     form: Form = "convolution"
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The filters of each block."""
+        return self.filters * BLOCKS if len(self.filters) == 1 else self.filters
 
     @property
     def pixels(self) -> tuple[int, int]:
@@ -56,16 +61,16 @@ class Conv4:
     def features(self) -> int:
         """D."""
         height, width = self.pixels
-        return self.filters * (1 if self.readout == "mean" else height * width)
+        return self.widths[-1] * (1 if self.readout == "mean" else height * width)
 
     def init(self, generator: torch.Generator) -> Params:
         """Fresh weights; biases are the normalisation's β."""
         params: Params = {}
         inputs = self.shape[2]
-        for block in range(BLOCKS):
-            params[f"conv{block}.weight"] = init_conv3x3(self.form, inputs, self.filters, generator)
-            params |= init_normalisation(self.normalisation, f"conv{block}", self.filters)
-            inputs = self.filters
+        for block, filters in enumerate(self.widths):
+            params[f"conv{block}.weight"] = init_conv3x3(self.form, inputs, filters, generator)
+            params |= init_normalisation(self.normalisation, f"conv{block}", filters)
+            inputs = filters
         return params
 
     def pool(self, x: Tensor) -> Tensor:

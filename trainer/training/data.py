@@ -13,11 +13,13 @@ from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.config import RunConfig, data_from_dict
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
+from handful.trainer.data.distort import DistortConfig
 from handful.trainer.data.download import Progress as Fetching
 from handful.trainer.data.download import silent
 from handful.trainer.data.errors import BadFilesError
 from handful.trainer.data.fingerprint import of_file
 from handful.trainer.data.functions import is_functions, load_functions
+from handful.trainer.data.groups import Within
 from handful.trainer.data.labelled import ClassFacts
 from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
 from handful.trainer.data.splits import MOVED, PARTS, Part
@@ -134,6 +136,7 @@ def read_data(
     Every file that cannot be read is named at once, or with `skip_bad` left out and named.
     """
     if is_functions(config.data.source):
+        _refuse_pictures(config)
         source = load_functions(config.data.source)
         return RunData(source, source, record or DataRecord(parts={part: {} for part in PARTS}))
     data = located(config.data, record, moved) if record else config.data
@@ -162,6 +165,24 @@ def read_data(
 
         remarks += doubts(train, pictures["meta_train"], data)
     return RunData(train, validation, record or _recorded(data, pictures), tuple(remarks))
+
+
+def as_drawn(
+    source: EpisodeSource, within: Within, distort: DistortConfig | None = None
+) -> EpisodeSource:
+    """The same source, whose tasks come from few groups or hold distorted pictures."""
+    return source.drawn(within, distort) if isinstance(source, LabelledSet) else source
+
+
+def _refuse_pictures(config: RunConfig) -> None:
+    """Functions have no groups, and no pictures to distort."""
+    meta = config.meta
+    if meta.within or meta.validation_within or meta.distort is not None:
+        raise DataError(
+            f"tasks of {config.data.source} are functions: they have no groups, and nothing to"
+            " distort",
+            hint="leave out meta.within, meta.validation_within and meta.distort",
+        )
 
 
 def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataRecord:
@@ -216,8 +237,10 @@ def _suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> 
         if meta is None:
             continue
         largest = train.size(max(meta.way), max(meta.shot), meta.queries)
-        train.check(largest, where="the meta-training split", prefix=f"{section}.")
-        validation.check(
+        train.drawn(meta.training_groups, meta.distort).check(
+            largest, where="the meta-training split", prefix=f"{section}."
+        )
+        validation.drawn(meta.validation_groups).check(
             meta.validation_size,
             where="the meta-validation split",
             prefix=f"{section}.validation_",

@@ -17,6 +17,7 @@ from handful.trainer.learners.prototypical import Prototypical, PrototypicalConf
 from handful.trainer.networks import NetworkConfig
 
 from .checkpoint import BEST, LAST, read_checkpoint
+from .data import as_drawn
 from .folder import PRETRAINED, build_learner, versions, write_config, write_record
 from .job import Job
 from .state import Run
@@ -34,8 +35,8 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     run = Run(
         learner=learner,
         params=job.on_device(params),
-        train=job.data.train,
-        validation=job.data.validation,
+        train=as_drawn(job.data.train, config.meta.training_groups, config.meta.distort),
+        validation=as_drawn(job.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,
         section="pretrain",

@@ -13,7 +13,7 @@ from handful.trainer.learners import Learner, Tensors
 from handful.trainer.workers import workers
 
 from .checkpoint import LAST
-from .data import read_data
+from .data import as_drawn, read_data
 from .device import device_of
 from .distributed import World
 from .files import storing
@@ -57,6 +57,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         )
         learner = build_learner(config, data.train)
         _pretrainable(config, learner)
+        _distortable(config, learner)
         for remark in data.remarks:
             options.report.say(remark)
         if (
@@ -86,16 +87,16 @@ def _carried_out(job: Job, learner: Learner) -> Progress:
     params = _start(job, learner)
     if params is None:
         return Progress()
-    train_set, validation = job.data.train, job.data.validation
+    train_set, validation, meta = job.data.train, job.data.validation, job.config.meta
     if learner.frozen_embed:
         train_set = embed_set(learner, params, train_set, job.workers)
         validation = embed_set(learner, params, validation, job.workers)
     run = Run(
         learner=learner,
         params=params,
-        train=train_set,
-        validation=validation,
-        config=job.config.meta,
+        train=as_drawn(train_set, meta.training_groups, meta.distort),
+        validation=as_drawn(validation, meta.validation_groups),
+        config=meta,
         folder=job.folder,
         facts={"config": to_dict(job.config), "versions": versions()},
         world=job.world,
@@ -118,6 +119,14 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
     with torch.no_grad():
         x, y = train_set.some(PREPARED, config.meta.seed)
         return learner.prepare(params, learner.embed(params, x), y)
+
+
+def _distortable(config: RunConfig, learner: Learner) -> None:
+    if config.meta.distort is not None and learner.frozen_embed:
+        raise RunError(
+            f"{config.learner} trains on what a frozen network gave once, which is not distorted",
+            hint="distort the pictures that the network is trained on: pretrain.distort",
+        )
 
 
 def _pretrainable(config: RunConfig, learner: Learner) -> None:
