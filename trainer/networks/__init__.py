@@ -11,14 +11,16 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.errors import ConfigError, SettingError
 
+from .conv1d import Conv1d
 from .conv4 import BLOCKS, Conv4
 from .layers import Form
 from .mlp import MLP
 from .normalise import GROUPS, Normalisation, Params, Statistics
 from .resnet12 import ResNet12
 
-__all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
+__all__ = ["MLP", "Conv1d", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
 
+LEAST = 16  # samples of a series that is halved four times
 TIMES = ("", "once", "twice", "three times", "four times")
 
 
@@ -45,11 +47,11 @@ class Network(Protocol):
 class NetworkConfig:
     """Which network, and what of it is open to choice."""
 
-    kind: Literal["conv4", "resnet12", "mlp"] = "conv4"
-    filters: int = 64  # conv4: all blocks; resnet12: the first of its four stages
+    kind: Literal["conv4", "conv1d", "resnet12", "mlp"] = "conv4"
+    filters: int = 64  # conv4, conv1d: all blocks; resnet12: the first of its four stages
     halving: Literal["max", "stride"] = "max"  # conv4
     halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
-    readout: Literal["flatten", "mean"] = "flatten"  # conv4
+    readout: Literal["flatten", "mean"] = "flatten"  # conv4, conv1d
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
 
@@ -69,9 +71,11 @@ class NetworkConfig:
 
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
-    """The network for inputs of `shape`: (H, W, C) for images, anything for an mlp."""
+    """The network for `shape`: (H, W, C) for images, (T, C) for series, anything for an mlp."""
     if config.kind == "mlp":
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
+    if config.kind == "conv1d":
+        return _conv1d(config, shape)
     if len(shape) != 3:
         raise ConfigError(
             f'learner.network.kind is "{config.kind}", which reads images [H, W, C],'
@@ -102,4 +106,19 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
         readout=config.readout,
         normalisation=config.normalisation,
         form=form,
+    )
+
+
+def _conv1d(config: NetworkConfig, shape: tuple[int, ...]) -> Conv1d:
+    if len(shape) != 2 or shape[0] < LEAST:
+        raise ConfigError(
+            'learner.network.kind is "conv1d", which reads series [T, C] and halves T four times,'
+            f" the examples have the shape {list(shape)}",
+            hint=f"T has to be {LEAST} or more; images have conv4, vectors mlp",
+        )
+    return Conv1d(
+        shape=(shape[0], shape[1]),
+        filters=config.filters,
+        readout=config.readout,
+        normalisation=config.normalisation,
     )
