@@ -22,10 +22,12 @@ from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.learners.matching import Matching, MatchingConfig
 from handful.trainer.learners.meta_lstm import MetaLSTM, MetaLSTMConfig
 from handful.trainer.learners.nearest import Nearest, NearestConfig
+from handful.trainer.learners.proto_maml import ProtoMAML, ProtoMAMLConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.learners.relation import Relation, RelationConfig
 from handful.trainer.learners.reptile import MOMENT, POWER, Reptile, ReptileConfig
 from handful.trainer.learners.siamese import Siamese, SiameseConfig
+from handful.trainer.learners.views import ViewsConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 
@@ -231,6 +233,28 @@ def on_features(name: str, data: LabelledSet | None = None, **settings: Any) -> 
 
 
 R2D2 = NetworkConfig(kind="mlp", hidden=(16, 12), normalisation="running")
+
+
+def series(classes: int = 60, each: int = 8, seed: int = 0) -> LabelledSet:
+    """A random path in the plane a class, a third channel, and noise on them: [16, 3]."""
+    draw = generator(seed)
+    prototypes = torch.randn(classes, 1, 16, 3, generator=draw)
+    x = (prototypes + 0.4 * torch.randn(classes, each, 16, 3, generator=draw)).flatten(0, 1)
+    spec = InputSpec(kind="array", shape=(16, 3))
+    return LabelledSet(x, torch.full((classes,), each), names(classes), spec)
+
+
+def proto_maml(data: LabelledSet, **settings: Any) -> Case:
+    """Prepared on the data, as a run does."""
+    learner = ProtoMAML(ProtoMAMLConfig(inner_steps=2, **settings), data.input, WAY)
+    params = learner.init(generator())
+    params = learner.prepare(params, learner.embed(params, data.as_float(data.x)), data.labels)
+    return Case(learner, moved(params, learner, 0.02), data)
+
+
+VIEWS = ViewsConfig(shifts=(-2, 1), turns=(20.0,), reverse=True)
+
+
 CASES: dict[str, Callable[[], Case]] = {
     "leo": leo,
     "leo-pictures": leo_on_pictures,
@@ -293,6 +317,17 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "baseline": lambda: on_features("baseline", steps=12),
     "baseline-pp": lambda: on_features("baseline-pp", steps=12),
+    "proto-maml-vectors": lambda: proto_maml(vectors(), network=None),
+    "proto-maml-no-exemplars": lambda: proto_maml(
+        vectors(), network=None, exemplars=0.0, power=0.0
+    ),
+    "proto-maml-pictures": lambda: proto_maml(
+        pictures(), network=conv4("running"), views=ViewsConfig(shifts=(1,))
+    ),
+    "proto-maml-series": lambda: proto_maml(
+        series(), network=NetworkConfig(kind="conv1d", filters=8), views=VIEWS
+    ),
+    "proto-maml-frozen": lambda: proto_maml(pictures(), network=conv4("running"), freeze=True),
     "nearest": nearest_on_vectors,
     "nearest-network": lambda: on_pictures(
         Nearest(NearestConfig(network=conv4("running")), IMAGE, WAY)

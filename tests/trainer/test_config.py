@@ -113,7 +113,7 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     (TEXT, ["learner.head=both"],
      'mine.toml: learner.head is "both", wanted "fixed" or "shared"', None),
     (TEXT, ["learner.network.kind=conv-4"],
-     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "resnet12" or "mlp"',
+     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "conv1d", "resnet12" or "mlp"',
      'did you mean learner.network.kind = "conv4"?'),
     (TEXT, ["learner.network=conv4"],
      'mine.toml: learner.network is "conv4", wanted a section', None),

@@ -1,74 +1,78 @@
-"""Views: the mean embedding over a picture moved by a pixel, worked by hand and exported."""
+"""Views: each moves, turns or reverses as it says, and what examples do not have is refused."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import pytest
 import torch
 
-from handful.runtime.learner import load
-from handful.runtime.tools.evaluate import embedded
-from handful.trainer.errors import ConfigError
-from handful.trainer.export.package import export
-from handful.trainer.export.source import Source
-from handful.trainer.learners.features import running
-from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
-from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.views import SHIFTS, moved
+from handful.trainer.errors import SettingError
+from handful.trainer.learners.views import ViewsConfig, check_views, views
 
-from .small import IMAGE, SIZE, generator, pictures
+TRACE = torch.tensor([[1.0, 0.0, 7.0], [0.0, 2.0, 8.0], [3.0, 0.0, 9.0]])  # x, y, pen
 
 
-def test_a_moved_picture_repeats_its_border() -> None:
-    x = torch.arange(6.0).reshape(1, 2, 3, 1)
-    rows = {
-        (0, 0): [[0, 1, 2], [3, 4, 5]],
-        (1, 0): [[0, 1, 2], [0, 1, 2]],
-        (-1, 0): [[3, 4, 5], [3, 4, 5]],
-        (0, 1): [[0, 0, 1], [3, 3, 4]],
-        (0, -1): [[1, 2, 2], [4, 5, 5]],
-        (1, -1): [[1, 2, 2], [1, 2, 2]],
-    }
-    for shift, wanted in rows.items():
-        assert moved(x, *shift)[0, ..., 0].tolist() == wanted
+def test_the_example_comes_first_and_then_its_views_in_order() -> None:
+    config = ViewsConfig(shifts=(1, -2), turns=(90.0,), reverse=True)
+    made = views(config, torch.stack([TRACE, TRACE + 1]))
+    assert made.shape == (2, config.count, 3, 3) == (2, 5, 3, 3)
+    same, later, earlier, turned, reversed_ = made[0]
+    assert torch.equal(same, TRACE)
+    assert torch.equal(later, TRACE[[0, 0, 1]])
+    assert torch.equal(earlier, TRACE[[2, 2, 2]])
+    quarter = torch.tensor([[0.0, 1.0, 7.0], [-2.0, 0.0, 8.0], [0.0, 3.0, 9.0]])
+    torch.testing.assert_close(turned, quarter)
+    assert torch.equal(reversed_, TRACE[[2, 1, 0]])
+    assert torch.equal(made[1, 0], TRACE + 1)
 
 
-@pytest.mark.parametrize("views", [5, 9])
-def test_an_embedding_is_the_mean_over_the_views(views: int) -> None:
-    shifts = SHIFTS[views]  # type: ignore[index]
-    assert len(set(shifts)) == views
-    one, several = (
-        build_network(NetworkConfig(filters=4, views=n), (SIZE, SIZE, 1), "convolution")  # type: ignore[arg-type]
-        for n in (1, views)
-    )
-    params, x = one.init(generator()), torch.rand(3, SIZE, SIZE, 1, generator=generator(1))
-    assert several.features == one.features
-    assert all(torch.equal(p, params[n]) for n, p in several.init(generator()).items())
-    statistics = running(params)
-    by_hand = sum(one(params, moved(x, *shift), statistics)[0] for shift in shifts) / views
-    torch.testing.assert_close(several(params, x, statistics)[0], by_hand)
-    batch = several(params, x), one(params, x)  # normalised by their own moments, as in training
-    assert torch.equal(batch[0][0], batch[1][0])
-    assert batch[0][1].keys() == batch[1][1].keys()
+def test_images_shift_along_their_rows() -> None:
+    image = torch.arange(12.0).reshape(1, 3, 4, 1)
+    made = views(ViewsConfig(shifts=(1,)), image)
+    assert torch.equal(made[0, 1], image[0][[0, 0, 1]])
 
 
-def test_a_network_that_adapts_has_one_view() -> None:
-    with pytest.raises(ConfigError) as caught:
-        build_network(NetworkConfig(views=5), (SIZE, SIZE, 1), "matmul")
-    assert f"{caught.value}\n\nhint: {caught.value.hint}" == (
-        "learner.network.views is 5, but this network adapts to each task\n"
-        "\n"
-        "hint: set learner.network.views = 1; only a network that is frozen has more views"
-    )
+def test_vectors_without_views_are_one_view() -> None:
+    x = torch.randn(4, 6)
+    assert torch.equal(views(ViewsConfig(), x), x[:, None])
 
 
-def test_an_exported_embedding_has_the_views_in_its_graph(tmp_path: Path) -> None:
-    network = NetworkConfig(filters=4, views=5)
-    learner = Prototypical(PrototypicalConfig(network=network), IMAGE, 5)
-    params = learner.init(generator())
-    data = pictures(30)
-    export(Source(learner=learner, params=params, test=data, training={}), tmp_path / "package")
-    x = data.as_float(data.x[:3])
-    h = embedded(load(tmp_path / "package"), x.numpy())
-    torch.testing.assert_close(torch.from_numpy(h), learner.embed(params, x))
+@pytest.mark.parametrize(
+    ("config", "shape", "text"),
+    [
+        (
+            ViewsConfig(shifts=(1,)),
+            (6,),
+            "learner.views.shifts moves the first axis of series and images,"
+            " the examples have the shape [6]",
+        ),
+        (
+            ViewsConfig(reverse=True),
+            (6,),
+            "learner.views.reverse moves the first axis of series and images,"
+            " the examples have the shape [6]",
+        ),
+        (
+            ViewsConfig(shifts=(2, -16)),
+            (16, 3),
+            "learner.views.shifts has -16, wanted less than 16 rows",
+        ),
+        (
+            ViewsConfig(turns=(10.0,)),
+            (16, 1),
+            "learner.views.turns turns series [T, C] whose first two channels are a plane,"
+            " the examples have the shape [16, 1]",
+        ),
+    ],
+)
+def test_views_that_the_examples_do_not_have_are_refused(
+    config: ViewsConfig, shape: tuple[int, ...], text: str
+) -> None:
+    with pytest.raises(SettingError) as caught:
+        check_views(config, shape)
+    assert str(caught.value) == text
+
+
+def test_a_turn_beyond_the_circle_is_refused() -> None:
+    with pytest.raises(SettingError) as caught:
+        ViewsConfig(turns=(400.0,))
+    assert str(caught.value) == "turns is [400.0], wanted less than 361"

@@ -13,6 +13,7 @@ from .matching import Matching
 from .means import Means
 from .meta_lstm import MetaLSTM
 from .nearest import Nearest
+from .proto_maml import ProtoMAML
 from .prototypical import Prototypical
 from .relation import Relation
 from .reptile import Reptile
@@ -32,6 +33,7 @@ LEARNERS: dict[str, type[Learner]] = {
     "means": Means,
     "meta-lstm": MetaLSTM,
     "nearest": Nearest,
+    "proto-maml": ProtoMAML,
     "prototypical": Prototypical,
     "relation": Relation,
     "reptile": Reptile,

@@ -11,6 +11,7 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.errors import ConfigError, SettingError
 
+from .conv1d import Conv1d
 from .conv4 import BLOCKS, Conv4
 from .layers import Form
 from .mlp import MLP
@@ -18,8 +19,9 @@ from .normalise import GROUPS, Normalisation, Params, Statistics
 from .resnet12 import ResNet12
 from .views import SHIFTS, Count, Views
 
-__all__ = ["MLP", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
+__all__ = ["MLP", "Conv1d", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
 
+LEAST = 16  # samples of a series that is halved four times
 TIMES = ("", "once", "twice", "three times", "four times")
 
 
@@ -46,11 +48,11 @@ class Network(Protocol):
 class NetworkConfig:
     """Which network, and what of it is open to choice."""
 
-    kind: Literal["conv4", "resnet12", "mlp"] = "conv4"
-    filters: int | tuple[int, ...] = 64  # conv4: of all blocks, or of each; resnet12: of the first
+    kind: Literal["conv4", "conv1d", "resnet12", "mlp"] = "conv4"
+    filters: int | tuple[int, ...] = 64  # of all blocks, conv4: or of each; resnet12: of the first
     halving: Literal["max", "stride"] = "max"  # conv4
     halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
-    readout: Literal["flatten", "mean"] = "flatten"  # conv4
+    readout: Literal["flatten", "mean"] = "flatten"  # conv4, conv1d
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
     views: Count = 1  # of each picture, moved by a pixel: with running averages only
@@ -59,14 +61,15 @@ class NetworkConfig:
         """Check what the types do not say."""
         check_numbers(self, least={"halvings": 0}, below={"halvings": BLOCKS + 1})
         name, sizes = ("hidden", self.hidden) if self.kind == "mlp" else ("filters", self.widths)
-        wanted = (1,) if self.kind == "resnet12" else (1, BLOCKS)
+        wanted = (1, BLOCKS) if self.kind == "conv4" else (1,)
         if self.kind != "mlp" and len(sizes) not in wanted:
             raise SettingError(
                 name,
                 f"is {list(sizes)}, wanted one number"
                 + (f", or one for each of the {BLOCKS} blocks" if self.kind == "conv4" else ""),
             )
-        if self.views > 1 and (self.kind == "mlp" or self.normalisation != "running"):
+        pictures = self.kind in ("conv4", "resnet12")
+        if self.views > 1 and not (pictures and self.normalisation == "running"):
             raise SettingError(
                 "views",
                 f"is {self.views}, wanted 1 with kind {self.kind}"
@@ -88,7 +91,7 @@ class NetworkConfig:
 
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
-    """The network for inputs of `shape`: (H, W, C) for images, anything for an mlp."""
+    """The network for `shape`: (H, W, C) for images, (T, C) for series, anything for an mlp."""
     network = _one_view(config, shape, form)
     if config.views == 1:
         return network
@@ -103,6 +106,8 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
 def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     if config.kind == "mlp":
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
+    if config.kind == "conv1d":
+        return _conv1d(config, shape)
     if len(shape) != 3:
         raise ConfigError(
             f'learner.network.kind is "{config.kind}", which reads images [H, W, C],'
@@ -133,4 +138,19 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
         readout=config.readout,
         normalisation=config.normalisation,
         form=form,
+    )
+
+
+def _conv1d(config: NetworkConfig, shape: tuple[int, ...]) -> Conv1d:
+    if len(shape) != 2 or shape[0] < LEAST:
+        raise ConfigError(
+            'learner.network.kind is "conv1d", which reads series [T, C] and halves T four times,'
+            f" the examples have the shape {list(shape)}",
+            hint=f"T has to be {LEAST} or more; images have conv4, vectors mlp",
+        )
+    return Conv1d(
+        shape=(shape[0], shape[1]),
+        filters=config.widths[0],
+        readout=config.readout,
+        normalisation=config.normalisation,
     )

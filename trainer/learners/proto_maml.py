@@ -1,0 +1,277 @@
+"""Proto-MAML (Triantafillou et al. 2020, arXiv:1903.03096), with exemplars and views.
+
+    embed    h_v = f(view v of x)                              [B, V, D]
+    features φ(h) = z ‖z‖^(−p), z = (h − m) / s                p = 0: as they come, 1: unit length
+    init     c_n = mean over class n of φ(mean_v h);  w_n = 2 τ c_n,  b_n = −τ ‖c_n‖²
+    step     (w, b) ← (w, b) − α_t K^e N ∇ L(φ(h_v) · w + b + k),   `inner_steps` times
+    predict  γ (φ(mean_v h) · w + b + k)
+
+The start is the nearest class mean: w_n · φ + b_n is −τ ‖φ − c_n‖², less what all classes share.
+The steps fit a linear classifier from there, as logistic regression does from zero. L is the mean
+cross-entropy over all views of the support set, K the mean number of examples of a class.
+
+k is a soft nearest neighbour, for classes that are not one cloud. E_n are all φ(h_v) of the
+examples of class n, and c_n; for an example with the views u
+
+    k_n = κ / g · log mean over u and ε in E_n of exp(−g ‖φ(h_u) − ε‖²)
+
+In L each view of a support example stands alone, and E_n is without the views of that example.
+f, m, τ, γ, p, κ, g, e and α (for w and for b, one a step) are meta-trained through the steps.
+Differs from the paper, which has p = 0, τ = γ = 1, one fixed α, neither exemplars nor views, and
+adapts the whole network: here the head alone, as in ANIL (Raghu et al. 2020, arXiv:1909.09157).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.func import grad_and_value
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
+from handful.trainer.episodes import Episode
+from handful.trainer.networks import NetworkConfig
+from handful.trainer.networks.normalise import Statistics
+
+from .features import class_means, embedding_network, running, updated_buffers
+from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, part
+from .frozen import EMBED
+from .multi_step import weighted_states
+from .views import ViewsConfig, check_views, views
+
+# Adam moves every parameter by about its learning rate, and the head's few numbers have to move
+# further than weights: their parameters are tenths of them.
+TENTHS = 10.0
+TINY = 1e-30  # beside the share of any exemplar that counts
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProtoMAMLConfig:
+    """The hyperparameters; those with a symbol are where meta-training starts from."""
+
+    inner_steps: int = 5
+    inner_lr: float = 0.3  # α
+    shot_exponent: float = 0.75  # e: with more examples of a class there is more to fit
+    temperature: float = 2.0  # τ
+    answer_scale: float = 2.0  # γ
+    power: float = 0.5  # p
+    exemplars: float = 1.0  # κ; 0: none
+    sharpness: float = 10.0  # g
+    multi_step_loss: float = 0.5  # the share of the meta-training over which MSL is annealed
+    freeze: bool = False  # the network stays as it was pre-trained
+    views: ViewsConfig = field(default_factory=ViewsConfig)
+    network: NetworkConfig | None = field(default_factory=NetworkConfig)  # None: x are features
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(
+            self, least=dict.fromkeys(("shot_exponent", "power", "exemplars", "multi_step_loss"), 0)
+        )
+
+
+class ProtoMAML(Learner):
+    """A linear head that starts at the class means, beside a soft nearest neighbour."""
+
+    name = "proto-maml"
+    Config = ProtoMAMLConfig
+    has_embed = True
+
+    def __init__(self, config: ProtoMAMLConfig, spec: InputSpec, way: int) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way)
+        shape = tuple(spec.shape)
+        check_views(config.views, shape)
+        self.network = embedding_network(config.network, shape) if config.network else None
+        self.frozen_embed = config.freeze or self.network is None
+        self.size = self.network.features if self.network else math.prod(shape)
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The network's parameters, and the head's numbers as they are set."""
+        config = self.config
+        fresh = self.network.init(generator) if self.network else {}
+        positive = {"temperature": config.temperature, "answer_scale": config.answer_scale}
+        if config.exemplars:
+            positive |= {"exemplars": config.exemplars, "sharpness": config.sharpness}
+        logarithms = {name: torch.tensor(math.log(value)) for name, value in positive.items()}
+        for name in ("rate.w", "rate.b"):
+            logarithms[name] = torch.full((config.inner_steps,), math.log(config.inner_lr))
+        return {
+            **{EMBED + name: value for name, value in fresh.items()},
+            **{f"log.{name}": value / TENTHS for name, value in logarithms.items()},
+            "power": torch.tensor(config.power / TENTHS),
+            "shot_exponent": torch.tensor(config.shot_exponent / TENTHS),
+            "centre": torch.zeros(self.size),
+            "spread": torch.ones(()),
+        }
+
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+        """m and s: the mean of h [M, V, D], and the root mean square of the distance to it."""
+        centre = x.mean(dim=(0, 1))
+        square = (x - centre).square().sum(dim=-1).mean()
+        return params | {"centre": centre, "spread": square.sqrt().clamp(min=1e-6)}
+
+    def pretrained_network(self) -> NetworkConfig | None:
+        """The network that embeds each view."""
+        network: NetworkConfig | None = self.config.network
+        return network
+
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """The network starts from the pre-trained parameters."""
+        return params | {EMBED + name: value for name, value in pretrained.items()}
+
+    def frozen(self, name: str) -> bool:
+        """Running averages and s are buffers; with `freeze` the network keeps its weights."""
+        of_network = self.frozen_embed and name.startswith(EMBED)
+        return of_network or ".running_" in name or name == "spread"
+
+    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, V, D]."""
+        return self.through(params, x, running(part(params, EMBED)))[0]
+
+    def through(
+        self, params: Tensors, x: Tensor, averages: Statistics | None
+    ) -> tuple[Tensor, Statistics]:
+        """Every view of x through the network, and the statistics of the batch."""
+        several = views(self.config.views, x).flatten(0, 1)
+        if self.network is None:
+            h, statistics = several.flatten(1), Statistics()
+        else:
+            h, statistics = self.network(part(params, EMBED), several, averages)
+        return h.reshape(x.shape[0], self.config.views.count, self.size), statistics
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The network's features as they come, averaged over the views: [B, D]."""
+        return self.embed(params, x).mean(dim=1)
+
+    def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        """What the support set is, then the linear head."""
+        head = Stage(
+            name="head",
+            init=start,
+            init_name="start",
+            step=self.step,
+            step_name="head_step",
+            steps=self.config.inner_steps,
+        )
+        return (Stage(name="memory", init=self.remember, init_name="remember"), head)
+
+    def remember(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+        """The class means [N, D]; the exemplars, their classes, and k of the support set."""
+        c = class_means(self.features(params, support.x.mean(dim=1)), support.y)
+        if not self.config.exemplars:
+            return {"c": c}
+        # times one: an output of a graph cannot be its input
+        memory = {"c": c, "e": self.features(params, support.x), "e_class": support.y * 1.0}
+        views_each = support.x.shape[1]
+        count = support.y.shape[0]
+        # without the views of the example itself
+        others = 1 - torch.eye(count, device=c.device, dtype=c.dtype)
+        near, near_c = self.nearness(params, memory, memory["e"], dims=(2,))
+        by_example = near.reshape(count, views_each, count, views_each)
+        shares = by_example.sum(dim=3) * others[:, None, :]
+        neighbours = views_each * (support.y.sum(dim=0) - support.y) + 1
+        share = (shares @ support.y + near_c) / neighbours[:, None, :]
+        return memory | {"k": self.weighed(params, share)}
+
+    def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """One step down the mean cross-entropy over all views of the support set."""
+        x = self.features(params, support.x)  # [S, V, D]
+        y = support.y[:, None, :].expand(-1, x.shape[1], -1).flatten(0, 1)
+        way = support.y.shape[1]
+
+        def support_loss(head: Tensors) -> tuple[Tensor, Tensor]:
+            logits = x @ head["w"].T + head["b"]
+            logits = logits + state["k"] if "k" in state else logits
+            loss = cross_entropy(logits.flatten(0, 1), y)
+            return loss * way, loss
+
+        head = {"w": state["w"], "b": state["b"]}
+        gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(head)
+        shots = support.y.sum() / way
+        more = torch.exp(TENTHS * params["shot_exponent"] * torch.log(shots))
+        index = state["step_count"].reshape(1)  # indexing would read the number while tracing
+        moved = {"step_count": state["step_count"] + 1}
+        for name, value in head.items():
+            rate = positive(params, f"rate.{name}").gather(0, index).reshape(())
+            moved[name] = value - rate * more * gradient[name]
+        return moved, loss
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """Logits [Q, N] of h [Q, V, D]."""
+        logits = self.features(params, query_x.mean(dim=1)) @ state["w"].T + state["b"]
+        if self.config.exemplars:
+            near, near_c = self.nearness(params, state, self.features(params, query_x), dims=(1, 2))
+            views_each = state["e"].shape[1]
+            of_class = state["e_class"][:, None, :].expand(-1, views_each, -1).flatten(0, 1)
+            count = views_each * state["e_class"].sum(dim=0) + 1
+            share = (near @ of_class + near_c).mean(dim=1) / count
+            logits = logits + self.weighed(params, share)
+        return positive(params, "answer_scale") * logits
+
+    def features(self, params: Tensors, h: Tensor) -> Tensor:
+        """φ(h) for h [..., D]."""
+        z = (h - params["centre"]) / params["spread"]
+        square = (z * z).sum(dim=-1, keepdim=True) + 1e-6
+        return z * torch.exp(-0.5 * TENTHS * params["power"] * torch.log(square))
+
+    def nearness(
+        self, params: Tensors, state: Tensors, x: Tensor, dims: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        """exp(−g ‖x − ε‖²) of x [B, V, D] to all exemplars [B, V, S V] and means [B, V, N].
+
+        Both are divided by the largest over `dims`, which is the same for all classes.
+        """
+        g = positive(params, "sharpness")
+        origin = state["c"].mean(dim=0)  # near all of them, so that squares lose no digits
+        x, c = x - origin, state["c"] - origin
+        to_e = -g * squared_distance(x, (state["e"] - origin).flatten(0, 1))
+        to_c = -g * squared_distance(x, c)
+        largest = torch.cat([to_e, to_c], dim=2).amax(dim=dims, keepdim=True).detach()
+        return torch.exp(to_e - largest), torch.exp(to_c - largest)
+
+    def weighed(self, params: Tensors, share: Tensor) -> Tensor:
+        """κ / g · log of the mean."""
+        weight = positive(params, "exemplars") / positive(params, "sharpness")
+        return weight * torch.log(share + TINY)
+
+    def meta_loss(
+        self, params: Tensors, episode: Episode, noise: Noise, progress: float
+    ) -> tuple[Tensor, Outcome]:
+        """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
+        buffers: Tensors = {}
+        if self.frozen_embed:
+            support, query = Support(episode.support_x, episode.support_y), episode.query_x
+        else:
+            count = episode.support_x.shape[0]
+            x = torch.cat([episode.support_x, episode.query_x])
+            h, statistics = self.through(params, x, None)
+            averages = updated_buffers(part(params, EMBED), statistics)
+            buffers = {EMBED + name: value for name, value in averages.items()}
+            support, query = Support(h[:count], episode.support_y), h[count:]
+        share = self.config.multi_step_loss
+        weights, states = weighted_states(self, params, support, share=share, progress=progress)
+        answers = [self.predict(params, state, query) for state in states]
+        losses = [cross_entropy(logits, episode.query_y) for logits in answers]
+        loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
+        return loss, Outcome(self.outcome(answers[-1], episode.query_y).metrics, buffers)
+
+
+def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """w [N, D] and b [N]: the nearest class mean; and the step's number."""
+    c, tau = state["c"], positive(params, "temperature")
+    count = torch.zeros((), dtype=torch.int64, device=c.device)
+    return {"w": 2 * tau * c, "b": -tau * (c * c).sum(dim=1), "step_count": count}
+
+
+def positive(params: Tensors, name: str) -> Tensor:
+    """The number, or the numbers, of a parameter that is a tenth of its logarithm."""
+    return torch.exp(TENTHS * params[f"log.{name}"])
+
+
+def squared_distance(x: Tensor, points: Tensor) -> Tensor:
+    """‖x_bv − p‖² for x [B, V, D] and points [P, D]: [B, V, P]."""
+    squares = (x * x).sum(dim=-1, keepdim=True) + (points * points).sum(dim=-1)
+    return squares - 2 * x @ points.T
