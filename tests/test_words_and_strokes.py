@@ -1,0 +1,57 @@
+"""The script that makes the words and the strokes: which rows it keeps, and how it scales them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "words_and_strokes_data.py"
+
+
+def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path: Path) -> None:
+    words, strokes = tmp_path / "arabic_speech_commands", tmp_path / "pen_strokes"
+    words.mkdir()
+    strokes.mkdir()
+    # three words by three speakers; each part has one of either
+    keyword, speaker = (a.ravel() for a in np.meshgrid([0, 1, 2], [1, 2, 3], indexing="ij"))
+    logmel = np.full((9, 49, 40), 90, dtype=np.uint8) + keyword[:, None, None].astype(np.uint8)
+    np.savez(words / "asc_logmel.npz", logmel=logmel, keyword=keyword, speaker=speaker)
+    index = {
+        "keywords": ["yes", "no", "up"],
+        "keyword_split": {"train": ["yes"], "val": ["no"], "test": ["up"]},
+        "speaker_split_official": {"train": [1], "val": [2], "test": [3]},
+    }
+    (words / "asc_index.json").write_text(json.dumps(index))
+    traces = np.zeros((2, 64, 3), dtype=np.float16)
+    traces[:, :, 0] = np.tile([10, 20], 32)  # 15 ± 5
+    traces[:, :, 1] = 40
+    traces[0, :, 2] = 1
+    np.savez(strokes / "pen_strokes.npz", x=traces, label=np.array([1, 0]))
+    index = {"classes": ["a/1", "b/1"], "class_split": {"meta_train": [0], "meta_val": [1]}}
+    index["class_split"]["meta_test"] = []  # type: ignore[index]
+    (strokes / "pen_strokes_index.json").write_text(json.dumps(index))
+
+    out = tmp_path / "out"
+    environment = {"HANDFUL_DATA": str(tmp_path)}
+    subprocess.run([sys.executable, SCRIPT, out], env=environment, check=True)
+
+    made = np.load(out / "words.npz")
+    assert made["label"].tolist() == ["yes", "no", "up"]
+    assert made["x"].shape == (3, 49, 40, 1)
+    # 90 / 10 − 14 = −5, and a tenth more for each word
+    np.testing.assert_allclose(made["x"][:, 0, 0, 0], [0.0, 0.025, 0.05], atol=1e-6)
+    split = json.loads((out / "words.json").read_text())
+    assert split == {"meta_train": ["yes"], "meta_val": ["no"], "meta_test": ["up"]}
+
+    made = np.load(out / "strokes.npz")
+    assert made["label"].tolist() == ["b/1", "a/1"]
+    # the root mean square of ±5 in x and 0 in y is 5 / √2
+    np.testing.assert_allclose(made["x"][0, :2, 0], [-(2**0.5), 2**0.5], rtol=1e-5)
+    np.testing.assert_allclose(made["x"][0, :, 1], 0.0, atol=1e-6)
+    assert made["x"][:, 0, 2].tolist() == [1.0, -1.0]
+    split = json.loads((out / "strokes.json").read_text())
+    assert split == {"meta_train": ["a/1"], "meta_val": ["b/1"], "meta_test": []}
