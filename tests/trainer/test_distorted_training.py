@@ -16,7 +16,7 @@ from handful.trainer.data.distort import DistortConfig
 from handful.trainer.data.groups import EVERYWHERE, Within
 from handful.trainer.errors import ConfigError
 from handful.trainer.sizes import TaskSize
-from handful.trainer.training.checkpoint import LAST, read_checkpoint
+from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.folder import RunError
 from handful.trainer.training.loop import meta_train
 from handful.trainer.training.run import train
@@ -202,6 +202,17 @@ def test_a_frozen_network_is_pretrained_on_distorted_pictures(tmp_path: Path) ->
         "\n"
         "hint: distort the pictures that the network is trained on: pretrain.distort"
     )
+
+
+def test_a_prototypical_network_goes_on_from_another_training(tmp_path: Path) -> None:
+    file = saved(tmp_path / "vectors.npz", vectors(30).x)
+    network = {"kind": "mlp", "hidden": [8], "normalisation": "running"}
+    run = settings(file, learner={"name": "prototypical", "network": network})
+    run["pretrain"], run["meta"]["steps"] = {**run["meta"], "validate_every": 1}, 0
+    train(from_dict(run, where="mine.toml"), tmp_path / "run")
+    first, then = (read_checkpoint(tmp_path / "run" / f / BEST)[0] for f in ("pretrained", "."))
+    assert first.keys() == then.keys()
+    assert all(torch.equal(first[name], then[name]) for name in first)
 
 
 def test_embeddings_and_series_are_not_distorted(tmp_path: Path) -> None:
