@@ -19,7 +19,7 @@ NAMES = (
     *(f"{step} of 10 inner steps" for step in range(10)),
 )
 FIELDS = (
-    *("way", "shot", "queries", "episodes", "accuracy", "interval"),
+    *("way", "shot", "queries", "episodes", "accuracy", "mean_squared_error", "interval"),
     *("transductive", "compared"),
 )
 
@@ -38,7 +38,13 @@ def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, packag
         assert [result[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
         assert [c["name"] for c in result["compared"]] == [name.format(features) for name in NAMES]
         for other in result["compared"]:
-            assert list(other) == ["name", "accuracy", "difference", "interval"]
+            assert list(other) == [
+                "name",
+                "accuracy",
+                "mean_squared_error",
+                "difference",
+                "interval",
+            ]
             assert other["difference"] == pytest.approx(result["accuracy"] - other["accuracy"])
 
 

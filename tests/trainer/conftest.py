@@ -11,7 +11,7 @@ from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.export.package import export
 from handful.trainer.workers import Shape, Workers, workers
 
-from . import small
+from . import cases, small
 
 
 @pytest.fixture(scope="session")
@@ -33,7 +33,7 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
     def of(name: str) -> Path:
         if not (place / name).exists():
-            export(small.source(small.case(name)), place / name)
+            export(cases.source(cases.case(name)), place / name)
         return place / name
 
     return of

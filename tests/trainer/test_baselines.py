@@ -14,7 +14,8 @@ from handful.trainer.learners.baseline import Baseline
 from handful.trainer.learners.baseline_pp import LENGTH, BaselinePP, BaselinePPConfig
 from handful.trainer.learners.sgd_head import SGDConfig, SGDHead
 
-from .small import case, double, generator, uneven
+from .cases import case
+from .small import double, generator, uneven
 
 PLANE = InputSpec(kind="array", shape=(2,))
 

@@ -22,7 +22,8 @@ from handful.trainer.training.loop import meta_train
 from handful.trainer.training.run import train
 from handful.trainer.training.state import Run
 
-from .small import case, generator, pictures, vectors
+from .cases import case
+from .small import generator, pictures, vectors
 
 NOISE = DistortConfig(noise=0.2, rotation=10.0)
 META = MetaConfig(

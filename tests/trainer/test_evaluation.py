@@ -15,7 +15,8 @@ from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.sizes import TaskSize
 
-from .small import case, generator, vectors
+from .cases import case
+from .small import generator, vectors
 
 
 def test_the_interval_by_hand() -> None:

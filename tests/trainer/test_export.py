@@ -25,7 +25,8 @@ from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
-from .small import CASES, Case, case, generator, source, uneven, vectors
+from .cases import CASES, Case, case, source
+from .small import generator, uneven, vectors
 
 EXPORTED = [
     "leo",

@@ -24,7 +24,8 @@ from handful.trainer.export.package import export
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
 
-from .small import Case, case, generator, source, uneven, vectors
+from .cases import Case, case, source
+from .small import generator, uneven, vectors
 
 FLOOR = 1e-8  # of Adam's denominator
 

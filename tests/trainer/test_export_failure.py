@@ -16,7 +16,8 @@ from handful.trainer.export.package import export
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
-from .small import Case, source, vectors
+from .cases import Case, source
+from .small import vectors
 
 
 def with_number(logits: Tensor) -> Tensor:

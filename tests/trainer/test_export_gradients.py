@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from handful.runtime.engine import Engine
 from handful.runtime.learner import load
 
-from .small import case, uneven
+from .cases import case
+from .small import uneven
 
 Floats = NDArray[np.float32]
 

@@ -16,7 +16,8 @@ from handful.trainer.export.package import export
 from handful.trainer.learners import Learner, Stage, Support, Tensors
 from handful.trainer.learners.form import Noise
 
-from .small import Case, source, vectors
+from .cases import Case, source
+from .small import vectors
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,7 +8,7 @@ from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.verify import verify
 from handful.trainer.export.package import export
 
-from .small import case, source
+from .cases import case, source
 
 
 def test_golden_pictures_are_exported_with_pictures(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
-from .small import IMAGE, Case, case, leo, on_pictures, source, vectors
+from .cases import Case, case, leo, on_pictures, source
+from .small import IMAGE, vectors
 
 
 def refused(subject: Case, folder: Path, **options: Any) -> ExportError:

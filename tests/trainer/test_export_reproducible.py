@@ -18,7 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, sys.argv[1])
 from handful.trainer.export.package import export
-from tests.trainer.small import case, source
+from tests.trainer.cases import case, source
 
 subject = source(case(sys.argv[2]))
 other_order = dict(reversed(subject.params.items()))

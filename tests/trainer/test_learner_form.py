@@ -18,7 +18,8 @@ from handful.trainer.export.package import export
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
 
-from .small import Case, source, uneven, vectors
+from .cases import Case, source
+from .small import uneven, vectors
 
 
 @dataclass(frozen=True, kw_only=True)

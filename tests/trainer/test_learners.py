@@ -20,7 +20,8 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.optimiser import MetaOptimiser
 
-from .small import CASES, Case, case, double, double_episode, generator, uneven, vectors
+from .cases import CASES, Case, case
+from .small import double, double_episode, generator, uneven, vectors
 
 SHOTS = [1, 3, 2, 2]
 UNTRAINED = ("nearest", "baseline")  # all their parameters are frozen: a test below says so

@@ -26,7 +26,8 @@ from handful.trainer.learners.logistic import (
 )
 from handful.trainer.sizes import TaskSize
 
-from .small import case, double, generator, uneven, vectors
+from .cases import case
+from .small import double, generator, uneven, vectors
 
 EMBEDDINGS = Path(os.environ.get("HANDFUL_DATA", ".")) / "caltech101" / "caltech101_embeddings.npz"
 

@@ -28,7 +28,8 @@ from handful.trainer.training.checkpoint import (
 from handful.trainer.training.loop import TrainingError, meta_train
 from handful.trainer.training.state import Run
 
-from .small import case, vectors
+from .cases import case
+from .small import vectors
 
 Lines = list[dict[str, Any]]
 SMALL = MetaConfig(

@@ -17,11 +17,8 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation, Statistics
 from handful.trainer.training.gradient import meta_gradient
 
-from .small import (
-    VECTOR,
-    generator,
-    tiny,
-)
+from .cases import tiny
+from .small import VECTOR, generator
 
 
 class Scalar(MAML):

@@ -18,20 +18,9 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
-from .small import (
-    CASES,
-    IMAGE,
-    VECTOR,
-    Case,
-    conv4,
-    double,
-    double_episode,
-    generator,
-    pictures,
-    tiny,
-    uneven,
-)
-from .small import case as build
+from .cases import CASES, Case, tiny
+from .cases import case as build
+from .small import IMAGE, VECTOR, conv4, double, double_episode, generator, pictures, uneven
 
 
 def slopes(learner: MAML, params: Tensors, support: Support) -> Tensors:

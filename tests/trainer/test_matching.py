@@ -22,7 +22,8 @@ from handful.trainer.learners.memory import best_of_class, log_probability
 from handful.trainer.learners.recurrence import lstm
 from handful.trainer.networks import NetworkConfig
 
-from .small import case, generator, uneven
+from .cases import case
+from .small import generator, uneven
 
 IDENTITY = NetworkConfig(kind="mlp", hidden=())
 X = torch.tensor([[3.0, 4.0], [0.0, 2.0], [-1.0, 0.0]])

@@ -19,7 +19,8 @@ from handful.trainer.learners.metric import Metric, whitening
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
-from .small import case, double, generator, on_features, uneven, vectors
+from .cases import case, on_features
+from .small import double, generator, uneven, vectors
 
 PLANE = InputSpec(kind="array", shape=(2,))
 # two classes of two, spread along the second axis alone

@@ -21,7 +21,8 @@ from handful.trainer.learners.meta_lstm import (
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
-from .small import IMAGE, VECTOR, case, double, generator, uneven
+from .cases import case
+from .small import IMAGE, VECTOR, double, generator, uneven
 
 
 def test_the_preprocessing_by_hand() -> None:

@@ -17,7 +17,8 @@ from handful.trainer.learners.prototypical import (
 )
 from handful.trainer.networks import NetworkConfig
 
-from .small import IMAGE, case, conv4, generator, uneven
+from .cases import case
+from .small import IMAGE, conv4, generator, uneven
 
 
 def test_class_means_of_uneven_shots_by_hand() -> None:

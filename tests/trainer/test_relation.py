@@ -13,7 +13,8 @@ from handful.trainer.learners.form import part
 from handful.trainer.learners.relation import RELATION, Relation, RelationConfig
 from handful.trainer.networks import NetworkConfig
 
-from .small import Case, case, generator, moved, uneven
+from .cases import Case, case, moved
+from .small import generator, uneven
 
 EPSILON = 1e-3
 

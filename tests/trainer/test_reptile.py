@@ -27,7 +27,8 @@ from handful.trainer.training.loop import meta_train
 from handful.trainer.training.optimiser import MetaOptimiser
 from handful.trainer.training.state import Run
 
-from .small import VECTOR, Case, case, double, double_episode, generator, source, uneven, vectors
+from .cases import Case, case, source
+from .small import VECTOR, double, double_episode, generator, uneven, vectors
 
 NETWORK = NetworkConfig(kind="mlp", hidden=(12,), normalisation="none")
 

@@ -20,7 +20,8 @@ from handful.trainer.learners.ridge import (
     RidgeConfig,
 )
 
-from .small import case, double, generator, on_features, uneven
+from .cases import case, on_features
+from .small import double, generator, uneven
 
 LINE = InputSpec(kind="array", shape=(1,))
 

@@ -35,7 +35,8 @@ from handful.trainer.training.report import Silent
 from handful.trainer.training.shared import mean_of, shared_gradient
 from handful.trainer.workers import Shape, WorkerError, Workers
 
-from .small import case, double, double_episode, generator
+from .cases import case
+from .small import double, double_episode, generator
 from .test_loop import changed, once, run_of
 from .two_processes import RUNS, small_data
 

@@ -18,7 +18,8 @@ from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
 from handful.trainer.sizes import TaskSize
 
-from .small import Case, case, uneven
+from .cases import Case, case
+from .small import uneven
 
 
 def task(subject: Case, shots: list[int]) -> tuple[Support, torch.Tensor]:

@@ -19,7 +19,8 @@ from handful.trainer.learners.features import unit_length
 from handful.trainer.learners.form import part
 from handful.trainer.sizes import TaskSize
 
-from .small import CASES, case, vectors
+from .cases import CASES, case
+from .small import vectors
 
 RULES = (
     "class means of the features, squared distance",
