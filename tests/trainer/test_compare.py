@@ -18,6 +18,7 @@ from handful.trainer.commands.compare import said_of, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
 from handful.trainer.commands.over_shots import check_plot, figure_of, write_plot
 from handful.trainer.data.functions.sensor import Sensor
+from handful.trainer.data.groups import ONE_GROUP
 from handful.trainer.data.labelled import ClassFacts
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners.task import TaskName
@@ -74,6 +75,17 @@ def test_what_has_no_tasks_in_common_is_refused(other: Any, words: str, hint: st
     with pytest.raises(ConfigError) as refused:
         remarks(subject(vectors(4)), other)
     assert (str(refused.value), refused.value.hint) == (words, hint)
+
+
+def test_other_groups_are_refused_where_tasks_are_within_them() -> None:
+    one, two = (replace(vectors(4), groups=groups) for groups in (("a", "a", "b", "b"), ("a",) * 4))
+    assert remarks(subject(one), subject(two)) == []
+    with pytest.raises(ConfigError) as refused:
+        remarks(subject(one.drawn(ONE_GROUP)), subject(two.drawn(ONE_GROUP)))
+    assert str(refused.value) == "one and two have the same classes in other groups"
+    assert refused.value.hint == (
+        "compare without --within, or what was trained with one data.group_separator"
+    )
 
 
 def test_functions_of_two_families_are_refused() -> None:

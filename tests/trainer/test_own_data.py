@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import HandfulError
+from handful.trainer.commands.compare import Request, compare_command
 from handful.trainer.commands.compared import Compared
 from handful.trainer.commands.own_data import LEFT_OUT, OF_THESE, Own, compare_on_data, sizes_for
 from handful.trainer.commands.subjects import Plan
@@ -137,6 +138,16 @@ def test_settings_that_do_not_fit_are_refused(
     with pytest.raises(HandfulError) as refused:
         compared(Path(source), PLAN, *changes)
     assert (str(refused.value), refused.value.hint) == (words, hint)
+
+
+def test_conditions_are_for_runs_and_packages() -> None:
+    asked = {"ways": (5,), "shots": (1,), "queries": 5, "episodes": 5, "seed": 0, "within": True}
+    with pytest.raises(HandfulError) as refused:
+        compare_command((), Request(data="x.npz", **asked), lambda name, total: lambda: None)  # type: ignore[arg-type]
+    assert str(refused.value) == "one's own data are compared as they are"
+    assert refused.value.hint == (
+        "leave out --within, --upright and --distort, or name a run or a package"
+    )
 
 
 def test_pictures_through_a_backbone_and_a_doubt_about_its_scale(

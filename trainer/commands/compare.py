@@ -12,6 +12,7 @@ from handful.runtime.package.shipped import find
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
 from handful.trainer.data import LabelledSet
+from handful.trainer.data.groups import EVERYWHERE
 from handful.trainer.data.splits import shortened
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import Result
@@ -217,6 +218,11 @@ def _same_classes(first: str, a: LabelledSet, second: str, b: LabelledSet) -> No
                 f" class {place} is {name} in the first, {other} in the second",
                 hint=ELSEWHERE,
             )
+    if a.within != EVERYWHERE and a.groups != b.groups:
+        raise ConfigError(
+            f"{first} and {second} have the same classes in other groups",
+            hint="compare without --within, or what was trained with one data.group_separator",
+        )
     counts = zip(a.classes, a.counts.tolist(), b.counts.tolist(), strict=True)
     if unequal := [f"{name} has {n} and {m}" for name, n, m in counts if n != m]:
         raise ConfigError(
