@@ -19,12 +19,15 @@ from handful.console import (
     a_package,
     as_json,
     fail,
+    measured_on,
     moved_data,
     number,
     say,
     say_next,
+    settings,
     several_workers,
     show,
+    under_conditions,
     with_yardsticks,
 )
 
@@ -45,13 +48,7 @@ def main() -> None:
     help="omniglot, glyphs, a folder of images or an .npz file; with --resume: where it is now.",
 )
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="NAME=VALUE",
-    help="A setting, as meta.lr=0.01; may be repeated.",
-)
+@settings(help="A setting, as meta.lr=0.01; may be repeated.")
 @a_device
 @several_workers
 @number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
@@ -78,29 +75,9 @@ def train(out: Path, **asked: Any) -> None:
 
 @main.command()
 @click.argument("run_or_package", type=NAME_OR_PATH)
-@number(
-    "--way", "ways", least=2, default=5, several=True, help="Classes in a task, several as 5 20."
-)
-@number(
-    "--shot",
-    "shots",
-    least=1,
-    default=1,
-    several=True,
-    help="Support examples a class, as 1 5.",
-)
-@number("--episodes", least=2, default=1000, help="Tasks to measure on.")
-@number("--queries", least=1, default=15, help="Queries a class.")
-@number("--seed", least=0, default=0, help="The seed that tasks are drawn from.")
+@measured_on(shots=(1,))
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
-@click.option("--within", is_flag=True, help="Each task within one group, as one alphabet.")
-@click.option("--upright", is_flag=True, help="Without quarter turns as classes.")
-@click.option(
-    "--distort",
-    multiple=True,
-    metavar="NAME=X",
-    help="Distort the test examples, as rotation=15; may be repeated.",
-)
+@under_conditions
 @with_yardsticks
 @click.option("--data", help="Where the data are now; or omniglot, glyphs: test on these.")
 @a_device
@@ -126,7 +103,8 @@ def evaluate(
     """
     from handful.runtime.tools.text import accuracies
     from handful.trainer.commands.conditions import Conditions
-    from handful.trainer.commands.evaluate import Plan, evaluate_command
+    from handful.trainer.commands.evaluate import evaluate_command
+    from handful.trainer.commands.subjects import Plan
     from handful.trainer.training.progress import bars
 
     with bars() as report:
@@ -140,6 +118,40 @@ def evaluate(
             data=data,
         )
     show(accuracies(results), [result.as_json() for result in results], as_json)
+
+
+@main.command()
+@click.argument("run_or_package", type=NAME_OR_PATH, nargs=-1)
+@measured_on(shots=(1, 5))
+@under_conditions
+@click.option("--data", help="One's own data, or where a run's data are now.")
+@click.option("--backbone", help="An ONNX file that embeds one's own pictures.")
+@settings(help="A setting of one's own data, as data.image_size=64; may be repeated.")
+@click.option("--plot", type=PATH, help="Write a picture, accuracy over shots, to this PNG file.")
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@several_workers
+@as_json
+@click.option("--markdown", is_flag=True, help="Print Markdown.")
+def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **how: Any) -> None:
+    """Compare runs and packages; or rules on one's own data.
+
+    RUN_OR_PACKAGE are folders of either, or names of packages that ship with handful, all measured
+    on the same tasks. Without any, --data is a folder of images or an .npz file: nothing is
+    trained, and class means, logistic and ridge regression are compared on it.
+    """
+    if as_json and markdown:
+        raise click.UsageError("--json and --markdown are two ways to print the same.")
+    if not run_or_package and how["data"] is None:
+        raise click.UsageError("Missing argument 'RUN_OR_PACKAGE...', or --data of one's own.")
+    if run_or_package and (how["backbone"] or how["changes"]):
+        raise click.UsageError("--backbone and --set are for --data without a run or a package.")
+    from handful.trainer.commands.compare import Request, compare_command
+    from handful.trainer.training.progress import bars
+
+    with bars() as report:
+        compared = compare_command(run_or_package, Request(**how), report.count)
+    text = compared.as_markdown() if markdown else compared.as_text()
+    show(text, compared.as_json(), as_json)
 
 
 @main.command()

@@ -19,6 +19,9 @@ TRAIN_EXTRA = (
     "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
     "matplotlib", "PIL",
 )  # fmt: skip
+WAYS = "Classes in a task, several as 5 20."
+DISTORT = "Distort the test examples, as rotation=15; may be repeated."
+SHOTS = "Support examples a class, as 1 5."
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 
 
@@ -109,6 +112,34 @@ def show(text: str, data: Any, as_json: bool) -> None:
     click.echo(harmless(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text))
 
 
+def measured_on(*, shots: Sequence[int]) -> Callable[[F], F]:
+    """Options of the tasks to measure on, as the fields of a Plan."""
+
+    def add(command: F) -> F:
+        for option in (
+            number("--seed", least=0, default=0, help="The seed that tasks are drawn from."),
+            number("--queries", least=1, default=15, help="Queries a class."),
+            number("--episodes", least=2, default=1000, help="Tasks to measure on."),
+            number("--shot", "shots", least=1, default=shots, help=SHOTS),
+            number("--way", "ways", least=2, default=(5,), help=WAYS),
+        ):
+            command = option(command)
+        return command
+
+    return add
+
+
+def under_conditions(command: F) -> F:
+    """Options of how the test differs from the training, as the fields of Conditions."""
+    for option in (
+        click.option("--distort", multiple=True, metavar="NAME=X", help=DISTORT),
+        click.option("--upright", is_flag=True, help="Without quarter turns as classes."),
+        click.option("--within", is_flag=True, help="Each task within one group, as one alphabet."),
+    ):
+        command = option(command)
+    return command
+
+
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 a_package = click.argument("package", type=NAME_OR_PATH)
 with_yardsticks = click.option(
@@ -124,17 +155,23 @@ a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …"
 
 
 def number(
-    *names: str, least: int, help: str, default: int | None = None, several: bool = False
+    *names: str, least: int, help: str, default: int | Sequence[int] | None = None
 ) -> Callable[[F], F]:
-    """An option for a whole number of `least` or more, or for `several` of them."""
+    """An option for a whole number of `least` or more; for several where the default is a list."""
+    several = isinstance(default, Sequence)
     return click.option(
         *names,
         type=click.IntRange(least),
         multiple=several,
-        default=[default] if several else default,
+        default=default,
         metavar="N..." if several else "N",
         help=help,
     )
+
+
+def settings(*, help: str) -> Callable[[F], F]:
+    """The option --set, which may be repeated."""
+    return click.option("--set", "changes", multiple=True, metavar="NAME=VALUE", help=help)
 
 
 several_workers = number("--workers", least=1, help="Processes.  [default: one a core]")

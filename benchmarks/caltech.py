@@ -14,7 +14,7 @@ from results import section
 from torch import Tensor
 
 from handful.runtime.tools.text import difference
-from handful.trainer.commands.evaluate import run_features
+from handful.trainer.commands.subjects import run_features
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, Part, load_data
 from handful.trainer.evaluation import Features, Result, embed_set, summarise

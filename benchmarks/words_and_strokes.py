@@ -17,7 +17,7 @@ from results import section
 
 from handful.runtime.arrays import Array
 from handful.runtime.tools.statistics import compare, mean_of
-from handful.trainer.commands.evaluate import meta_training_sample, run_features
+from handful.trainer.commands.subjects import meta_training_sample, run_features
 from handful.trainer.evaluation import Features, embed_set
 from handful.trainer.evaluation.accuracy import measured
 from handful.trainer.learners.proto_maml import ProtoMAML

@@ -113,7 +113,7 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
         raise ConfigError(f"{where} is not TOML: {error}") from error
     recipe_source = _source(values)
     for change in changes:
-        _assign(values, change)
+        assign(values, change)
     sets_licence = any(change.startswith("licence") for change in changes)
     if _source(values) != recipe_source and not sets_licence:
         values.pop("licence", None)  # the recipe's is for packages trained on the recipe's data
@@ -124,7 +124,7 @@ def distortions(changes: Sequence[str], *, where: str) -> DistortConfig:
     """The distortions in assignments such as `rotation=15`."""
     values: dict[str, Any] = {"distort": {}}
     for change in changes:
-        _assign(values, f"distort.{change}")
+        assign(values, f"distort.{change}")
     distort: DistortConfig = read_sections({"distort": DistortConfig}, values, where=where)[
         "distort"
     ]
@@ -186,7 +186,7 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
     return sections
 
 
-def _assign(values: dict[str, Any], change: str) -> None:
+def assign(values: dict[str, Any], change: str) -> None:
     """Put `a.b=value` into the dict; the value is TOML, a bare word is text."""
     name, equals, text = change.partition("=")
     *sections, last = (part.strip() for part in name.split("."))

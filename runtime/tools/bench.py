@@ -45,15 +45,16 @@ def bench(
     runs: int = 50,
     cold_runs: int = 5,
 ) -> Bench:
-    """Measure the package at `path` on made-up examples."""
+    """Measure the package at `path` on made-up examples; a regression has 1 way."""
     folder = find(path)
     began = time.perf_counter()
     learner = load(folder, threads=threads)
     load_ms = (time.perf_counter() - began) * 1e3
+    way = 1 if learner.manifest.task == "regression" else way
     cold = sorted(_cold(folder, way, shot, threads) for _ in range(cold_runs))
     cold_ms, rss = cold[len(cold) // 2]
     engine = learner._engine
-    x, y = examples(learner.input, way, shot)
+    x, y = examples(learner.manifest, way, shot)
     support_x = engine.embed(x)
     state = engine.adapt(support_x, y)
     return Bench(

@@ -175,3 +175,16 @@ def test_a_package_trained_on_glyphs_is_tested_on_omniglot(
     )
     assert by_package == by_run
     assert 0.35 < by_run["accuracy"] < 0.55  # Vinyals et al.: 41.7 % of pixels' neighbours
+
+
+def test_compare_measures_under_the_same_conditions(made: tuple[Path, Path]) -> None:
+    within = ("--within", "--distort", "noise=0.3", "--seed", 3)
+    sizes = (*SIZES[:6], "--shot", 1, "--json")
+    result = run("compare", *made, *sizes, *within, "--workers", 1)
+    assert result.exit_code == 0, result.stderr
+    for entry, place in zip(json.loads(result.stdout)["entries"][:2], made, strict=True):
+        assert entry["name"] == str(place)
+        alone = measured(place, *within)
+        assert [entry["results"][0][name] for name in ("accuracy", "interval")] == [
+            alone[name] for name in ("accuracy", "interval")
+        ]

@@ -14,8 +14,10 @@ import handful
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.tools.verify import verify
-from handful.trainer.commands.evaluate import Plan, evaluate_package, evaluate_run
+from handful.trainer.commands.compare import compare
+from handful.trainer.commands.evaluate import evaluate_package, evaluate_run
 from handful.trainer.commands.export import Request, export_command
+from handful.trainer.commands.subjects import Plan
 from handful.trainer.data.functions import FUNCTIONS, load_functions
 from handful.trainer.data.functions.sensor import Sensor
 from handful.trainer.data.functions.sinusoid import Sinusoid
@@ -139,6 +141,15 @@ def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: W
         )
         for other in package.compared:  # ahead is a smaller error
             assert other.difference == pytest.approx(other.value - package.value, abs=1e-9)
+    paths = (str(run), str(tmp_path / "sensor"))
+    found = compare(paths, plan, workers=1, count=silent)  # type: ignore[arg-type]
+    assert found.task == "regression"
+    for entry, results in zip(found.entries[:2], (of_run, of_package), strict=True):
+        assert [r.value for r in entry.results] == [r.value for r in results]
+        assert [r.interval for r in entry.results] == [r.interval for r in results]
+    assert [entry.name for entry in found.entries[2:]] == names[:2]
+    assert found.entries[1].cost is not None  # timed on 3 readings
+    assert (found.entries[1].cost.bench.way, found.entries[1].cost.bench.shot) == (1, 3)
     card = (tmp_path / "sensor" / "README.md").read_text()
     assert "adapts it to a new function from a handful of readings" in card
     assert "examples [S, 2], targets [S, 1]" in card

@@ -10,8 +10,9 @@ import pytest
 
 import handful
 from handful.runtime.tools.verify import verify
-from handful.trainer.commands.evaluate import Plan, evaluate_package, evaluate_run
+from handful.trainer.commands.evaluate import evaluate_package, evaluate_run
 from handful.trainer.commands.export import Request, export_command
+from handful.trainer.commands.subjects import Plan
 from handful.trainer.config import from_toml
 from handful.trainer.data.functions.sinusoid import Sinusoid
 from handful.trainer.sizes import TaskSize

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from handful.trainer.commands import evaluate, export
-from handful.trainer.commands.evaluate import Plan
+from handful.trainer.commands.subjects import Plan
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError, load_data
 from handful.trainer.data.record import DataRecord

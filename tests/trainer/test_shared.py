@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
-from handful.trainer.commands.evaluate import as_episodes
+from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.config import from_dict
 from handful.trainer.data.functions.sinusoid import Sinusoid
 from handful.trainer.episodes import sample

@@ -12,7 +12,7 @@ import torch
 
 import handful
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
-from handful.trainer.commands.evaluate import as_episodes
+from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.evaluation.accuracy import embed_set, measured, rows_of
 from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step

@@ -2,74 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import torch
-from torch import Tensor
-
-from handful.runtime.arrays import Array
-from handful.runtime.errors import HandfulError
-from handful.runtime.learner import Learner as Package
-from handful.runtime.package.manifest import FILE
 from handful.runtime.package.shipped import find
-from handful.runtime.tools.evaluate import Episodes, embedded
-from handful.trainer.config import data_from_dict
-from handful.trainer.data import DataConfig, LabelledSet
-from handful.trainer.episodes import EpisodeSource, Rows, one_hot
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import (
-    Features,
-    Result,
-    Yardsticks,
-    embed_set,
-    evaluate,
-    fits,
-    summarise,
-)
-from handful.trainer.evaluation.accuracy import features_of, rows_of
-from handful.trainer.evaluation.packages import (
-    Loaded,
-    embed_shared,
-    package_accuracies,
-    package_errors,
-)
-from handful.trainer.evaluation.regression import Fits
-from handful.trainer.evaluation.result import earlier_steps
-from handful.trainer.evaluation.yardsticks import yardsticks
-from handful.trainer.learners import Learner
-from handful.trainer.learners.adapted_network import AdaptedNetwork
-from handful.trainer.sizes import TaskSize
+from handful.trainer.evaluation import Features, Result
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
-from handful.trainer.training.folder import Trained, load_run, read_config
 from handful.trainer.workers import Workers, shape_of, workers
 
-from .conditions import Conditions, apart
-
-Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
-SPLIT = "the meta-test split"
-SAMPLE = 1024  # meta-training examples over which yardsticks centre
-
-
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What is measured: every way with every shot, over so many episodes drawn from a seed."""
-
-    ways: Sequence[int] = (5,)
-    shots: Sequence[int] = (1,)
-    queries: int = 15  # a class
-    episodes: int = 1000
-    seed: int = 0
-    yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
-    conditions: Conditions = field(default_factory=Conditions)
-
-    def sizes(self, data: EpisodeSource) -> list[TaskSize]:
-        """The tasks of each way with each shot; a family of functions has no ways."""
-        sizes = (data.size(way, shot, self.queries) for way in self.ways for shot in self.shots)
-        return list(dict.fromkeys(sizes))
+from .subjects import Count, PackageSubject, Plan, RunSubject, is_run
 
 
 def evaluate_command(
@@ -87,16 +31,20 @@ def evaluate_command(
     `workers` processes share the episodes, None: one a core. `data` says where the data are now,
     or names another source to test on.
     """
-    folder = Path(path)
-    is_run = folder.is_dir() and not (folder / FILE).exists()
-    if transductive and not is_run:
+    if transductive and not is_run(path):
         raise ConfigError("a package is never transductive", hint="evaluate the run that made it")
-    target = str(device_of(device)) if is_run else "cpu"  # the runtime computes there
+    target = str(device_of(device)) if is_run(path) else "cpu"  # the runtime computes there
     with evaluators(workers, plan, target) as pool:
-        if not is_run:
+        if not is_run(path):
             return evaluate_package(find(path), plan, pool, count=count, moved=data)
         return evaluate_run(
-            folder, plan, pool, transductive=transductive, device=device, count=count, moved=data
+            Path(path),
+            plan,
+            pool,
+            transductive=transductive,
+            device=device,
+            count=count,
+            moved=data,
         )
 
 
@@ -119,68 +67,8 @@ def evaluate_run(
     moved: str | None = None,
 ) -> list[Result]:
     """A run's best parameters on its meta-test classes, in torch."""
-    target = device_of(device)
-    moved, source = apart(read_config(folder).data, moved)
-    recorded = RecordedData.of_run(folder, moved)
-    home = recorded.functions or recorded.load("meta_test")
-    conditions = replace(plan.conditions, source=source)
-    data = conditions.applied(home, recorded, lambda other: other.load("meta_test"), plan.seed)
-    data = data.to(target)
-    trained = load_run(folder, home, target)
-    learner = _transductive(trained.learner) if transductive else trained.learner
-    sizes = plan.sizes(data)
-    for size in sizes:
-        fits(learner, data, size, where=SPLIT, prefix="--")
-    yardsticks = _yardsticks(trained, data, recorded, pool) if plan.yardsticks else None
-    embedded_data = embed_set(learner, trained.params, data, pool)
-    return [
-        evaluate(
-            learner,
-            trained.params,
-            embedded_data,
-            size,
-            episodes=plan.episodes,
-            seed=plan.seed,
-            yardsticks=yardsticks,
-            tick=count(str(size), plan.episodes),
-            workers=pool,
-        )
-        for size in sizes
-    ]
-
-
-def _yardsticks(
-    trained: Trained, data: EpisodeSource, recorded: RecordedData, pool: Workers | None
-) -> Yardsticks:
-    """Rules on the features that the learner adapts on; in regression fits to the readings."""
-    if isinstance(data, LabelledSet):
-        return run_features(trained, data, recorded.load("meta_train"), pool)
-    return Fits(data)
-
-
-def run_features(
-    trained: Trained, data: LabelledSet, meta_train: LabelledSet, pool: Workers | None = None
-) -> Features:
-    """What the yardsticks read of `data`: the features that the run's learner adapts on."""
-    sample = meta_training_sample(meta_train).to(data.x.device)
-    return features_of(trained.learner, trained.params, data, sample, pool)
-
-
-def meta_training_sample(data: LabelledSet) -> Tensor:
-    """Some meta-training examples as a learner sees them, [R, ...]."""
-    return data.some(SAMPLE, seed=0)[0]
-
-
-def _transductive(learner: Learner) -> Learner:
-    if learner.transductive:
-        return learner
-    if not isinstance(learner, AdaptedNetwork) or learner.config.network.normalisation != "support":
-        raise ConfigError(
-            f"{learner.name} of this run has no transductive form",
-            hint="only a learner whose network moves has one, with"
-            ' learner.network.normalisation = "support"',
-        )
-    return learner.with_normalisation("transductive")
+    subject = RunSubject.of(folder, plan, device=device, moved=moved)
+    return subject.measured(plan, pool, transductive=transductive, count=count)
 
 
 def evaluate_package(
@@ -199,83 +87,5 @@ def evaluate_package(
     they read what the package's own `embed` gives. The data are `recorded` where they are known
     already, else what the manifest says.
     """
-    pool = pool or Workers()
-    loaded = Loaded(folder)
-    package = loaded.package
-    moved, source = apart(_config_of(package), moved)
-    recorded = recorded or RecordedData.of_package(package.manifest.training, moved)
-    conditions = replace(plan.conditions, source=source)
-
-    def test_classes(recorded: RecordedData) -> LabelledSet:
-        return recorded.pictures("meta_test", package=package.manifest.input)
-
-    home = recorded.functions or test_classes(recorded)
-    data = conditions.applied(home, recorded, test_classes, plan.seed)
-    if not isinstance(data, LabelledSet):
-        return _on_functions(loaded, data, plan, pool, count)
-    sizes = plan.sizes(data)
-    for size in sizes:
-        data.check(size, where=SPLIT, prefix="--")
-    h = embed_shared(loaded, data.x.numpy(), pool)
-    if plan.yardsticks and features is None:
-        meta_train = recorded.pictures("meta_train", package=package.manifest.input)
-        sample = meta_training_sample(meta_train)
-        centre = torch.from_numpy(embedded(package, sample.numpy())).flatten(1).mean(dim=0)
-        name = "the examples" if package.manifest.embed is None else "h"
-        features = Features(data, torch.from_numpy(h).flatten(1), centre, name)
-    results = []
-    for size in sizes:
-        rows = rows_of(data, size, episodes=plan.episodes, seed=plan.seed)
-        by_step = package_accuracies(
-            loaded,
-            h,
-            as_episodes(rows, size),
-            every_step=plan.yardsticks,
-            tick=count(str(size), plan.episodes),
-            workers=pool,
-        )
-        on_features = yardsticks(features, size, rows) if features is not None else {}
-        against = {**on_features, **earlier_steps(by_step)}
-        results.append(summarise(by_step[:, -1], size, against=against))
-    return results
-
-
-def _on_functions(
-    loaded: Loaded, functions: EpisodeSource, plan: Plan, pool: Workers, count: Count
-) -> list[Result]:
-    """The package's error on functions, beside fits to the readings and fewer inner steps."""
-    results = []
-    for size in plan.sizes(functions):
-        by_step = package_errors(
-            loaded,
-            functions,
-            size,
-            episodes=plan.episodes,
-            seed=plan.seed,
-            every_step=plan.yardsticks,
-            tick=count(str(size), plan.episodes),
-            workers=pool,
-        )
-        against: dict[str, Array] = {}
-        if plan.yardsticks:
-            fits_to = Fits(functions).measured(size, episodes=plan.episodes, seed=plan.seed)
-            against = fits_to | earlier_steps(by_step)
-        results.append(summarise(by_step[:, -1], size, task="regression", against=against))
-    return results
-
-
-def _config_of(package: Package) -> DataConfig:
-    training = package.manifest.training
-    if not isinstance(training.get("config"), dict):
-        raise HandfulError(f"package {package.name} does not say what data it was trained on")
-    return data_from_dict(training["config"], where=FILE)
-
-
-def as_episodes(rows: Rows, size: TaskSize) -> Episodes:
-    """Tasks of one size as the runtime takes them."""
-
-    def labels(per_class: int) -> Tensor:
-        return one_hot(size.way, per_class).argmax(dim=1).expand(len(rows.support), -1)
-
-    parts = (rows.support, labels(size.shot), rows.query, labels(size.queries))
-    return Episodes(*(part.numpy() for part in parts))
+    subject = PackageSubject.of(folder, plan, moved=moved, recorded=recorded)
+    return subject.measured(plan, pool, features=features, count=count)

@@ -23,7 +23,8 @@ from handful.trainer.training.data import PACKAGED, RecordedData
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 
-from .evaluate import Count, Plan, evaluate_package, evaluators, run_features
+from .evaluate import evaluate_package, evaluators
+from .subjects import Count, Plan, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured

@@ -5,15 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 
 from .errors import DataError
 from .labelled import LabelledSet
 
-Part = Literal["meta_train", "meta_val", "meta_test"]
-PARTS: tuple[Part, ...] = get_args(Part)
+# "all" is every class of a folder or an npz file, for data that nothing is trained on
+Part = Literal["meta_train", "meta_val", "meta_test", "all"]
+PARTS: tuple[Part, ...] = ("meta_train", "meta_val", "meta_test")  # in which no class is twice
 MOVED = "put them back, say where they are with --data, or train a new run"
 SHOWN = 8  # names in a message
 SHARES = {"meta_train": 0.64, "meta_val": 0.16, "meta_test": 0.20}  # as miniImageNet: 64/16/20
@@ -108,6 +109,8 @@ def choose(
     """
     if recorded is not None:
         return known_classes(classes, part, recorded)
+    if part == "all":
+        return list(range(len(classes)))
     if how in ("vinyals", "lake"):
         raise DataError(f"the split {how} is Omniglot's", hint='set data.split = "random"')
     if how == "random":

@@ -11,8 +11,9 @@ from handful.runtime.errors import HandfulError
 from handful.runtime.tools.text import difference
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands import export
-from handful.trainer.commands.evaluate import Plan, as_episodes, evaluate_package, run_features
+from handful.trainer.commands.evaluate import evaluate_package
 from handful.trainer.commands.export import export_command
+from handful.trainer.commands.subjects import Plan, as_episodes, run_features
 from handful.trainer.commands.train import Request, train_command
 from handful.trainer.data import LabelledSet
 from handful.trainer.demo.picture import draw_answers

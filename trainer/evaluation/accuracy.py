@@ -32,13 +32,15 @@ def evaluate(
     episodes: int,
     seed: int,
     yardsticks: Yardsticks | None = None,
+    inner_steps: bool = True,
     tick: Callable[[], None] = lambda: None,
     workers: Workers | None = None,
 ) -> Result:
     """The learner on `episodes` tasks; `data` must be embedded already, where it embeds.
 
     Every learner and the exported package see the same tasks for the same seed. With `yardsticks`
-    the result is compared with them and with what the learner reaches after fewer inner steps.
+    the result is compared with them and, unless `inner_steps` is false, with what the learner
+    reaches after fewer inner steps.
     """
     fits(learner, data, size, where="the set")
     after = measured(
@@ -48,7 +50,7 @@ def evaluate(
         size,
         episodes=episodes,
         seed=seed,
-        every_step=yardsticks is not None,
+        every_step=inner_steps and yardsticks is not None,
         tick=tick,
         workers=workers,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from handful.runtime.arrays import Array
@@ -38,6 +38,9 @@ class Result:
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
+    values: Array = field(repr=False, compare=False)  # of each episode, [E]
+    # those of each that it is compared with, [E], by name
+    others: Mapping[str, Array] = field(repr=False, compare=False)
 
     @property
     def way(self) -> int:
@@ -62,6 +65,7 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """One flat object, whose fields do not change their names."""
         fields = asdict(self)
+        del fields["values"], fields["others"]
         return {**fields.pop("size"), **fields, "compared": [asdict(c) for c in self.compared]}
 
 
@@ -77,7 +81,7 @@ def summarise(
 
     A comparison's difference is the advantage over the other, of accuracy or of error.
     """
-    mean = mean_of(values)
+    mean, others = mean_of(values), against or {}
     regression = task == "regression"
     return Result(
         size=size,
@@ -87,9 +91,10 @@ def summarise(
         interval=mean.interval,
         transductive=transductive,
         compared=tuple(
-            compare(name, values, others, error=regression)
-            for name, others in (against or {}).items()
+            compare(name, values, other, error=regression) for name, other in others.items()
         ),
+        values=values,
+        others=others,
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from handful.runtime.package.manifest import Comparison, Evaluation
 from handful.runtime.tools.text import ERROR, difference, value
 from handful.trainer.evaluation.result import INNER_STEPS
+from handful.trainer.markdown import markdown_table
 from handful.trainer.sizes import TaskSize
 
 
@@ -50,11 +51,11 @@ def _worse(measured: Sequence[Evaluation]) -> str:
 
 
 def _table(names: Sequence[str], measured: Sequence[Evaluation]) -> str:
-    head = " | ".join(["compared with", *map(_size, measured)])
-    rows = [" | ".join([name, *(_cell(_by_name(e, name)) for e in measured)]) for name in names]
-    package = " | ".join(["**this package**", *(f"**{value(e)}**" for e in measured)])
-    rule = " | ".join(["---"] * (len(measured) + 1))
-    return "\n".join(f"| {row} |" for row in (head, rule, package, *rows))
+    rows = [
+        ("**this package**", *(f"**{value(e)}**" for e in measured)),
+        *((name, *(_cell(_by_name(e, name)) for e in measured)) for name in names),
+    ]
+    return markdown_table(("compared with", *map(_size, measured)), rows)
 
 
 def _cell(other: Comparison | None) -> str:

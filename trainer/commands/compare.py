@@ -1,0 +1,259 @@
+"""`handful compare`: runs and packages on the same tasks, beside the yardsticks of the first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from handful.runtime.errors import HandfulError
+from handful.runtime.package.shipped import find
+from handful.runtime.tools.bench import bench
+from handful.runtime.tools.inspect import describe
+from handful.trainer.data import LabelledSet
+from handful.trainer.data.groups import EVERYWHERE
+from handful.trainer.data.splits import shortened
+from handful.trainer.errors import ConfigError
+from handful.trainer.evaluation import Result
+from handful.trainer.learners.task import TaskName
+from handful.trainer.sizes import TaskSize
+from handful.trainer.workers import Workers
+
+from .compared import Compared, Cost, Kind, entries_of
+from .conditions import Conditions
+from .evaluate import evaluators
+from .over_shots import check_plot, write_plot
+from .own_data import Own, compare_on_data
+from .subjects import Count, PackageSubject, Plan, RunSubject, is_run
+
+Subject = RunSubject | PackageSubject
+ELSEWHERE = "compare what was trained on the same split of the same data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of `handful compare`."""
+
+    ways: Sequence[int]
+    shots: Sequence[int]
+    queries: int
+    episodes: int
+    seed: int
+    within: bool = False  # as the fields of Conditions
+    upright: bool = False
+    distort: Sequence[str] = ()
+    data: str | None = None  # one's own, or where those of the runs are now
+    backbone: str | None = None  # of one's own data
+    changes: Sequence[str] = ()  # settings of one's own data
+    plot: Path | None = None  # where the picture is written
+    force: bool = False  # replace a picture that is there
+    workers: int | None = None  # None: one a core
+
+    @property
+    def conditions(self) -> Conditions:
+        """What runs and packages are measured under."""
+        return Conditions(within=self.within, upright=self.upright, distort=self.distort)
+
+    @property
+    def plan(self) -> Plan:
+        """What is measured."""
+        return Plan(
+            ways=self.ways,
+            shots=self.shots,
+            queries=self.queries,
+            episodes=self.episodes,
+            seed=self.seed,
+            conditions=self.conditions,
+        )
+
+
+def compare_command(paths: Sequence[str], request: Request, count: Count) -> Compared:
+    """Runs and packages on the same tasks; without any the closed forms on one's own data."""
+    if request.plot:
+        check_plot(request.plot, force=request.force)
+    if paths:
+        compared = compare(
+            paths, request.plan, workers=request.workers, count=count, moved=request.data
+        )
+    elif request.data is None:
+        raise ConfigError("nothing to compare", hint="name runs or packages, or data of your own")
+    elif request.conditions != Conditions():
+        raise ConfigError(
+            "one's own data are compared as they are",
+            hint="leave out --within, --upright and --distort, or name a run or a package",
+        )
+    else:
+        own = Own(source=request.data, backbone=request.backbone, changes=request.changes)
+        compared = compare_on_data(own, request.plan, workers=request.workers, count=count)
+    if request.plot:
+        write_plot(compared, request.plot)
+    return compared
+
+
+def compare(
+    paths: Sequence[str],
+    plan: Plan,
+    *,
+    workers: int | None = None,
+    count: Count,
+    moved: str | None = None,
+) -> Compared:
+    """Runs and packages on the same tasks, beside the yardsticks on the first one's features.
+
+    `moved` says where the data of all of them are now. Packages are also timed, on one thread.
+    """
+    if twice := [path for path in paths if list(paths).count(path) > 1]:
+        raise ConfigError(f"{twice[0]} is named twice", hint="name each run and package once")
+    subjects = {path: _open(path, plan, moved) for path in paths}
+    first, *others = paths
+    remarks = [
+        remark
+        for path in others
+        for remark in same_tasks((first, subjects[first]), (path, subjects[path]))
+    ]
+    with evaluators(workers, plan) as pool:
+        results = _measured(subjects, plan, pool, count)
+    measures = [
+        (row[0].size, {p: r.values for p, r in zip(paths, row, strict=True)} | dict(row[0].others))
+        for row in zip(*results.values(), strict=True)
+    ]
+    yardsticks = list(results[first][0].others)
+    kinds: dict[str, Kind] = {path: "run" if is_run(path) else "package" for path in paths}
+    regression = subjects[first].data.targets is not None
+    task: TaskName = "regression" if regression else "classification"
+    references = (first, *yardsticks)
+    if regression:
+        read = "the readings of each task"
+    else:
+        read = f"the features of {first}" if is_run(first) else f"what the `embed` of {first} gives"
+    return Compared(
+        task=task,
+        seed=plan.seed,
+        references=references,
+        entries=entries_of(
+            measures,
+            kinds | dict.fromkeys(yardsticks, "yardstick"),
+            references,
+            task=task,
+            costs=_costs(subjects, measures[0][0]),
+        ),
+        notes=(*([f"the yardsticks read {read}"] if yardsticks else []), *remarks),
+    )
+
+
+def _open(path: str, plan: Plan, moved: str | None) -> Subject:
+    with said_of(path):
+        if is_run(path):
+            return RunSubject.of(Path(path), plan, moved=moved)
+        return PackageSubject.of(find(path), plan, moved=moved)
+
+
+@contextmanager
+def said_of(path: str) -> Iterator[None]:
+    """An error meanwhile names which of several it is about."""
+    try:
+        yield
+    except HandfulError as error:
+        if path in str(error):
+            raise
+        raise ConfigError(f"{path}: {error}", hint=error.hint) from error
+
+
+def same_tasks(one: tuple[str, Subject], other: tuple[str, Subject]) -> list[str]:
+    """Refuse two that have no tasks in common; sentences on what differs all the same.
+
+    A seed draws the same tasks where the classes, their order and their counts are the same.
+    """
+    (first, a), (second, b) = one, other
+    if (a.data.targets is None) != (b.data.targets is None):
+        words = [
+            f"{path} {'classifies' if subject.data.targets is None else 'is a regression'}"
+            for path, subject in (one, other)
+        ]
+        raise ConfigError(
+            f"{words[0]}, {words[1]}: they have no tasks in common",
+            hint="compare accuracies with accuracies, errors with errors",
+        )
+    if not isinstance(a.data, LabelledSet) or not isinstance(b.data, LabelledSet):
+        sources = [subject.recorded.config.source for subject in (a, b)]
+        if sources[0] != sources[1]:
+            raise ConfigError(
+                f"{first} is measured on {sources[0]}, {second} on {sources[1]}:"
+                " they have no tasks in common",
+                hint="compare what was trained on the same functions",
+            )
+        return []
+    _same_classes(first, a.data, second, b.data)
+    changed = [
+        name
+        for name, facts in a.data.facts.items()
+        if name in b.data.facts and b.data.facts[name] != facts
+    ]
+    if not changed:
+        return []
+    return [
+        f"{second} reads other examples of the same classes than {first}, as other embeddings of"
+        f" the same pictures would be: {shortened(changed)}; the tasks have the same classes and"
+        " rows"
+    ]
+
+
+def _same_classes(first: str, a: LabelledSet, second: str, b: LabelledSet) -> None:
+    missing = [name for name in a.classes if name not in set(b.classes)]
+    more = [name for name in b.classes if name not in set(a.classes)]
+    if missing or more:
+        found = [
+            f"{label} has {shortened(names)}" for label, names in (("only the first", missing),
+            ("only the second", more)) if names
+        ]  # fmt: skip
+        raise ConfigError(
+            f"{first} and {second} are tested on other classes: {', '.join(found)}",
+            hint=ELSEWHERE,
+        )
+    for place, (name, other) in enumerate(zip(a.classes, b.classes, strict=True)):
+        if name != other:
+            raise ConfigError(
+                f"{first} and {second} list the same test classes in another order:"
+                f" class {place} is {name} in the first, {other} in the second",
+                hint=ELSEWHERE,
+            )
+    if a.within != EVERYWHERE and a.groups != b.groups:
+        raise ConfigError(
+            f"{first} and {second} have the same classes in other groups",
+            hint="compare without --within, or what was trained with one data.group_separator",
+        )
+    counts = zip(a.classes, a.counts.tolist(), b.counts.tolist(), strict=True)
+    if unequal := [f"{name} has {n} and {m}" for name, n, m in counts if n != m]:
+        raise ConfigError(
+            f"{first} and {second} have other numbers of examples: {shortened(unequal)}",
+            hint=ELSEWHERE,
+        )
+
+
+def _measured(
+    subjects: Mapping[str, Subject], plan: Plan, pool: Workers, count: Count
+) -> dict[str, list[Result]]:
+    """A result for each size, by subject; the first one's are beside the yardsticks."""
+
+    def measured(path: str, subject: Subject) -> list[Result]:
+        def named(size: str, total: int) -> Callable[[], None]:
+            return count(f"{path}, {size}", total)
+
+        yardsticks = plan.yardsticks and path == next(iter(subjects))
+        asked = replace(plan, yardsticks=yardsticks, inner_steps=False)
+        with said_of(path):
+            return subject.measured(asked, pool, count=named)
+
+    return {path: measured(path, subject) for path, subject in subjects.items()}
+
+
+def _costs(subjects: Mapping[str, Subject], size: TaskSize) -> dict[str, Cost]:
+    """Of the packages among them."""
+    costs = {}
+    for path, subject in subjects.items():
+        if isinstance(subject, PackageSubject):
+            with said_of(path):
+                taken = bench(subject.loaded.folder, way=size.way, shot=size.shot)
+                costs[path] = Cost(describe(subject.loaded.folder).bytes, taken)
+    return costs
