@@ -14,7 +14,7 @@ from torch import Tensor
 
 from handful.runtime.arrays import Array
 from handful.runtime.package.shipped import find
-from handful.runtime.tools.text import difference
+from handful.runtime.tools.text import difference, mean, value
 from handful.trainer.data.functions import load_functions
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.evaluation import Result, summarise
@@ -76,10 +76,10 @@ def table(package: str) -> list[str]:
     lines = [
         row(f"{manifest.name}: mean squared error", [str(r.size) for r in results]),
         row("---", ["---"] * len(results)),
-        row("**all inner steps**", [f"**{r.value:.4f} ± {r.interval:.4f}**" for r in results]),
+        row("**all inner steps**", [f"**{mean(r)}**" for r in results]),
     ]
     for others in zip(*(r.compared for r in results), strict=True):
-        lines.append(row(others[0].name, [f"{o.value:.4f} ({difference(o)})" for o in others]))
+        lines.append(row(others[0].name, [f"{value(o)} ({difference(o)})" for o in others]))
     return lines
 
 

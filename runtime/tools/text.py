@@ -84,7 +84,7 @@ def accuracies(results: Sequence[Measured]) -> str:
 
 
 def mean(result: Measured) -> str:
-    """As `98.47 ± 0.20`, in percent; an error as `0.0123 ± 0.0004`, in squared units."""
+    """As `98.47 ± 0.20`, in percent; an error as `0.01230 ± 0.00040`, in squared units."""
     return f"{value(result)} ± {_number(result, result.interval)}"
 
 
@@ -101,7 +101,7 @@ def difference(comparison: Comparison) -> str:
 
 def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -> str:
     """In percent where an accuracy was measured; an error, or a difference of two, as it is."""
-    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.4f}"
+    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.5f}"
 
 
 def described(package: "Description") -> str:

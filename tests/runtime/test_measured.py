@@ -61,8 +61,8 @@ def test_what_no_regression_reaches_is_refused(
 def test_its_text_has_no_ways() -> None:
     assert accuracies([MEASURED]) == (
         "shot  episodes  mean squared error\n"
-        "   5         9  0.2500 ± 0.0625\n"
+        "   5         9  0.25000 ± 0.06250\n"
         "\n"
         "shot  on the same episodes  mean squared error  the learner is below it by\n"
-        "   5  least squares         0.5000              +0.2500 ± 0.1250"
+        "   5  least squares         0.50000             +0.25000 ± 0.12500"
     )
