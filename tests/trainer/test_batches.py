@@ -140,7 +140,8 @@ def test_a_graph_walks_as_torch_does(
         session = sessions[name]
         feeds = {port.name: known[port.name] for port in session.get_inputs()}
         names = [port.name.removesuffix(".next") for port in session.get_outputs()]
-        return dict(zip(names, session.run(None, feeds), strict=True))
+        outputs = [np.asarray(output) for output in session.run(None, feeds)]
+        return dict(zip(names, outputs, strict=True))
 
     state = learner.start({}, {}, support, {})
     known |= run("start")

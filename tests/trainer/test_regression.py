@@ -33,6 +33,7 @@ from handful.trainer.workers import Workers
 from .small import generator
 
 SIZE = TaskSize(1, 5, 7)
+FITS = ["mean of the support set", "least squares on the support set"]
 SHORT = [
     "meta.steps=30", "meta.validate_every=15", "meta.validation_episodes=10",
     "learner.network.hidden=[8]", "meta.tasks=4",
@@ -133,7 +134,7 @@ def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: W
     of_run = evaluate_run(run, plan, transductive=False, device="cpu", count=silent)  # type: ignore[arg-type]
     for package, torch_result in zip(of_package, of_run, strict=True):
         names = [c.name for c in package.compared]
-        assert names[:2] == ["mean of the support set", "least squares on the support set"]
+        assert names[:2] == FITS
         assert names[2:] == [f"{k} of 5 inner steps" for k in range(5)]
         assert package.value == pytest.approx(torch_result.value, rel=1e-4)
         assert [c.value for c in package.compared] == pytest.approx(
@@ -147,7 +148,7 @@ def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: W
     for entry, results in zip(found.entries[:2], (of_run, of_package), strict=True):
         assert [r.value for r in entry.results] == [r.value for r in results]
         assert [r.interval for r in entry.results] == [r.interval for r in results]
-    assert [entry.name for entry in found.entries[2:]] == names[:2]
+    assert [entry.name for entry in found.entries[2:]] == FITS
     assert found.entries[1].cost is not None  # timed on 3 readings
     assert (found.entries[1].cost.bench.way, found.entries[1].cost.bench.shot) == (1, 3)
     card = (tmp_path / "sensor" / "README.md").read_text()
