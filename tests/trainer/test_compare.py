@@ -189,7 +189,7 @@ def test_text_and_markdown_have_the_same_cells() -> None:
     assert errors[2].split() == ("measured mean squared error below 1 by below 3 by".split())
     other = [cell for cell in errors[4].split("  ") if cell]
     assert [cell.strip() for cell in other[-3:]] == [
-        "0.6000 ± 0.2117", "+0.1000 ± 0.0800", "+0.2000 ± 0.0800",
+        "0.60000 ± 0.21170", "+0.10000 ± 0.08002", "+0.20000 ± 0.08002",
     ]  # fmt: skip
 
 
