@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Comparison, Limits
+from handful.runtime.package.manifest import Bounds, Comparison, Manifest
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -111,7 +111,7 @@ def described(package: "Description") -> str:
     parts = [
         f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
         f"input   {manifest.input.kind} [{size}]",
-        f"limits  {_limits(manifest.limits)}",
+        f"limits  {_limits(manifest)}",
         f"order   {' → '.join(package.order)}",
         f"licence {manifest.licence}",
         "",
@@ -149,7 +149,10 @@ def benched(measured: "Bench") -> str:
     return pairs(words.items())
 
 
-def _limits(limits: Limits) -> str:
+def _limits(manifest: Manifest) -> str:
+    limits = manifest.limits
+    if manifest.task == "regression":  # a function has no ways
+        return f"examples {_bounds(limits.shot)}"
     most = limits.support.max
     support = f", at most {most} examples in all" if most else ""
     return f"way {_bounds(limits.way)}, shot {_bounds(limits.shot)}{support}"

@@ -10,7 +10,8 @@ import pytest
 from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import read_manifest, to_json
 from handful.runtime.package.manifest import Comparison, Evaluation
-from handful.runtime.tools.text import accuracies
+from handful.runtime.tools.inspect import describe
+from handful.runtime.tools.text import accuracies, described
 
 LINE = Comparison(name="least squares", mean_squared_error=0.5, difference=0.25, interval=0.125)
 MEASURED = Evaluation(
@@ -66,3 +67,8 @@ def test_its_text_has_no_ways() -> None:
         "shot  on the same episodes  mean squared error  the learner is below it by\n"
         "   5  least squares         0.50000             +0.25000 ± 0.12500"
     )
+
+
+def test_its_limits_are_of_examples(packages: Any) -> None:
+    lines = described(describe(packages("line"))).splitlines()
+    assert lines[2] == "limits  examples 1 or more"
