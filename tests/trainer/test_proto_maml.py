@@ -156,3 +156,16 @@ def test_a_rate_of_zero_is_refused() -> None:
     with pytest.raises(SettingError) as caught:
         ProtoMAMLConfig(inner_lr=0.0)
     assert str(caught.value) == "inner_lr is 0.0, wanted more than 0"
+
+
+@pytest.mark.parametrize(
+    ("settings", "most"),
+    [({}, 3872), ({"views": ViewsConfig(shifts=(-1, 0, 1))}, 968), ({"exemplars": 0.0}, None)],
+)
+def test_the_limit_of_the_support_set_is_that_of_its_pairs_of_views(
+    settings: dict[str, Any], most: int | None
+) -> None:
+    """Four tensors [S V, S V] of float32 in 240 MB, where exemplars are compared."""
+    data = series()
+    learner = ProtoMAML(ProtoMAMLConfig(network=None, **settings), data.input, 5)
+    assert learner.max_support == most
