@@ -17,8 +17,9 @@ from handful.runtime.tools.text import difference
 from handful.trainer.commands.subjects import run_features
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, Part, load_data
+from handful.trainer.episodes import rows_of
 from handful.trainer.evaluation import Features, Result, embed_set, summarise
-from handful.trainer.evaluation.accuracy import measured, rows_of
+from handful.trainer.evaluation.accuracy import measured
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks, yardsticks
 from handful.trainer.recipe import read_recipe

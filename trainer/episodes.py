@@ -165,6 +165,12 @@ def draw_rows(data: Labelled, size: TaskSize, *, tasks: int, generator: torch.Ge
     return Rows(*(torch.stack([rows.reshape(-1) for rows in part]) for part in parts))
 
 
+def rows_of(data: Labelled, size: TaskSize, *, episodes: int, seed: int) -> Rows:
+    """The rows of the tasks of this seed: the same for embedded data and for the raw."""
+    generator = torch.Generator().manual_seed(seed)
+    return draw_rows(data, size, tasks=episodes, generator=generator)
+
+
 def one_hot(way: int, per_class: int) -> Tensor:
     """The labels of a task's rows: [N * per_class, N]."""
     return torch.eye(way).repeat_interleave(per_class, dim=0)

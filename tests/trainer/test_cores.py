@@ -14,18 +14,6 @@ from handful.trainer.workers import (
     shape_of,
 )
 
-ROOT = Path(__file__).parents[2]
-TENSORS = {
-    "number": torch.tensor(2.5),
-    "none": torch.zeros(0, 3),
-    "counter": torch.tensor([1, 2**60]),
-    "truth": torch.tensor([True, False]),
-    "half": torch.tensor([1.5, -2.0], dtype=torch.bfloat16),
-    "turned": torch.arange(6.0).reshape(2, 3).T,
-    "expanded": torch.arange(3.0).expand(2, 3),
-    "leaf": torch.ones(2, requires_grad=True),
-}
-
 
 @pytest.mark.parametrize(
     ("workers", "threads", "most", "wanted"),

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import rows_of
 from handful.trainer.evaluation import Features
 from handful.trainer.evaluation import logistic as yardstick
-from handful.trainer.evaluation.accuracy import rows_of
 from handful.trainer.evaluation.yardsticks import LENGTH, C, logistic_regression
 from handful.trainer.learners import Support, Tensors, adapt
 from handful.trainer.learners.logistic import (

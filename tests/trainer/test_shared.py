@@ -18,9 +18,9 @@ from handful.runtime.tools.evaluate import embedded, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.config import from_dict
 from handful.trainer.data.functions.sinusoid import Sinusoid
-from handful.trainer.episodes import sample
+from handful.trainer.episodes import rows_of, sample
 from handful.trainer.evaluation import embed_set, evaluate
-from handful.trainer.evaluation.accuracy import features_of, measured, rows_of
+from handful.trainer.evaluation.accuracy import features_of, measured
 from handful.trainer.evaluation.packages import Loaded, embed_shared, package_accuracies
 from handful.trainer.learners import Outcome, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig

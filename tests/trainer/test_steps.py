@@ -13,7 +13,8 @@ import torch
 import handful
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
-from handful.trainer.evaluation.accuracy import embed_set, measured, rows_of
+from handful.trainer.episodes import rows_of
+from handful.trainer.evaluation.accuracy import embed_set, measured
 from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
 from handful.trainer.sizes import TaskSize

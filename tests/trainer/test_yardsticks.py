@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.episodes import Rows
+from handful.trainer.episodes import Rows, rows_of
 from handful.trainer.evaluation import Features, evaluate, yardsticks
-from handful.trainer.evaluation.accuracy import embed_set, features_of, rows_of
+from handful.trainer.evaluation.accuracy import embed_set, features_of
 from handful.trainer.evaluation.yardsticks import (
     logistic_regression,
     nearest_mean,

@@ -16,7 +16,7 @@ from handful.runtime.package.manifest import FILE
 from handful.runtime.tools.evaluate import Episodes, embedded
 from handful.trainer.config import data_from_dict
 from handful.trainer.data import DataConfig, LabelledSet
-from handful.trainer.episodes import EpisodeSource, Rows, one_hot
+from handful.trainer.episodes import EpisodeSource, Rows, one_hot, rows_of
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import (
     Features,
@@ -27,7 +27,7 @@ from handful.trainer.evaluation import (
     fits,
     summarise,
 )
-from handful.trainer.evaluation.accuracy import features_of, rows_of
+from handful.trainer.evaluation.accuracy import features_of
 from handful.trainer.evaluation.packages import (
     Loaded,
     embed_shared,

@@ -17,8 +17,8 @@ from handful.trainer.commands.subjects import Plan, as_episodes, run_features
 from handful.trainer.commands.train import Request, train_command
 from handful.trainer.data import LabelledSet
 from handful.trainer.demo.picture import draw_answers
+from handful.trainer.episodes import rows_of
 from handful.trainer.evaluation import Result, embed_set, evaluate
-from handful.trainer.evaluation.accuracy import rows_of
 from handful.trainer.export.compared import is_start, is_step
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 from handful.trainer.sizes import TaskSize

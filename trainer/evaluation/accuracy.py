@@ -12,7 +12,7 @@ from torch import Tensor
 
 from handful.runtime.arrays import Array
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode, EpisodeSource, Rows, draw_rows
+from handful.trainer.episodes import Episode, EpisodeSource
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Learner, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
@@ -64,12 +64,6 @@ def evaluate(
         transductive=learner.transductive,
         against=against,
     )
-
-
-def rows_of(data: LabelledSet, size: TaskSize, *, episodes: int, seed: int) -> Rows:
-    """The rows of the tasks of this seed: the same for embedded data and for the raw."""
-    generator = torch.Generator().manual_seed(seed)
-    return draw_rows(data, size, tasks=episodes, generator=generator)
 
 
 def measured(

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from handful.runtime.arrays import Array
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Rows, draw_rows, one_hot
+from handful.trainer.episodes import Rows, one_hot, rows_of
 from handful.trainer.learners.features import unit_length
 from handful.trainer.sizes import TaskSize
 
@@ -42,8 +42,7 @@ class Features:
 
     def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The accuracy of each rule on each task of this seed, [E], by the rule's name."""
-        generator = torch.Generator().manual_seed(seed)
-        rows = draw_rows(self.data, size, tasks=episodes, generator=generator)
+        rows = rows_of(self.data, size, episodes=episodes, seed=seed)
         return yardsticks(self, size, rows)
 
     def centred(self) -> Tensor:
