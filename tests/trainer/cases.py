@@ -144,9 +144,11 @@ def leo(**settings: object) -> Case:
     return Case(learner, moved(params, learner, 0.02), data)
 
 
-def leo_on_pictures() -> Case:
+def leo_on_pictures(**settings: Any) -> Case:
     data = pictures()
-    config = LEOConfig(latent_dim=6, latent_steps=1, finetuning_steps=1, network=conv4("running"))
+    config = LEOConfig(
+        latent_dim=6, latent_steps=1, finetuning_steps=1, network=conv4("running"), **settings
+    )
     learner = LEO(config, data.input, WAY)
     params = learner.init(generator())
     params = learner.prepare(params, learner.embed(params, data.as_float(data.x)), data.labels)
@@ -194,6 +196,7 @@ VIEWS = ViewsConfig(shifts=(-2, 1), turns=(20.0,), reverse=True)
 CASES: dict[str, Callable[[], Case]] = {
     "leo": leo,
     "leo-pictures": leo_on_pictures,
+    "leo-learned": lambda: leo_on_pictures(train_network=True, scores="distance"),
     "maml-support-fixed": lambda: maml("support"),
     "maml-task-shared-step": lambda: maml("task", head="shared", rates="step"),
     "maml-group-shared-coordinate": lambda: maml(

@@ -14,9 +14,9 @@ from torch.autograd import gradcheck
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.leo import (
-    LEO,
-    LEOConfig,
+from handful.trainer.learners.leo import LEO, LEOConfig
+from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
+from handful.trainer.learners.leo_steps import (
     decode,
     decoder,
     descend,
@@ -26,7 +26,6 @@ from handful.trainer.learners.leo import (
     latent_moments,
     latent_step,
 )
-from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 
 from .small import generator
 from .small_leo import LATENT, SIZE, params, support

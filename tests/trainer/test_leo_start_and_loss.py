@@ -14,14 +14,9 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, Tensors, adapt, leo_start
 from handful.trainer.learners.features import class_means
 from handful.trainer.learners.form import cross_entropy
-from handful.trainer.learners.leo import (
-    LEO,
-    LEOConfig,
-    decode,
-    encode,
-    latent_moments,
-)
+from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
+from handful.trainer.learners.leo_steps import decode, encode, latent_moments
 from handful.trainer.learners.prototypical import negative_squared_distance
 from handful.trainer.sizes import TaskSize
 

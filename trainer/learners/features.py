@@ -40,6 +40,13 @@ def moving_body() -> SettingError:
     )
 
 
+def no_network() -> SettingError:
+    """The error of a network that is to be trained and is not there."""
+    return SettingError(
+        "train_network", "is true, but there is no network", hint="set learner.network.kind"
+    )
+
+
 def running(params: Tensors) -> Statistics | None:
     """The running averages among the parameters as the statistics a network reads."""
     averages = {

@@ -20,17 +20,16 @@ features come from. docs/learners/leo.md lists the smaller differences.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 
-from .features import class_means, unit_length
+from .embedding import EmbeddingLearner
+from .features import unit_length
 from .form import (
     Noise,
     Outcome,
@@ -39,22 +38,19 @@ from .form import (
     Tensors,
     cross_entropy,
 )
-from .frozen import FrozenNetworkLearner
 from .leo_config import LEOConfig
 from .leo_penalties import divergence, orthogonality, squared_norm
 from .leo_start import glorot_maps, prototype_maps
+from .leo_steps import decoder, encode, finetune_step, latent_moments, latent_step, product
 
 __all__ = ["LEO", "LEOConfig"]
 
-Scores = Callable[[Tensor, Tensor], Tensor]  # x [B, D], w [N, D] → [B, N]
-
-STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
 # Bytes of the two tensors [S, S, 2 L] that the relation network fills at once. A process adapting
 # omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500
 PAIRS_BYTES = 240_000_000
 
 
-class LEO(FrozenNetworkLearner):
+class LEO(EmbeddingLearner):
     """Decodes a classifier from a latent code of the task and runs its inner loop on that code."""
 
     name = "leo"
@@ -73,8 +69,12 @@ class LEO(FrozenNetworkLearner):
                 f" {list(spec.shape)}",
                 hint="set learner.network.kind for a network, or data.backbone for embeddings",
             )
-        self.features = self.network.features if self.network else int(spec.shape[0])
         self.max_support = math.isqrt(PAIRS_BYTES // (2 * 2 * config.latent_dim * 4))
+
+    @property
+    def trains_network(self) -> bool:
+        """Where the setting is true."""
+        return bool(self.config.train_network)
 
     def init(self, generator: torch.Generator) -> Tensors:
         """Four maps, two rate vectors, the features' mean; `embed.` is the frozen network."""
@@ -100,12 +100,15 @@ class LEO(FrozenNetworkLearner):
         return {**params, **prototype_maps(params, features, self.config)}
 
     def frozen(self, name: str) -> bool:
-        """The parameters of the network and the mean of the features are frozen."""
-        return super().frozen(name) or name == "center"
+        """A frozen network, and with it the mean of its features."""
+        return super().frozen(name) or (self.frozen_embed and name == "center")
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → centred features [B, D], of unit length unless they are raw."""
-        h = self.network_features(params, x)
+        return self.centred(params, self.network_features(params, x))
+
+    def centred(self, params: Tensors, h: Tensor) -> Tensor:
+        """Features [B, D] as the network gives them, centred; of unit length unless raw."""
         if self.config.features == "raw":
             return h - params["center"]
         return unit_length(unit_length(h) - params["center"])
@@ -157,7 +160,7 @@ class LEO(FrozenNetworkLearner):
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """ε of z and of every decoded w, and a dropout mask of the support set for each decode."""
-        tasks, support, size = episodes.support_x.shape
+        tasks, support, size = *episodes.support_y.shape[:2], self.features
         way, config = episodes.support_y.shape[-1], self.config
         decodes = config.latent_steps + 1
         keep = 1 - config.dropout
@@ -170,7 +173,7 @@ class LEO(FrozenNetworkLearner):
             )
             / keep,
             "keep_query": torch.bernoulli(
-                torch.full((tasks, *episodes.query_x.shape[1:]), keep), generator=generator
+                torch.full((tasks, episodes.query_y.shape[1], size), keep), generator=generator
             )
             / keep,
         }
@@ -181,7 +184,7 @@ class LEO(FrozenNetworkLearner):
     ) -> tuple[Tensor, Outcome]:
         """The authors' objective; in training every decode draws w and drops features anew."""
         config = self.config
-        support = Support(episode.support_x, episode.support_y)
+        support, query_x, buffers = self.embedded(params, episode)
         mean, std = latent_moments(params, support)
         start = {"z": mean + std * noise["z_noise"]}
         z = start
@@ -192,7 +195,7 @@ class LEO(FrozenNetworkLearner):
         w = decoder(params, z, dropped, {"w_noise": noise["w_noise"][-1]})
         for _ in range(config.finetuning_steps):
             w, _ = self.finetune_step(params, w, dropped)
-        logits = self.predict(params, w, episode.query_x * noise["keep_query"])
+        logits = self.predict(params, w, query_x * noise["keep_query"])
         query_loss = cross_entropy(logits, episode.query_y)
         moved = z["z"].detach() - start["z"]
         penalties = {
@@ -207,85 +210,13 @@ class LEO(FrozenNetworkLearner):
             + config.l2_weight * squared_norm(params)
             + config.orthogonality * penalties["orthogonality"]
         )
-        return loss, self.outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
+        outcome = self.outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
+        return loss, Outcome(outcome.metrics, buffers)
 
-
-def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:
-    """μ and σ of z, each [N, L]: equation 4 with the relation network of equation 3."""
-    e = support.x @ params["encoder"]  # [S, L]
-    latent = e.shape[1]
-    first = params["relation.0"]  # [2 L, 2 L]: the two halves act on e_i and on e_j
-    pair = torch.relu((e @ first[:latent])[:, None, :] + (e @ first[latent:])[None, :, :])
-    hidden = torch.relu(pair @ params["relation.1"]).mean(dim=1)  # [S, 2 L]
-    # the last layer is linear, so the means may be taken on its inputs
-    codes = class_means(hidden, support.y) @ params["relation.2"]  # [N, 2 L]
-    return codes[:, :latent], deviation(codes[:, latent:], offset=0.0)
-
-
-def encode(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-    """z [N, L] = μ + σ ε."""
-    mean, std = latent_moments(params, support)
-    return {"z": mean + std * noise["z_noise"]}
-
-
-def decode(params: Tensors, z: Tensor, noise: Tensor | None = None) -> Tensor:
-    """w [N, D] = μ_w + σ_w ε of z [N, L]: equation 5; without noise its mean."""
-    size = params["decoder"].shape[1] // 2
-    if noise is None:
-        return z @ params["decoder"][:, :size]
-    codes = z @ params["decoder"]  # [N, 2 D]
-    # the authors' offset: the deviation starts at Glorot's √(2 / (D + N))
-    offset = (2 / (size + z.shape[0])) ** 0.5
-    return codes[:, :size] + deviation(codes[:, size:], offset) * noise
-
-
-def decoder(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-    """w [N, D] of the optimised z."""
-    return {"w": decode(params, state["z"], noise["w_noise"])}
-
-
-def product(x: Tensor, w: Tensor) -> Tensor:
-    """⟨x, w_n⟩, the paper's scores, for x [B, D] and w [N, D]: [B, N]."""
-    return x @ w.T
-
-
-def latent_step(
-    params: Tensors,
-    state: Tensors,
-    support: Support,
-    noise: Tensor | None = None,
-    *,
-    scores: Scores = product,
-) -> tuple[Tensors, Tensor]:
-    """z ← z − α N ∇_z L(decode(z)): equation 7; `noise` [N, D] draws w in training."""
-    z, loss = descend(
-        lambda z: cross_entropy(scores(support.x, decode(params, z, noise)), support.y),
-        state["z"],
-        params["latent_lr"] * support.y.shape[1],
-    )
-    return {"z": z}, loss
-
-
-def finetune_step(
-    params: Tensors, state: Tensors, support: Support, *, scores: Scores = product
-) -> tuple[Tensors, Tensor]:
-    """w ← w − α_w N ∇_w L(w)."""
-    w, loss = descend(
-        lambda w: cross_entropy(scores(support.x, w), support.y),
-        state["w"],
-        params["finetuning_lr"] * support.y.shape[1],
-    )
-    return {"w": w}, loss
-
-
-def descend(
-    loss: Callable[[Tensor], Tensor], x: Tensor, lr: Tensor | float
-) -> tuple[Tensor, Tensor]:
-    """x − lr ∇loss(x), and the loss at x."""
-    gradient, value = grad_and_value(loss)(x)
-    return x - lr * gradient, value
-
-
-def deviation(u: Tensor, offset: float) -> Tensor:
-    """σ = max(exp(u) − 1 + offset, 1e-10)."""
-    return torch.clamp(torch.exp(u) - 1 + offset, min=STD_FLOOR)
+    def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
+        """Support set and queries as `embed` gives them, and the network's running averages."""
+        if self.frozen_embed:
+            return Support(episode.support_x, episode.support_y), episode.query_x, {}
+        support, query, buffers = self.embedded_together(params, episode)
+        support = Support(self.centred(params, support.x), support.y)
+        return support, self.centred(params, query), buffers

@@ -8,6 +8,8 @@ from typing import Literal
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
+from .features import no_network
+
 
 @dataclass(frozen=True, kw_only=True)
 class LEOConfig:
@@ -29,6 +31,7 @@ class LEOConfig:
     features: Literal["unit", "raw"] = "unit"  # around their mean, of unit length or as they come
     start_noise: float = 0.1  # of the random maps, the share beside start = "prototypes"
     temperature: float = 10.0  # τ: with start = "prototypes" w_n is about τ times the class mean
+    train_network: bool = False  # meta-train the features through the inner steps
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
     def __post_init__(self) -> None:
@@ -45,3 +48,5 @@ class LEOConfig:
         check_numbers(
             self, least=dict.fromkeys((*steps, *rates, *weights), 0), below={"dropout": 1}
         )
+        if self.train_network and self.network is None:
+            raise no_network()

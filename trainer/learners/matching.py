@@ -68,7 +68,7 @@ class Matching(EmbeddingLearner):
         params = self.network_params(generator)
         if not self.config.context_steps:
             return params
-        context = init_context(self.network.features, generator)
+        context = init_context(self.features, generator)
         return params | {CONTEXT + name: value for name, value in context.items()}
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:

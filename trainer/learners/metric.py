@@ -10,32 +10,31 @@ distances after W are Mahalanobis distances, as in linear discriminant analysis.
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.errors import ConfigError
 
+from .embedding import EmbeddingLearner
 from .features import unit_length
 from .form import Tensors
-from .frozen import FrozenNetworkLearner
 
 Metric = Literal["euclidean", "cosine", "within"]
 
 
-class MetricLearner(FrozenNetworkLearner):
+class MetricLearner(EmbeddingLearner):
     """A learner on m(h), with settings `metric` and `shrinkage`, whose logits have a learned scale.
 
     The scale is meta-trained by the query loss, so that softmax(logits) are probabilities; with
     `meta.steps = 0` it stays where it starts.
     """
 
-    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.features = self.network.features if self.network else torch.Size(spec.shape).numel()
+    @property
+    def trains_network(self) -> bool:
+        """No: the metric is fixed before."""
+        return False
 
     def start(self, scale: float, generator: torch.Generator) -> Tensors:
         """The frozen network, the metric before it is prepared, and the scale of the logits."""
@@ -57,12 +56,8 @@ class MetricLearner(FrozenNetworkLearner):
         return params
 
     def frozen(self, name: str) -> bool:
-        """The network and the metric are frozen."""
+        """The metric is frozen, and the network where it is not trained."""
         return super().frozen(name) or name in ("center", "whitening")
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, D], as the network gives it."""
-        return self.network_features(params, x)
 
     def measured(self, params: Tensors, h: Tensor) -> Tensor:
         """m(h) [B, D]."""

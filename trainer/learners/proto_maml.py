@@ -36,9 +36,9 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
-from .features import class_means, embedding_network, running, updated_buffers
-from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, part
-from .frozen import EMBED
+from .embedding import EmbeddingLearner
+from .features import class_means
+from .form import Noise, Outcome, Stage, Support, Tensors, cross_entropy
 from .multi_step import weighted_states
 from .views import ViewsConfig, check_views, views
 
@@ -76,28 +76,27 @@ class ProtoMAMLConfig:
         )
 
 
-class ProtoMAML(Learner):
+class ProtoMAML(EmbeddingLearner):
     """A linear head that starts at the class means, beside a soft nearest neighbour."""
 
     name = "proto-maml"
     Config = ProtoMAMLConfig
-    has_embed = True
 
     def __init__(self, config: ProtoMAMLConfig, spec: InputSpec, way: int) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
-        shape = tuple(spec.shape)
-        check_views(config.views, shape)
-        self.network = embedding_network(config.network, shape) if config.network else None
-        self.frozen_embed = config.freeze or self.network is None
+        check_views(config.views, tuple(spec.shape))
         if config.exemplars:
             self.max_support = math.isqrt(PAIRS_BYTES // (4 * 4)) // config.views.count
-        self.size = self.network.features if self.network else math.prod(shape)
+
+    @property
+    def trains_network(self) -> bool:
+        """Unless the setting `freeze` is true."""
+        return not self.config.freeze
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network's parameters, and the head's numbers as they are set."""
         config = self.config
-        fresh = self.network.init(generator) if self.network else {}
         positive = {"temperature": config.temperature, "answer_scale": config.answer_scale}
         if config.exemplars:
             positive |= {"exemplars": config.exemplars, "sharpness": config.sharpness}
@@ -105,11 +104,11 @@ class ProtoMAML(Learner):
         for name in ("rate.w", "rate.b"):
             logarithms[name] = torch.full((config.inner_steps,), math.log(config.inner_lr))
         return {
-            **{EMBED + name: value for name, value in fresh.items()},
+            **self.network_params(generator),
             **{f"log.{name}": value / TENTHS for name, value in logarithms.items()},
             "power": torch.tensor(config.power / TENTHS),
             "shot_exponent": torch.tensor(config.shot_exponent / TENTHS),
-            "centre": torch.zeros(self.size),
+            "centre": torch.zeros(self.features),
             "spread": torch.ones(()),
         }
 
@@ -119,34 +118,17 @@ class ProtoMAML(Learner):
         square = (x - centre).square().sum(dim=-1).mean()
         return params | {"centre": centre, "spread": square.sqrt().clamp(min=1e-6)}
 
-    def pretrained_network(self) -> NetworkConfig | None:
-        """The network that embeds each view."""
-        network: NetworkConfig | None = self.config.network
-        return network
-
-    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """The network starts from the pre-trained parameters."""
-        return params | {EMBED + name: value for name, value in pretrained.items()}
-
     def frozen(self, name: str) -> bool:
         """Running averages and s are buffers; with `freeze` the network keeps its weights."""
-        of_network = self.frozen_embed and name.startswith(EMBED)
-        return of_network or ".running_" in name or name == "spread"
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, V, D]."""
-        return self.through(params, x, running(part(params, EMBED)))[0]
+        return super().frozen(name) or name == "spread"
 
     def through(
         self, params: Tensors, x: Tensor, averages: Statistics | None
     ) -> tuple[Tensor, Statistics]:
         """Every view of x through the network, and the statistics of the batch."""
         several = views(self.config.views, x).flatten(0, 1)
-        if self.network is None:
-            h, statistics = several.flatten(1), Statistics()
-        else:
-            h, statistics = self.network(part(params, EMBED), several, averages)
-        return h.reshape(x.shape[0], self.config.views.count, self.size), statistics
+        h, statistics = super().through(params, several, averages)
+        return h.reshape(x.shape[0], self.config.views.count, self.features), statistics
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The network's features as they come, averaged over the views: [B, D]."""
@@ -166,11 +148,11 @@ class ProtoMAML(Learner):
 
     def remember(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """The class means [N, D]; the exemplars, their classes, and k of the support set."""
-        c = class_means(self.features(params, support.x.mean(dim=1)), support.y)
+        c = class_means(self.phi(params, support.x.mean(dim=1)), support.y)
         if not self.config.exemplars:
             return {"c": c}
         # times one: an output of a graph cannot be its input
-        memory = {"c": c, "e": self.features(params, support.x), "e_class": support.y * 1.0}
+        memory = {"c": c, "e": self.phi(params, support.x), "e_class": support.y * 1.0}
         views_each = support.x.shape[1]
         count = support.y.shape[0]
         # without the views of the example itself
@@ -184,7 +166,7 @@ class ProtoMAML(Learner):
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One step down the mean cross-entropy over all views of the support set."""
-        x = self.features(params, support.x)  # [S, V, D]
+        x = self.phi(params, support.x)  # [S, V, D]
         y = support.y[:, None, :].expand(-1, x.shape[1], -1).flatten(0, 1)
         way = support.y.shape[1]
 
@@ -207,9 +189,9 @@ class ProtoMAML(Learner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """Logits [Q, N] of h [Q, V, D]."""
-        logits = self.features(params, query_x.mean(dim=1)) @ state["w"].T + state["b"]
+        logits = self.phi(params, query_x.mean(dim=1)) @ state["w"].T + state["b"]
         if self.config.exemplars:
-            near, near_c = self.nearness(params, state, self.features(params, query_x), dims=(1, 2))
+            near, near_c = self.nearness(params, state, self.phi(params, query_x), dims=(1, 2))
             views_each = state["e"].shape[1]
             of_class = state["e_class"][:, None, :].expand(-1, views_each, -1).flatten(0, 1)
             count = views_each * state["e_class"].sum(dim=0) + 1
@@ -217,7 +199,7 @@ class ProtoMAML(Learner):
             logits = logits + self.weighed(params, share)
         return positive(params, "answer_scale") * logits
 
-    def features(self, params: Tensors, h: Tensor) -> Tensor:
+    def phi(self, params: Tensors, h: Tensor) -> Tensor:
         """φ(h) for h [..., D]."""
         z = (h - params["centre"]) / params["spread"]
         square = (z * z).sum(dim=-1, keepdim=True) + 1e-6
@@ -247,16 +229,7 @@ class ProtoMAML(Learner):
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
-        buffers: Tensors = {}
-        if self.frozen_embed:
-            support, query = Support(episode.support_x, episode.support_y), episode.query_x
-        else:
-            count = episode.support_x.shape[0]
-            x = torch.cat([episode.support_x, episode.query_x])
-            h, statistics = self.through(params, x, None)
-            averages = updated_buffers(part(params, EMBED), statistics)
-            buffers = {EMBED + name: value for name, value in averages.items()}
-            support, query = Support(h[:count], episode.support_y), h[count:]
+        support, query, buffers = self.embedded_together(params, episode)
         share = self.config.multi_step_loss
         weights, states = weighted_states(self, params, support, share=share, progress=progress)
         answers = [self.predict(params, state, query) for state in states]

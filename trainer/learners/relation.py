@@ -62,7 +62,7 @@ class Relation(EmbeddingLearner):
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
         network = self.network.network if isinstance(self.network, Views) else self.network
-        self.maps = (network.features, 1, 1)  # a vector is a map of one pixel
+        self.maps = (self.features, 1, 1)  # a vector is a map of one pixel
         if isinstance(network, Conv4) and network.readout == "flatten":
             self.maps = (network.widths[-1], *network.pixels)
         self.module = RelationModule(

@@ -22,15 +22,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig
 
-from .features import updated_buffers
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
-from .frozen import EMBED
+from .features import no_network
+from .form import Noise, Outcome, Stage, Support, Tensors, adapt
 from .metric import Metric, MetricLearner
 from .newton_schulz import inverse
 
@@ -57,10 +55,7 @@ class RidgeConfig:
         """Check what the types do not say."""
         check_numbers(self, least={"intercept": 0})
         if self.train_network and self.network is None:
-            raise SettingError(
-                "train_network", "is true, but there is no network",
-                hint="set learner.network.kind",
-            )  # fmt: skip
+            raise no_network()
         if self.train_network and self.metric != "euclidean":
             raise SettingError(
                 "metric", f'is "{self.metric}", which is fixed before a network is trained',
@@ -75,10 +70,10 @@ class Ridge(MetricLearner):
     Config = RidgeConfig
     max_support = MOST
 
-    def __init__(self, config: RidgeConfig, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.frozen_embed = not config.train_network
+    @property
+    def trains_network(self) -> bool:
+        """Where the setting is true."""
+        return bool(self.config.train_network)
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network and its metric, log λ, log α and β."""
@@ -87,12 +82,6 @@ class Ridge(MetricLearner):
             "log_ridge": torch.tensor(math.log(self.config.ridge)),
             "intercept": torch.tensor(float(self.config.intercept)),
         }
-
-    def frozen(self, name: str) -> bool:
-        """The metric, and the network unless it is learned; its running averages always."""
-        if self.config.train_network:
-            return ".running_" in name
-        return super().frozen(name)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps."""
@@ -117,16 +106,8 @@ class Ridge(MetricLearner):
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """The query loss; a network that is learned sees both sets as one batch."""
-        if not self.config.train_network:
-            return super().meta_loss(params, episode, noise, progress)
-        assert self.network is not None
-        x = torch.cat([episode.support_x, episode.query_x])
-        count = episode.support_x.shape[0]
-        network_params = part(params, EMBED)
-        h, statistics = self.network(network_params, x)
-        state = adapt(self, params, Support(h[:count], episode.support_y), training=True)
-        logits = self.predict(params, state, h[count:])
-        averages = updated_buffers(network_params, statistics)
-        buffers = {EMBED + name: value for name, value in averages.items()}
+        support, query, buffers = self.embedded_together(params, episode)
+        state = adapt(self, params, support, training=True)
+        logits = self.predict(params, state, query)
         metrics = self.outcome(logits, episode.query_y).metrics
         return self.task.loss(logits, episode.query_y), Outcome(metrics, buffers)

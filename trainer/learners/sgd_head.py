@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
@@ -55,11 +54,6 @@ class SGDHead(FrozenNetworkLearner):
 
     config: SGDConfig
 
-    def __init__(self, config: SGDConfig, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.features = self.network.features if self.network else torch.Size(spec.shape).numel()
-
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network's parameters, if there is one."""
         return self.network_params(generator)
@@ -67,10 +61,6 @@ class SGDHead(FrozenNetworkLearner):
     def frozen(self, name: str) -> bool:
         """All parameters are frozen."""
         return True
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, D], as the network gives it."""
-        return self.network_features(params, x)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ and v by SGD."""

@@ -51,15 +51,15 @@ class Siamese(EmbeddingLearner):
     def __init__(self, config: SiameseConfig, spec: InputSpec, way: int) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way)
-        self.features = config.units or self.network.features
+        self.inputs = self.features
+        self.features = config.units or self.inputs
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network, and w and b, which start at an even verdict on the usual distance."""
         params = self.network_params(generator)
         if self.config.units:
-            inputs = self.network.features
-            shape = (inputs, self.features)
-            params["dense.weight"] = torch.randn(shape, generator=generator) * inputs**-0.5
+            shape = (self.inputs, self.features)
+            params["dense.weight"] = torch.randn(shape, generator=generator) * self.inputs**-0.5
             params["dense.bias"] = torch.zeros(self.features)
         params["pair.weight"] = torch.full((self.features,), -1 / self.features)
         params["pair.bias"] = torch.zeros(())
