@@ -3,8 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FORMAT = 3
+FORMAT = 4
 FILE = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the meta-training examples were like, as the graphs see them: for warnings.
+
+    Of each example the mean over all its values and their standard deviation were taken; given are
+    their 1st and 99th percentiles over examples.
+    """
+
+    mean: tuple[float, float]
+    deviation: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +40,7 @@ class InputSpec:
     invert: bool = False
     resize: int | None = None
     interpolation: Literal["lanczos", "bilinear", "bicubic", "box"] | None = None
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)
