@@ -106,6 +106,10 @@ def _load(
             ) from cause
     if recorded is not None:
         recorded.compare(data.facts)
+    if config.symmetries > 1 and part == "meta_train":
+        from .symmetries import with_symmetries
+
+        data = with_symmetries(data, config.symmetries)
     return data
 
 

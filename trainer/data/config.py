@@ -27,6 +27,7 @@ class DataConfig:
     path: Path | None = None  # where omniglot's files are; None: the usual places, or a download
     split: str = "vinyals"  # omniglot: vinyals or lake; others: random, or a JSON file of classes
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
+    symmetries: Literal[1, 4, 8] = 1  # series: meta-training classes turned (4) and mirrored (8)
     image_size: int = 28  # pixels a side
     resize: int | None = (
         None  # folder: the shorter side, from which the centre is cut; None: image_size

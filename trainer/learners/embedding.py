@@ -11,7 +11,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-from .features import embedding_network, running, updated_buffers
+from .features import embedding_network, is_buffer, running, updated_buffers
 from .form import Learner, Support, Tensors, part
 
 EMBED = "embed."  # what the names of the network's parameters begin with
@@ -41,8 +41,8 @@ class EmbeddingLearner(Learner):
         return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
-        """Running averages are buffers."""
-        return ".running_" in name
+        """Running averages and the standardisation are buffers."""
+        return is_buffer(name)
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D]."""

@@ -36,7 +36,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
-from .features import class_means, embedding_network, running, updated_buffers
+from .features import class_means, embedding_network, is_buffer, running, updated_buffers
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy, part
 from .frozen import EMBED
 from .multi_step import weighted_states
@@ -131,7 +131,7 @@ class ProtoMAML(Learner):
     def frozen(self, name: str) -> bool:
         """Running averages and s are buffers; with `freeze` the network keeps its weights."""
         of_network = self.frozen_embed and name.startswith(EMBED)
-        return of_network or ".running_" in name or name == "spread"
+        return of_network or is_buffer(name) or name == "spread"
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, V, D]."""

@@ -28,7 +28,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig
 
-from .features import updated_buffers
+from .features import is_buffer, updated_buffers
 from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
 from .frozen import EMBED
 from .metric import Metric, MetricLearner
@@ -91,7 +91,7 @@ class Ridge(MetricLearner):
     def frozen(self, name: str) -> bool:
         """The metric, and the network unless it is learned; its running averages always."""
         if self.config.train_network:
-            return ".running_" in name
+            return is_buffer(name)
         return super().frozen(name)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
