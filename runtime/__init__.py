@@ -14,6 +14,7 @@ from .errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .learner import Learner, load
+    from .sound.wav import Sound
     from .task import Task
 
 __all__ = [
@@ -24,13 +25,14 @@ __all__ = [
     "ManifestError",
     "PackageError",
     "SessionError",
+    "Sound",
     "SupportSetError",
     "Task",
     "TaskFileError",
     "load",
 ]
 
-_LAZY = {"Learner": "learner", "Task": "task", "load": "learner"}
+_LAZY = {"Learner": "learner", "Sound": "sound.wav", "Task": "task", "load": "learner"}
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 

@@ -9,6 +9,7 @@ from handful.runtime.package.manifest import InputSpec
 
 from .arrays import Array, Floats
 from .errors import InputError
+from .sounds import sound_batch
 
 MAX_EXAMPLES = 1_000_000
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
@@ -22,8 +23,13 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     uint8 is scaled as the manifest says, floats are checked and taken as they are; the channel
     axis of a one-channel image may be missing. `what` names the examples in errors: `query`.
     InputError where they are not what the manifest says, and for masked arrays: a graph sees no
-    mask.
+    mask. Of audio `examples` may be paths and Sounds as well: see `sound_batch`.
     """
+    if spec.kind == "audio":
+        _unmasked(examples, what)
+        x, single = sound_batch(examples, spec, what)
+        _count(len(x), what)
+        return x, single
     if isinstance(examples, list | tuple):
         _count(len(examples), what)
         items = [_array(item, f"{what} {i}") for i, item in enumerate(examples)]
@@ -48,8 +54,7 @@ def _one(array: Array, spec: InputSpec, what: str) -> Floats:
 
 
 def _array(value: Any, what: str) -> Array:
-    if is_masked(value):
-        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
+    _unmasked(value, what)
     try:
         return np.asarray(value)
     except Exception as error:  # an object's own __array__ raises what it likes
@@ -58,6 +63,11 @@ def _array(value: Any, what: str) -> Array:
             f"{what} of type {type(value).__name__} is not an array: {why}",
             hint="give a numpy array, or what numpy.asarray makes one of",
         ) from error
+
+
+def _unmasked(value: Any, what: str) -> None:
+    if is_masked(value):
+        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
 
 
 def is_masked(value: object) -> bool:

@@ -73,10 +73,13 @@ def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 3 with what format 4 added: what the examples were like."""
+    """A manifest of format 3 with what format 4 added: what the examples were like, and sound."""
     new = dict(content)
     if isinstance(examples := content.get("input"), Mapping):
-        new["input"] = _with_field(examples, "input", "seen", None)
+        if examples.get("kind") == "audio":
+            raise ManifestError("`input.kind` is audio, which format 4 began", hint=HINT)
+        seen = _with_field(examples, "input", "seen", None)
+        new["input"] = _with_field(seen, "input", "rate", None)
     return new
 
 

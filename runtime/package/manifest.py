@@ -26,10 +26,11 @@ class InputSpec:
     A uint8 array, or a picture read from a file, is seen by the graphs as
     pixel * scale + offset; a float array is taken as it is. `invert` (files only): pictures are
     dark on light and the learner wants bright on dark. `resize`: the shorter side becomes this,
-    then the centre of the shape's height and width is cut out.
+    then the centre of the shape's height and width is cut out. Of audio, `rate` is in hertz and the
+    shape is the number of samples, from -1 to 1.
     """
 
-    kind: Literal["image", "array"]
+    kind: Literal["image", "array", "audio"]
     shape: tuple[int, ...]  # of one example
     dtype: Literal["float32"] = "float32"
     layout: Literal["HWC", "CHW"] | None = None
@@ -40,6 +41,7 @@ class InputSpec:
     invert: bool = False
     resize: int | None = None
     interpolation: Literal["lanczos", "bilinear", "bicubic", "box"] | None = None
+    rate: int | None = None  # of audio: samples a second
     seen: Seen | None = None
 
 

@@ -56,7 +56,7 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     assert (adapted.exit_code, adapted.stdout) == (0, "")
     assert adapted.stderr == (
         f"wrote {task}: bar (1), dash (1)\n"
-        f"next: handful predict --package omniglot-leo {task} PICTURE\n"
+        f"next: handful predict --package omniglot-leo {task} FILE\n"
     )
     new = [tmp_path / "new bar.png", tmp_path / "new dash.png"]
     for package in ((), ("--package", "omniglot-leo")):
@@ -75,7 +75,7 @@ def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> 
     task = tmp_path / "Anna's cups; $HOME.npz"
     line = run("adapt", "omniglot-leo", photos, "--out", task).stderr.splitlines()[-1]
     assert shlex.split(line) == [
-        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "PICTURE")
+        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "FILE")
     ]
 
 
