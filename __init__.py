@@ -16,7 +16,7 @@ __version__ = "0.1.0"  # the one place: pyproject.toml and `handful --version` r
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from handful.runtime import Learner, Sound, Task, load
+    from handful.runtime import Learner, Sound, Task, Windows, load, windows
 
 __all__ = [
     "AdaptError",
@@ -30,7 +30,9 @@ __all__ = [
     "SupportSetError",
     "Task",
     "TaskFileError",
+    "Windows",
     "load",
+    "windows",
 ]
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are

@@ -227,7 +227,7 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
-    pictures or WAV files with one sub-folder a class.
+    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
@@ -244,7 +244,7 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
 def predict(task: Path, files: tuple[Path, ...], package: str | None, as_json: bool) -> None:
     """Label files by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote, FILES are pictures or WAV files.
+    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings.
     """
     from handful.runtime.tools.on_files import predict_files
 

@@ -1,4 +1,4 @@
-"""A folder of pictures or sounds, one sub-folder a class: which files belong to which class."""
+"""A folder with one sub-folder a class: which files, of one kind, belong to which class."""
 
 import os
 import unicodedata
@@ -33,6 +33,7 @@ PICTURES = Kind(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
 )
 SOUNDS = Kind("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a"))
+READINGS = Kind("readings", (".npy", ".csv", ".tsv"))
 Error = TypeVar("Error", bound=HandfulError)
 Fault = tuple[str, str | None]  # message and hint
 

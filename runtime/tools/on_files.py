@@ -1,27 +1,42 @@
-"""Adapting and predicting on pictures and sounds: what `handful adapt` and `predict` do."""
+"""Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from handful.runtime import images, sounds
-from handful.runtime.arrays import Floats
+from handful.runtime import images, readings, sounds
+from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError, TaskFileError
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
+from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.shipped import SHIPPED, shipped
 from handful.runtime.pictures.folders import printable
 from handful.runtime.task import Task
 from handful.runtime.task_file import package_hash
 
+Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
+READERS: dict[str, Reader] = {
+    "array": readings.read_examples,
+    "audio": lambda file, spec: sounds.read_sound(file, spec)[None],
+    "image": lambda file, spec: images.read_image(file, spec)[None],
+}
+FOLDERS = {
+    "array": readings.read_folder,
+    "audio": sounds.read_folder,
+    "image": images.read_folder,
+}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task says of one file."""
+    """What a task says of one file, or of one of the examples in it."""
 
-    file: str  # as given; control characters and undecodable bytes are escaped
+    file: str  # as given; control characters and undecodable bytes are escaped; of several
+    # examples in a file with its place behind, from 0: `walk.csv[3]`
     label: str
     score: float  # the label's probability
     probabilities: dict[str, float]
@@ -32,7 +47,7 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
     learner = load(package)
-    read_folder = sounds.read_folder if learner.input.kind == "audio" else images.read_folder
+    read_folder: Any = FOLDERS[learner.input.kind]
     most = learner.manifest.limits.support.max or images.MAX_FILES
     with images.quiet():
         classes = read_folder(folder, learner.input, most=most)
@@ -51,23 +66,27 @@ def predict_files(
     learner = load(package) if package is not None else _maker_of(task)
     loaded = learner.load_task(task)
     bad: dict[Path, InputError] = {}
-    heard = learner.input.kind == "audio"
-    read = sounds.read_sound if heard else images.read_image
+    kind = learner.input.kind
+    read = READERS[kind]
     decoded = images.read_each(files, lambda file: read(file, learner.input), bad)
     with images.quiet():
-        answers = [_answer(loaded, file, example) for file, example in decoded]
-    if bad and heard:
+        answers = [
+            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example)
+            for file, examples in decoded
+            for i, example in enumerate(examples)
+        ]
+    if bad and kind == "audio":
         raise sounds.unreadable(bad.values(), len(files))
     if bad:
-        raise images.unreadable(bad, len(files))
+        raise (readings if kind == "array" else images).unreadable(bad, len(files))
     return answers
 
 
-def _answer(task: Task, file: Path, example: Floats) -> Answer:
+def _answer(task: Task, file: str, example: Array) -> Answer:
     scores = task.predict_proba(example)
     best = int(scores.argmax())
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(printable(str(file)), task.classes[best], float(scores[best]), probabilities)
+    return Answer(printable(file), task.classes[best], float(scores[best]), probabilities)
 
 
 def _maker_of(task: Path) -> Learner:
