@@ -77,7 +77,7 @@ def read_folder(
     """{label: [examples]} of a folder with one sub-folder a class, both in order of name.
 
     SupportSetError where the folder is not of this form (see `class_folders`) or has more than
-    `most` files, InputError with all files that cannot be read.
+    `most` files or examples, InputError with all files that cannot be read.
     """
     classes = class_folders(path, READINGS)
     count = sum(map(len, classes.values()))
@@ -88,12 +88,20 @@ def read_folder(
         )
     bad: dict[Path, InputError] = {}
     found: dict[str, list[Array]] = {label: [] for label in classes}
+    examples = 0
     for label, files in classes.items():
         for file in files:
             try:
                 found[label] += list(read_examples(file, spec))
             except InputError as error:
                 bad[file] = error
+        examples += len(found[label])
+        if examples > most:  # before the memory for more of them is taken
+            raise SupportSetError(
+                f"the files in {shown(path)} hold more than {most} examples, which is the most that"
+                " is taken",
+                hint="leave some of them out: a recording gives one for each half a window",
+            )
     if bad:
         raise unreadable(bad, count)
     return found

@@ -10,7 +10,7 @@ import pytest
 import handful
 from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.readings import read_examples
+from handful.runtime.readings import read_examples, read_folder
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from .refusal import refusal, refusal_in
@@ -161,6 +161,17 @@ def test_from_a_folder_to_answers(packages: Any, moves: Path, tmp_path: Path) ->
         *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(long))),
     ]
     assert [answer.label for answer in answers[1:]][::2] == ["still", "rising", "still"]
+
+
+def test_more_examples_than_are_taken(moves: Path, tmp_path: Path) -> None:
+    assert sum(map(len, read_folder(moves, SPEC, most=5).values())) == 5
+    words, hint = refusal_in(tmp_path, lambda: read_folder(moves, SPEC, most=4), SupportSetError)
+    assert words == (
+        "the files in …/moves hold more than 4 examples, which is the most that is taken"
+    )
+    assert hint == "leave some of them out: a recording gives one for each half a window"
+    words, hint = refusal_in(tmp_path, lambda: read_folder(moves, SPEC, most=2), SupportSetError)
+    assert (words, hint) == ("3 files in …/moves, at most 2 are taken", "leave some of them out")
 
 
 def test_all_files_that_cannot_be_read_are_named(
