@@ -16,7 +16,7 @@ __version__ = "0.1.0"  # the one place: pyproject.toml and `handful --version` r
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from handful.runtime import Learner, Task, load
+    from handful.runtime import Learner, Sound, Task, Windows, load, windows
 
 __all__ = [
     "AdaptError",
@@ -26,10 +26,13 @@ __all__ = [
     "ManifestError",
     "PackageError",
     "SessionError",
+    "Sound",
     "SupportSetError",
     "Task",
     "TaskFileError",
+    "Windows",
     "load",
+    "windows",
 ]
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are

@@ -220,35 +220,35 @@ def inspect(package: str, as_json: bool) -> None:
 
 @main.command()
 @a_package
-@click.argument("pictures", type=PATH)
+@click.argument("files", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The task file to write.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
-    """Adapt a package to pictures; writes a task file.
+def adapt(package: str, files: Path, out: Path, force: bool) -> None:
+    """Adapt a package to files; writes a task file.
 
-    PACKAGE is a folder, or the name of a package that ships with handful. PICTURES is a folder with
-    one sub-folder a class.
+    PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
+    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    task = adapt_folder(package, pictures, out, force=force)
+    task = adapt_folder(package, files, out, force=force)
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
-    say_next(f"wrote {out}: {counts}", ("predict", "--package", package, out, "PICTURE"))
+    say_next(f"wrote {out}: {counts}", ("predict", "--package", package, out, "FILE"))
 
 
 @main.command()
 @click.argument("task", type=PATH)
-@click.argument("pictures", type=PATH, nargs=-1, required=True)
+@click.argument("files", type=PATH, nargs=-1, required=True)
 @click.option("--package", help="The package that made the task, if it does not ship with handful.")
 @as_json
-def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json: bool) -> None:
-    """Label pictures by a task: label, score, file.
+def predict(task: Path, files: tuple[Path, ...], package: str | None, as_json: bool) -> None:
+    """Label files by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures.
+    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings.
     """
     from handful.runtime.tools.on_files import predict_files
 
-    answers = predict_files(task, pictures, package=package)
+    answers = predict_files(task, files, package=package)
     lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in answers)
     show("\n".join(lines), [asdict(answer) for answer in answers], as_json)
 

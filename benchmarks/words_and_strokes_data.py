@@ -1,7 +1,8 @@
 """Spoken keywords and pen strokes as .npz files with a split: what the recipes for both read.
 
 `HANDFUL_DATA=FOLDER python benchmarks/words_and_strokes_data.py OUT` reads FOLDER's
-arabic_speech_commands and pen_strokes and writes words.npz, words.json, strokes.npz, strokes.json.
+arabic_speech_commands and pen_strokes and writes words.npz, words.json, strokes.npz, strokes.json,
+pen.npz, pen.json.
 
 Words: log-mel energies [49, 40, 1], natural logarithms, as (x + 5) / 4: about zero mean and unit
 deviation, by two constants that a device applies as well. The split by keyword is combined with the
@@ -9,6 +10,8 @@ official one by speaker, so the meta-test words are new and their speakers too; 
 of one part by a speaker of another are left out.
 Strokes: [64, 3]. x and y less the trace's own mean, over the root mean square of both; the pen as 1
 (down) or −1. New alphabets are meta-test.
+Pen: the same traces as they are, [64, 3]: x and y in pixels, the pen 1 (down) or 0. The network
+"trace" centres and scales them itself.
 """
 
 from __future__ import annotations
@@ -48,9 +51,10 @@ def strokes(folder: Path, out: Path) -> None:
     place /= np.sqrt((place**2).mean(axis=(1, 2), keepdims=True) + 1e-6)
     x = np.concatenate([place, 2 * traces[..., 2:] - 1], axis=2)
     names = np.array(index["classes"])
-    np.savez(out / "strokes.npz", x=x, label=names[arrays["label"]])
     split = {part: names[index["class_split"][part]].tolist() for part in PARTS}
-    (out / "strokes.json").write_text(json.dumps(split), encoding="utf-8")
+    for name, examples in (("strokes", x), ("pen", traces)):
+        np.savez(out / f"{name}.npz", x=examples, label=names[arrays["label"]])
+        (out / f"{name}.json").write_text(json.dumps(split), encoding="utf-8")
 
 
 def main() -> None:

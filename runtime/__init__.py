@@ -14,6 +14,8 @@ from .errors import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .learner import Learner, load
+    from .series.windows import Windows, windows
+    from .sound.wav import Sound
     from .task import Task
 
 __all__ = [
@@ -24,13 +26,23 @@ __all__ = [
     "ManifestError",
     "PackageError",
     "SessionError",
+    "Sound",
     "SupportSetError",
     "Task",
     "TaskFileError",
+    "Windows",
     "load",
+    "windows",
 ]
 
-_LAZY = {"Learner": "learner", "Task": "task", "load": "learner"}
+_LAZY = {
+    "Learner": "learner",
+    "Sound": "sound.wav",
+    "Task": "task",
+    "Windows": "series.windows",
+    "load": "learner",
+    "windows": "series.windows",
+}
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 

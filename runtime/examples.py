@@ -9,21 +9,33 @@ from handful.runtime.package.manifest import InputSpec
 
 from .arrays import Array, Floats
 from .errors import InputError
+from .readings import opened
+from .sounds import sound_batch
 
 MAX_EXAMPLES = 1_000_000
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
 FILLED = "fill it in with .filled(value), or leave the examples with masked values out"
+NUMBERS = "integers or floats"
+PIXELS = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)"
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
 
 
 def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
 
-    uint8 is scaled as the manifest says, floats are checked and taken as they are; the channel
-    axis of a one-channel image may be missing. `what` names the examples in errors: `query`.
-    InputError where they are not what the manifest says, and for masked arrays: a graph sees no
-    mask.
+    uint8, and of arrays any integers, are scaled as the manifest says, floats are checked and
+    taken as they are; the channel axis of a one-channel image may be missing. Of audio `examples`
+    may be paths and Sounds as well: see `sound_batch`; of arrays paths of .npy and .csv files: see
+    `readings.opened`. `what` names the examples in errors: `query`. InputError where they are not
+    what the manifest says, and for masked arrays: a graph sees no mask.
     """
+    if spec.kind == "audio":
+        _unmasked(examples, what)
+        x, single = sound_batch(examples, spec, what)
+        _count(len(x), what)
+        return x, single
+    if spec.kind == "array":
+        examples = opened(examples, spec)
     if isinstance(examples, list | tuple):
         _count(len(examples), what)
         items = [_array(item, f"{what} {i}") for i, item in enumerate(examples)]
@@ -48,8 +60,7 @@ def _one(array: Array, spec: InputSpec, what: str) -> Floats:
 
 
 def _array(value: Any, what: str) -> Array:
-    if is_masked(value):
-        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
+    _unmasked(value, what)
     try:
         return np.asarray(value)
     except Exception as error:  # an object's own __array__ raises what it likes
@@ -58,6 +69,11 @@ def _array(value: Any, what: str) -> Array:
             f"{what} of type {type(value).__name__} is not an array: {why}",
             hint="give a numpy array, or what numpy.asarray makes one of",
         ) from error
+
+
+def _unmasked(value: Any, what: str) -> None:
+    if is_masked(value):
+        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
 
 
 def is_masked(value: object) -> bool:
@@ -78,6 +94,8 @@ def _shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
 
 def _wrong_shape(array: Array, spec: InputSpec, what: str) -> InputError:
     hint = "one example a call, or a list or a batch of them, all of this shape"
+    if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
+        hint = f"a recording is cut by handful.windows(x, {spec.shape[0]})"
     if spec.kind == "image":
         hint = f"the layout is {spec.layout}; `handful.runtime.images.read_image` reads and resizes"
     return InputError(
@@ -98,10 +116,13 @@ def _floats(array: Array, spec: InputSpec, what: str, single: bool) -> Floats:
     if array.dtype == np.uint8:
         scaled = array * np.float32(spec.scale) + np.float32(spec.offset)
         return np.ascontiguousarray(scaled, dtype=np.float32)
+    if array.dtype.kind in "iu" and spec.kind == "array":
+        array = array.astype(np.float32) * np.float32(spec.scale) + np.float32(spec.offset)
     if array.dtype.kind != "f":
+        pixels = spec.kind == "image"
         raise InputError(
-            f"{what} has dtype {array.dtype}, wanted uint8 or float32",
-            hint="convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)",
+            f"{what} has dtype {array.dtype}, wanted {'uint8 or float32' if pixels else NUMBERS}",
+            hint=PIXELS if pixels else "convert with .astype(np.float32)",
         )
     with np.errstate(over="ignore"):  # a float64 too large becomes infinite and is refused below
         floats = np.ascontiguousarray(array, dtype=np.float32)

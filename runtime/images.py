@@ -125,8 +125,10 @@ def _values(pixels: Pixels, spec: InputSpec) -> Floats:
 def _readable(spec: InputSpec) -> None:
     if spec.kind != "image":
         raise InputError(
-            "the package takes arrays, not pictures",
-            hint="give the arrays it was trained on to adapt and predict",
+            f"the package takes {'sound' if spec.kind == 'audio' else 'arrays'}, not pictures",
+            hint="give adapt and predict what it was trained on"
+            if spec.kind == "audio"
+            else "give the arrays it was trained on to adapt and predict",
         )
     if not has_pillow():
         raise InputError(

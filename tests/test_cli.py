@@ -21,7 +21,8 @@ from handful.trainer.recipe import read_recipe
 from .commands.called import error, run
 
 SHIPPED = [
-    "omniglot-leo", "omniglot-maml", "sensor-maml", "strokes-proto-maml", "words-proto-maml",
+    "omniglot-leo", "omniglot-maml", "pen-proto-maml", "sensor-maml", "strokes-proto-maml",
+    "words-proto-maml",
 ]  # fmt: skip
 
 
@@ -42,8 +43,8 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  export    Trace a run, gradients included, into a package.\n"
         "  verify    Check a package: hashes, graphs, golden vectors.\n"
         "  inspect   Show a package: graphs, sizes, limits, accuracy.\n"
-        "  adapt     Adapt a package to pictures; writes a task file.\n"
-        "  predict   Label pictures by a task: label, score, file.\n"
+        "  adapt     Adapt a package to files; writes a task file.\n"
+        "  predict   Label files by a task: label, score, file.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
         "  learners  List the learners and the recipes.\n"
         "  data      List the data sources.\n"
@@ -113,7 +114,7 @@ def test_several_numbers_stand_after_one_option() -> None:
             ("evaluate", "x", "--way", "1"),
             "Error: Invalid value for '--way': 1 is not in the range x>=2.",
         ),
-        (("predict", "task.npz"), "Error: Missing argument 'PICTURES...'."),
+        (("predict", "task.npz"), "Error: Missing argument 'FILES...'."),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_a_usage_error(
@@ -249,8 +250,8 @@ def test_lists_name_what_there_is() -> None:
         (("train", "leo", "--out", ""), "'--out'"),
         (("export", "", "there"), "'RUN'"),
         (("verify", ""), "'PACKAGE'"),
-        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'PICTURES'"),
-        (("predict", "task.npz", "cup.jpg", ""), "'PICTURES...'"),
+        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'FILES'"),
+        (("predict", "task.npz", "cup.jpg", ""), "'FILES...'"),
     ],
 )
 def test_an_empty_path_is_not_this_folder(arguments: tuple[str, ...], argument: str) -> None:

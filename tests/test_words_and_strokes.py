@@ -55,3 +55,8 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path:
     assert made["x"][:, 0, 2].tolist() == [1.0, -1.0]
     split = json.loads((out / "strokes.json").read_text())
     assert split == {"meta_train": ["a/1"], "meta_val": ["b/1"], "meta_test": []}
+
+    made = np.load(out / "pen.npz")  # the same as they are
+    assert made["label"].tolist() == ["b/1", "a/1"]
+    np.testing.assert_array_equal(made["x"], traces)
+    assert json.loads((out / "pen.json").read_text()) == split

@@ -21,7 +21,7 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 64  # of objects and lists within each other
 MAX_INTEGER = 2**53
 SURROGATE = re.compile("[\ud800-\udfff]")
-READABLE = (1, 2, FORMAT)
+READABLE = (1, 2, 3, FORMAT)
 UNBOUNDED = {"min": 1, "max": None}
 
 
@@ -39,6 +39,8 @@ def parse(content: object) -> Manifest:
             content = as_format_2(content)
         if number <= 2:
             content = as_format_3(content)
+        if number <= 3:
+            content = as_format_4(content)
     manifest = read(Manifest, content, "")
     check(manifest)
     return manifest
@@ -67,6 +69,17 @@ def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
             _with_measure(entry, f"evaluation[{i}]") if isinstance(entry, Mapping) else entry
             for i, entry in enumerate(evaluation)
         ]
+    return new
+
+
+def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest of format 3 with what format 4 added: what the examples were like, and sound."""
+    new = dict(content)
+    if isinstance(examples := content.get("input"), Mapping):
+        if examples.get("kind") == "audio":
+            raise ManifestError("`input.kind` is audio, which format 4 began", hint=HINT)
+        seen = _with_field(examples, "input", "seen", None)
+        new["input"] = _with_field(seen, "input", "rate", None)
     return new
 
 

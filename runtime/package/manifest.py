@@ -3,8 +3,20 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FORMAT = 3
+FORMAT = 4
 FILE = "manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What the meta-training examples were like, as the graphs see them: for warnings.
+
+    Of each example the mean over all its values and their standard deviation were taken; given are
+    their 1st and 99th percentiles over examples.
+    """
+
+    mean: tuple[float, float]
+    deviation: tuple[float, float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,10 +26,11 @@ class InputSpec:
     A uint8 array, or a picture read from a file, is seen by the graphs as
     pixel * scale + offset; a float array is taken as it is. `invert` (files only): pictures are
     dark on light and the learner wants bright on dark. `resize`: the shorter side becomes this,
-    then the centre of the shape's height and width is cut out.
+    then the centre of the shape's height and width is cut out. Of audio, `rate` is in hertz and the
+    shape is the number of samples, from -1 to 1.
     """
 
-    kind: Literal["image", "array"]
+    kind: Literal["image", "array", "audio"]
     shape: tuple[int, ...]  # of one example
     dtype: Literal["float32"] = "float32"
     layout: Literal["HWC", "CHW"] | None = None
@@ -28,6 +41,8 @@ class InputSpec:
     invert: bool = False
     resize: int | None = None
     interpolation: Literal["lanczos", "bilinear", "bicubic", "box"] | None = None
+    rate: int | None = None  # of audio: samples a second
+    seen: Seen | None = None
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from .flow import flow
 from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, TensorSpec
 from .measured import check_evaluation, check_words
 from .names import HASH, is_basename, is_inner
+from .sound import check_sound
 from .strict import brief
 
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
@@ -54,13 +55,16 @@ def _input(spec: InputSpec) -> None:
     image = spec.kind == "image"
     if not 0 < len(spec.shape) < MAX_AXES or not _sizes(spec.shape):
         raise ManifestError(f"`input.shape` is {list(spec.shape[:9])}, wanted {SIZES}")
+    kind = {"image": "an image", "array": "an array", "audio": "audio"}[spec.kind]
     for name in ("layout", "colour", "resize", "interpolation"):
         if image and getattr(spec, name) is None:
             raise ManifestError(f"`input.{name}` is null, wanted a value: the input is an image")
         if not image and getattr(spec, name) is not None:
-            raise ManifestError(f"`input.{name}` is given, wanted null: the input is an array")
+            raise ManifestError(f"`input.{name}` is given, wanted null: the input is {kind}")
     if not image and spec.invert:
-        raise ManifestError("`input.invert` is true, wanted false: the input is an array")
+        raise ManifestError(f"`input.invert` is true, wanted false: the input is {kind}")
+    if spec.kind != "audio" and spec.rate is not None:
+        raise ManifestError(f"`input.rate` is given, wanted null: the input is {kind}")
     for i, value in enumerate(spec.range or ()):
         _number(value, f"input.range[{i}]")
     if spec.range is not None and not spec.range[0] < spec.range[1]:
@@ -71,6 +75,8 @@ def _input(spec: InputSpec) -> None:
     _number(spec.offset, "input.offset")
     if image:
         _image(spec)
+    if spec.kind == "audio":
+        check_sound(spec)
 
 
 def _image(spec: InputSpec) -> None:

@@ -21,6 +21,7 @@ from .rules import (
     MAX_TENSORS,
     SYMBOLS,
 )
+from .sound import MAX_RATE, MAX_SAMPLES, MIN_RATE, OFFSET, RANGE, SCALE
 from .strict import hints
 
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
@@ -83,14 +84,31 @@ RULES: dict[str, dict[str, Any]] = {
     },
     **{f"limits.{name}.min": COUNT for name in ("way", "shot", "support")},
     "input": {
-        "if": {"properties": {"kind": {"const": "image"}}},
-        "then": {"properties": {name: {"not": {"type": "null"}} for name in OF_IMAGES}},
-        "else": {
-            "properties": {
-                **{name: {"type": "null"} for name in OF_IMAGES},
-                "invert": {"const": False},
-            }
-        },
+        "allOf": [
+            {
+                "if": {"properties": {"kind": {"const": "image"}}},
+                "then": {"properties": {name: {"not": {"type": "null"}} for name in OF_IMAGES}},
+                "else": {
+                    "properties": {
+                        **{name: {"type": "null"} for name in OF_IMAGES},
+                        "invert": {"const": False},
+                    }
+                },
+            },
+            {
+                "if": {"properties": {"kind": {"const": "audio"}}},
+                "then": {
+                    "properties": {
+                        "shape": {"maxItems": 1, "items": {"maximum": MAX_SAMPLES}},
+                        "rate": {"type": "integer", "minimum": MIN_RATE, "maximum": MAX_RATE},
+                        "range": {"const": list(RANGE)},
+                        "scale": {"const": SCALE},
+                        "offset": {"const": OFFSET},
+                    }
+                },
+                "else": {"properties": {"rate": {"type": "null"}}},
+            },
+        ]
     },
 }
 

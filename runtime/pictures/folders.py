@@ -1,36 +1,52 @@
-"""A folder of pictures, one sub-folder a class: which files belong to which class."""
+"""A folder with one sub-folder a class: which files, of one kind, belong to which class."""
 
 import os
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from handful.runtime.errors import HandfulError, SupportSetError
 
 LABELS = "one sub-folder a class, named as the class"
-LAYOUT = f"{LABELS}, with nothing but its pictures in it"
 # what file managers, archives and network drives leave behind; hidden files are passed over as well
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
-# a file beside the classes is passed over (a README, a split), unless it is named as a picture
-SUFFIXES = (
-    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm",
-)  # fmt: skip
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
 MOST_LISTED = 20
 
+
+@dataclass(frozen=True)
+class Kind:
+    """What the files of a class are.
+
+    A file beside the classes is passed over (a README, a split), unless it is named as one of
+    these.
+    """
+
+    word: str  # of one: picture
+    suffixes: tuple[str, ...]
+
+
+PICTURES = Kind(
+    "picture",
+    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
+)
+SOUNDS = Kind("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a"))
+READINGS = Kind("readings", (".npy", ".csv", ".tsv"))
 Error = TypeVar("Error", bound=HandfulError)
 Fault = tuple[str, str | None]  # message and hint
 
 
-def class_folders(path: str | Path) -> dict[str, list[Path]]:
+def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Path]]:
     """{class: its files} of a folder with one sub-folder a class, both in order of name.
 
     Links are followed. Hidden files and what file managers leave behind are passed over, and so
-    are files beside the classes that are not named as pictures. A SupportSetError lists everything
-    else that is not as it should be: pictures beside the classes, folders inside a class, classes
-    without a file, links that lead nowhere, names that cannot be labels. No file is opened. A
-    label is the folder's name in Unicode's composed form (NFC), as other systems write it.
+    are files beside the classes that are not named as those of `kind`. A SupportSetError lists
+    everything else that is not as it should be: such files beside the classes, folders inside a
+    class, classes without a file, links that lead nowhere, names that cannot be labels. No file is
+    opened. A label is the folder's name in Unicode's composed form (NFC), as other systems write
+    it.
     """
     path = Path(path)
     if not os.path.isdir(path):  # where Path.is_dir raises, of names too long, this is False
@@ -41,15 +57,16 @@ def class_folders(path: str | Path) -> dict[str, list[Path]]:
     if not folders and not faults:
         raise SupportSetError(f"no sub-folders in {shown(path)}", hint=LABELS)
     for entry in entries:
-        if entry not in folders and entry.name.lower().endswith(SUFFIXES):
+        if entry not in folders and entry.name.lower().endswith(kind.suffixes):
             words = f"{shown(entry.name)} lies in {shown(path)} itself, wanted it in a sub-folder"
             faults.append((words, LABELS))
     classes: dict[str, list[Path]] = {}
     for folder in folders:
         label = _label(folder.name, path, classes, faults)
-        classes[label] = _pictures(path / folder.name, faults)
+        classes[label] = _files(path / folder.name, kind.word, faults)
     if faults:
-        raise at_once(faults, f"things are wrong in {shown(path)}", SupportSetError, LAYOUT)
+        layout = f"{LABELS}, with nothing but its {kind.word}s in it"
+        raise at_once(faults, f"things are wrong in {shown(path)}", SupportSetError, layout)
     return classes
 
 
@@ -100,11 +117,11 @@ def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[F
         faults.append((words, "rename it: no control characters, and text in UTF-8"))
     elif label in classes:
         words = f"two folders in {shown(path)} are named {label}, in different Unicode forms"
-        faults.append((words, "rename one, or put the pictures of both into one"))
+        faults.append((words, "rename one, or put the files of both into one"))
     return label
 
 
-def _pictures(folder: Path, faults: list[Fault]) -> list[Path]:
+def _files(folder: Path, word: str, faults: list[Fault]) -> list[Path]:
     known = len(faults)
     files: list[Path] = []
     for entry in _visible(folder, faults):
@@ -112,11 +129,12 @@ def _pictures(folder: Path, faults: list[Fault]) -> list[Path]:
         if _is_a(entry, "file"):
             files.append(file)
         elif _is_a(entry, "folder"):
-            words = f"{shown(file)} is a folder inside a class, wanted a picture file"
-            faults.append((words, "move its pictures up, or make it a class"))
+            words = f"{shown(file)} is a folder inside a class, wanted a {word} file"
+            faults.append((words, f"move its {word}s up, or make it a class"))
         else:
             words = f"{shown(file)} is no file, and no link to one"
             faults.append((words, "remove it"))
     if not files and len(faults) == known:
-        faults.append((f"no pictures in {shown(folder)}", "add one at least, or remove the folder"))
+        hint = "add one at least, or remove the folder"
+        faults.append((f"no {word}s in {shown(folder)}", hint))
     return files

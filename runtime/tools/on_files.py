@@ -1,68 +1,92 @@
-"""Adapting and predicting on picture files: what `handful adapt` and `handful predict` do."""
+"""Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from handful.runtime.arrays import Floats
+from handful.runtime import images, readings, sounds
+from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError, TaskFileError
-from handful.runtime.images import MAX_FILES, quiet, read_each, read_folder, read_image, unreadable
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
+from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.shipped import SHIPPED, shipped
 from handful.runtime.pictures.folders import printable
 from handful.runtime.task import Task
 from handful.runtime.task_file import package_hash
 
+Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
+READERS: dict[str, Reader] = {
+    "array": readings.read_examples,
+    "audio": lambda file, spec: sounds.read_sound(file, spec)[None],
+    "image": lambda file, spec: images.read_image(file, spec)[None],
+}
+FOLDERS = {
+    "array": readings.read_folder,
+    "audio": sounds.read_folder,
+    "image": images.read_folder,
+}
+
 
 @dataclass(frozen=True)
 class Answer:
-    """What a task says of one picture."""
+    """What a task says of one file, or of one of the examples in it."""
 
-    file: str  # as given; control characters and undecodable bytes are escaped
+    file: str  # as given; control characters and undecodable bytes are escaped; of several
+    # examples in a file with its place behind, from 0: `walk.csv[3]`
     label: str
     score: float  # the label's probability
     probabilities: dict[str, float]
 
 
-def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool = False) -> Task:
-    """Adapt to a folder of pictures, one sub-folder a class, and save the task to `out`."""
+def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
+    """Adapt to a folder of files, one sub-folder a class, and save the task to `out`."""
     if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
     learner = load(package)
-    most = learner.manifest.limits.support.max or MAX_FILES
-    with quiet():
-        classes = read_folder(pictures, learner.input, most=most)
+    read_folder: Any = FOLDERS[learner.input.kind]
+    most = learner.manifest.limits.support.max or images.MAX_FILES
+    with images.quiet():
+        classes = read_folder(folder, learner.input, most=most)
     task = learner.adapt(classes)
     task.save(out)
     return task
 
 
 def predict_files(
-    task: Path, pictures: Sequence[Path], *, package: str | Path | None = None
+    task: Path, files: Sequence[Path], *, package: str | Path | None = None
 ) -> list[Answer]:
     """The answers of a saved task; `package` made it, and may be left out where it ships.
 
-    InputError with all pictures that cannot be read, after the others were looked at.
+    InputError with all files that cannot be read, after the others were looked at.
     """
     learner = load(package) if package is not None else _maker_of(task)
     loaded = learner.load_task(task)
     bad: dict[Path, InputError] = {}
-    decoded = read_each(pictures, lambda file: read_image(file, learner.input), bad)
-    with quiet():
-        answers = [_answer(loaded, file, picture) for file, picture in decoded]
+    kind = learner.input.kind
+    read = READERS[kind]
+    decoded = images.read_each(files, lambda file: read(file, learner.input), bad)
+    with images.quiet():
+        answers = [
+            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example)
+            for file, examples in decoded
+            for i, example in enumerate(examples)
+        ]
+    if bad and kind == "audio":
+        raise sounds.unreadable(bad.values(), len(files))
     if bad:
-        raise unreadable(bad, len(pictures))
+        raise (readings if kind == "array" else images).unreadable(bad, len(files))
     return answers
 
 
-def _answer(task: Task, file: Path, picture: Floats) -> Answer:
-    scores = task.predict_proba(picture)
+def _answer(task: Task, file: str, example: Array) -> Answer:
+    scores = task.predict_proba(example)
     best = int(scores.argmax())
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(printable(str(file)), task.classes[best], float(scores[best]), probabilities)
+    return Answer(printable(file), task.classes[best], float(scores[best]), probabilities)
 
 
 def _maker_of(task: Path) -> Learner:

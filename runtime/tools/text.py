@@ -110,7 +110,7 @@ def described(package: "Description") -> str:
     size = ", ".join(map(str, manifest.input.shape))
     parts = [
         f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
-        f"input   {manifest.input.kind} [{size}]",
+        f"input   {manifest.input.kind} [{size}]{_at_rate(manifest)}",
         f"limits  {_limits(manifest)}",
         f"order   {' → '.join(package.order)}",
         f"licence {manifest.licence}",
@@ -147,6 +147,12 @@ def benched(measured: "Bench") -> str:
         for name, value in asdict(measured).items()
     }
     return pairs(words.items())
+
+
+def _at_rate(manifest: Manifest) -> str:
+    """Of audio, its rate and how long that is."""
+    rate = manifest.input.rate
+    return "" if rate is None else f" at {rate} Hz: {manifest.input.shape[0] / rate:g} s"
 
 
 def _limits(manifest: Manifest) -> str:

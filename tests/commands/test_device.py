@@ -56,7 +56,7 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     assert (adapted.exit_code, adapted.stdout) == (0, "")
     assert adapted.stderr == (
         f"wrote {task}: bar (1), dash (1)\n"
-        f"next: handful predict --package omniglot-leo {task} PICTURE\n"
+        f"next: handful predict --package omniglot-leo {task} FILE\n"
     )
     new = [tmp_path / "new bar.png", tmp_path / "new dash.png"]
     for package in ((), ("--package", "omniglot-leo")):
@@ -71,11 +71,40 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
 
 
+def test_from_readings_to_answers(tmp_path: Path) -> None:
+    """Two movements of a pen, each in a .npy and a .csv file; a recording of both in a row."""
+    turn = np.linspace(0, 2 * np.pi, 64)
+    ring = np.stack([300 + 90 * np.cos(turn), 200 + 90 * np.sin(turn), turn >= 0], axis=1)
+    line = np.stack([300 + 20 * turn, 200 + 3 * turn, turn >= 0], axis=1)
+    for name, trace in (("line", line), ("ring", ring)):
+        (tmp_path / "moves" / name).mkdir(parents=True)
+        np.save(tmp_path / "moves" / name / "1.npy", trace.astype(np.int16))
+        np.savetxt(tmp_path / "moves" / name / "2.csv", trace[:50], "%.2f", ",", header="x,y,pen",
+                   comments="")  # fmt: skip
+    task, new = tmp_path / "task.npz", tmp_path / "new.npy"
+    adapted = run("adapt", "pen-proto-maml", tmp_path / "moves", "--out", task)
+    assert (adapted.exit_code, adapted.stdout) == (0, "")
+    assert adapted.stderr.startswith(f"wrote {task}: line (2), ring (2)\n")
+    np.save(new, np.concatenate([ring, line]))
+    lines = run("predict", task, new, tmp_path / "moves" / "line" / "1.npy").stdout.splitlines()
+    answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}
+    assert list(answers) == [*(f"{new}[{i}]" for i in range(3)), str(tmp_path / "moves/line/1.npy")]
+    assert [answers[f"{new}[0]"], answers[f"{new}[2]"], list(answers.values())[3]] == [
+        "ring", "line", "line",
+    ]  # fmt: skip
+    (tmp_path / "new.jpg").write_bytes(b"")
+    assert error(run("predict", task, tmp_path / "new.jpg")) == (
+        f"error: {tmp_path}/new.jpg is not named as a file of readings\n"
+        "\n"
+        "hint: a .npy file of numbers, or a .csv file with a line for each reading\n"
+    )
+
+
 def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> None:
     task = tmp_path / "Anna's cups; $HOME.npz"
     line = run("adapt", "omniglot-leo", photos, "--out", task).stderr.splitlines()[-1]
     assert shlex.split(line) == [
-        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "PICTURE")
+        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "FILE")
     ]
 
 
@@ -106,9 +135,11 @@ def test_a_task_belongs_to_its_package(package: Path, photos: Path, tmp_path: Pa
         "hint: load it with the package that made it, or adapt again\n"
     )
     assert error(run("adapt", package, photos, "--out", tmp_path / "other.npz")) == (
-        "error: the package takes arrays, not pictures\n"
+        "error: 2 of 2 files of readings cannot be read:\n"
+        f"  {photos}/bar/1.png is not named as a file of readings\n"
+        f"  {photos}/dash/1.png is not named as a file of readings\n"
         "\n"
-        "hint: give the arrays it was trained on to adapt and predict\n"
+        "hint: mend them, or leave them out\n"
     )
 
 

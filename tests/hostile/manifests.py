@@ -113,10 +113,15 @@ def compared(**values: Any) -> Callable[[Path], object]:
     return measured(compared=[{**entry, **values}])
 
 
+AUDIO = {
+    "kind": "audio", "shape": [16000], "layout": None, "colour": None, "resize": None,
+    "rate": 16000, "interpolation": None, "invert": False, "range": [-1, 1],
+    "scale": 1 / 128, "offset": -1,
+}  # fmt: skip
 WRONG = "ManifestError: "
 CASES: dict[str, Case] = {
-    "format 1.0": (text('"format": 3', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
-    "format 2e0": (text('"format": 3', '"format": 2e0'), WRONG + "manifest has format 2.0, this"),
+    "format 1.0": (text('"format": 4', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
+    "format 2e0": (text('"format": 4', '"format": 2e0'), WRONG + "manifest has format 2.0, this"),
     "a byte-order mark": (encoded("utf-8-sig"), WRONG + "manifest.json begins with a byte-order"),
     "UTF-16": (encoded("utf-16"), WRONG + "manifest.json begins with a byte-order mark"),
     "UTF-16 without a mark": (encoded("utf-16-le"), WRONG + "manifest.json is not JSON"),
@@ -198,6 +203,38 @@ CASES: dict[str, Case] = {
         changed(lambda c: c["input"].update(
             kind="array", layout=None, colour=None, resize=None, interpolation=None)),
         WRONG + "`input.invert` is true, wanted false: the input is an array",
+    ),
+    "a picture with a rate": (
+        changed(lambda c: c["input"].update(rate=16000)),
+        WRONG + "`input.rate` is given, wanted null: the input is an image",
+    ),
+    "audio without a rate": (
+        changed(lambda c: c["input"].update(AUDIO, rate=None)),
+        WRONG + "`input.rate` is None, wanted 1000 to 192000 hertz",
+    ),
+    "audio of 1 hertz": (
+        changed(lambda c: c["input"].update(AUDIO, rate=1)),
+        WRONG + "`input.rate` is 1, wanted 1000 to 192000 hertz",
+    ),
+    "audio in stereo": (
+        changed(lambda c: c["input"].update(AUDIO, shape=[16000, 2])),
+        WRONG + "`input.shape` is [16000, 2], wanted one number of samples, up to 16777216",
+    ),
+    "audio of an hour": (
+        changed(lambda c: c["input"].update(AUDIO, shape=[57_600_000])),
+        WRONG + "`input.shape` is [57600000], wanted one number of samples, up to 16777216",
+    ),
+    "audio of 16 bits": (
+        changed(lambda c: c["input"].update(AUDIO, range=[-32768, 32767])),
+        WRONG + "`input.range` is [-32768.0, 32767.0], wanted [-1, 1]: the input is audio",
+    ),
+    "audio of another scale": (
+        changed(lambda c: c["input"].update(AUDIO, scale=1)),
+        WRONG + "`input.scale` and `offset` are 1 and -1, wanted 0.0078125 and -1: the input is",
+    ),
+    "audio with a layout": (
+        changed(lambda c: c["input"].update(AUDIO, layout="HWC")),
+        WRONG + "`input.layout` is given, wanted null: the input is audio",
     ),
     "a range beyond float32": (
         changed(lambda c: c["input"].update(range=[0, 1e39])),

@@ -14,11 +14,15 @@ from handful.runtime.package.npz import pack_npz
 
 from . import edit as editing
 from .small_packages import head, head_golden, line, line_golden, prototypes, prototypes_golden
+from .small_series import means_of_series, series_golden
+from .small_sounds import tones, tones_golden
 
 BUILDERS: dict[str, tuple[Callable[[Path], Manifest], Callable[[], dict[str, Any]]]] = {
     "prototypes": (prototypes, prototypes_golden),
     "head": (head, head_golden),
     "line": (line, line_golden),
+    "series": (means_of_series, series_golden),
+    "tones": (tones, tones_golden),
 }
 
 

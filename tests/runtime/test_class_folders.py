@@ -74,7 +74,7 @@ def test_a_label_is_in_its_composed_form(tmp_path: Path) -> None:
     assert list(class_folders(tmp_path)) == ["\u00e9cru"]
     picture(tmp_path / "\u00e9cru" / "1.png")
     words = "two folders in … are named \u00e9cru, in different Unicode forms"
-    assert refused(tmp_path) == (words, "rename one, or put the pictures of both into one")
+    assert refused(tmp_path) == (words, "rename one, or put the files of both into one")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,8 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      f"did you mean learner.inner_steps? there are: {OF_MAML}"),
     (TEXT, ["learner.network.flters=8"], "mine.toml: there is no setting learner.network.flters",
      "did you mean learner.network.filters? there are:"
-     " filters, halving, halvings, hidden, kind, normalisation, readout, views"),
+     " filters, halving, halvings, hidden, kind, normalisation, pixels, readout, standardise,"
+     " views"),
     (TEXT, ["inner_steps=1"], "mine.toml: there is no setting inner_steps",
      f"did you mean learner.inner_steps? there are: {SECTIONS}"),
     (TEXT, ["mata.lr=1"], "mine.toml: there is no setting mata",
@@ -113,7 +114,8 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     (TEXT, ["learner.head=both"],
      'mine.toml: learner.head is "both", wanted "fixed" or "shared"', None),
     (TEXT, ["learner.network.kind=conv-4"],
-     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "conv1d", "resnet12" or "mlp"',
+     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "conv1d", "trace",'
+     ' "resnet12" or "mlp"',
      'did you mean learner.network.kind = "conv4"?'),
     (TEXT, ["learner.network=conv4"],
      'mine.toml: learner.network is "conv4", wanted a section', None),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from handful.trainer.config import distortions
 from handful.trainer.data import DataConfig, DataError, LabelledSet
 from handful.trainer.data.distort import distorted_once
+from handful.trainer.data.distortable import change_of
 from handful.trainer.data.groups import EVERYWHERE, ONE_GROUP
-from handful.trainer.data.labelled import require_pictures
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.errors import ConfigError
 from handful.trainer.training.data import RecordedData
@@ -55,8 +55,8 @@ class Conditions:
             )
         distort = distortions(self.distort, where="--distort")
         if distort.anything:
-            require_pictures(data, where="the meta-test split")
-            data = replace(data, x=distorted_once(data.x, distort, seed))
+            change = change_of(data.x, distort, where="the meta-test split")
+            data = replace(data, x=distorted_once(data.x, distort, seed, change))
         return data.drawn(ONE_GROUP if self.within else EVERYWHERE)
 
     def _elsewhere(self, recorded: RecordedData) -> RecordedData:

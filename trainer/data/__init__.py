@@ -106,6 +106,10 @@ def _load(
             ) from cause
     if recorded is not None:
         recorded.compare(data.facts)
+    if config.symmetries > 1 and part == "meta_train":
+        from .symmetries import with_symmetries
+
+        data = with_symmetries(data, config.symmetries)
     return data
 
 
@@ -127,6 +131,10 @@ def _read(
 
         return load_glyphs(config, part, recorded=recorded)
     if path.is_dir():
+        from .recordings import holds_readings, load_recordings
+
+        if config.window is not None or holds_readings(path):
+            return load_recordings(config, part, recorded=recorded, skip_bad=skip_bad)
         from .folder import load_folder
 
         return load_folder(config, part, recorded=recorded, skip_bad=skip_bad)

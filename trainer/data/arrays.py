@@ -21,7 +21,7 @@ from .labelled import LabelledSet
 from .record import RecordedPart
 from .splits import Part, listed_names, split
 
-FORM = "examples are [M, D] floats, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
+FORM = "examples are [M, …] numbers, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
 
 
 def load_arrays(
@@ -74,13 +74,13 @@ def _member(archive: Mapping[str, Array], name: str, path: Path) -> Array:
 
 
 def _examples(x: Array, where: str) -> tuple[Array, InputSpec]:
-    """Pixels as they are, floats as float32, and what they are."""
+    """Pixels as they are, other numbers as float32, and what they are."""
     wrong = f"{where} is {x.dtype} {list(x.shape)}"
     if not x.size:
         raise DataError(f"{wrong}, wanted at least one example", hint=FORM)
     if x.dtype == np.uint8 and x.ndim == 4 and x.shape[3] in (1, 3):
         return x, _pixels(x.shape[1], x.shape[2], x.shape[3])
-    if not np.issubdtype(x.dtype, np.floating) or x.ndim < 2:
+    if x.dtype.kind not in "fiu" or x.dtype == np.uint8 or x.ndim < 2:
         raise DataError(f"{wrong}, wanted another type or shape", hint=FORM)
     with np.errstate(over="ignore"):  # what does not fit becomes infinite and is named below
         x = x.astype(np.float32)

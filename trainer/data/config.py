@@ -13,6 +13,7 @@ from handful.trainer.bounds import LARGEST
 from .errors import DataError
 
 MAX_SIDE = 4096  # as the manifest's
+MAX_WINDOW = 2**20  # readings
 PLACES = ("source", "path", "split", "backbone")  # the settings that can name a file or folder
 SCALE, OFFSET = 1 / 127.5, -1.0  # pixels 0..255 as −1..1
 
@@ -23,16 +24,19 @@ Interpolation = Literal["lanczos", "bilinear", "bicubic", "box"]
 class DataConfig:
     """A source, its split by class, and how its examples are prepared."""
 
-    source: str = "omniglot"  # omniglot, glyphs, a folder of images, or an .npz file
+    source: str = "omniglot"  # omniglot, glyphs, a folder of files, or an .npz file
     path: Path | None = None  # where omniglot's files are; None: the usual places, or a download
     split: str = "vinyals"  # omniglot: vinyals or lake; others: random, or a JSON file of classes
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
+    symmetries: Literal[1, 4, 8] = 1  # series: meta-training classes turned (4) and mirrored (8)
     image_size: int = 28  # pixels a side
     resize: int | None = (
         None  # folder: the shorter side, from which the centre is cut; None: image_size
     )
     interpolation: Interpolation = "lanczos"  # of a folder's images
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
+    window: int | None = None  # folder of recordings: the readings of an example
+    hop: int | None = None  # from one window's beginning to the next; None: a whole window
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
@@ -54,6 +58,9 @@ class DataConfig:
         for name, side in (("image_size", self.image_size), ("resize", self.resize)):
             if side is not None and not 1 <= side <= MAX_SIDE:
                 raise DataError(f"data.{name} is {side}, wanted 1 to {MAX_SIDE} pixels")
+        for name, readings in (("window", self.window), ("hop", self.hop)):
+            if readings is not None and not 1 <= readings <= MAX_WINDOW:
+                raise DataError(f"data.{name} is {readings}, wanted 1 to {MAX_WINDOW} readings")
         if not abs(self.seed) < LARGEST:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
         self._check_scale()

@@ -1,4 +1,4 @@
-"""Random distortions of drawings: an affine map, a waving grid, another pen, noise.
+"""Random distortions: of drawings an affine map, a waving grid, another pen, noise.
 
 Each example gets a draw of its own, where nothing else is said uniform between minus and plus the
 amount that is set. A run distorts the examples that it trains on, `evaluate --distort` those of its
@@ -13,11 +13,14 @@ test classes.
     pen        0 to 1: bright strokes are up to so many pixels thicker on either side (none is
                thinner: at 28 pixels a side nothing would be left of it)
     noise      a normal deviate of each pixel, as a share of the range from black to white
+
+Those of series are in distort_series.py.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -28,26 +31,30 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.errors import SettingError
 
 BRIGHTEST = 255.0
+PICTURES_ONLY, SERIES_ONLY = ("shift", "pen"), ("wander", "strokes", "warp")
 POINTS = 5  # of the elastic grid, in each direction
 BATCH = 2048  # examples distorted at a time
 
 
 @dataclass(frozen=True, kw_only=True)
 class DistortConfig:
-    """How much is distorted; 0 is not at all."""
+    """How much is distorted; 0 is not at all. Units of length of a series are its own."""
 
     rotation: float = 0.0  # degrees
     shear: float = 0.0  # of the height
     scale: float = 0.0  # of width and of height
-    shift: float = 0.0  # pixels
-    elastic: float = 0.0  # pixels
-    pen: float = 0.0  # pixels on either side of a stroke, at most 1
-    noise: float = 0.0  # of the range from black to white
+    shift: float = 0.0  # pixels; pictures only
+    elastic: float = 0.0  # pixels, or units
+    pen: float = 0.0  # pixels on either side of a stroke, at most 1; pictures only
+    noise: float = 0.0  # of the range from black to white, or units
+    wander: float = 0.0  # units; series only, as all that follow
+    strokes: float = 0.0  # units
+    warp: float = 0.0  # of the length, at most 0.3, so that time never runs backwards
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         check_numbers(self, least=dict.fromkeys(vars(self), 0))
-        for name, most in (("pen", 1.0), ("scale", 0.9)):
+        for name, most in (("pen", 1.0), ("scale", 0.9), ("warp", 0.3)):
             if getattr(self, name) > most:
                 raise SettingError(name, f"is {getattr(self, name)}, wanted 0 to {most}")
 
@@ -59,7 +66,8 @@ class DistortConfig:
     @property
     def anything(self) -> bool:
         """Whether anything is distorted at all."""
-        return self.moves or any((self.pen, self.noise))
+        rest = (self.pen, self.noise, self.wander, self.strokes, self.warp)
+        return self.moves or any(rest)
 
 
 def distorted(x: Tensor, config: DistortConfig, generator: torch.Generator) -> Tensor:
@@ -82,14 +90,21 @@ def distorted(x: Tensor, config: DistortConfig, generator: torch.Generator) -> T
     return pixels.clamp(0, BRIGHTEST).permute(0, 2, 3, 1)
 
 
-def distorted_once(x: Tensor, config: DistortConfig, seed: int) -> Tensor:
-    """Every picture [M, H, W, C] distorted once, by this seed: uint8 as it was."""
+def distorted_once(
+    x: Tensor,
+    config: DistortConfig,
+    seed: int,
+    change: Callable[[Tensor, DistortConfig, torch.Generator], Tensor] = distorted,
+) -> Tensor:
+    """Every example distorted once, by this seed: pictures [M, H, W, C] are uint8 as they were."""
     generator = torch.Generator().manual_seed(seed)
-    parts = [distorted(part, config, generator) for part in torch.split(x, BATCH)]
-    return torch.cat([part.round().to(torch.uint8) for part in parts])
+    parts = [change(part, config, generator) for part in torch.split(x, BATCH)]
+    if x.dtype == torch.uint8:
+        parts = [part.round().to(torch.uint8) for part in parts]
+    return torch.cat(parts)
 
 
-def _uniform(count: int, most: float, generator: torch.Generator) -> Tensor:
+def uniform(count: int, most: float, generator: torch.Generator) -> Tensor:
     """Between −most and most, [count]."""
     return most * (2 * torch.rand(count, generator=generator) - 1)
 
@@ -97,10 +112,10 @@ def _uniform(count: int, most: float, generator: torch.Generator) -> Tensor:
 def _grid(shape: torch.Size, config: DistortConfig, generator: torch.Generator) -> Tensor:
     """Where each pixel [B, H, W] of the distorted picture comes from: x and y in −1 … 1."""
     count, _, height, width = shape
-    angle = _uniform(count, math.radians(config.rotation), generator)
-    shear = _uniform(count, config.shear, generator)
-    across, down = (1 + _uniform(count, config.scale, generator) for _ in range(2))
-    right, lower = (_uniform(count, config.shift, generator) * 2 / side for side in (width, height))
+    angle = uniform(count, math.radians(config.rotation), generator)
+    shear = uniform(count, config.shear, generator)
+    across, down = (1 + uniform(count, config.scale, generator) for _ in range(2))
+    right, lower = (uniform(count, config.shift, generator) * 2 / side for side in (width, height))
     cos, sin = angle.cos(), angle.sin()
     rows = (
         # rotation · shear · scale, between coordinates that are −1 and 1 at the borders

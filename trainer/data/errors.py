@@ -11,14 +11,14 @@ class DataError(HandfulError):
 
 
 class BadFilesError(DataError):
-    """Pictures of a data set cannot be read; all of them are named, a line each."""
+    """Files of a data set cannot be read; all of them are named, a line each."""
 
-    def __init__(self, bad: Mapping[Path, InputError], count: int) -> None:
-        """`bad` are those of `count` files that cannot be read, and why."""
+    def __init__(self, bad: Mapping[Path, InputError], count: int, what: str = "pictures") -> None:
+        """`bad` are those of `count` files that cannot be read, and why; `what` the files are."""
         lines = [str(error) for error in bad.values()]
         if len(lines) > 1:
-            lines = [f"{len(lines)} of {count} pictures cannot be read:", *lines]
+            lines = [f"{len(lines)} of {count} {what} cannot be read:", *lines]
         super().__init__(
             "\n  ".join(lines), hint="mend or remove them, or leave them out with --skip-bad"
         )
-        self.bad, self.count = bad, count
+        self.bad, self.count, self.what = bad, count, what

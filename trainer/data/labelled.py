@@ -14,7 +14,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, EpisodeSource, sample
 from handful.trainer.sizes import TaskSize
 
-from .distort import DistortConfig, distorted
+from .distort import DistortConfig
+from .distortable import change_of
 from .errors import DataError
 from .groups import EVERYWHERE, Within, draw_classes
 
@@ -70,7 +71,7 @@ class LabelledSet(EpisodeSource):
         return sample(self, size, tasks=tasks, generator=generator, as_met=as_met)
 
     def drawn(self, within: Within, distort: DistortConfig | None = None) -> LabelledSet:
-        """The same set, whose tasks come from few groups, or hold distorted pictures."""
+        """The same set, whose tasks come from few groups, or hold distorted examples."""
         return replace(self, within=within, distort=distort)
 
     def draw_classes(self, way: int, generator: torch.Generator) -> Tensor:
@@ -81,7 +82,7 @@ class LabelledSet(EpisodeSource):
         """Refuse tasks that need more classes, groups or examples than there are."""
         require(self, size, where=where, prefix=prefix)
         if self.distort is not None:
-            require_pictures(self, where=where)
+            change_of(self.x, self.distort, where=where)
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether there are so many classes, and each has the most examples and one more."""
@@ -138,9 +139,10 @@ class LabelledSet(EpisodeSource):
         return pixels * self.input.scale + self.input.offset
 
     def _distorted(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pixels [B, H, W, C] as a learner sees them, each picture distorted anew."""
+        """Pixels or series [B, ...] as a learner sees them, each example distorted anew."""
         distort = self.distort or DistortConfig()
-        return self._scaled(distorted(x, distort, generator))
+        changed = change_of(self.x, distort, where="the data")(x, distort, generator)
+        return self._scaled(changed) if self.x.dtype == torch.uint8 else changed
 
     def take(self, classes: Sequence[int]) -> LabelledSet:
         """The set of these classes, in this order."""
@@ -249,14 +251,4 @@ def _require_groups(data: LabelledSet, way: int, *, where: str, prefix: str) -> 
             f"{len(large)} of {len(data.members)} groups of {where} have {least} classes or more,"
             f" a task needs {groups}; the largest has {most}",
             hint=f"lower {prefix}way, or draw from all classes",
-        )
-
-
-def require_pictures(data: LabelledSet, *, where: str) -> None:
-    """Refuse to distort what is not pixels [H, W, C]."""
-    if data.x.dtype != torch.uint8 or data.x.ndim != 4 or data.x.shape[3] not in (1, 3):
-        raise DataError(
-            f"only pictures [H, W, C] can be distorted, those of {where} are"
-            f" {str(data.x.dtype).split('.')[-1]} {list(data.x.shape[1:])}",
-            hint="leave the distortions out; embeddings of a backbone are not pictures any more",
         )

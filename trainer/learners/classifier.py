@@ -27,7 +27,14 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, embedding_network, running, unit_length, updated_buffers
+from .features import (
+    class_means,
+    embedding_network,
+    is_buffer,
+    running,
+    unit_length,
+    updated_buffers,
+)
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors
 from .prototypical import negative_squared_distance
 
@@ -75,8 +82,8 @@ class Classifier(Learner):
         return params | {HEAD + "weight": weight, HEAD + "length": weight.norm(dim=1)}
 
     def frozen(self, name: str) -> bool:
-        """Running averages are buffers."""
-        return ".running_" in name
+        """Running averages and the standardisation are buffers."""
+        return is_buffer(name)
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, H, W, C] → h [B, D]."""

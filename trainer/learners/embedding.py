@@ -12,7 +12,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
-from .features import embedding_network, running, updated_buffers
+from .features import embedding_network, is_buffer, running, updated_buffers
 from .form import Learner, Support, Tensors, part
 
 EMBED = "embed."  # what the names of the network's parameters begin with
@@ -54,8 +54,8 @@ class EmbeddingLearner(Learner):
         return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
-        """Running averages are buffers; a frozen network keeps all it has."""
-        return ".running_" in name or (self.frozen_embed and name.startswith(EMBED))
+        """Running averages and the standardisation are buffers; a frozen network keeps all it has."""
+        return is_buffer(name) or (self.frozen_embed and name.startswith(EMBED))
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, D], as the network gives it."""

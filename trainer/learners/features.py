@@ -8,6 +8,7 @@ from torch import Tensor
 from handful.trainer.errors import SettingError
 from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
+from handful.trainer.networks.standardise import is_standardisation
 
 from .form import Tensors
 
@@ -20,6 +21,11 @@ def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:
     if config.normalisation in OF_THE_BATCH:
         raise frozen_body("learner.network.normalisation", config.normalisation)
     return build_network(config, shape, "convolution")
+
+
+def is_buffer(name: str) -> bool:
+    """Whether a network's parameter is measured and not trained: by the batches, or by the data."""
+    return ".running_" in name or is_standardisation(name)
 
 
 def frozen_body(name: str, normalisation: str) -> SettingError:

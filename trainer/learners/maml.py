@@ -31,7 +31,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks.normalise import Statistics
 
 from .adapted_network import THETA, AdaptedNetwork
-from .features import running, unit_length, updated_buffers
+from .features import is_buffer, running, unit_length, updated_buffers
 from .form import (
     Noise,
     Outcome,
@@ -88,8 +88,8 @@ class MAML(AdaptedNetwork):
         return {**params, f"{THETA}center": h.mean(dim=0)}
 
     def frozen(self, name: str) -> bool:
-        """Running averages are buffers."""
-        return ".running_" in name
+        """Running averages and the standardisation are buffers."""
+        return is_buffer(name)
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """ANIL's body, x [B, H, W, C] → h [B, D]; for the others the identity."""

@@ -20,7 +20,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, embedding_network, running, updated_buffers
+from .features import class_means, embedding_network, is_buffer, running, updated_buffers
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy
 
 
@@ -48,8 +48,8 @@ class Prototypical(Learner):
         return self.network.init(generator)
 
     def frozen(self, name: str) -> bool:
-        """Running averages are buffers."""
-        return ".running_" in name
+        """Running averages and the standardisation are buffers."""
+        return is_buffer(name)
 
     def pretrained_network(self) -> NetworkConfig:
         """The whole learner: it may begin as one that was trained on other tasks."""

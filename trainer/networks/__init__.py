@@ -17,11 +17,23 @@ from .layers import Form
 from .mlp import MLP
 from .normalise import GROUPS, Normalisation, Params, Statistics
 from .resnet12 import ResNet12
+from .standardise import Standardise, Standardised
+from .trace import CHANNELS, Trace
 from .views import SHIFTS, Count, Views
 
-__all__ = ["MLP", "Conv1d", "Conv4", "Network", "NetworkConfig", "ResNet12", "build_network"]
+__all__ = [
+    "MLP",
+    "Conv1d",
+    "Conv4",
+    "Network",
+    "NetworkConfig",
+    "ResNet12",
+    "Trace",
+    "build_network",
+]
 
 LEAST = 16  # samples of a series that is halved four times
+MOST_PIXELS = 256  # of a side that a trace is drawn into
 TIMES = ("", "once", "twice", "three times", "four times")
 
 
@@ -48,25 +60,32 @@ class Network(Protocol):
 class NetworkConfig:
     """Which network, and what of it is open to choice."""
 
-    kind: Literal["conv4", "conv1d", "resnet12", "mlp"] = "conv4"
-    filters: int | tuple[int, ...] = 64  # of all blocks, conv4: or of each; resnet12: of the first
+    kind: Literal["conv4", "conv1d", "trace", "resnet12", "mlp"] = "conv4"
+    filters: int | tuple[int, ...] = 64  # of all blocks; conv4, trace: or of each; resnet12: first
     halving: Literal["max", "stride"] = "max"  # conv4
     halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
     readout: Literal["flatten", "mean"] = "flatten"  # conv4, conv1d
+    pixels: int = 24  # trace: a side of the picture that a trace is drawn into
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
+    standardise: Standardise = "no"  # each channel of x: by the data, or each example by itself
     views: Count = 1  # of each picture, moved by a pixel: with running averages only
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self, least={"halvings": 0}, below={"halvings": BLOCKS + 1})
+        check_numbers(
+            self,
+            least={"halvings": 0, "pixels": 2**BLOCKS},
+            below={"halvings": BLOCKS + 1, "pixels": MOST_PIXELS + 1},
+        )
         name, sizes = ("hidden", self.hidden) if self.kind == "mlp" else ("filters", self.widths)
-        wanted = (1, BLOCKS) if self.kind == "conv4" else (1,)
+        four = self.kind in ("conv4", "trace")
+        wanted = (1, BLOCKS) if four else (1,)
         if self.kind != "mlp" and len(sizes) not in wanted:
             raise SettingError(
                 name,
                 f"is {list(sizes)}, wanted one number"
-                + (f", or one for each of the {BLOCKS} blocks" if self.kind == "conv4" else ""),
+                + (f", or one for each of the {BLOCKS} blocks" if four else ""),
             )
         pictures = self.kind in ("conv4", "resnet12")
         if self.views > 1 and not (pictures and self.normalisation == "running"):
@@ -75,6 +94,12 @@ class NetworkConfig:
                 f"is {self.views}, wanted 1 with kind {self.kind}"
                 f" and normalisation {self.normalisation}",
                 hint='more views need a network of images with normalisation = "running"',
+            )
+        if self.standardise != "no" and self.kind == "trace":
+            raise SettingError(
+                "standardise",
+                f'is "{self.standardise}", wanted "no" with kind trace',
+                hint="a trace is centred and scaled where it is drawn",
             )
         rounded = self.kind == "resnet12"  # to multiples of 8
         if self.normalisation == "group" and not rounded and any(size % GROUPS for size in sizes):
@@ -92,6 +117,24 @@ class NetworkConfig:
 
 def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     """The network for `shape`: (H, W, C) for images, (T, C) for series, anything for an mlp."""
+    network = _several_views(config, shape, form)
+    if config.standardise == "no":
+        return network
+    if config.standardise == "data" and form != "convolution":
+        raise ConfigError(
+            'learner.network.standardise is "data", but this network adapts to each task',
+            hint='set learner.network.standardise = "example", which has no numbers of its own',
+        )
+    if config.standardise == "example" and len(shape) < 2:
+        raise ConfigError(
+            'learner.network.standardise is "example", but the examples have the shape'
+            f" {list(shape)}: one value of each channel",
+            hint='set learner.network.standardise = "data"',
+        )
+    return Standardised(network, config.standardise, shape[-1])
+
+
+def _several_views(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Network:
     network = _one_view(config, shape, form)
     if config.views == 1:
         return network
@@ -108,6 +151,8 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
         return MLP(shape=shape, hidden=config.hidden, normalisation=config.normalisation)
     if config.kind == "conv1d":
         return _conv1d(config, shape)
+    if config.kind == "trace":
+        return _trace(config, shape, form)
     if len(shape) != 3:
         raise ConfigError(
             f'learner.network.kind is "{config.kind}", which reads images [H, W, C],'
@@ -154,3 +199,19 @@ def _conv1d(config: NetworkConfig, shape: tuple[int, ...]) -> Conv1d:
         readout=config.readout,
         normalisation=config.normalisation,
     )
+
+
+def _trace(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Trace:
+    if len(shape) != 2 or shape[0] < 2 or shape[1] not in (2, 3):
+        raise ConfigError(
+            'learner.network.kind is "trace", which draws series [T, 2] or [T, 3] of x, y and pen,'
+            f" the examples have the shape {list(shape)}",
+            hint="other series have conv1d, images conv4, vectors mlp",
+        )
+    picture = Conv4(
+        shape=(config.pixels, config.pixels, CHANNELS),
+        filters=config.widths,
+        normalisation=config.normalisation,
+        form=form,
+    )
+    return Trace(picture)

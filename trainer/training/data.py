@@ -144,7 +144,7 @@ def read_data(
         _same_backbone(data, record)
     pictures: dict[Part, LabelledSet] = {}
     bad: dict[Path, InputError] = {}
-    count = 0
+    count, what = 0, ""
     for part in PARTS:
         recorded = record.part(part) if record else None
         try:
@@ -154,9 +154,9 @@ def read_data(
             count += len(pictures[part].x)
         except BadFilesError as error:
             bad |= error.bad
-            count += error.count
+            count, what = count + error.count, error.what
     if bad:
-        raise BadFilesError(bad, count)
+        raise BadFilesError(bad, count, what)
     train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
     _suffice(config, train, validation)
     remarks = [*_left_out(pictures, record), *_checkable(pictures["meta_test"])]

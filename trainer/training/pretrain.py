@@ -15,6 +15,7 @@ from handful.trainer.learners import Tensors
 from handful.trainer.learners.classifier import HEAD, Classifier, ClassifierConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.networks.standardise import fitted
 
 from .checkpoint import BEST, LAST, read_checkpoint
 from .data import as_drawn
@@ -22,6 +23,7 @@ from .folder import PRETRAINED, build_learner, versions, write_config, write_rec
 from .job import Job
 from .state import Run
 
+PREPARED = 8192  # examples by which inputs are standardised, and a learner prepares its start
 DEFAULT = PretrainConfig(way=(60,), queries=5, tasks=1)
 
 
@@ -32,6 +34,7 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     folder = job.folder / PRETRAINED
     learner = build_learner(config, job.data.train)
     params = learner.init(torch.Generator().manual_seed(settings.seed))
+    params = fitted(params, job.data.train.some(PREPARED, job.config.meta.seed)[0])
     run = Run(
         learner=learner,
         params=job.on_device(params),

@@ -10,6 +10,7 @@ import torch
 from handful.trainer.config import RunConfig, to_dict
 from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import Learner, Tensors
+from handful.trainer.networks.standardise import fitted
 from handful.trainer.workers import workers
 
 from .checkpoint import LAST
@@ -29,10 +30,8 @@ from .folder import (
 from .job import Job, Options
 from .lock import ROOM, locked
 from .memory import keep_memory
-from .pretrain import pretrain
+from .pretrain import PREPARED, pretrain
 from .state import Progress, Run
-
-PREPARED = 8192  # examples from which a learner may prepare its start
 
 
 def train(config: RunConfig, folder: Path, options: Options | None = None) -> Progress:
@@ -118,6 +117,7 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
         x, y = train_set.some(PREPARED, config.meta.seed)
+        params = fitted(params, x)
         return learner.prepare(params, learner.embed(params, x), y)
 
 

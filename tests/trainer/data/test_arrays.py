@@ -27,6 +27,15 @@ def refusal(config: DataConfig) -> tuple[str, str | None]:
     return str(error.value).replace(str(Path(config.source).parent), "…"), error.value.hint
 
 
+@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int64])
+def test_integers_are_the_numbers_they_are(tmp_path: Path, dtype: Any) -> None:
+    x = np.array([[[300, 2]], [[7, 40000]]]).astype(dtype)  # int16 wraps around
+    data = load_data(write(tmp_path, x=x, y=np.array([0, 1])), "meta_train")
+    assert data.x.dtype == torch.float32
+    assert data.x.tolist() == x.tolist()
+    assert (data.input.kind, data.input.shape, data.input.scale) == ("array", (1, 2), 1.0)
+
+
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 def test_floats_are_grouped_by_label_in_the_order_of_the_file(tmp_path: Path, dtype: Any) -> None:
     x = np.array([[0.5, 1], [2, 3], [4, 5], [6, 7]], dtype)
@@ -118,9 +127,9 @@ BAD_ARRAYS: dict[str, tuple[dict[str, Any], tuple[str, str | None]]] = {
             "they would be unpickled, which can run any code; save a plain array",
         ),
     ),
-    "integers": (
-        {"x": np.zeros((2, 3), np.int32), "y": LABELS},
-        ("…/data.npz `x` is int32 [2, 3], wanted another type or shape", FORM),
+    "truths": (
+        {"x": np.zeros((2, 3), bool), "y": LABELS},
+        ("…/data.npz `x` is bool [2, 3], wanted another type or shape", FORM),
     ),
     "pixels without channels": (
         {"x": np.zeros((2, 8, 8), np.uint8), "y": LABELS},

@@ -11,7 +11,7 @@ from torch import Tensor
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet, distort
 from handful.trainer.data.distort import DistortConfig, distorted, distorted_once
-from handful.trainer.data.labelled import require_pictures
+from handful.trainer.data.distortable import change_of
 from handful.trainer.errors import SettingError
 
 from ..small import pictures, vectors
@@ -37,7 +37,7 @@ def bright(x: Tensor) -> list[tuple[int, int]]:
 @pytest.fixture
 def largest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every uniform draw is its largest: what is set is what is done."""
-    monkeypatch.setattr(distort, "_uniform", lambda n, most, _: torch.full((n,), float(most)))
+    monkeypatch.setattr(distort, "uniform", lambda n, most, _: torch.full((n,), float(most)))
 
 
 def test_nothing_changes_where_nothing_is_set() -> None:
@@ -138,9 +138,10 @@ def test_only_pictures_can_be_distorted() -> None:
     chw = LabelledSet(planes.x.permute(0, 3, 1, 2), planes.counts, planes.classes, upright)
     for data, found in ((vectors(1), "float32 [10]"), (chw, "uint8 [1, 20, 20]")):
         with pytest.raises(DataError) as caught:
-            require_pictures(data, where="the test split")
+            change_of(data.x, DistortConfig(rotation=1), where="the test split")
         assert str(caught.value) == (
-            f"only pictures [H, W, C] can be distorted, those of the test split are {found}"
+            "only pictures [H, W, C] and series [T, C] can be distorted, those of the test split"
+            f" are {found}"
         )
         assert caught.value.hint == (
             "leave the distortions out; embeddings of a backbone are not pictures any more"

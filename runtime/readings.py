@@ -1,0 +1,114 @@
+"""Files of readings to examples of a package that takes arrays: one file, lists, folders."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.pictures.folders import READINGS, at_once, class_folders, shown
+from handful.runtime.series.file import read_array
+from handful.runtime.series.windows import windows
+
+from .arrays import Array
+from .errors import InputError, SupportSetError
+
+__all__ = ["opened", "read_examples", "read_folder", "unreadable"]
+
+MAX_FILES = 100_000  # of a folder to adapt to
+
+
+def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) -> Array:
+    """The examples [n, …shape] in a .npy or .csv file, of the numbers' own type.
+
+    A file holds one example, or many of them. Where examples are series [T, C] it may be a
+    recording [n, C] as well: it is cut into windows, each `hop` readings after the one before, by
+    default half a window; a shorter one is filled up with copies of its last reading. InputError
+    where the file cannot be read, or has another shape.
+    """
+    array = read_array(path)
+    shape = tuple(spec.shape)
+    if spec.kind != "array":
+        raise InputError(
+            f"the package takes {'pictures' if spec.kind == 'image' else 'sound'}, not readings",
+            hint="give adapt and predict what it was trained on",
+        )
+    if array.shape == shape:
+        return array[None]
+    if array.shape[1:] == shape:
+        return array
+    if len(shape) == 2 and shape[1] == 1 and array.ndim == 1:
+        array = array[:, None]
+    if len(shape) == 2 and array.shape[1:] == shape[1:]:
+        return windows(array, shape[0], hop)
+    if shape == (1,) and array.ndim == 1:
+        return array[:, None]
+    recordings = f", readings [n, {shape[1]}]" if len(shape) == 2 else ""
+    raise InputError(
+        f"{shown(path)} holds the shape {list(array.shape)}, wanted {list(shape)}{recordings}"
+        " or a batch of them",
+        hint="a line of a .csv file is a reading, and has a number for each channel",
+    )
+
+
+def opened(examples: Any, spec: InputSpec) -> Any:
+    """`examples`, with what is in a file in place of its path, alone or in a list.
+
+    A file of one example is one; what a longer one holds follows each other.
+    """
+    if _is_path(examples):
+        found = read_examples(examples, spec)
+        return found[0] if len(found) == 1 else found
+    if isinstance(examples, list | tuple) and any(map(_is_path, examples)):
+        items: list[Any] = []
+        for item in examples:
+            items += list(read_examples(item, spec)) if _is_path(item) else [item]
+        return items
+    return examples
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, str | os.PathLike)
+
+
+def read_folder(
+    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
+) -> dict[str, list[Array]]:
+    """{label: [examples]} of a folder with one sub-folder a class, both in order of name.
+
+    SupportSetError where the folder is not of this form (see `class_folders`) or has more than
+    `most` files or examples, InputError with all files that cannot be read.
+    """
+    classes = class_folders(path, READINGS)
+    count = sum(map(len, classes.values()))
+    if count > most:
+        raise SupportSetError(
+            f"{count} files in {shown(path)}, at most {most} are taken",
+            hint="leave some of them out",
+        )
+    bad: dict[Path, InputError] = {}
+    found: dict[str, list[Array]] = {label: [] for label in classes}
+    examples = 0
+    for label, files in classes.items():
+        for file in files:
+            try:
+                found[label] += list(read_examples(file, spec))
+            except InputError as error:
+                bad[file] = error
+        examples += len(found[label])
+        if examples > most:  # before the memory for more of them is taken
+            raise SupportSetError(
+                f"the files in {shown(path)} hold more than {most} examples, which is the most that"
+                " is taken",
+                hint="leave some of them out: a recording gives one for each half a window",
+            )
+    if bad:
+        raise unreadable(bad, count)
+    return found
+
+
+def unreadable(bad: Mapping[Path, InputError], count: int) -> InputError:
+    """One error that lists the bad ones among `count` files, each with its reason."""
+    faults = [(str(error), error.hint) for error in bad.values()]
+    what = f"of {count} files of readings cannot be read"
+    return at_once(faults, what, InputError, "mend them, or leave them out")

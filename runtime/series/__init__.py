@@ -1,0 +1,1 @@
+"""Recordings of sensors: files of readings, and windows cut from them."""

@@ -1,0 +1,145 @@
+"""WAV files: every form that is read, and every way in which one can be wrong."""
+
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from handful.runtime.errors import InputError
+from handful.runtime.sound.fit import unscaled
+from handful.runtime.sound.wav import Sound, parse, read_wav
+
+from .refusal import refusal, refusal_in
+from .small_sounds import chunk, header, wav
+
+HINT = "a WAV file of 8, 16, 24 or 32 bits, or of floats: ffmpeg -i FILE -c:a pcm_s16le OUT.wav"
+SUBTYPE = struct.pack("<H", 1) + bytes.fromhex("000000001000800000aa00389b71")
+EXTENSIBLE = chunk(
+    b"fmt ", struct.pack("<HHIIHHHHI", 0xFFFE, 1, 8000, 24000, 3, 24, 22, 24, 4) + SUBTYPE
+)
+# minus one half, zero and one quarter in each form
+FORMS = {
+    "8 bits": (header(bits=8), bytes([64, 128, 160])),
+    "16 bits": (header(), struct.pack("<3h", -(2**14), 0, 2**13)),
+    "24 bits": (header(bits=24), bytes.fromhex("0000c0 000000 000020")),
+    "24 bits, extensible": (EXTENSIBLE, bytes.fromhex("0000c0 000000 000020")),
+    "32 bits": (header(bits=32), struct.pack("<3i", -(2**30), 0, 2**29)),
+    "floats": (header(3, bits=32), struct.pack("<3f", -0.5, 0, 0.25)),
+    "doubles": (header(3, bits=64), struct.pack("<3d", -0.5, 0, 0.25)),
+}
+
+
+def values(sound: Sound) -> list[list[float]]:
+    return [[float(v) for v in row] for row in unscaled(sound.samples, "it")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_values_in_every_form(form: str) -> None:
+    fmt, samples = FORMS[form]
+    sound = parse(wav(samples, fmt))
+    assert sound.rate == 8000
+    assert values(sound) == [[-0.5], [0.0], [0.25]]
+
+
+def test_channels_lie_side_by_side() -> None:
+    samples = struct.pack("<4h", 2**14, 0, -(2**14), 2**13)
+    assert values(parse(wav(samples, header(channels=2)))) == [[0.5, 0.0], [-0.5, 0.25]]
+
+
+def test_other_parts_are_passed_over_and_odd_ones_padded() -> None:
+    before = chunk(b"LIST", b"odd") + chunk(b"bext", b"even")
+    assert values(parse(wav(FORMS["16 bits"][1], before=before))) == [[-0.5], [0.0], [0.25]]
+
+
+def test_a_stream_of_unknown_length_is_read_to_its_end() -> None:
+    data = wav(FORMS["16 bits"][1])
+    at = data.index(b"data") + 4
+    assert len(parse(data[:at] + b"\xff" * 4 + data[at + 4 :]).samples) == 3
+
+
+def test_half_a_sample_at_the_end_is_left_out() -> None:
+    assert len(parse(wav(FORMS["16 bits"][1][:5])).samples) == 2
+
+
+WHOLE = wav(FORMS["16 bits"][1])
+BAD = {
+    "nothing": (b"", "is not a WAV file", HINT),
+    "a picture": (b"\x89PNG\r\n\x1a\n" + bytes(40), "is not a WAV file", HINT),
+    "big-endian": (b"RIFX" + WHOLE[4:], "is RIFX, a form of WAV that is not read", HINT),
+    "of 64 bits": (b"RF64" + WHOLE[4:], "is RF64, a form of WAV that is not read", HINT),
+    "only a head": (WHOLE[:12], "has no samples: it ends before them", "record it again"),
+    "cut in its header": (
+        WHOLE[:30], "is cut off in its header", "copy it again, as a whole"),
+    "a short format": (
+        wav(b"ab", chunk(b"fmt ", b"short")), "is cut off in its header",
+        "copy it again, as a whole"),
+    "cut in its samples": (
+        WHOLE[:-2], "is cut off: 4 bytes of samples, its header says 6",
+        "copy it again, as a whole"),
+    "samples first": (
+        b"RIFF\0\0\0\0WAVE" + chunk(b"data", b"ab"), "has samples before their format",
+        "record it again"),
+    "no samples": (wav(b""), "has no samples", "record it again"),
+    "μ-law": (wav(b"ab", header(7, bits=8)), "holds μ-law, wanted plain samples", HINT),
+    "unknown": (wav(b"ab", header(999)), "holds format 999, wanted plain samples", HINT),
+    "12 bits": (wav(b"ab", header(bits=12)), "has samples of 12 bits", HINT),
+    "half floats": (wav(b"ab", header(3, bits=16)), "has floats of 16 bits", HINT),
+    "too slow": (
+        wav(b"ab", header(rate=10)), "has 10 samples a second, wanted 4000 to 192000", None),
+    "no channels": (wav(b"ab", header(channels=0)), "has 0 channels, wanted 1 to 16", None),
+    "odd blocks": (
+        wav(b"abc", header(block=3)), "says 3 bytes for 1 × 16 bits, which is 2",
+        "record it again"),
+    "endless parts": (
+        b"RIFF\0\0\0\0WAVE" + chunk(b"junk", b"") * 1001,
+        "has more than 1000 parts before its samples", HINT),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_refused_in_words(name: str, tmp_path: Path) -> None:
+    data, words, hint = BAD[name]
+    assert refusal(lambda: parse(data), InputError) == (words, hint)
+    (tmp_path / "a.wav").write_bytes(data)
+    read = refusal_in(tmp_path, lambda: read_wav(tmp_path / "a.wav"), InputError)
+    assert read == (f"…/a.wav {words}", hint)
+
+
+def test_every_shortened_and_flipped_file_is_read_or_refused() -> None:
+    rng = np.random.default_rng(0)
+    outcomes: set[type] = set()
+    for form, samples in FORMS.values():
+        whole = wav(samples, form)
+        for at in range(len(whole)):
+            flipped = bytearray(whole)
+            flipped[at] ^= int(rng.integers(1, 256))
+            for data in (whole[:at], bytes(flipped)):
+                try:
+                    outcomes.add(type(parse(data)))
+                except InputError as error:
+                    outcomes.add(type(error))
+    assert outcomes == {Sound, InputError}
+
+
+def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+    def words(path: Path) -> str:
+        return refusal_in(tmp_path, lambda: read_wav(path), InputError)[0]
+
+    assert words(tmp_path / "none.wav") == "no file …/none.wav"
+    assert words(tmp_path / ("n" * 5000)).startswith("no file ")
+    assert words(Path("a\0b")) == "no file a\\x00b"
+    assert words(tmp_path) == "… is a folder, wanted a regular file"
+
+
+def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "a.wav").write_bytes(WHOLE)
+    (tmp_path / "b.wav").symlink_to(tmp_path / "a.wav")
+    assert values(read_wav(tmp_path / "b.wav")) == [[-0.5], [0.0], [0.25]]
+
+
+def test_a_file_too_large_is_refused_unread(tmp_path: Path) -> None:
+    with (tmp_path / "a.wav").open("wb") as file:
+        file.truncate(2**27 + 1)
+    words, _ = refusal_in(tmp_path, lambda: read_wav(tmp_path / "a.wav"), InputError)
+    assert words == "…/a.wav has 134217729 bytes, at most 134217728 are read"

@@ -1,0 +1,53 @@
+"""The shipped package for pens: what a device gives it, and new alphabets where they are here."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import handful
+from handful.runtime.arrays import Array
+
+SAMPLES = 64
+
+
+@pytest.fixture(scope="module")
+def learner() -> handful.Learner:
+    return handful.load("pen-proto-maml")
+
+
+def stroke(turns: float, seed: int = 0) -> Array:
+    """A spiral of so many turns as a touch screen gives it: int16 pixels, the pen down."""
+    angle = np.linspace(0, 2 * np.pi * turns, SAMPLES)
+    wobble = np.random.default_rng(seed).normal(0, 4, (2, SAMPLES))
+    x, y = (100 + 40 * angle) * (np.cos(angle), np.sin(angle)) + wobble
+    return np.stack([x + 900, y + 700, np.ones(SAMPLES)], axis=1).astype(np.int16)
+
+
+def test_pixels_of_any_place_and_scale_are_the_same_trace(learner: handful.Learner) -> None:
+    task = learner.adapt({"bow": [stroke(0.5)], "ring": [stroke(1)], "snail": [stroke(2)]})
+    query = stroke(2, seed=1)
+    assert task.predict(query) == "snail"
+    moved = (query * [0.125, 0.125, 1] + [-40, 7, 0]).astype(np.float32)
+    np.testing.assert_allclose(task.predict_proba(moved), task.predict_proba(query), atol=1e-3)
+    shorter = np.concatenate([query[::2], query[-1:]])  # every second reading, then the last again
+    padded = handful.windows(shorter, SAMPLES)[0]
+    assert task.predict(padded) == "snail"
+
+
+def test_new_alphabets(learner: handful.Learner, shared_data: Path) -> None:
+    folder = shared_data / "pen_strokes"
+    index = json.loads((folder / "pen_strokes_index.json").read_text())
+    with np.load(folder / "pen_strokes.npz") as arrays:
+        x, label = arrays["x"], arrays["label"]
+    rng, right = np.random.default_rng(0), []
+    for _ in range(40):
+        classes = rng.choice(index["class_split"]["meta_test"], 5, replace=False)
+        rows = np.stack([rng.permutation(np.flatnonzero(label == c))[:6] for c in classes])
+        task = learner.adapt({str(c): x[row[:1]] for c, row in zip(classes, rows, strict=True)})
+        answers = np.array(task.predict(x[rows[:, 1:]].reshape(-1, SAMPLES, 3))).reshape(5, 5)
+        right.append(np.mean(answers == classes[:, None].astype(str)))
+    assert np.mean(right) > 0.85
