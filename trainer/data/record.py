@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from .backbones import known
 from .config import PLACES, DataConfig
 from .errors import DataError
 from .functions import is_functions
@@ -75,6 +76,8 @@ def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str
     if is_name(config.source):
         del paths["source"]
         paths["path"] = omniglot
+    if known(config.backbone):
+        del paths["backbone"]
     return {
         name: str(Path(place).absolute())
         for name, place in paths.items()
