@@ -15,7 +15,7 @@ from handful.runtime.pictures.pixels import Pixels, Upright, centre, fit, resize
 from handful.runtime.pictures.resample import coloured, resample
 
 from .arrays import Floats
-from .errors import InputError, SupportSetError
+from .errors import InputError, InputWarning, SupportSetError
 
 __all__ = [
     "class_folders", "fit_pixels", "has_pillow", "prepare", "prepare_image", "quiet", "read_each",
@@ -117,6 +117,7 @@ def quiet() -> Iterator[None]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        warnings.simplefilter("always", InputWarning)  # ours is for the person
         yield
 
 

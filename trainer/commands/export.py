@@ -70,6 +70,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         backbone=backbone_file(recorded.config) if recorded.config.backbone else None,
         channels=Channels.of(recorded.config),
         licence=licence,
+        seen=recorded.record.seen if recorded.record else None,
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)

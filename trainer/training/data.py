@@ -203,6 +203,7 @@ def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataR
         parts={part: dict(data.facts) for part, data in pictures.items()},
         left_out=tuple(sorted({file for data in pictures.values() for file in data.left_out})),
         backbone=of_file(_backbone(config)) if config.backbone else None,
+        seen=pictures["meta_train"].seen(),
     )
 
 
