@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +29,8 @@ from handful.trainer.commands.evaluate import evaluate_command
 from handful.trainer.commands.photos import Request, photos_command
 from handful.trainer.commands.subjects import Plan
 
-SIZES = {"ways": (5, 15), "shots": (1, 5), "queries": 15}
+WAYS, SHOTS, QUERIES = (5,), (1, 5), 15
+CERTAINTY_WAYS = (2, 5, 15)
 BACKBONE = "efficientnet-lite0"
 # a process that imports handful, adapts to a file of each of five classes, and answers for another
 FIRST = """
@@ -57,7 +59,7 @@ def pictures(folder: Path, split: str, to: Path) -> Path:
 
 def accuracies(package: Path, data: Path, episodes: int) -> list[str]:
     """A line for each size of task, and one for each yardstick on the backbone's embeddings."""
-    plan = Plan(**SIZES, episodes=episodes, inner_steps=False)  # type: ignore[arg-type]
+    plan = Plan(ways=WAYS, shots=SHOTS, queries=QUERIES, episodes=episodes, inner_steps=False)
     found = evaluate_command(
         str(package),
         plan,
@@ -67,7 +69,7 @@ def accuracies(package: Path, data: Path, episodes: int) -> list[str]:
         count=lambda name, total: lambda: None,
         data=str(data),
     )
-    lines = ["| 15 queries a class | accuracy % |", "| --- | --- |"]
+    lines = [f"| {QUERIES} queries a class, {episodes} episodes | accuracy % |", "| --- | --- |"]
     for result in found:
         lines.append(f"| **{result.size}** | **{mean(result)}** |")
         lines += [
@@ -86,8 +88,8 @@ def certainty(package: Path, data: Path, episodes: int = 200) -> list[str]:
         for name, files in classes.items()
     }
     lines = []
-    for way in SIZES["ways"]:  # type: ignore[attr-defined]
-        for shot in SIZES["shots"]:  # type: ignore[attr-defined]
+    for way in CERTAINTY_WAYS:
+        for shot in SHOTS:
             above = []
             for _ in range(episodes):
                 chosen = [rng.permutation(h[n]) for n in rng.permutation(list(h))[:way]]
@@ -127,11 +129,11 @@ def speed(package: Path, data: Path, runs: int) -> list[str]:
     ]
 
 
-def _median_ms(call: object, runs: int) -> float:
+def _median_ms(call: Callable[[], object], runs: int) -> float:
     times = []
     for _ in range(runs + 3):
         began = time.perf_counter()
-        call()  # type: ignore[operator]
+        call()
         times.append(1e3 * (time.perf_counter() - began))
     return statistics.median(times[3:])
 

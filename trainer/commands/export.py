@@ -13,14 +13,14 @@ from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.backbone import backbone_file
 from handful.trainer.data.channels import Channels
-from handful.trainer.data.record import listed
+from handful.trainer.data.record import PACKAGED, listed
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.recipe import named_recipe
-from handful.trainer.training.data import PACKAGED, RecordedData
+from handful.trainer.training.data import RecordedData
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 

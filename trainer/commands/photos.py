@@ -16,12 +16,12 @@ from handful.trainer.data.backbone import backbone_file, for_backbone, input_of
 from handful.trainer.data.backbones import known
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.embeddings import doubts
+from handful.trainer.data.record import PACKAGED
 from handful.trainer.data.scenes import drawn_scenes
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.means import Means, MeansConfig
-from handful.trainer.training.data import PACKAGED
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import versions
 

@@ -21,6 +21,7 @@ from .labelled import ClassFacts
 from .splits import MOVED, PARTS, Part, shortened
 
 FORMAT = 1
+PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
 SEEN = ("mean", "deviation")
 
 

@@ -21,14 +21,20 @@ from handful.trainer.data.fingerprint import of_file
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.data.groups import Within
 from handful.trainer.data.labelled import ClassFacts
-from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
+from handful.trainer.data.record import (
+    PACKAGED,
+    DataRecord,
+    RecordedPart,
+    located,
+    places_of,
+    unlisted,
+)
 from handful.trainer.data.splits import MOVED, PARTS, Part
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.import_path import is_import_path
 
 from .folder import read_config, read_record
 
-PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
 CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `export` check
 
 
