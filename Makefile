@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	set -e; \
 	echo "making $(VENV) with $(PYTHON): minutes, where torch has to be downloaded"; \
 	$(PYTHON) -m venv $(VENV); \
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[train,dev]'; \
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[photos,dev]'; \
 	touch $(READY)
 
 demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo/demo.png

@@ -83,18 +83,7 @@ def train(out: Path, **asked: Any) -> None:
 @a_device
 @several_workers
 @as_json
-def evaluate(
-    run_or_package: str,
-    as_json: bool,
-    transductive: bool,
-    device: str,
-    workers: int | None,
-    data: str | None,
-    within: bool,
-    upright: bool,
-    distort: tuple[str, ...],
-    **sizes: Any,
-) -> None:
+def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
 
     RUN_OR_PACKAGE is the folder of either, or the name of a package that ships with handful. A
@@ -102,21 +91,12 @@ def evaluate(
     accuracy stands what it has to beat: class means, logistic regression, fewer inner steps.
     """
     from handful.runtime.tools.text import accuracies
-    from handful.trainer.commands.conditions import Conditions
     from handful.trainer.commands.evaluate import evaluate_command
-    from handful.trainer.commands.subjects import Plan
+    from handful.trainer.commands.subjects import planned
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        results = evaluate_command(
-            run_or_package,
-            Plan(**sizes, conditions=Conditions(within=within, upright=upright, distort=distort)),
-            transductive=transductive,
-            device=device,
-            workers=workers,
-            count=report.count,
-            data=data,
-        )
+        results = evaluate_command(run_or_package, **planned(how), count=report.count)
     show(accuracies(results), [result.as_json() for result in results], as_json)
 
 
@@ -181,6 +161,25 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, as torch at every state")
     if manifest.evaluation:
         click.echo(accuracies(manifest.evaluation))
+
+
+@main.command()
+@click.argument("folder", type=PATH)
+@click.option("--backbone", default="efficientnet-lite0", help="Its name, or an ONNX file.")
+@settings(help="How an ONNX file's pictures are prepared, as data.backbone_scale=0.00392.")
+@click.option("--name", help="The package's name.  [default: the folder's]")
+@click.option("--licence", help="Of the package, as SPDX writes it.  [default: the backbone's]")
+@click.option("--force", is_flag=True, help="Replace a package that is there.")
+def photos(folder: Path, **how: Any) -> None:
+    """Write a package for photographs; no data needed.
+
+    The package in FOLDER compares what a frozen backbone makes of pictures by class means.
+    """
+    from handful.trainer.commands.photos import Request, photos_command
+
+    size = photos_command(folder, Request(**how), say)
+    follow = ("adapt", folder, "PICTURES", "--out", "task.npz")
+    say_next(f"wrote {folder}: {size} bytes of graphs, as torch at every state", follow)
 
 
 @main.command()

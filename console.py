@@ -6,13 +6,14 @@ import json
 import re
 import shlex
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 import click
 
-from handful.runtime.errors import HandfulError, harmless
+from handful.runtime.errors import HandfulError, InputWarning, harmless
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (
@@ -50,7 +51,10 @@ class Command(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
         try:
-            return super().invoke(ctx)
+            with warnings.catch_warnings():
+                warnings.simplefilter("always", InputWarning)
+                warnings.showwarning = _warned
+                return super().invoke(ctx)
         except HandfulError as error:
             fail(str(error), error.hint)
         except ModuleNotFoundError as error:
@@ -63,6 +67,19 @@ class Command(click.Command):
             if error.filename is None:  # a closed pipe, say, on which click ends quietly
                 raise
             fail(f"{error.strerror}: {error.filename}")
+
+
+def _warned(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: Any = None,
+    line: str | None = None,
+) -> None:
+    """A warning of ours in a line on stderr, another one as Python shows it."""
+    text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
+    say(f"warning: {message}" if issubclass(category, InputWarning) else text)
 
 
 class Group(click.Group):

@@ -14,6 +14,7 @@ from handful.runtime.package.manifest import Manifest, StageSpec
 from .arrays import Array, Floats
 from .errors import AdaptError
 from .sessions import ANY, Graph, Sizes, Value, resolved, to_numpy
+from .unlike import Watch
 
 Observe = Callable[[str, int, dict[str, Array]], None]
 EMBED_CHUNK = 8  # of queries: on a CPU larger batches are no faster and take more memory
@@ -43,6 +44,7 @@ class Engine:
         """`graphs` has one entry for each in the manifest."""
         self.manifest = manifest
         self.graphs = dict(graphs)
+        self.watch = Watch(manifest)
 
     def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK) -> Floats:
         """x [B, ...] → h [B, ...], `chunk` examples at a time."""

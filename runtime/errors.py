@@ -8,6 +8,8 @@ HandfulError
 ├── SupportSetError      the labelled examples do not form a task this package can adapt to
 ├── AdaptError           a graph failed or gave a value that is not finite, or a task cannot do this
 └── TaskFileError        a saved task is broken, unsafe or belongs to another package
+
+InputWarning             examples are far from what the package was trained on: a UserWarning
 """
 
 import re
@@ -55,6 +57,10 @@ class AdaptError(HandfulError):
 
 class TaskFileError(HandfulError):
     """A saved task is broken, unsafe or belongs to another package."""
+
+
+class InputWarning(UserWarning):
+    """Examples are far from what the package was trained on; they are answered all the same."""
 
 
 def shown(value: object) -> str:

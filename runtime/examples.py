@@ -1,5 +1,10 @@
-"""Examples as an application has them → the float32 batch that the graphs read."""
+"""Examples as an application has them → the float32 batch that the graphs read.
 
+An example is an array of the package's shape, a file's path, or, where the package takes pictures,
+a picture of any size: a PIL.Image, or a camera's frame, uint8 [h, w, 3] in the order R, G, B.
+"""
+
+import os
 import sys
 from typing import Any
 
@@ -9,6 +14,7 @@ from handful.runtime.package.manifest import InputSpec
 
 from .arrays import Array, Floats
 from .errors import InputError
+from .images import prepare, prepare_image, read_image
 from .readings import opened
 from .sounds import sound_batch
 
@@ -23,11 +29,13 @@ SCALED = "uint8 pixels are brought into range by the package; float examples are
 def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
 
-    uint8, and of arrays any integers, are scaled as the manifest says, floats are checked and
-    taken as they are; the channel axis of a one-channel image may be missing. Of audio `examples`
-    may be paths and Sounds as well: see `sound_batch`; of arrays paths of .npy and .csv files: see
-    `readings.opened`. `what` names the examples in errors: `query`. InputError where they are not
-    what the manifest says, and for masked arrays: a graph sees no mask.
+    Pictures of any size are resized and cut by the manifest's preprocessing; paths of .npy and
+    .csv files become arrays, see `readings.opened`; of audio `examples` may be paths and Sounds,
+    see `sound_batch`. An array of the package's own shape is an example already: uint8, and where
+    the kind is "array" any integers, are scaled as the manifest says, floats are checked and taken
+    as they are; the channel axis of a one-channel image may be missing. A list may mix all of
+    these. `what` names the examples in errors: `query`. InputError where they are not what the
+    manifest says, and for masked arrays: a graph sees no mask.
     """
     if spec.kind == "audio":
         _unmasked(examples, what)
@@ -38,12 +46,12 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
         examples = opened(examples, spec)
     if isinstance(examples, list | tuple):
         _count(len(examples), what)
-        items = [_array(item, f"{what} {i}") for i, item in enumerate(examples)]
+        items = [_given(item, spec, f"{what} {i}") for i, item in enumerate(examples)]
         if not items or items[0].ndim:
             shaped = [_one(item, spec, f"{what} {i}") for i, item in enumerate(items)]
             empty = np.zeros((0, *spec.shape), np.float32)
             return np.stack(shaped) if shaped else empty, False
-    array = _array(examples, what)
+    array = _given(examples, spec, what)
     single = array.shape in _shapes(spec)
     if not single and array.shape[1:] not in _shapes(spec):
         raise _wrong_shape(array, spec, what)
@@ -57,6 +65,33 @@ def _one(array: Array, spec: InputSpec, what: str) -> Floats:
         raise _wrong_shape(array, spec, what)
     example: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True)[0]
     return example
+
+
+def _given(value: Any, spec: InputSpec, what: str) -> Array:
+    """An array as it is; a picture, or a batch of frames, as the graphs see it."""
+    pillow = sys.modules.get("PIL.Image")  # without it no value can be one of its images
+    if pillow is not None and isinstance(value, pillow.Image):
+        return prepare_image(value, spec)
+    if (path := _path(value)) is not None:
+        return read_image(path, spec)
+    array = _array(value, what)
+    shapes = _shapes(spec)
+    is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
+    if spec.kind != "image" or not is_pixels or array.shape in shapes or array.shape[1:] in shapes:
+        return array
+    if array.ndim == 4:
+        _count(len(array), what)
+        return np.stack([prepare(frame, spec) for frame in array])
+    return prepare(array, spec) if array.ndim == 3 else array
+
+
+def _path(value: object) -> str | None:
+    if not isinstance(value, str | os.PathLike):
+        return None
+    try:
+        return os.fsdecode(value)
+    except Exception:  # an application's object whose __fspath__ fails; it may be an array
+        return None
 
 
 def _array(value: Any, what: str) -> Array:
@@ -97,7 +132,10 @@ def _wrong_shape(array: Array, spec: InputSpec, what: str) -> InputError:
     if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
         hint = f"a recording is cut by handful.windows(x, {spec.shape[0]})"
     if spec.kind == "image":
-        hint = f"the layout is {spec.layout}; `handful.runtime.images.read_image` reads and resizes"
+        hint = (
+            f"the layout is {spec.layout}; pictures of any size are given as paths, as PIL.Image,"
+            " or as uint8 [h, w, 3]"
+        )
     return InputError(
         f"{what} has shape {list(array.shape)}, wanted {list(spec.shape)} or a batch of them",
         hint=hint,

@@ -14,6 +14,7 @@ from .engine import Engine
 from .errors import SupportSetError, shown
 from .examples import FILLED, is_masked, to_batch
 
+EXAMPLES = "the examples are"  # how a warning begins
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000
 
 
@@ -51,6 +52,7 @@ def gather(engine: Engine, examples: Any, labels: Any) -> Support:
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
     _capped(len(x), len(set(names)))
+    engine.watch.look(x, EXAMPLES)
     return classified(_embed(engine, x), repeated)
 
 
@@ -149,6 +151,7 @@ def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
         raise SupportSetError(f"targets have shape {list(y.shape)}, wanted [S, {width or 'O'}]")
     _as_many(len(x), len(y), "targets")
     _capped(len(x))
+    engine.watch.look(x, EXAMPLES)
     return Support(_embed(engine, x.copy()), y, ())
 
 

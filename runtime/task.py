@@ -127,6 +127,7 @@ class Task(Shared):
 
     def _query(self, queries: Any) -> tuple[Floats, bool]:
         x, single = to_batch(queries, self.learner.manifest.input, "query")
+        self._engine.watch.look(x, "the query is" if len(x) == 1 else "the queries are")
         return self._engine.embed(x), single
 
     def _per_state(self, queries: Any) -> tuple[Floats, bool]:

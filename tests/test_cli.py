@@ -41,6 +41,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  evaluate  Measure accuracy ± 95 % on meta-test classes.\n"
         "  compare   Compare runs and packages; or rules on one's own data.\n"
         "  export    Trace a run, gradients included, into a package.\n"
+        "  photos    Write a package for photographs; no data needed.\n"
         "  verify    Check a package: hashes, graphs, golden vectors.\n"
         "  inspect   Show a package: graphs, sizes, limits, accuracy.\n"
         "  adapt     Adapt a package to files; writes a task file.\n"

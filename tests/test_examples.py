@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 import handful
 
@@ -76,3 +77,40 @@ def test_movements_are_recognised_in_the_windows_of_a_stream(tmp_path: Path) -> 
         begun, ended = int(first) // 192, (int(first) + 63) // 192
         if begun == ended:  # a window that holds one movement alone
             assert name == ("shake", "round", "eight")[begun]
+
+
+def drawn(name: str, shift: int) -> Image.Image:
+    """A ring or a bar, dark on light, somewhere."""
+    row, column = np.mgrid[:28, :28] - 13.5 - shift
+    ring = abs(np.hypot(row, column) - 7) < 1.5
+    bar = (abs(column) < 1.5) & (abs(row) < 9)
+    return Image.fromarray(np.where(ring if name == "ring" else bar, 0, 255).astype(np.uint8))
+
+
+def test_a_folder_is_watched_for_photos(tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    for name in ("bar", "ring"):
+        (tmp_path / "classes" / name).mkdir(parents=True)
+        for shift in (0, 1):
+            drawn(name, shift).save(tmp_path / "classes" / name / f"{shift}.png")
+    example = [sys.executable, "-W", "error", str(EXAMPLES / "watch_folder.py"), "omniglot-leo"]
+    places = [str(tmp_path / "classes"), str(inbox), "--count", "3", "--pause", "0.05"]
+    with subprocess.Popen(
+        [*example, *places],
+        env={"PYTHONPATH": str(Path(handful.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as watching:
+        assert watching.stdout is not None
+        assert watching.stdout.readline() == "learned bar (2) ring (2)\n"
+        answers = []
+        for name in ("ring", "bar"):  # each once the last one was answered
+            drawn(name, -2).save(inbox / f"new {name}.png")
+            answers.append(watching.stdout.readline())
+        (inbox / "notes.txt").write_text("not a picture")
+        answers.append(watching.stdout.readline())
+        assert watching.wait(timeout=60) == 0
+    assert answers[0].startswith("new ring.png → ring ")
+    assert answers[1].startswith("new bar.png → bar ")
+    assert answers[2].startswith(f"notes.txt → {inbox / 'notes.txt'} is not a picture")

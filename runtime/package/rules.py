@@ -8,7 +8,7 @@ from handful.runtime.errors import ManifestError
 
 from . import names
 from .flow import flow
-from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, TensorSpec
+from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, Seen, TensorSpec
 from .measured import check_evaluation, check_words
 from .names import HASH, is_basename, is_inner
 from .sound import check_sound
@@ -73,10 +73,22 @@ def _input(spec: InputSpec) -> None:
         raise ManifestError("`input.scale` is 0 or not finite, wanted a finite number")
     _number(spec.scale, "input.scale")
     _number(spec.offset, "input.offset")
+    if spec.seen is not None:
+        _seen(spec.seen)
     if image:
         _image(spec)
     if spec.kind == "audio":
         check_sound(spec)
+
+
+def _seen(seen: Seen) -> None:
+    for name, pair in (("mean", seen.mean), ("deviation", seen.deviation)):
+        for i, value in enumerate(pair):
+            _number(value, f"input.seen.{name}[{i}]")
+        if pair[0] > pair[1]:
+            raise ManifestError(f"`input.seen.{name}` is {list(pair)}, wanted low before high")
+    if seen.deviation[0] < 0:
+        raise ManifestError(f"`input.seen.deviation` is {list(seen.deviation)}, wanted 0 or more")
 
 
 def _image(spec: InputSpec) -> None:

@@ -84,6 +84,23 @@ def decode(path: Path, spec: InputSpec) -> Upright:
             raise InputError(f"{shown(path)} cannot be decoded: {cause}") from cause
 
 
+def opened(image: "Image.Image", spec: InputSpec) -> Upright:
+    """A picture that the application opened, or made; InputError where it is broken."""
+    what = "the PIL.Image"
+    _check_mode(image, what)
+    if min(image.size) < 1 or image.width * image.height > MAX_PIXELS:
+        raise InputError(
+            f"{what} has {image.width} × {image.height} pixels, 1 to {MAX_PIXELS} are read"
+        )
+    if too_narrow(image.size, spec):
+        raise InputError(f"{what} is {image.width} × {image.height}, too long and narrow to resize")
+    try:
+        image.load()
+    except Exception as cause:  # as above
+        raise InputError(f"{what} cannot be decoded: {cause}") from cause
+    return Upright(image, _orientation(image))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Metered]:
     """The regular file at `path`; links are followed, since pictures are the user's own."""
@@ -116,11 +133,7 @@ def _regular(status: os.stat_result, path: Path) -> None:
 def _check(image: "ImageFile", spec: InputSpec, path: Path) -> None:
     """What the header says, before a pixel is decoded."""
     mode, form = image.mode, image.format or ""
-    if mode not in MODES or (mode == "I" and form not in ("PNG", "PPM")):
-        raise InputError(
-            f"{shown(path)} has pixels of Pillow's mode {mode}, wanted 8 or 16 bits a channel",
-            hint="convert it to PNG with 8 bits a channel",
-        )
+    _check_mode(image, shown(path))
     decoder, *_, how = image.tile[0] if image.tile else ("", "")
     if mode == "RGB" and "transparency" in image.info and "16" in str(how):
         raise InputError(
@@ -136,6 +149,15 @@ def _check(image: "ImageFile", spec: InputSpec, path: Path) -> None:
         )
     if too_narrow(image.size, spec):
         raise InputError(f"{shown(path)} is {width} × {height}, too long and narrow to resize")
+
+
+def _check_mode(image: "Image.Image", what: str) -> None:
+    mode = image.mode
+    if mode not in MODES or (mode == "I" and image.format not in ("PNG", "PPM")):
+        raise InputError(
+            f"{what} has pixels of Pillow's mode {mode}, wanted 8 or 16 bits a channel",
+            hint="convert it to PNG with 8 bits a channel",
+        )
 
 
 def _reduce(image: "ImageFile", spec: InputSpec, path: Path) -> None:

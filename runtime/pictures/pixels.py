@@ -93,6 +93,13 @@ def too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
     return width * height > MAX_PIXELS
 
 
+def centre(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is cut out of a picture of this width and height."""
+    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    left, top = (size[0] - columns) // 2, (size[1] - rows) // 2
+    return left, top, left + columns, top + rows
+
+
 def fit(upright: Upright, spec: InputSpec) -> Pixels:
     """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out.
 
@@ -103,15 +110,14 @@ def fit(upright: Upright, spec: InputSpec) -> Pixels:
 
     kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
     width, height = resized(upright.whole_size, spec.resize)
-    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
-    left, top = (width - columns) // 2, (height - rows) // 2
+    left, top, right, bottom = centre((width, height), spec)
     mode = "L" if spec.colour == "grey" else "RGB"
-    across = _across(upright, mode, width, (left, left + columns), kind)
+    across = _across(upright, mode, width, (left, right), kind)
     del upright  # the decoded picture, where the caller keeps none
     if across.height != height:
-        across = across.resize((columns, height), kind)
-    pixels = np.asarray(across.crop((0, top, columns, top + rows)), np.uint8)
-    return pixels.reshape(rows, columns, -1)
+        across = across.resize((right - left, height), kind)
+    pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
+    return pixels.reshape(bottom - top, right - left, -1)
 
 
 def _across(

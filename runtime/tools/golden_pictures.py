@@ -6,7 +6,7 @@ import numpy as np
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import PackageError
-from handful.runtime.images import has_pillow, prepare
+from handful.runtime.images import prepare
 from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.pictures.pixels import Pixels, resized, too_narrow
 
@@ -51,10 +51,8 @@ def take_pictures(
     return pairs
 
 
-def replay_pictures(spec: InputSpec, pairs: list[tuple[Pixels, Array]]) -> dict[str, float] | None:
-    """max|a − b| / max(max|b|, 1e-3) of each picture; None where Pillow is not installed."""
-    if pairs and not has_pillow():
-        return None
+def replay_pictures(spec: InputSpec, pairs: list[tuple[Pixels, Array]]) -> dict[str, float]:
+    """max|a − b| / max(max|b|, 1e-3) of each picture."""
     return {
         f"picture/{i}/x": _difference(prepare(pixels, spec), prepared)
         for i, (pixels, prepared) in enumerate(pairs)

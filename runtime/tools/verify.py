@@ -51,7 +51,7 @@ class Report:
     bytes: int
     differences: dict[str, float] = field(repr=False)  # golden vector → relative difference
     one_by_one: float  # of predictions one by one from those of the batch
-    pictures: dict[str, float] | None = field(repr=False)  # as differences; None without Pillow
+    pictures: dict[str, float] = field(repr=False)  # golden picture → relative difference
     tolerance: float = TOLERANCE
 
     @property
@@ -64,7 +64,7 @@ class Report:
         """What differs by more than the tolerance."""
         compared = {**self.differences, ONE_BY_ONE: self.one_by_one}
         names = [name for name, value in compared.items() if not value <= self.tolerance]
-        pictures = (self.pictures or {}).items()
+        pictures = self.pictures.items()
         return (*names, *(name for name, value in pictures if not value <= PICTURE_TOLERANCE))
 
     @property

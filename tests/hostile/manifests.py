@@ -118,6 +118,14 @@ AUDIO = {
     "rate": 16000, "interpolation": None, "invert": False, "range": [-1, 1],
     "scale": 1 / 128, "offset": -1,
 }  # fmt: skip
+
+
+def seen(**values: Any) -> Callable[[Path], object]:
+    """`input.seen` with other values."""
+    fields = {"mean": [0.0, 1.0], "deviation": [0.0, 1.0], **values}
+    return changed(lambda content: content["input"].update(seen=fields))
+
+
 WRONG = "ManifestError: "
 CASES: dict[str, Case] = {
     "format 1.0": (text('"format": 4', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
@@ -235,6 +243,21 @@ CASES: dict[str, Case] = {
     "audio with a layout": (
         changed(lambda c: c["input"].update(AUDIO, layout="HWC")),
         WRONG + "`input.layout` is given, wanted null: the input is audio",
+    ),
+    "what was seen, turned round": (
+        seen(mean=[0.5, 0.25]), WRONG + "`input.seen.mean` is [0.5, 0.25], wanted low before high",
+    ),
+    "a negative deviation": (
+        seen(deviation=[-0.5, 0.5]), WRONG + "`input.seen.deviation` is [-0.5, 0.5], wanted 0 or",
+    ),
+    "a mean beyond float32": (
+        seen(mean=[0, 1e39]), WRONG + "`input.seen.mean[1]` is 1e+39, wanted a number within",
+    ),
+    "what was seen, three times": (
+        seen(mean=[0, 1, 2]), WRONG + "`input.seen.mean` is a list, wanted a list of 2",
+    ),
+    "what was seen of the median": (
+        seen(median=[0, 1]), WRONG + "unknown field in manifest: `input.seen.median`",
     ),
     "a range beyond float32": (
         changed(lambda c: c["input"].update(range=[0, 1e39])),

@@ -19,7 +19,10 @@ from handful.runtime.tools.evaluate import Episodes, evaluate
 
 ONE = np.zeros((6, 6, 1), np.uint8)
 TWO = np.zeros((2, 6, 6, 1), np.uint8)
-SHAPE = "the layout is HWC; `handful.runtime.images.read_image` reads and resizes"
+SHAPE = (
+    "the layout is HWC; pictures of any size are given as paths, as PIL.Image,"
+    " or as uint8 [h, w, 3]"
+)
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
 ORDER = "the first that can run a node runs it: ['CUDAExecutionProvider', 'CPUExecutionProvider']"
 PAIR = "a name, or a pair of a name and a dict of options"
@@ -35,7 +38,7 @@ def at(value: float) -> Any:
 QUERIES: list[tuple[Any, str, str | None]] = [
     (np.zeros((3, 3), np.uint8), "query has shape [3, 3], wanted [6, 6, 1] or a batch of them",
      SHAPE),
-    (np.zeros((2, 6, 6, 3), np.uint8),
+    (np.zeros((2, 6, 6, 3), np.float32),
      "query has shape [2, 6, 6, 3], wanted [6, 6, 1] or a batch of them", SHAPE),
     ([ONE, ONE[:5]], "query 1 has shape [5, 6, 1], wanted [6, 6, 1] or a batch of them", SHAPE),
     (np.float32(0), "query has shape [], wanted [6, 6, 1] or a batch of them", SHAPE),

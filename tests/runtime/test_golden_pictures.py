@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from handful.runtime import images
 from handful.runtime.errors import PackageError
 from handful.runtime.package.decode import read_manifest, to_json
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.tools import golden_pictures
 from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
@@ -42,14 +42,15 @@ def test_one_grey_level_in_one_pixel_is_found(packages: Any, tmp_path: Path) -> 
     assert not report.ok
 
 
-def test_without_pillow_they_are_not_replayed(
+def test_without_pillow_they_are_replayed_by_numpy(
     packages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(golden_pictures, "has_pillow", lambda: False)
+    by_pillow = verify(packages("head")).pictures
+    monkeypatch.setattr(images, "has_pillow", lambda: False)
     report = verify(packages("head"))
     assert report.ok
-    assert report.pictures is None
-    assert verified(report).endswith("; golden pictures not replayed: Pillow is not installed")
+    assert report.pictures == by_pillow
+    assert "; 2 golden pictures, worst difference " in verified(report)
     assert verify(packages("line")).pictures == {}
 
 

@@ -23,6 +23,10 @@ X = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), np.uint8)
 AB = ["a", "b", "a", "b"]
 FILLED = "fill it in with .filled(value), or leave the examples with masked values out"
 ARRAY = "give a numpy array, or what numpy.asarray makes one of"
+SHAPE = (
+    "the layout is HWC; pictures of any size are given as paths, as PIL.Image,"
+    " or as uint8 [h, w, 3]"
+)
 STRINGS = "labels are strings: str(label) for each"
 WANTED = "wanted [6, 6, 1] or a batch of them"
 
@@ -55,14 +59,14 @@ def endless() -> Any:
 EXAMPLES: list[tuple[Any, str]] = [
     (None, f"example has shape [], {WANTED}"),
     (3, f"example has shape [], {WANTED}"),
-    ("photo.png", f"example has shape [], {WANTED}"),
+    ("photo.png", "no file photo.png"),
     (b"\x89PNG", f"example has shape [], {WANTED}"),
     ({1, 2}, f"example has shape [], {WANTED}"),
     ((x for x in X), f"example has shape [], {WANTED}"),
     (object(), f"example has shape [], {WANTED}"),
     ([None, None], f"example has shape [2], {WANTED}"),
     ([{}], f"example has shape [1], {WANTED}"),
-    (["a.png", "b.png"], f"example has shape [2], {WANTED}"),
+    (["a.png", "b.png"], "no file a.png"),
     (X[..., :0], f"example has shape [4, 6, 6, 0], {WANTED}"),
     (X[None], f"example has shape [1, 4, 6, 6, 1], {WANTED}"),
     (X.astype(complex), "example has dtype complex128, wanted uint8 or float32"),
@@ -141,9 +145,9 @@ GROUPED: list[tuple[Any, type[HandfulError], str, str | None]] = [
      "label is ('a', 'b') of type tuple, wanted a string", STRINGS),
     ({None: [X[0]]}, SupportSetError, "label is None of type NoneType, wanted a string", STRINGS),
     ({"a": None, "b": [X[0]]}, InputError, f"example of 'a' has shape [], {WANTED}",
-     "the layout is HWC; `handful.runtime.images.read_image` reads and resizes"),
+     SHAPE),
     ({"a": {"b": X}}, InputError, f"example of 'a' has shape [], {WANTED}",
-     "the layout is HWC; `handful.runtime.images.read_image` reads and resizes"),
+     SHAPE),
     ({"a": masked()}, InputError, "example of 'a' is a masked array, whose mask no graph would see",
      FILLED),
     ({"a": Hostile()}, InputError, "example of 'a' of type Hostile is not an array: not detached",

@@ -248,6 +248,9 @@ CASES: dict[str, Callable[[], Case]] = {
     ),
     "means": lambda: on_features("means"),
     "means-within": lambda: on_features("means", metric="within"),
+    "means-power": lambda: on_features(
+        "means", metric="power", support_center=0.5, shot_scale=True
+    ),
     "means-pictures": lambda: on_features("means", pictures(), network=conv4("running")),
     "logistic": lambda: on_features("logistic"),
     "ridge": lambda: on_features("ridge"),

@@ -15,7 +15,7 @@ from handful.trainer.evaluation import Features
 from handful.trainer.evaluation.yardsticks import nearest_mean
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.means import Means, MeansConfig
-from handful.trainer.learners.metric import Metric, whitening
+from handful.trainer.learners.metric import POWER, Metric, whitening
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
@@ -84,6 +84,40 @@ def test_a_whitened_sample_has_the_spread_of_a_sphere() -> None:
     about = torch.cat([part - part.mean(dim=0) for part in parts])
     covariance = about.T @ about / (len(about) - len(parts))
     torch.testing.assert_close(covariance, torch.eye(10), rtol=1e-3, atol=1e-3)
+
+
+def test_power_by_hand_reads_no_example_of_other_classes() -> None:
+    learner, params = on_the_plane("power")
+    assert set(params) == {"log_scale"}
+    h = torch.tensor([[-7.0, 0.0], [-1.0, 2.0 ** (1 / POWER)]])
+    torch.testing.assert_close(
+        learner.measured(params, h), torch.tensor([[-1.0, 0.0], [-(0.2**0.5), 0.8**0.5]])
+    )
+
+
+def test_centred_on_a_share_of_the_support_set_by_hand() -> None:
+    learner = Means(MeansConfig(metric="euclidean", support_center=0.5), PLANE, 5)
+    params = {"log_scale": torch.tensor(0.0)}
+    # class means (4, 0) and (0, 8): a is half their mean, (1, 2)
+    x = torch.tensor([[3.0, 0.0], [5.0, 0.0], [0.0, 8.0]])
+    state = adapt(learner, params, Support(x, torch.eye(2)[torch.tensor([0, 0, 1])]))
+    torch.testing.assert_close(state["a"], torch.tensor([1.0, 2.0]))
+    first = (torch.tensor([2.0, -2.0]) / 8**0.5 + torch.tensor([4.0, -2.0]) / 20**0.5) / 2
+    second = torch.tensor([-1.0, 6.0]) / 37**0.5
+    torch.testing.assert_close(state["c"], torch.stack([first, second]))
+    found = learner.predict(params, state, torch.tensor([[4.0, 6.0]]))  # u((3, 4)) = (0.6, 0.8)
+    distances = ((torch.tensor([0.6, 0.8]) - state["c"]) ** 2).sum(dim=1)
+    torch.testing.assert_close(found, -distances[None])
+
+
+def test_the_scale_of_the_logits_grows_with_the_shots() -> None:
+    learner = Means(MeansConfig(metric="euclidean", shot_scale=True), PLANE, 5)
+    params = {"log_scale": torch.tensor(0.0)}
+    for shots, wanted in ((1, 1.0), (4, 1.6)):  # 2 / (1 + 1/K)
+        x = torch.tensor([[1.0, 0.0]] * shots + [[0.0, 2.0]] * shots)
+        state = adapt(learner, params, Support(x, torch.eye(2).repeat_interleave(shots, dim=0)))
+        found = learner.predict(params, state, torch.zeros(1, 2))
+        torch.testing.assert_close(found, torch.tensor([[-wanted, -4 * wanted]]))
 
 
 @pytest.mark.parametrize("rows", [[0, 2], [0, 0, 2]], ids=["one example each", "equal examples"])

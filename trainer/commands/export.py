@@ -11,15 +11,16 @@ from typing import Any
 from handful.runtime.package.manifest import Evaluation, Limits, Manifest
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, embedded
+from handful.trainer.data.backbone import backbone_file
 from handful.trainer.data.channels import Channels
-from handful.trainer.data.record import listed
+from handful.trainer.data.record import PACKAGED, listed
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.recipe import named_recipe
-from handful.trainer.training.data import PACKAGED, RecordedData
+from handful.trainer.training.data import RecordedData
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 
@@ -56,7 +57,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     """
     config = read_config(run)
     remaining = _unfinished(run, config, allowed=request.unfinished)
-    licence = _licence(request.licence or config.licence or UNSTATED)
+    licence = licensed(request.licence or config.licence or UNSTATED)
     recorded = RecordedData.of_run(run, request.data)
     functions = recorded.functions
     checked, examples = (functions, functions) if functions else _examples(recorded)
@@ -66,9 +67,10 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         params=trained.params,
         test=checked,
         training=_training(trained, recorded, remaining),
-        backbone=recorded.config.backbone,
+        backbone=backbone_file(recorded.config) if recorded.config.backbone else None,
         channels=Channels.of(recorded.config),
         licence=licence,
+        seen=recorded.record.seen if recorded.record else None,
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)
@@ -115,7 +117,8 @@ def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:
     return remaining
 
 
-def _licence(text: str) -> str:
+def licensed(text: str) -> str:
+    """The licence, as SPDX writes it, or an error."""
     if len(text) > 200 or not LICENCE.fullmatch(text):
         raise ExportError(
             f"{text!r} is not a licence as SPDX writes it",

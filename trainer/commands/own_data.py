@@ -36,6 +36,7 @@ CLOSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
     ("logistic", {}),
     ("ridge", {}),
     ("nearest", {}),
+    ("means", {"metric": "power", "support_center": 0.5}),  # that of `handful photos`
 )
 YARDSTICKS = 3  # the first of them
 LEFT_OUT = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,6 +70,15 @@ class Plan:
         """The tasks of each way with each shot; a family of functions has no ways."""
         sizes = (data.size(way, shot, self.queries) for way in self.ways for shot in self.shots)
         return list(dict.fromkeys(sizes))
+
+
+def planned(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a command: those of a Plan and of its Conditions gathered in `plan`."""
+    kinds = (Plan, Conditions)
+    values = [{f.name: asked[f.name] for f in fields(k) if f.name in asked} for k in kinds]
+    taken = {name for part in values for name in part}
+    others = {name: value for name, value in asked.items() if name not in taken}
+    return {"plan": Plan(**values[0], conditions=Conditions(**values[1])), **others}
 
 
 def is_run(path: str) -> bool:

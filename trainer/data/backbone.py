@@ -17,6 +17,7 @@ from handful.runtime.arrays import Floats
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
 
+from .backbones import BACKBONES, known
 from .cache import cache_folder, keep
 from .channels import Channels
 from .config import DataConfig
@@ -45,7 +46,22 @@ def backbone_input(path: Path) -> BackboneInput:
 
 def input_of(config: DataConfig) -> BackboneInput:
     """What the backbone of the settings reads."""
-    return backbone_input(_path(config))
+    if named := known(config.backbone):
+        return BackboneInput(named.input, named.size, named.layout, named.colour)
+    return backbone_input(backbone_file(config))
+
+
+def backbone_file(config: DataConfig) -> Path:
+    """The backbone's ONNX file; one that is known by name is made once, and kept in the cache."""
+    if config.backbone is None:
+        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
+    named = known(config.backbone)
+    if named is None:
+        return config.backbone
+    file = cache_folder() / "backbones" / f"{config.backbone}-{named.revision}.onnx"
+    if not file.is_file():
+        keep(file, named.convert())
+    return file
 
 
 def packaged_input(spec: InputSpec) -> BackboneInput:
@@ -77,7 +93,7 @@ def for_backbone(
 
 
 def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
-    mean, channels = config.backbone_mean, 1 if wanted.colour == "grey" else 3
+    mean, channels = config.preprocessing.mean, 1 if wanted.colour == "grey" else 3
     if mean is not None and len(mean) != channels:
         raise DataError(
             f"data.backbone_mean has {len(mean)} numbers,"
@@ -87,7 +103,7 @@ def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
 
 def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """The backbone's embeddings [M, D] of uint8 pictures, from the cache where they were kept."""
-    path, channels = _path(config), Channels.of(config)
+    path, channels = backbone_file(config), Channels.of(config)
     pictures = for_backbone(pictures, config)
     file = cache_folder() / f"{_key(path, pictures, channels)}.npy"
     x = _cached(file, len(pictures.x))
@@ -103,15 +119,12 @@ def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     )
 
 
-def _path(config: DataConfig) -> Path:
-    if config.backbone is None:
-        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
-    return config.backbone
-
-
 def _session(path: Path) -> Any:
     if not path.is_file():
-        raise DataError(f"no backbone {path}", hint="data.backbone is an ONNX file")
+        raise DataError(
+            f"no backbone {path}",
+            hint=f"data.backbone is an ONNX file, or one of {', '.join(BACKBONES)}",
+        )
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised
     try:
@@ -139,8 +152,9 @@ def _input(session: Any, path: Path) -> BackboneInput:
 
 
 def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> InputSpec:
-    side, scale, offset = wanted.size, config.backbone_scale, config.backbone_offset
-    if config.backbone_mean is not None:  # the rest of it, a channel at a time, is in the graph
+    wanted_pixels = config.preprocessing
+    side, scale, offset = wanted.size, wanted_pixels.scale, wanted_pixels.offset
+    if wanted_pixels.mean is not None:  # the rest of it, a channel at a time, is in the graph
         scale, offset = 1 / 255, 0.0
     channels = 1 if wanted.colour == "grey" else 3
     ends = (offset, 255 * scale + offset)
@@ -152,8 +166,8 @@ def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> Input
         colour=wanted.colour,
         scale=scale,
         offset=offset,
-        resize=max(side, config.resize or side),
-        interpolation=config.interpolation,
+        resize=max(side, wanted_pixels.resize or side),
+        interpolation=wanted_pixels.interpolation,
     )
 
 

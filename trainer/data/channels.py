@@ -20,9 +20,8 @@ class Channels:
     @classmethod
     def of(cls, config: DataConfig) -> Channels | None:
         """Those of the settings, which have both or none."""
-        if config.backbone_mean is None or config.backbone_std is None:
-            return None
-        return cls(config.backbone_mean, config.backbone_std)
+        mean, std = config.preprocessing.mean, config.preprocessing.std
+        return None if mean is None or std is None else cls(mean, std)
 
     def factors(self, layout: str | None) -> tuple[Tensor, Tensor]:
         """a and b of x · a + b, shaped for pictures [B, C, H, W] ("CHW") or [B, H, W, C]."""

@@ -10,14 +10,13 @@ from typing import Literal
 
 from handful.trainer.bounds import LARGEST
 
+from .backbones import Interpolation, Preprocessing, known
 from .errors import DataError
 
 MAX_SIDE = 4096  # as the manifest's
 MAX_WINDOW = 2**20  # readings
 PLACES = ("source", "path", "split", "backbone")  # the settings that can name a file or folder
 SCALE, OFFSET = 1 / 127.5, -1.0  # pixels 0..255 as −1..1
-
-Interpolation = Literal["lanczos", "bilinear", "bicubic", "box"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +32,8 @@ class DataConfig:
     resize: int | None = (
         None  # folder: the shorter side, from which the centre is cut; None: image_size
     )
-    interpolation: Interpolation = "lanczos"  # of a folder's images
+    # of a folder's images; None: the backbone's own where it is known by name, lanczos otherwise
+    interpolation: Interpolation | None = None
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
     window: int | None = None  # folder of recordings: the readings of an example
     hop: int | None = None  # from one window's beginning to the next; None: a whole window
@@ -41,7 +41,7 @@ class DataConfig:
     labels: str = "y"  # npz: the name of their labels
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split
-    backbone: Path | None = None  # a frozen ONNX graph, picture → embedding
+    backbone: Path | None = None  # picture → embedding: a name of BACKBONES, or an ONNX graph
     backbone_scale: float = SCALE  # what the backbone reads is pixel · scale + offset
     backbone_offset: float = OFFSET
     backbone_mean: tuple[float, ...] | None = None  # of each channel of pixels in 0..1; then what
@@ -65,6 +65,20 @@ class DataConfig:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
         self._check_scale()
 
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What becomes of pictures: the named backbone's own, or what the settings say."""
+        named = known(self.backbone)
+        own = named.preprocessing if named else None
+        return Preprocessing(
+            scale=own.scale if own else self.backbone_scale,
+            offset=own.offset if own else self.backbone_offset,
+            mean=own.mean if own else self.backbone_mean,
+            std=own.std if own else self.backbone_std,
+            resize=self.resize or (own.resize if own else None),
+            interpolation=self.interpolation or (own.interpolation if own else "lanczos"),
+        )
+
     def _check_scale(self) -> None:
         scale, offset = self.backbone_scale, self.backbone_offset
         if not math.isfinite(scale) or not math.isfinite(offset) or scale == 0:
@@ -74,6 +88,11 @@ class DataConfig:
                 hint="at a scale of 0 the backbone would see the same in every picture",
             )
         mean, std = self.backbone_mean, self.backbone_std
+        if known(self.backbone) and ((scale, offset) != (SCALE, OFFSET) or mean or std):
+            raise DataError(
+                f"data.backbone is {self.backbone}, which has a scale of its own",
+                hint="leave out data.backbone_scale, backbone_offset, backbone_mean, backbone_std",
+            )
         if mean is None and std is None:
             return
         if mean is None or std is None or len(mean) != len(std) or len(mean) not in (1, 3):

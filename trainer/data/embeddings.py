@@ -9,7 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from .backbone import embed
+from .backbone import backbone_file, embed
+from .backbones import known
 from .channels import Channels
 from .config import DataConfig
 from .errors import DataError
@@ -86,7 +87,8 @@ def reads(config: DataConfig) -> str:
     """The range of values that the settings make of pixels."""
     channels = Channels.of(config)
     if channels is None:
-        low, high = config.backbone_offset, 255 * config.backbone_scale + config.backbone_offset
+        scaled = config.preprocessing
+        low, high = scaled.offset, 255 * scaled.scale + scaled.offset
     else:
         scale, offset = (t.flatten() for t in channels.factors(None))
         low, high = float(offset.min()), float((scale + offset).max())
@@ -104,7 +106,7 @@ def doubts(data: LabelledSet, pictures: LabelledSet, config: DataConfig) -> Iter
             f"the embeddings of all classes are nearly the same ({measured}); the backbone reads"
             f" {reads(config)}: is that what it was trained with?"
         )
-    better = _better_scale(pictures, config)
+    better = None if known(config.backbone) else _better_scale(pictures, config)
     if better is not None:
         yield (
             f"the backbone reads {reads(config)}, and separates the classes worse than with"
@@ -115,14 +117,15 @@ def doubts(data: LabelledSet, pictures: LabelledSet, config: DataConfig) -> Iter
 def _better_scale(pictures: LabelledSet, config: DataConfig) -> str | None:
     """The usual scale under which a few classes lie clearly further apart, if there is one."""
     sample = _few(pictures)
-    x = _embedded(sample, config.backbone, Channels.of(config))
+    path = backbone_file(config)
+    x = _embedded(sample, path, Channels.of(config))
     distance = 1 - measure(sample.with_features(x)).cosine
     distances: dict[str, float] = {}
     for name, (scale, offset, channels) in SCALES.items():
         if channels is not None and sample.input.colour != "rgb":
             continue
         scaled = replace(sample, input=replace(sample.input, scale=scale, offset=offset))
-        x = _embedded(scaled, config.backbone, channels)
+        x = _embedded(scaled, path, channels)
         if bool(torch.isfinite(x).all()):
             distances[name] = 1 - measure(sample.with_features(x)).cosine
     best = max(distances, key=lambda name: distances[name])
@@ -130,9 +133,7 @@ def _better_scale(pictures: LabelledSet, config: DataConfig) -> str | None:
     return best if distances[best] > enough else None
 
 
-def _embedded(pictures: LabelledSet, backbone: Path | None, channels: Channels | None) -> Tensor:
-    if backbone is None:
-        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
+def _embedded(pictures: LabelledSet, backbone: Path, channels: Channels | None) -> Tensor:
     return torch.from_numpy(embed(backbone, pictures, channels))
 
 

@@ -13,7 +13,8 @@ from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.images import class_folders, quiet, read_each, read_pixels
 from handful.runtime.package.manifest import InputSpec
 
-from .config import DataConfig, Interpolation
+from .backbones import Interpolation
+from .config import DataConfig
 from .errors import BadFilesError, DataError
 from .fingerprint import of_files
 from .labelled import LabelledSet
@@ -39,7 +40,10 @@ def load_folder(
     names = list(recorded.classes) if recorded else None
     chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
     spec = picture_spec(
-        config.image_size, config.colour, resize=config.resize, interpolation=config.interpolation
+        config.image_size,
+        config.colour,
+        resize=config.preprocessing.resize,
+        interpolation=config.preprocessing.interpolation,
     )
     skipped = set(recorded.left_out) if recorded else set()
     wanted = {

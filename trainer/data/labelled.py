@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec, Seen
 from handful.trainer.episodes import Episode, EpisodeSource, sample
 from handful.trainer.sizes import TaskSize
 
@@ -20,6 +20,7 @@ from .errors import DataError
 from .groups import EVERYWHERE, Within, draw_classes
 
 BATCH = 512  # examples embedded at a time
+SEEN, PERCENTILES = 8192, torch.tensor([0.01, 0.99], dtype=torch.float64)  # for the manifest
 Apply = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
 
 
@@ -125,6 +126,15 @@ class LabelledSet(EpisodeSource):
         rows = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:count]
         rows = rows.sort().values.to(self.x.device)
         return self.as_float(self.x[rows]), self.labels[rows]
+
+    def seen(self) -> Seen:
+        """Of examples as the learner sees them: percentiles of their means and deviations."""
+        x = self.some(SEEN, seed=0)[0].flatten(1).double().cpu()
+        pairs = [
+            tuple(float(f"{v:.6g}") for v in torch.quantile(of_each, PERCENTILES))
+            for of_each in (x.mean(dim=1), x.std(dim=1, correction=0))
+        ]
+        return Seen(mean=(pairs[0][0], pairs[0][1]), deviation=(pairs[1][0], pairs[1][1]))
 
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""

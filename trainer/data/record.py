@@ -7,10 +7,13 @@ of splitting anew, and is refused, by name, what is no longer the same.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from handful.runtime.package.manifest import Seen
+
+from .backbones import known
 from .config import PLACES, DataConfig
 from .errors import DataError
 from .functions import is_functions
@@ -18,6 +21,8 @@ from .labelled import ClassFacts
 from .splits import MOVED, PARTS, Part, shortened
 
 FORMAT = 1
+PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
+SEEN = ("mean", "deviation")
 
 
 def is_name(source: str) -> bool:
@@ -61,6 +66,7 @@ class DataRecord:
     parts: Mapping[Part, Mapping[str, ClassFacts]]
     left_out: tuple[str, ...] = ()
     backbone: str | None = None  # the sha256 of the backbone's file
+    seen: Seen | None = None  # what the meta-training examples were like, for the manifest
 
     def part(self, part: Part) -> RecordedPart:
         """One part of it."""
@@ -75,6 +81,8 @@ def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str
     if is_name(config.source):
         del paths["source"]
         paths["path"] = omniglot
+    if known(config.backbone):
+        del paths["backbone"]
     return {
         name: str(Path(place).absolute())
         for name, place in paths.items()
@@ -118,6 +126,7 @@ def to_json(record: DataRecord) -> dict[str, Any]:
         "format": FORMAT,
         "places": dict(record.places),
         "backbone": record.backbone,
+        "seen": asdict(record.seen) if record.seen else None,
         "left_out": list(record.left_out),
         "parts": parts,
     }
@@ -153,8 +162,16 @@ def from_json(content: Any, where: str) -> DataRecord:
             parts={part: unlisted(content["parts"][part], where) for part in PARTS},
             left_out=tuple(map(str, content["left_out"])),
             backbone=content["backbone"],
+            seen=_seen(content.get("seen")),  # a run of an older handful has none
         )
-    except (AttributeError, KeyError, TypeError) as cause:
+    except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise DataError(
             f"{where} is not a whole record of data", hint="it was changed by hand: train a new run"
         ) from cause
+
+
+def _seen(content: Any) -> Seen | None:
+    if content is None:
+        return None
+    mean, deviation = ((float(low), float(high)) for low, high in (content[k] for k in SEEN))
+    return Seen(mean=mean, deviation=deviation)

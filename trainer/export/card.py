@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from handful.runtime.package.manifest import Manifest
 from handful.runtime.tools.text import ERROR, mean
+from handful.trainer.data.backbones import BACKBONES
+from handful.trainer.data.record import PACKAGED
 
 from .compared import comparison
 
@@ -37,6 +39,8 @@ def _learnt(manifest: Manifest) -> str:
 def _use(manifest: Manifest) -> str:
     shape = ", ".join(map(str, manifest.input.shape))
     labels, sizes = "labels", f"examples [S, {shape}]"
+    if manifest.input.kind == "image":
+        sizes += ", or pictures: paths, PIL images, frames"
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
         labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"
@@ -95,6 +99,11 @@ def _licence(manifest: Manifest) -> str:
 def _training(manifest: Manifest) -> str:
     training = manifest.training
     lines = []
+    data = training.get("config", {}).get("data", {})
+    if (named := BACKBONES.get(str(data.get("backbone")))) is not None:
+        lines.append(f"Frozen backbone: {named.source}, {named.licence}.")
+    if training.get(PACKAGED) == {}:
+        lines.append("Nothing was trained beside it: every class is new to the package.")
     if training.get("finished") is False:
         lines.append(
             "**The training had not finished** when this was exported:"

@@ -89,7 +89,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         name=name,
         learner=learner.name,
         task=learner.task.name,
-        input=source.test.input,
+        input=replace(source.test.input, seen=source.seen),
         embed=graphs.embed,
         graphs=specs,
         stages=graphs.stages,

@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from handful.runtime.package.manifest import Seen
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import EpisodeSource
@@ -31,6 +32,7 @@ class Source:
     backbone: Path | None = None
     channels: Channels | None = None  # what the backbone does first, a channel at a time
     licence: str = UNSTATED
+    seen: Seen | None = None  # what the meta-training examples were like
 
     def embed(self, x: Tensor) -> Tensor:
         """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""

@@ -1,14 +1,23 @@
 """Class means under a metric: SimpleShot (Wang et al. 2019, arXiv:1911.04623) and its kin.
 
-    metric   m(h): as it is, centred and of unit length, or within-class whitened (metric.py)
+    metric   m(h): as it is, of unit length, centred, or within-class whitened (metric.py)
     state    c_n = mean of m(h_i) over the examples i of class n
     predict  −s ‖m(h) − c_n‖²
+
+With `support_center` = ω above 0, without examples of other classes to centre on, the metric is
+centred on a share of the support set's own mean:
+
+    state    a = ω · mean of c_n over n;  c_n = mean of u(m(h_i) − a),  u(v) = v / ‖v‖
+    predict  −s ‖u(m(h) − a) − c_n‖²
+
+With `shot_scale`, the s of one shot becomes 2 s / (1 + 1/K) at K = S / N: the squared distance of a
+query from the mean of K examples holds 1 + 1/K times the variance within the class.
 
 Nothing adapts but the means. Meta-training fits the scale s alone, which makes softmax(logits)
 probabilities and changes no answer.
 
-Differs from the paper: s. `metric = "within"` is not in it; it is the nearest class mean of linear
-discriminant analysis with a covariance of other classes.
+Differs from the paper: s, `support_center`, `shot_scale` and two metrics, `power` and `within`, the
+nearest class mean of linear discriminant analysis with a covariance of other classes.
 """
 
 from __future__ import annotations
@@ -21,7 +30,7 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means
+from .features import class_means, unit_length
 from .form import Noise, Stage, Support, Tensors
 from .metric import Metric, MetricLearner
 from .prototypical import negative_squared_distance
@@ -37,11 +46,13 @@ class MeansConfig:
     # γ, a share of the mean eigenvalue: 3 was the best of 0.03 … 3 on the validation classes of
     # Caltech-101 embeddings (MobileNet 0.25 and EfficientNet-Lite0)
     shrinkage: float = 3.0
+    support_center: float = 0.0  # ω, below 1
+    shot_scale: bool = False
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self)
+        check_numbers(self, least={"support_center": 0}, below={"support_center": 1})
 
 
 class Means(MetricLearner):
@@ -59,10 +70,22 @@ class Means(MetricLearner):
         return (Stage(name="means", init=self.means, init_name="means"),)
 
     def means(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-        """c [N, D], the class means of m(h)."""
-        return {"c": class_means(self.measured(params, support.x), support.y)}
+        """c [N, D], the class means; a [D], what was subtracted first; s, as the settings say."""
+        x = self.measured(params, support.x)
+        tensors = {"c": class_means(x, support.y)}
+        if self.config.support_center:
+            a = self.config.support_center * tensors["c"].mean(dim=0)
+            tensors = {"c": class_means(unit_length(x - a), support.y), "a": a}
+        if self.config.shot_scale:
+            shots, way = support.y.sum(), support.y.sum(dim=0).clamp(max=1).sum()
+            tensors["s"] = 2 * shots / (shots + way)
+        return tensors
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−s ‖m(h) − c_n‖² for h [Q, D]: [Q, N]."""
-        distances = negative_squared_distance(self.measured(params, query_x), state["c"])
-        return params["log_scale"].exp() * distances
+        x = self.measured(params, query_x)
+        if self.config.support_center:
+            x = unit_length(x - state["a"])
+        distances = negative_squared_distance(x, state["c"])
+        scale = params["log_scale"].exp()
+        return (scale * state["s"] if self.config.shot_scale else scale) * distances

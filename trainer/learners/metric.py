@@ -3,9 +3,12 @@
     euclidean   m(h) = h
     cosine      m(h) = (h − μ) / ‖h − μ‖                       SimpleShot's CL2N (Wang et al. 2019)
     within      m(h) = W (h − μ) / ‖W (h − μ)‖,  W = (Σ + γ (tr Σ / D) I)^−½
+    power       m(h) = v / ‖v‖,  v = sign(h) |h|^p,  p = 0.7
 
 μ is the mean and Σ the within-class covariance of meta-training embeddings, γ `shrinkage`. Squared
-distances after W are Mahalanobis distances, as in linear discriminant analysis.
+distances after W are Mahalanobis distances, as in linear discriminant analysis. `power` needs no
+meta-training examples; it makes activations less skewed, as in Hu, Gripon and Pateux 2021
+(arXiv:2006.03806), there with p = 0.5 and of features that are not negative.
 """
 
 from __future__ import annotations
@@ -21,7 +24,9 @@ from .embedding import EmbeddingLearner
 from .features import unit_length
 from .form import Tensors
 
-Metric = Literal["euclidean", "cosine", "within"]
+Metric = Literal["euclidean", "cosine", "within", "power"]
+FIXED = ("euclidean", "power")  # by no example
+POWER = 0.7  # the best of 0.5 … 1 on EfficientNet-Lite0, meta-validation classes of Caltech-101
 
 
 class MetricLearner(EmbeddingLearner):
@@ -40,7 +45,7 @@ class MetricLearner(EmbeddingLearner):
         """The frozen network, the metric before it is prepared, and the scale of the logits."""
         params = self.network_params(generator)
         params["log_scale"] = torch.tensor(scale).log()
-        if self.config.metric != "euclidean":
+        if self.config.metric not in FIXED:
             params["center"] = torch.zeros(self.features)
         if self.config.metric == "within":
             params["whitening"] = torch.eye(self.features)
@@ -48,7 +53,7 @@ class MetricLearner(EmbeddingLearner):
 
     def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """μ and W of the features x [M, D] and their classes y [M]."""
-        if self.config.metric == "euclidean":
+        if self.config.metric in FIXED:
             return params
         params = {**params, "center": x.mean(dim=0)}
         if self.config.metric == "within":
@@ -63,6 +68,8 @@ class MetricLearner(EmbeddingLearner):
         """m(h) [B, D]."""
         if self.config.metric == "euclidean":
             return h * 1.0  # a state of its own
+        if self.config.metric == "power":
+            return unit_length(h.sign() * h.abs() ** POWER)
         h = h - params["center"]
         return unit_length(h @ params["whitening"] if self.config.metric == "within" else h)
 

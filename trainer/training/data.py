@@ -21,14 +21,20 @@ from handful.trainer.data.fingerprint import of_file
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.data.groups import Within
 from handful.trainer.data.labelled import ClassFacts
-from handful.trainer.data.record import DataRecord, RecordedPart, located, places_of, unlisted
+from handful.trainer.data.record import (
+    PACKAGED,
+    DataRecord,
+    RecordedPart,
+    located,
+    places_of,
+    unlisted,
+)
 from handful.trainer.data.splits import MOVED, PARTS, Part
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.import_path import is_import_path
 
 from .folder import read_config, read_record
 
-PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
 CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `export` check
 
 
@@ -75,6 +81,11 @@ class RecordedData:
         if is_functions(config.source):
             return cls(config, None)
         parts = training.get(PACKAGED)
+        if parts == {} and moved is None:
+            raise DataError(
+                "the package was trained on no data",
+                hint="name the data to test it on: --data FOLDER",
+            )
         if isinstance(parts, dict):
             packaged: dict[Part, dict[str, ClassFacts]] = {
                 part: unlisted(parts[part], "manifest.json") for part in PARTS if part in parts
@@ -111,6 +122,8 @@ class RecordedData:
 
         `package` is what an exported package reads: then the backbone's own file is not needed.
         """
+        if self.record is not None and not self.record.parts:
+            part = "all"  # nothing was trained on these data: any class is a new one
         is_recorded = self.record is not None and part in self.record.parts
         recorded = self.recorded(part) if is_recorded else None
         if recorded and only is not None:
@@ -195,20 +208,28 @@ def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataR
         places=places_of(config, omniglot),
         parts={part: dict(data.facts) for part, data in pictures.items()},
         left_out=tuple(sorted({file for data in pictures.values() for file in data.left_out})),
-        backbone=of_file(config.backbone) if config.backbone else None,
+        backbone=of_file(_backbone(config)) if config.backbone else None,
+        seen=pictures["meta_train"].seen(),
     )
+
+
+def _backbone(config: DataConfig) -> Path:
+    from handful.trainer.data.backbone import backbone_file
+
+    return backbone_file(config)
 
 
 def _same_backbone(config: DataConfig, record: DataRecord) -> None:
     """Refuse a backbone that is not the one the run was trained on."""
     if config.backbone is None:
         return
-    if not config.backbone.is_file():
+    file = _backbone(config)
+    if not file.is_file():
         raise DataError(
             f"no backbone {record.places.get('backbone', config.backbone)}",
             hint="put it back: the run was trained on what it gives",
         )
-    if record.backbone != of_file(config.backbone):
+    if record.backbone != of_file(file):
         raise DataError(
             f"backbone {config.backbone} is not the one that the run was trained on", hint=MOVED
         )

@@ -1,0 +1,96 @@
+"""`handful photos`: a package from a backbone alone, and what may be doubtful about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import handful
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.tools.verify import verify
+
+from ..trainer.data.test_backbone import CHW, means
+from ..trainer.data.test_embeddings import clipped
+from .called import error, run
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A package on the mean of each channel, of pictures from −1 to 1."""
+    backbone = means(tmp_path / "means.onnx", CHW)
+    result = run("photos", tmp_path / "package", "--backbone", backbone, "--licence", "MIT")
+    assert result.exit_code == 0, result.stderr
+    follow = f"next: handful adapt {tmp_path / 'package'} PICTURES --out task.npz\n"
+    assert result.stderr.endswith(follow)
+    assert result.stderr.startswith(f"wrote {tmp_path / 'package'}: ")
+    return tmp_path / "package"
+
+
+@pytest.fixture
+def colours(tmp_path: Path) -> Path:
+    """A folder of pictures in four colours, each a little different."""
+    rng = np.random.default_rng(0)
+    for name, colour in (("red", 0), ("green", 1), ("blue", 2), ("grey", slice(None))):
+        (tmp_path / "colours" / name).mkdir(parents=True)
+        for i in range(6):
+            pixels = rng.integers(0, 40, (12, 16, 3))
+            pixels[..., colour] += 190
+            file = tmp_path / "colours" / name / f"{i}.png"
+            Image.fromarray(pixels.astype(np.uint8)).save(file)
+    return tmp_path / "colours"
+
+
+def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: Path) -> None:
+    assert verify(package).ok
+    manifest = read_manifest(package)
+    assert (manifest.licence, manifest.learner) == ("MIT", "means")
+    assert manifest.training["config"]["learner"] == {
+        **{"name": "means", "metric": "power", "shrinkage": 3.0},
+        **{"support_center": 0.5, "shot_scale": True},
+    }
+    files = {folder.name: sorted(folder.iterdir()) for folder in sorted(colours.iterdir())}
+    task = handful.load(package).adapt({name: few[:2] for name, few in files.items()})
+    assert task.predict([few[-1] for few in files.values()]) == list(files)
+    without = task.remove("grey").add({"grey again": files["grey"][:1]})
+    assert without.predict(files["grey"][5]) == "grey again"
+
+
+def test_it_is_tested_on_any_classes(package: Path, colours: Path) -> None:
+    sizes = ("--way", 4, "--shot", 2, "--queries", 2, "--episodes", 5, "--workers", 1)
+    assert error(run("evaluate", package, *sizes)) == (
+        "error: the package was trained on no data\n\n"
+        "hint: name the data to test it on: --data FOLDER\n"
+    )
+    result = run("evaluate", package, "--data", colours, *sizes)
+    assert result.exit_code == 0, result.stderr
+    assert "100.0" in result.stdout
+
+
+def test_a_wrong_scale_is_doubted(tmp_path: Path) -> None:
+    backbone = clipped(tmp_path / "clipped.onnx")
+    wrong = ("--set", "data.backbone_scale=0.05", "--set", "data.backbone_offset=0.0")
+    result = run("photos", tmp_path / "package", "--backbone", backbone, *wrong)
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.startswith(
+        "note: the embeddings of all classes are nearly the same (from 0"
+    )
+    assert "the backbone reads values from 0 to 12.75: is that what it was trained with?" in (
+        result.stderr
+    )
+    right = run("photos", tmp_path / "package", "--backbone", backbone, "--force")
+    assert right.stderr.startswith("wrote ")
+
+
+def test_a_backbone_that_is_neither_file_nor_name_says_so(tmp_path: Path) -> None:
+    assert error(run("photos", tmp_path / "package", "--backbone", "resnet")) == (
+        "error: no backbone resnet\n\n"
+        "hint: data.backbone is an ONNX file, or one of efficientnet-lite0\n"
+    )
