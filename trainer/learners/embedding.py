@@ -54,7 +54,7 @@ class EmbeddingLearner(Learner):
         return params | {EMBED + name: value for name, value in pretrained.items()}
 
     def frozen(self, name: str) -> bool:
-        """Running averages and the standardisation are buffers; a frozen network keeps all it has."""
+        """Running averages and the standardisation are buffers; a frozen network is all frozen."""
         return is_buffer(name) or (self.frozen_embed and name.startswith(EMBED))
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
