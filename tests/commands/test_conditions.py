@@ -93,7 +93,7 @@ def test_what_cannot_be_measured_is_said(made: tuple[Path, Path]) -> None:
         "error: --distort: there is no setting distort.rotate\n"
         "\n"
         "hint: did you mean distort.rotation? there are: elastic, noise, pen, rotation, scale,"
-        " shear, shift\n"
+        " shear, shift, strokes, wander, warp\n"
     )
 
 
@@ -105,8 +105,8 @@ def test_points_have_no_groups_and_are_no_pictures(trained: Path, package: Path)
             "hint: a group is what a class's name begins with, up to data.group_separator\n"
         )
         assert error(run("evaluate", place, "--distort", "noise=1")) == (
-            "error: only pictures [H, W, C] can be distorted, those of the meta-test split are"
-            " float32 [8]\n"
+            "error: only pictures [H, W, C] and series [T, C] can be distorted, those of the"
+            " meta-test split are float32 [8]\n"
             "\n"
             "hint: leave the distortions out; embeddings of a backbone are not pictures any more\n"
         )

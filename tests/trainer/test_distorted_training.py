@@ -216,7 +216,7 @@ def test_a_prototypical_network_goes_on_from_another_training(tmp_path: Path) ->
     assert all(torch.equal(first[name], then[name]) for name in first)
 
 
-def test_embeddings_and_series_are_not_distorted(tmp_path: Path) -> None:
+def test_embeddings_are_not_distorted(tmp_path: Path) -> None:
     file = saved(tmp_path / "vectors.npz", vectors(30).x)
     values = settings(file, learner={"name": "maml", "network": {"kind": "mlp"}})
     values["meta"]["distort"] = {"noise": 0.5}
@@ -224,7 +224,7 @@ def test_embeddings_and_series_are_not_distorted(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         train(run, tmp_path / "run")
     assert str(caught.value) == (
-        "only pictures [H, W, C] can be distorted,"
+        "only pictures [H, W, C] and series [T, C] can be distorted,"
         " those of the meta-training split are float32 [10]"
     )
     assert not (tmp_path / "run").exists()
