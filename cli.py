@@ -15,6 +15,7 @@ from handful.console import (
     NAME_OR_PATH,
     PATH,
     Group,
+    Share,
     a_device,
     a_package,
     as_json,
@@ -240,17 +241,18 @@ def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
 @click.argument("task", type=PATH)
 @click.argument("pictures", type=PATH, nargs=-1, required=True)
 @click.option("--package", help="The package that made the task, if it does not ship with handful.")
+@click.option("--unknown", type=Share(), help="Tell what is none of the classes, as 5%.")
 @as_json
-def predict(task: Path, pictures: tuple[Path, ...], package: str | None, as_json: bool) -> None:
+def predict(task: Path, pictures: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label pictures by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures.
+    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures. With --unknown 5%
+    what is like none of the classes is labelled - (JSON: null), but for 5 % of it.
     """
-    from handful.runtime.tools.on_files import predict_files
+    from handful.runtime.tools import on_files, text
 
-    answers = predict_files(task, pictures, package=package)
-    lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in answers)
-    show("\n".join(lines), [asdict(answer) for answer in answers], as_json)
+    answers = on_files.predict_files(task, pictures, **how)
+    show(text.answered(answers), [asdict(answer) for answer in answers], as_json)
 
 
 @main.command()

@@ -22,8 +22,8 @@ class Answer:
     """What a task says of one picture."""
 
     file: str  # as given; control characters and undecodable bytes are escaped
-    label: str
-    score: float  # the label's probability
+    label: str | None  # None: none of the task's classes
+    score: float  # the probability of the likeliest class
     probabilities: dict[str, float]
 
 
@@ -41,28 +41,35 @@ def adapt_folder(package: str | Path, pictures: Path, out: Path, *, force: bool 
 
 
 def predict_files(
-    task: Path, pictures: Sequence[Path], *, package: str | Path | None = None
+    task: Path,
+    pictures: Sequence[Path],
+    *,
+    package: str | Path | None = None,
+    unknown: float | None = None,
 ) -> list[Answer]:
     """The answers of a saved task; `package` made it, and may be left out where it ships.
 
-    InputError with all pictures that cannot be read, after the others were looked at.
+    With `unknown` a picture may be of none of the classes: of such pictures so large a share is
+    still given a label. InputError with all pictures that cannot be read, after the others were
+    looked at.
     """
     learner = load(package) if package is not None else _maker_of(task)
     loaded = learner.load_task(task)
     bad: dict[Path, InputError] = {}
     decoded = read_each(pictures, lambda file: read_image(file, learner.input), bad)
     with quiet():
-        answers = [_answer(loaded, file, picture) for file, picture in decoded]
+        answers = [_answer(loaded, file, picture, unknown) for file, picture in decoded]
     if bad:
         raise unreadable(bad, len(pictures))
     return answers
 
 
-def _answer(task: Task, file: Path, picture: Floats) -> Answer:
+def _answer(task: Task, file: Path, picture: Floats, unknown: float | None) -> Answer:
     scores = task.predict_proba(picture)
     best = int(scores.argmax())
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(printable(str(file)), task.classes[best], float(scores[best]), probabilities)
+    label = task.classes[best] if unknown is None else task.predict(picture, unknown=unknown)
+    return Answer(printable(str(file)), label, float(scores[best]), probabilities)
 
 
 def _maker_of(task: Path) -> Learner:
