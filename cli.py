@@ -241,18 +241,17 @@ def adapt(package: str, pictures: Path, out: Path, force: bool) -> None:
 @click.argument("task", type=PATH)
 @click.argument("pictures", type=PATH, nargs=-1, required=True)
 @click.option("--package", help="The package that made the task, if it does not ship with handful.")
-@click.option("--unknown", type=Share(), help="Tell what is none of the classes, as 5%.")
+@click.option("--unknown", type=Share(), help="Label other things -, but for this share.")
 @as_json
 def predict(task: Path, pictures: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label pictures by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures. With --unknown 5%
-    what is like none of the classes is labelled - (JSON: null), but for 5 % of it.
+    TASK is a file that `handful adapt` wrote, PICTURES are files of pictures.
     """
     from handful.runtime.tools import on_files, text
 
-    answers = on_files.predict_files(task, pictures, **how)
-    show(text.answered(answers), [asdict(answer) for answer in answers], as_json)
+    found = on_files.predict_files(task, pictures, **how)
+    show(text.answered(found), [asdict(answer) for answer in found], as_json)
 
 
 @main.command()

@@ -41,7 +41,10 @@ class Negatives:
         return rejected
 
     def thresholds(self, sizes: Sizes, rate: float, shots: Array) -> Numbers:
-        """The thresholds [N] that let pass `rate` of what is like the examples, none too low."""
+        """The thresholds [N] that let pass `rate` of what is like the examples.
+
+        None is lower than the package's for this rate, or higher than its strictest.
+        """
         usual = sizes.scores(rate, shots)
         count = len(self.passed)
         share = (count + PRIOR) / (len(self.x) + PRIOR)
@@ -49,7 +52,9 @@ class Negatives:
         if count:
             middle = float(sizes.scores(MIDDLE, shots).mean())
             raised = max(0.0, float(np.median(self.passed)) - middle) * count / (count + PRIOR)
-        return np.maximum(usual, sizes.scores(min(MIDDLE, rate / share), shots) + raised)
+        asked_for = sizes.scores(min(MIDDLE, rate / share), shots) + raised
+        strictest = sizes.scores(sizes.first.thresholds[0].false_accepts, shots)
+        return np.clip(asked_for, usual, strictest)
 
 
 def negatives_of(
