@@ -104,11 +104,13 @@ class Task(Shared):
         self._classification("logits")
         query_x, single = self._query(queries)
         logits = self._logits(query_x)
-        answers = logits[0]
+        answers: Floats = logits[0]
         if self._seed is not None:
             answers = np.log(softmax(logits).mean(axis=0) + np.finfo(np.float32).tiny)
+        if not single:
+            return answers
         first: Floats = answers[0]
-        return first if single else answers
+        return first
 
     def uncertainty(self, queries: Any) -> Floats:
         """The standard deviation over samples of what predict_proba (regression: predict) gives."""
