@@ -38,9 +38,9 @@ class Sizes:
         return self.entries[0]
 
     def temperature(self, shots: Array) -> float:
-        """By which the logits of a task with shots [N] are divided."""
+        """By which the logits of a task with shots [N] are divided: that of the fewest examples."""
         values = np.array([entry.temperature for entry in self.entries])
-        return float(np.exp(self._at(np.log(values), len(shots), _mean_shot(shots))))
+        return float(np.exp(self._at(np.log(values), len(shots), shots.min())))
 
     def thresholds(self, rate: object, shots: Array) -> Numbers:
         """The score that an answer of each class [N] needs, so that `rate` of others is accepted.
@@ -77,7 +77,7 @@ class Sizes:
                 for e in self.entries
             ]
         )
-        return float(self._at(values, len(shots), _mean_shot(shots)))
+        return float(self._at(values, len(shots), shots.min()))
 
     def score(self, logits: Array) -> Numbers:
         """The largest logit less `others` times the mean of the others: of [..., N], [...]."""
@@ -109,11 +109,6 @@ class Sizes:
                 hint=f"give a share, as {name}={offered[len(offered) // 2]:g}",
             )
         return float(rate)  # type: ignore[arg-type]
-
-
-def _mean_shot(shots: Array) -> float:
-    """The harmonic mean: what is measured falls or rises with 1 / shot."""
-    return float(1 / np.mean(1 / np.asarray(shots, np.float64)))
 
 
 def temperature_of(manifest: Manifest, shots: Array) -> float:

@@ -110,6 +110,19 @@ def test_probabilities_are_at_the_temperature_and_logits_are_not(folder: Path) -
     )
 
 
+def test_probabilities_and_sets_are_those_of_the_fewest_examples(folder: Path) -> None:
+    entries = [
+        entry(way, shot, temperature=5.0 - shot, least=(0.9 - shot / 10, 0.2))
+        for way in (2, 8)
+        for shot in (1, 4)
+    ]
+    sizes = Sizes(sure(folder, entries).manifest)
+    for fewest, temperature, least in ((1, 4.0, 0.8), (4, 1.0, 0.5)):
+        shots = np.array([4, fewest])
+        assert sizes.temperature(shots) == pytest.approx(temperature)
+        assert sizes.probability(0.9, shots) == pytest.approx(least)
+
+
 def test_a_set_holds_the_labels_above_its_probability_and_always_the_likeliest(
     folder: Path,
 ) -> None:
