@@ -15,6 +15,7 @@ from handful.console import (
     NAME_OR_PATH,
     PATH,
     Group,
+    Share,
     a_device,
     a_package,
     as_json,
@@ -239,17 +240,17 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
 @click.argument("task", type=PATH)
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @click.option("--package", help="The package that made the task, if it does not ship with handful.")
+@click.option("--unknown", type=Share(), help="Label other things -, but for this share.")
 @as_json
-def predict(task: Path, files: tuple[Path, ...], package: str | None, as_json: bool) -> None:
+def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label files by a task: label, score, file.
 
     TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings.
     """
-    from handful.runtime.tools.on_files import predict_files
+    from handful.runtime.tools import on_files, text
 
-    answers = predict_files(task, files, package=package)
-    lines = (f"{answer.label}\t{answer.score:.3f}\t{answer.file}" for answer in answers)
-    show("\n".join(lines), [asdict(answer) for answer in answers], as_json)
+    found = on_files.predict_files(task, files, **how)
+    show(text.answered(found), [asdict(answer) for answer in found], as_json)
 
 
 @main.command()

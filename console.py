@@ -82,6 +82,26 @@ def _warned(
     say(f"warning: {message}" if issubclass(category, InputWarning) else text)
 
 
+class Share(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on
+    """A share as a number or in percent: 0.05, 5%."""
+
+    name = "share"
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context | None = None) -> str:
+        """As people write it."""
+        return "X%"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number; a usage error where it is none."""
+        text = str(value).strip()
+        try:
+            return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        except ValueError:
+            self.fail(f"{value!r} is not a share, wanted 5% or 0.05", param, ctx)
+
+
 class Group(click.Group):
     """Commands in the order in which they are written here."""
 

@@ -61,9 +61,22 @@ def classified(x: Floats, labels: list[str]) -> Support:
     classes = tuple(dict.fromkeys(labels))
     _capped(len(labels), len(classes))
     index = {label: i for i, label in enumerate(classes)}
-    y = np.zeros((len(labels), len(classes)), np.float32)
-    y[np.arange(len(labels)), [index[label] for label in labels]] = 1
+    y = one_hot(np.array([index[label] for label in labels], np.int64), len(classes))
     return Support(x, y, classes)
+
+
+def one_hot(classes: Array, way: int) -> Floats:
+    """Rows [S, N] with a 1 where the class [S] of each is."""
+    y = np.zeros((len(classes), way), np.float32)
+    y[np.arange(len(classes)), classes] = 1
+    return y
+
+
+def unlabelled(engine: Engine, examples: Any) -> Floats:
+    """Embedded examples [M, ...] of no class: a list of them, or a batch."""
+    x = _batch(engine.manifest, examples, "negative")
+    _capped(len(x))
+    return engine.embed(x, chunk=1)
 
 
 def _embed(engine: Engine, x: Floats) -> Floats:

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from .arrays import Array, Floats
+from .confidence import Sizes, softmax, temperature_of
 from .engine import Engine, State
 from .errors import AdaptError, SupportSetError, shown
 from .examples import to_batch
 from .loaded import Loaded, Shared
-from .support import Support, gather, joined, label_of, within
+from .negatives import Negatives, negatives_of
+from .support import Support, gather, joined, label_of, unlabelled, within
 from .task_file import Saved, write
 
 NAMED = 20  # classes in a hint
@@ -27,6 +30,7 @@ class Task(Shared):
     _support: Support = field(repr=False)
     _states: tuple[State, ...] = field(repr=False)  # one, or one a sample
     _seed: int | None = field(default=None, repr=False)  # of the samples' noise
+    _negatives: Negatives | None = field(default=None, repr=False)
 
     def __reduce__(self) -> NoReturn:
         """A saved task is bound to its package and runs no code where it is read; pickles do."""
@@ -46,29 +50,67 @@ class Task(Shared):
         shots = self._support.y.sum(axis=0)
         return {label: int(shot) for label, shot in zip(self.classes, shots, strict=False)}
 
-    def predict(self, queries: Any) -> Any:
-        """The label of one query, or a list of them for a batch; regression: the outputs."""
+    def predict(
+        self, queries: Any, *, unknown: float | None = None, unknown_label: str | None = None
+    ) -> Any:
+        """The label of one query, or a list of them for a batch; regression: the outputs.
+
+        With `unknown` a query that is like none of the classes is answered by `unknown_label`, by
+        default None. `unknown` is the share of such queries that is still given a label, as 0.05.
+        """
         if self._regression:
+            self._no_unknown(unknown, unknown_label)
             return self._answer(queries, lambda states: states.mean(axis=0))
-        probabilities, single = self._per_state(queries)
-        best = probabilities.mean(axis=0).argmax(axis=1)
-        labels = [self.classes[i] for i in best]
+        query_x, single = self._query(queries)
+        logits = self._logits(query_x)
+        best = self._probabilities(logits).mean(axis=0).argmax(axis=1)
+        labels: list[str | None] = [self.classes[i] for i in best]
+        if unknown is None and unknown_label is not None:
+            self._no_unknown(unknown, unknown_label)
+        if unknown is not None:
+            accepted = self._accepted(query_x, logits, best, unknown)
+            labels = [
+                label if known else unknown_label
+                for label, known in zip(labels, accepted, strict=True)
+            ]
         return labels[0] if single else labels
 
     def predict_proba(self, queries: Any) -> Floats:
-        """Probabilities [N] of one query or [Q, N] of a batch; with samples, their mean."""
+        """Probabilities [N] of one query or [Q, N] of a batch; with samples, their mean.
+
+        They are softmax(logits / temperature), the temperature being the package's for a task of
+        this size, or 1 where the package has none.
+        """
         self._classification("predict_proba")
         return self._answer(queries, lambda states: states.mean(axis=0))
 
+    def predict_set(self, queries: Any, *, coverage: float = 0.95) -> Any:
+        """The labels that hold the right one in a share `coverage` of cases, the likeliest first.
+
+        A tuple of one query, or a list of tuples for a batch. The right label has to be one of the
+        task's: for a query of none of them a set says nothing.
+        """
+        self._classification("predict_set")
+        least = Sizes(self.learner.manifest).probability(coverage, self._shots)
+        states, single = self._per_state(queries)
+        sets = [self._labels_above(row, least) for row in states.mean(axis=0)]
+        return sets[0] if single else sets
+
     def logits(self, queries: Any) -> Floats:
-        """What `predict_proba` is the softmax of; with samples, the logarithm of the mean."""
+        """What the package gave, before the temperature; with samples, the logarithm of the mean.
+
+        The mean is that of the samples' probabilities at temperature 1.
+        """
         self._classification("logits")
-        if self._seed is None:
-            query_x, single = self._query(queries)
-            logits = self._engine.predict(self._states[0], query_x)
-            return logits[0] if single else logits
-        tiny = np.finfo(np.float32).tiny
-        return self._answer(queries, lambda states: np.log(states.mean(axis=0) + tiny))
+        query_x, single = self._query(queries)
+        logits = self._logits(query_x)
+        answers: Floats = logits[0]
+        if self._seed is not None:
+            answers = np.log(softmax(logits).mean(axis=0) + np.finfo(np.float32).tiny)
+        if not single:
+            return answers
+        first: Floats = answers[0]
+        return first
 
     def uncertainty(self, queries: Any) -> Floats:
         """The standard deviation over samples of what predict_proba (regression: predict) gives."""
@@ -84,7 +126,7 @@ class Task(Shared):
         more = gather(self._engine, examples, labels)
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
-        return adapted(self.learner, joined(self._support, more), self._samples, self._seed)
+        return self._again(joined(self._support, more))
 
     def remove(self, label: str) -> Task:
         """A new task: this support set without a class."""
@@ -96,7 +138,20 @@ class Task(Shared):
                 f"no class {shown(label)} in the task",
                 hint=f"its classes: {', '.join(self.classes[:NAMED])}{more}",
             )
-        return adapted(self.learner, self._support.without(label), self._samples, self._seed)
+        return self._again(self._support.without(label))
+
+    def with_negatives(self, examples: Any) -> Task:
+        """A new task that `predict(…, unknown=…)` answers for with examples of none of its classes.
+
+        They should be like what will be asked and is none of the classes: of things that are often
+        met, or that are mistaken for one of them. Examples given before are kept.
+        """
+        self._classification("with_negatives")
+        Sizes(self.learner.manifest)  # or nothing could be asked of them
+        x = unlabelled(self._engine, examples)
+        if self._negatives is not None:
+            x = np.concatenate([self._negatives.x, x])
+        return self.rejecting(x)
 
     def save(self, path: str | Path) -> None:
         """Write the task, whole or not at all; `Learner.load_task` reads it.
@@ -104,7 +159,8 @@ class Task(Shared):
         A file that is replaced keeps its mode. TaskFileError where it cannot be written, where the
         path is a link, and where the task is too large to be read again.
         """
-        saved = Saved(self._support, self._states, self._seed)
+        negatives = None if self._negatives is None else self._negatives.x
+        saved = Saved(self._support, self._states, self._seed, negatives)
         write(path, saved, self.learner.manifest, self.learner.identity)
 
     @property
@@ -119,22 +175,74 @@ class Task(Shared):
     def _regression(self) -> bool:
         return self.learner.manifest.task == "regression"
 
+    @property
+    def _shots(self) -> Array:
+        """Examples of each class, [N]."""
+        shots: Array = self._support.y.sum(axis=0)
+        return shots
+
+    @cached_property
+    def _temperature(self) -> float:
+        return temperature_of(self.learner.manifest, self._shots)
+
     def _classification(self, name: str) -> None:
         if self._regression:
             raise AdaptError(
                 f"{name} on a regression task", hint="predict gives a regression task's outputs"
             )
 
+    def _no_unknown(self, unknown: float | None, unknown_label: str | None) -> None:
+        if unknown is not None:
+            self._classification("unknown")
+        if unknown_label is not None:
+            raise AdaptError("unknown_label alone", hint="give both: unknown=0.05, unknown_label=…")
+
+    def _again(self, support: Support) -> Task:
+        """The same learner, samples and negatives with another support set."""
+        task = adapted(self.learner, support, self._samples, self._seed)
+        return task if self._negatives is None else task.rejecting(self._negatives.x)
+
+    def rejecting(self, x: Floats) -> Task:
+        """This task with embedded examples [M, ...] of none of its classes, and no others."""
+        sizes = Sizes(self.learner.manifest)
+        found = negatives_of(self._engine, sizes, self._support, self._states, x)
+        return replace(self, _negatives=found)
+
+    def _accepted(self, query_x: Floats, logits: Floats, best: Array, rate: float) -> Array:
+        """Whether each query [Q] is taken to be of a class of the task."""
+        sizes = Sizes(self.learner.manifest)
+        thresholds = sizes.thresholds(rate, self._shots)
+        scores = np.mean([sizes.score(of_state) for of_state in logits], axis=0)
+        if self._negatives is None:
+            return np.asarray(scores > thresholds[best])
+        thresholds = self._negatives.thresholds(sizes, float(rate), self._shots)
+        rejected = self._negatives.rejects(self._engine, query_x)
+        return np.asarray((scores > thresholds[best]) & ~rejected)
+
+    def _labels_above(self, probabilities: Floats, least: float) -> tuple[str, ...]:
+        """Those of at least this probability, and always the likeliest."""
+        order = np.argsort(-probabilities, kind="stable")
+        return tuple(
+            self.classes[i] for at, i in enumerate(order) if not at or probabilities[i] >= least
+        )
+
     def _query(self, queries: Any) -> tuple[Floats, bool]:
         x, single = to_batch(queries, self.learner.manifest.input, "query")
         self._engine.watch.look(x, "the query is" if len(x) == 1 else "the queries are")
         return self._engine.embed(x), single
 
+    def _logits(self, query_x: Floats) -> Floats:
+        """[samples, Q, N] logits, or [samples, Q, O] outputs, of embedded queries."""
+        return np.stack([self._engine.predict(state, query_x) for state in self._states])
+
+    def _probabilities(self, logits: Floats) -> Floats:
+        return softmax(logits, self._temperature)
+
     def _per_state(self, queries: Any) -> tuple[Floats, bool]:
         """[samples, Q, N] probabilities, or [samples, Q, O] outputs."""
         query_x, single = self._query(queries)
-        answers = np.stack([self._engine.predict(state, query_x) for state in self._states])
-        return answers if self._regression else softmax(answers), single
+        answers = self._logits(query_x)
+        return answers if self._regression else self._probabilities(answers), single
 
     def _answer(self, queries: Any, reduce: Any) -> Floats:
         states, single = self._per_state(queries)
@@ -157,10 +265,3 @@ def adapted(learner: Loaded, support: Support, samples: int | None, seed: int | 
         for _ in range(samples or 1)
     ]
     return Task(learner, support, tuple(states), seed)
-
-
-def softmax(logits: Array) -> Floats:
-    """Over the last axis, in float32."""
-    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    probabilities: Floats = shifted / shifted.sum(axis=-1, keepdims=True)
-    return probabilities

@@ -9,14 +9,15 @@ import numpy as np
 from handful.runtime.package.files import read_regular, write_atomic
 from handful.runtime.package.manifest import Manifest, TensorSpec
 
-from .arrays import Array
+from .arrays import Array, Floats
 from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, shown
+from .negatives import MAX_NEGATIVES
 from .paths import as_path
 from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, is_one_hot, outputs, within
 
-FORMAT = 1
+PLAIN, WITH_NEGATIVES = 1, 2  # formats; what needs nothing of the second is written as the first
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
 MAX_BYTES = 2**28
 MAX_SAMPLES = 1000
@@ -30,6 +31,7 @@ class Saved(NamedTuple):
     support: Support
     states: tuple[State, ...]
     seed: int | None
+    negatives: Floats | None = None  # [M, ...] embedded examples of none of the classes
 
 
 def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None:
@@ -67,7 +69,7 @@ def _read(file: Path) -> dict[str, Array]:
 
 def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
     about = {
-        "format": FORMAT,
+        "format": PLAIN if saved.negatives is None else WITH_NEGATIVES,
         "package": identity,
         "classes": saved.support.classes,
         "seed": saved.seed,
@@ -81,6 +83,8 @@ def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
     for i, state in enumerate(saved.states):
         for name, value in state.tensors.items():
             arrays[f"state/{i}/{name}"] = to_numpy(value)
+    if saved.negatives is not None:
+        arrays["negatives"] = saved.negatives
     return arrays
 
 
@@ -114,9 +118,24 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
             for tensor in manifest.read_by_predict
         }
         states.append(State(tensors, sizes))
+    negatives = None if about["format"] == PLAIN else _negatives(name, arrays, manifest)
     if arrays:
         raise TaskFileError(f"{name} has an unknown array {shown(min(arrays))}")
-    return Saved(support, tuple(states), about["seed"])
+    return Saved(support, tuple(states), about["seed"], negatives)
+
+
+def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
+    """Embedded examples of none of the classes, which thresholds are needed for."""
+    value = arrays.get("negatives")
+    count = len(value) if value is not None and value.ndim else 0
+    spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
+    negatives = _take(name, arrays, "negatives", spec, {"S": count})
+    if not 0 < count <= MAX_NEGATIVES or not manifest.confidence:
+        raise TaskFileError(
+            f"{name} has {count} negatives, wanted 1 to {MAX_NEGATIVES} and thresholds in the"
+            " package"
+        )
+    return negatives
 
 
 def _about(name: str, array: Array | None) -> dict[str, Any]:
@@ -129,9 +148,10 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
         raise wrong from cause
     if not isinstance(about, dict) or about.keys() != FIELDS:
         raise wrong
-    if type(about["format"]) is not int or about["format"] != FORMAT:
+    if type(about["format"]) is not int or about["format"] not in (PLAIN, WITH_NEGATIVES):
         raise TaskFileError(
-            f"{name} has format {shown(about['format'])}, this runtime reads {FORMAT}",
+            f"{name} has format {shown(about['format'])}, this runtime reads {PLAIN} and"
+            f" {WITH_NEGATIVES}",
             hint="load it with the handful that saved it, or adapt again",
         )
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
@@ -150,10 +170,7 @@ def _seed(value: object) -> bool:
 def _support(
     name: str, arrays: dict[str, Array], classes: list[str], manifest: Manifest
 ) -> Support:
-    if manifest.embed is not None:
-        inner = manifest.graphs[manifest.embed].outputs[0].shape[1:]
-    else:
-        inner = manifest.input.shape
+    inner = _embedded_shape(manifest)
     targets = arrays.get("support_y")
     count, any_width = targets.shape if targets is not None and targets.ndim == 2 else (0, 0)
     width = len(classes) or outputs(manifest) or any_width
@@ -169,6 +186,13 @@ def _support(
     except HandfulError as cause:
         raise TaskFileError(f"{name}: {cause}") from cause
     return support
+
+
+def _embedded_shape(manifest: Manifest) -> tuple[int | str, ...]:
+    """The shape of one embedded example."""
+    if manifest.embed is None:
+        return manifest.input.shape
+    return manifest.graphs[manifest.embed].outputs[0].shape[1:]
 
 
 def _take(name: str, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes: Sizes) -> Array:

@@ -116,6 +116,10 @@ def test_several_numbers_stand_after_one_option() -> None:
             "Error: Invalid value for '--way': 1 is not in the range x>=2.",
         ),
         (("predict", "task.npz"), "Error: Missing argument 'FILES...'."),
+        (
+            ("predict", "task.npz", "a.png", "--unknown", "few"),
+            "Error: Invalid value for '--unknown': 'few' is not a share, wanted 5% or 0.05",
+        ),
     ],
 )
 def test_a_command_line_that_cannot_be_read_is_a_usage_error(

@@ -73,8 +73,8 @@ def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 3 with what format 4 added: what the examples were like, and sound."""
-    new = dict(content)
+    """A manifest of format 3 with what format 4 added: sound, what the examples were like, confidence."""
+    new = _with_field(content, "", "confidence", [])
     if isinstance(examples := content.get("input"), Mapping):
         if examples.get("kind") == "audio":
             raise ManifestError("`input.kind` is audio, which format 4 began", hint=HINT)
@@ -98,7 +98,8 @@ def _with_measure(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
 
 def _with_field(fields: Mapping[str, Any], place: str, name: str, value: object) -> dict[str, Any]:
     if name in fields:
-        raise ManifestError(f"unknown field in manifest: `{place}.{name}`", hint=HINT)
+        where = f"{place}.{name}" if place else name
+        raise ManifestError(f"unknown field in manifest: `{where}`", hint=HINT)
     return {**fields, name: value}
 
 

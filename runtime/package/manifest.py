@@ -150,6 +150,49 @@ class Evaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """The score that accepts this share of queries of no class of the task, `false_accepts`.
+
+    `known_kept` is the share of queries of the task's classes that it accepts.
+    """
+
+    false_accepts: float
+    score: float
+    known_kept: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictionSet:
+    """Labels of at least this probability hold the right one for a share `coverage` of queries.
+
+    `size` is the mean number of labels in such a set.
+    """
+
+    coverage: float
+    probability: float
+    size: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Confidence:
+    """How sure answers are, measured on meta-validation classes in tasks of one way and shot.
+
+    A query's score is its largest logit less `others` times the mean of its other logits. The
+    expected calibration error is that of softmax(logits / temperature).
+    """
+
+    way: int
+    shot: int
+    classes: int  # meta-validation classes that the tasks were drawn from
+    queries: int  # queries of the tasks' classes; there were as many of other classes
+    others: float
+    temperature: float
+    calibration_error: float
+    thresholds: tuple[Threshold, ...]
+    sets: tuple[PredictionSet, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """All that a runtime has to know about a package."""
 
@@ -164,6 +207,7 @@ class Manifest:
     predict: str
     limits: Limits = field(default_factory=Limits)
     evaluation: tuple[Evaluation, ...] = ()
+    confidence: tuple[Confidence, ...] = ()
     training: dict[str, Any] = field(default_factory=dict)
     licence: str
 

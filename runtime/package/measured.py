@@ -37,7 +37,7 @@ def check_evaluation(manifest: Manifest) -> None:
             check_words(comparison.name, f"{inner}.name")
             _measure(comparison, inner, regression=regression)
             most = MAX_ERROR if regression else 1
-            _within(comparison.difference, f"{inner}.difference", -most, most)
+            within(comparison.difference, f"{inner}.difference", -most, most)
 
 
 def _short(entries: tuple[object, ...], place: str) -> None:
@@ -56,10 +56,11 @@ def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) ->
         task = "regression" if regression else "classification"
         raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
     most = MAX_ERROR if regression else 1
-    _within(value, f"{place}.{wanted}", 0, most)
-    _within(entry.interval, f"{place}.interval", 0, most)
+    within(value, f"{place}.{wanted}", 0, most)
+    within(entry.interval, f"{place}.interval", 0, most)
 
 
-def _within(value: float, place: str, least: float, most: float) -> None:
+def within(value: float, place: str, least: float, most: float) -> None:
+    """Refuse a number that is not between the two."""
     if not least <= value <= most:
         raise ManifestError(f"`{place}` is {value!r}, wanted {least:g} to {most:g}")

@@ -7,6 +7,7 @@ from typing import Any
 from handful.runtime.errors import ManifestError
 
 from . import names
+from .confident import check_confidence
 from .flow import flow
 from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, Seen, TensorSpec
 from .measured import check_evaluation, check_words
@@ -39,6 +40,7 @@ def check(manifest: Manifest) -> None:
         if name not in used:
             raise ManifestError(f"`graphs.{name}` is used by no stage", hint="leave it out")
     check_evaluation(manifest)
+    check_confidence(manifest)
 
 
 def _name(text: str, place: str, wanted: str) -> None:

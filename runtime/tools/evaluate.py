@@ -95,6 +95,18 @@ def evaluate_embedded(
     return Accuracy(mean.value, mean.interval, by_step)
 
 
+def logits_embedded(learner: Learner, h: Floats, episodes: Episodes) -> Floats:
+    """What each episode's task answers its queries, [E, Q, N], of embedded examples h [M, ...]."""
+    check(episodes, len(h))
+    answers = []
+    for e in range(len(episodes.support)):
+        support = _support(h[episodes.support[e]], episodes.support_y[e])
+        within(support, learner.manifest.limits)
+        state = learner._engine.adapt(support.x, support.y)
+        answers.append(learner._engine.predict(state, h[episodes.query[e]]))
+    return np.stack(answers)
+
+
 def outputs_by_step(
     learner: Learner, support_x: Any, support_y: Any, query_x: Any, *, every_step: bool = False
 ) -> Floats:

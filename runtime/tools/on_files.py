@@ -37,8 +37,8 @@ class Answer:
 
     file: str  # as given; control characters and undecodable bytes are escaped; of several
     # examples in a file with its place behind, from 0: `walk.csv[3]`
-    label: str
-    score: float  # the label's probability
+    label: str | None  # None: none of the task's classes
+    score: float  # the probability of the likeliest class
     probabilities: dict[str, float]
 
 
@@ -57,11 +57,17 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
 
 
 def predict_files(
-    task: Path, files: Sequence[Path], *, package: str | Path | None = None
+    task: Path,
+    files: Sequence[Path],
+    *,
+    package: str | Path | None = None,
+    unknown: float | None = None,
 ) -> list[Answer]:
     """The answers of a saved task; `package` made it, and may be left out where it ships.
 
-    InputError with all files that cannot be read, after the others were looked at.
+    With `unknown` an example may be of none of the classes: of such examples so large a share is
+    still given a label. InputError with all files that cannot be read, after the others were
+    looked at.
     """
     learner = load(package) if package is not None else _maker_of(task)
     loaded = learner.load_task(task)
@@ -71,7 +77,7 @@ def predict_files(
     decoded = images.read_each(files, lambda file: read(file, learner.input), bad)
     with images.quiet():
         answers = [
-            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example)
+            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example, unknown)
             for file, examples in decoded
             for i, example in enumerate(examples)
         ]
@@ -82,11 +88,12 @@ def predict_files(
     return answers
 
 
-def _answer(task: Task, file: str, example: Array) -> Answer:
+def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:
     scores = task.predict_proba(example)
     best = int(scores.argmax())
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(printable(file), task.classes[best], float(scores[best]), probabilities)
+    label = task.classes[best] if unknown is None else task.predict(example, unknown=unknown)
+    return Answer(printable(file), label, float(scores[best]), probabilities)
 
 
 def _maker_of(task: Path) -> Learner:

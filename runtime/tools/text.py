@@ -4,14 +4,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Comparison, Manifest
+from handful.runtime.package.manifest import Bounds, Comparison, Confidence, Manifest
 
 if TYPE_CHECKING:
     from .bench import Bench
     from .inspect import Description
+    from .on_files import Answer
     from .verify import Report
 
 ERROR = "mean squared error"
+SHOWN = (0.01, 0.05)  # rates of false accepts, in `inspect` and on the card
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
 
 
@@ -123,7 +125,37 @@ def described(package: "Description") -> str:
     for data in dict.fromkeys(f"{e.data}, {e.split}" for e in manifest.evaluation):
         measured = [e for e in manifest.evaluation if f"{e.data}, {e.split}" == data]
         parts += ["", f"measured on {data}:", accuracies(measured)]
+    if manifest.confidence:
+        classes = manifest.confidence[0].classes
+        parts += ["", f"how sure, on {classes} meta-validation classes and queries of others:"]
+        parts += [confident(manifest.confidence)]
     return "\n".join(parts)
+
+
+def confident(entries: Sequence[Confidence]) -> str:
+    """A line for each size: how far probabilities are off, and what is kept at two rates."""
+    rates = [i for i, t in enumerate(entries[0].thresholds) if t.false_accepts in SHOWN]
+    names = [f"kept at {100 * entries[0].thresholds[i].false_accepts:g} %" for i in rates]
+    return table(
+        ("way", "shot", "temperature", "calibration error %", *names),
+        (
+            (
+                e.way,
+                e.shot,
+                f"{e.temperature:.2f}",
+                f"{100 * e.calibration_error:.2f}",
+                *(f"{100 * e.thresholds[i].known_kept:.1f}" for i in rates),
+            )
+            for e in entries
+        ),
+    )
+
+
+def answered(answers: Iterable["Answer"]) -> str:
+    """A line for each picture: label, or `-` for none of the classes, score, file."""
+    return "\n".join(
+        f"{'-' if a.label is None else a.label}\t{a.score:.3f}\t{a.file}" for a in answers
+    )
 
 
 def verified(report: "Report") -> str:

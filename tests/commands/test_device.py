@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import handful
+from handful.runtime.package.decode import read_manifest, to_json
+from handful.runtime.package.manifest import FORMAT
+from handful.runtime.package.shipped import SHIPPED
 from handful.runtime.tools.inspect import describe
 
+from ..runtime.confident import grid, sure
 from .called import error, run
 
 
@@ -97,6 +103,26 @@ def test_from_readings_to_answers(tmp_path: Path) -> None:
         f"error: {tmp_path}/new.jpg is not named as a file of readings\n"
         "\n"
         "hint: a .npy file of numbers, or a .csv file with a line for each reading\n"
+    )
+
+
+def test_what_is_none_of_the_classes_has_no_label(photos: Path, tmp_path: Path) -> None:
+    package, task = tmp_path / "package", tmp_path / "task.npz"
+    shutil.copytree(SHIPPED / "omniglot-leo", package)
+    manifest = replace(read_manifest(package), format=FORMAT)  # the package may be an older one
+    (package / "manifest.json").write_text(to_json(manifest))
+    sure(package, grid(scores=(1e9, 0.0, -1e9)))  # from nothing that is accepted to everything
+    run("adapt", package, photos, "--out", task)
+    answers = ("predict", task, tmp_path / "new bar.png", "--package", package)
+    for rate, label in (("1%", "-"), ("0.01", "-"), ("50 %", "bar"), (".5", "bar")):
+        line = run(*answers, "--unknown", rate).stdout
+        assert line.split("\t")[::2] == [label, f"{tmp_path / 'new bar.png'}\n"]
+    (found,) = json.loads(run(*answers, "--unknown", "1%", "--json").stdout)
+    assert found["label"] is None
+    assert found["score"] == max(found["probabilities"].values())
+    assert error(run(*answers, "--unknown", "60%")) == (
+        "error: unknown is 0.6, package omniglot-leo has 0.01 to 0.5\n\n"
+        "hint: give a share, as unknown=0.1\n"
     )
 
 

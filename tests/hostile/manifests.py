@@ -126,6 +126,17 @@ def seen(**values: Any) -> Callable[[Path], object]:
     return changed(lambda content: content["input"].update(seen=fields))
 
 
+def sure(**values: Any) -> Callable[[Path], object]:
+    """A manifest with one entry of `confidence`, which is in order but for these values."""
+    entry = {
+        "way": 5, "shot": 1, "classes": 9, "queries": 9, "others": 0.0, "temperature": 1.0,
+        "calibration_error": 0.0,
+        "thresholds": [{"false_accepts": 0.05, "score": 0.0, "known_kept": 1.0}],
+        "sets": [{"coverage": 0.9, "probability": 0.5, "size": 1.0}],
+    }  # fmt: skip
+    return changed(lambda content: content.update(confidence=[{**entry, **values}]))
+
+
 WRONG = "ManifestError: "
 CASES: dict[str, Case] = {
     "format 1.0": (text('"format": 4', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
@@ -191,6 +202,28 @@ CASES: dict[str, Case] = {
     "a negative interval": (measured(interval=-0.1), WRONG + "`evaluation[0].interval` is -0.1"),
     "no way": (measured(way=0), WRONG + "`evaluation[0].way` is 0, wanted 1 or more"),
     "a difference of 2": (compared(difference=2.0), WRONG + "`evaluation[0].compared[0].diff"),
+    "a temperature of 0": (
+        sure(temperature=0.0), WRONG + "`confidence[0].temperature` is 0.0, wanted 1e-09 to 1e+09",
+    ),
+    "a temperature below 0": (sure(temperature=-1), WRONG + "`confidence[0].temperature` is -1.0"),
+    "more ways than integers": (sure(way=2**53), WRONG + "`confidence[0].classes` is 9, wanted"),
+    "a threshold beyond float32": (
+        sure(thresholds=[{"false_accepts": 0.05, "score": 1e39, "known_kept": 1.0}]),
+        WRONG + "`confidence[0].thresholds[0].score` is 1e+39, wanted -1e+30 to 1e+30",
+    ),
+    "no thresholds": (sure(thresholds=[]), WRONG + "`confidence[0].thresholds` has 0 entries"),
+    "5000 thresholds": (
+        sure(thresholds=[{"false_accepts": 0.05, "score": 0, "known_kept": 1}] * 5000),
+        WRONG + "`confidence[0].thresholds` has 5000 entries, wanted 1 to 32",
+    ),
+    "300 000 sizes": (
+        changed(lambda content: content.update(confidence=[0] * 300_000)),
+        WRONG + "`confidence[0]` is 0, wanted an object",
+    ),
+    "a rate of everything": (
+        sure(sets=[{"coverage": 1.0, "probability": 0.5, "size": 1.0}]),
+        WRONG + "`confidence[0].sets` has a `coverage` of 1.0, wanted between 0 and 1",
+    ),
     "an escape sequence": (
         measured(data="\x1b[2J\x1b]0;owned\x07"), WRONG + "`evaluation[0].data` is",
     ),

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from handful.runtime.package import constants, decode, flow, measured, npz, rules, vet
+from handful.runtime import confidence
+from handful.runtime.package import confident, constants, decode, flow, measured, npz, rules, vet
 from handful.runtime.package.names import OBJECTS, ROLES
 from handful.runtime.package.operators import CONTROL_FLOW, RANDOM
 from handful.runtime.tools import golden
@@ -38,6 +39,9 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
         ("2²⁴ values, `S` and `N` counted as 64 each", (flow.MAX_NOISE, flow.AS_MANY)),
         ("64 MiB of arrays, 20 000 members", (golden.MAX_BYTES, npz.MAX_MEMBERS)),
         ("1000 examples in the support set and 1000 queries", (golden.MAX_EXAMPLES,)),
+        ("| `confidence` | 256 entries |", (confident.MAX_SIZES,)),
+        ("| `thresholds` | 1 to 32 of", (confident.MAX_RATES,)),
+        ("as far as 2 w; for more classes", (confidence.BEYOND,)),
     ],
 )
 def test_the_caps_in_the_page_are_those_of_the_reader(words: str, held: tuple[int, ...]) -> None:

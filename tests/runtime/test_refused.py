@@ -44,8 +44,8 @@ def drop(path: str) -> Callable[[dict[str, Any]], None]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
-    (put("format", 4), "manifest has format 4, this runtime reads 1 to 3", AGAIN),
-    (put("format", True), "manifest has format true, this runtime reads 1 to 3", AGAIN),
+    (put("format", 5), "manifest has format 5, this runtime reads 1 to 4", AGAIN),
+    (put("format", True), "manifest has format true, this runtime reads 1 to 4", AGAIN),
     (put("flavour", 1), "unknown field in manifest: `flavour`", AGAIN),
     (put("stages/0/foo", 1), "unknown field in manifest: `stages[0].foo`", AGAIN),
     (drop("licence"), "missing field in manifest: `licence`", AGAIN),
@@ -220,9 +220,15 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
     refused(folder, PackageError, f"{file} is not a regular file", "copy the file itself")
 
 
+def older(content: dict[str, Any], number: int) -> None:
+    """A manifest of this format without what format 4 added."""
+    content["format"] = number
+    del content["confidence"], content["input"]["seen"]
+
+
 def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
     def as_format_1(content: dict[str, Any]) -> None:
-        content["format"] = 1
+        older(content, 1)
         del content["limits"]["support"]
 
     edit(folder, as_format_1)
@@ -238,7 +244,8 @@ def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., N
         "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 9, "accuracy": 0.9,
         "interval": 0.01, "transductive": False, "compared": [other],
     }  # fmt: skip
-    edit(folder, lambda content: content.update(format=2, evaluation=[entry]))
+    edit(folder, lambda content: older(content, 2))
+    edit(folder, lambda content: content.update(evaluation=[entry]))
     (read,) = read_manifest(folder).evaluation
     assert (read.accuracy, read.mean_squared_error, read.value) == (0.9, None, 0.9)
     assert (read.compared[0].value, read.compared[0].difference) == (0.8, 0.1)

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.task import Task, softmax
+from handful.runtime.confidence import softmax
+from handful.runtime.task import Task
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
 from .small_packages import RATE, head_weights

@@ -53,13 +53,13 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda contents: contents.update({name: value})
 
 
-FORMATS = (2, True, 1.0, "1", None, "\x1b[2J")
+FORMATS = (3, True, 1.0, "1", None, "\x1b[2J")
 MADE = "`Task.save` writes them"
 CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (about(package="0" * 64),
      "task.npz was saved with another package than head as it is now",
      "load it with the package that made it, or adapt again"),
-    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1",
+    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1 and 2",
        "load it with the handful that saved it, or adapt again") for number in FORMATS),
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),

@@ -7,12 +7,15 @@ from dataclasses import replace
 from handful.runtime.package.manifest import (
     Bounds,
     Comparison,
+    Confidence,
     Evaluation,
     GraphSpec,
     InputSpec,
     Limits,
     Manifest,
+    PredictionSet,
     StageSpec,
+    Threshold,
 )
 from handful.trainer.export.card import card
 from handful.trainer.export.compared import comparison
@@ -190,3 +193,34 @@ def test_each_data_set_has_a_table_and_a_gap_stays_empty() -> None:
 def test_what_was_not_compared_is_not_in_the_card() -> None:
     assert comparison([measured(5, 1)]) == []
     assert "Not measured." in card(manifest())
+
+
+def test_how_sure_it_is() -> None:
+    rates = ((0.01, 9.0, 0.75), (0.05, 5.0, 0.9), (0.5, 1.0, 1.0))
+    entries = [
+        Confidence(
+            way=way, shot=1, classes=30, queries=100, others=0.0, temperature=1.0,
+            calibration_error=0.0123,
+            thresholds=tuple(
+                Threshold(false_accepts=rate, score=score, known_kept=kept)
+                for rate, score, kept in rates
+            ),
+            sets=(PredictionSet(coverage=0.9, probability=0.5, size=1.0),),
+        )
+        for way in (2, 5)
+    ]  # fmt: skip
+    text = card(replace(manifest(measured(5, 1)), confidence=tuple(entries)))
+    section = text.split("## How sure\n\n")[1].split("\n\n## Contents")[0]
+    assert section == (
+        "| way | shot | calibration error % | known kept at 1 % false accepts"
+        " | known kept at 5 % false accepts |\n"
+        "| --- | --- | --- | --- | --- |\n"
+        "| 2 | 1 | 1.23 | 75.0 % | 90.0 % |\n"
+        "| 5 | 1 | 1.23 | 75.0 % | 90.0 % |\n"
+        "\n"
+        "`task.predict(example, unknown=0.05)` answers `None` where an example is like none of the"
+        " classes; of examples of other classes 5 % are then still given a label. Measured on 30"
+        " meta-validation classes, on queries of a task's classes and of the others; with classes"
+        " that differ from these in kind the rates are others."
+    )
+    assert "## How sure" not in card(manifest(measured(5, 1)))

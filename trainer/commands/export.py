@@ -24,6 +24,7 @@ from handful.trainer.training.data import RecordedData
 from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
 
+from .confidence import package_confidence
 from .evaluate import evaluate_package, evaluators
 from .subjects import Count, Plan, run_features
 
@@ -85,6 +86,9 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         results = evaluate_package(
             folder, plan, pool, features=features, count=count, recorded=recorded
         )
+        confidence = package_confidence(
+            folder, recorded, episodes=request.episodes, workers=pool, count=count
+        )
     made_here = functions or config.data.source == "glyphs"
     split = "made here" if made_here else config.data.split
     measured = [
@@ -102,7 +106,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         for result in results
     ]
     with storing(folder, ROOM):
-        return with_evaluation(folder, manifest, measured)
+        return with_evaluation(folder, manifest, measured, confidence)
 
 
 def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:

@@ -17,6 +17,7 @@ from handful.runtime.tools.evaluate import (
     check,
     embedded,
     evaluate_embedded,
+    logits_embedded,
     outputs_by_step,
 )
 from handful.trainer.episodes import Episode, EpisodeSource
@@ -63,6 +64,16 @@ def package_accuracies(
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
 
 
+def package_logits(
+    loaded: Loaded, h: Floats, episodes: Episodes, *, tick: Callable[[], None], workers: Workers
+) -> Floats:
+    """What the package answers the queries of each episode of embeddings h [M, ...]: [E, Q, N]."""
+    check(episodes, len(h))
+    shares = _shares(h, episodes, workers)
+    done = partial(tick_each, tick)
+    return np.concatenate(workers.map(partial(_answers, loaded), shares, done))
+
+
 def package_errors(
     loaded: Loaded,
     functions: EpisodeSource,
@@ -98,6 +109,10 @@ def _embed(loaded: Loaded, x: Any) -> Floats:
 
 def _measure(loaded: Loaded, every_step: bool, share: tuple[Floats, Episodes]) -> Array:
     return evaluate_embedded(loaded.package, *share, every_step=every_step).by_step
+
+
+def _answers(loaded: Loaded, share: tuple[Floats, Episodes]) -> Floats:
+    return logits_embedded(loaded.package, *share)
 
 
 def _shares(h: Floats, episodes: Episodes, workers: Workers) -> Iterator[tuple[Floats, Episodes]]:

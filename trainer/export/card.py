@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from handful.runtime.package.manifest import Manifest
-from handful.runtime.tools.text import ERROR, mean
+from handful.runtime.tools.text import ERROR, SHOWN, mean
 from handful.trainer.data.backbones import BACKBONES
 from handful.trainer.data.record import PACKAGED
 
@@ -21,6 +21,7 @@ def card(manifest: Manifest) -> str:
         _use(manifest),
         "## Accuracy",
         _accuracy(manifest),
+        *_confidence(manifest),
         "## Contents",
         _contents(manifest),
         "## Training",
@@ -67,6 +68,31 @@ def _accuracy(manifest: Manifest) -> str:
     )
     accuracies = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
     return "\n\n".join([accuracies, measured, *comparison(manifest.evaluation)])
+
+
+def _confidence(manifest: Manifest) -> list[str]:
+    """What stands in the manifest of how sure answers are, where it was measured."""
+    if not manifest.confidence:
+        return []
+    first = manifest.confidence[0]
+    kept = [t for t in first.thresholds if t.false_accepts in SHOWN]
+    names = [f"known kept at {100 * t.false_accepts:g} % false accepts" for t in kept]
+    lines = [
+        f"| way | shot | calibration error % | {' | '.join(names)} |",
+        "| --- | --- | --- |" + " --- |" * len(kept),
+    ]
+    for entry in manifest.confidence:
+        shares = [t.known_kept for t in entry.thresholds if t.false_accepts in SHOWN]
+        cells = [f"{100 * share:.1f} %" for share in shares]
+        error = f"{100 * entry.calibration_error:.2f}"
+        lines.append(f"| {entry.way} | {entry.shot} | {error} | {' | '.join(cells)} |")
+    words = (
+        "`task.predict(example, unknown=0.05)` answers `None` where an example is like none of the"
+        " classes; of examples of other classes 5 % are then still given a label. Measured on"
+        f" {first.classes} meta-validation classes, on queries of a task's classes and of the"
+        " others; with classes that differ from these in kind the rates are others."
+    )
+    return ["## How sure", "\n".join(lines), words]
 
 
 def _contents(manifest: Manifest) -> str:

@@ -18,7 +18,7 @@ from torch import Tensor
 from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.files import write_atomic
-from handful.runtime.package.manifest import Bounds, Evaluation, Limits, Manifest
+from handful.runtime.package.manifest import Bounds, Confidence, Evaluation, Limits, Manifest
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
@@ -69,9 +69,14 @@ def export(
     return manifest
 
 
-def with_evaluation(folder: Path, manifest: Manifest, results: Sequence[Evaluation]) -> Manifest:
-    """The package with measured accuracies in its manifest and card."""
-    manifest = replace(manifest, evaluation=tuple(results))
+def with_evaluation(
+    folder: Path,
+    manifest: Manifest,
+    results: Sequence[Evaluation],
+    confidence: Sequence[Confidence] = (),
+) -> Manifest:
+    """The package with measured accuracies and confidence in its manifest and card."""
+    manifest = replace(manifest, evaluation=tuple(results), confidence=tuple(confidence))
     write_atomic(folder / "README.md", card(manifest).encode())
     write_atomic(folder / "manifest.json", to_json(manifest).encode())
     return manifest

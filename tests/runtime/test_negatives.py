@@ -1,0 +1,158 @@
+"""Examples of none of the classes: they reject what is like them, and raise the thresholds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import handful
+from handful.runtime.confidence import Sizes
+from handful.runtime.errors import SupportSetError, TaskFileError
+from handful.runtime.package.npz import pack_npz
+
+from . import edit
+from .confident import grid, sure
+
+NEAR, FAR = [1.0, 0, 0, 0], [0, 4.0, 0, 0]
+BETWEEN = [2.0, 0, 0, 0]  # at 1 from `near`, and 20 from `far`
+
+
+@pytest.fixture
+def learner(packages: Any, tmp_path: Path) -> handful.Learner:
+    """Class means whose thresholds are −1 at 1 %, −4 at 10 % and −9 at 50 %."""
+    return sure(packages.copy("prototypes", tmp_path), grid())
+
+
+@pytest.fixture
+def task(learner: handful.Learner) -> handful.Task:
+    return learner.adapt({"near": [NEAR], "far": [FAR]})
+
+
+def thresholds(task: handful.Task) -> Any:
+    """At 10 %."""
+    assert task._negatives is not None
+    return task._negatives.thresholds(Sizes(task.learner.manifest), 0.1, task._shots)
+
+
+def test_a_query_that_is_most_like_a_negative_is_none_of_the_classes(task: handful.Task) -> None:
+    query = [1.6, 0, 0, 0]  # at 0.36 from `near`, at 0.16 from the negative
+    assert task.predict(query, unknown=0.1) == "near"
+    with_one = task.with_negatives([BETWEEN])
+    assert with_one.predict(query, unknown=0.1) is None
+    assert with_one.predict([1.4, 0, 0, 0], unknown=0.1) == "near"
+    assert with_one.predict([query, NEAR], unknown=0.1) == [None, "near"]
+    assert with_one.predict(query) == "near"  # only `unknown` reads them
+    assert with_one.classes == task.classes
+
+
+def test_thresholds_are_raised_by_how_high_negatives_score(task: handful.Task) -> None:
+    # scores −1, −1 and −4: the first two are most like each other and are rejected without help
+    given = task.with_negatives([BETWEEN, [2.0, 0, 0, 0.1], [1.0, 0, 2.0, 0]])
+    assert given._negatives is not None
+    np.testing.assert_array_equal(given._negatives.passed, [-4])
+    # 1 of 3 passes: with the prior of 2 a share of 3/5, so the rate is 0.1 / 0.6; the median −4 is
+    # 5 above the usual middle, of which 1 / (1 + 2) counts
+    at = -4 - 5 * np.log(0.1 / 0.6 / 0.1) / np.log(5)
+    np.testing.assert_allclose(thresholds(given), at + 5 / 3)
+
+
+def test_a_threshold_is_never_lowered(task: handful.Task) -> None:
+    far_off = [[0, 0, 90.0 + 10 * i, 0] for i in range(5)]  # all rejected or scored far below
+    given = task.with_negatives(far_off)
+    np.testing.assert_array_equal(thresholds(given), [-4, -4])
+    twins = task.with_negatives([BETWEEN, BETWEEN])  # none of them passes
+    np.testing.assert_array_equal(thresholds(twins), [-4, -4])
+
+
+def test_added_classes_and_more_negatives_keep_what_was_given(task: handful.Task) -> None:
+    given = task.with_negatives([BETWEEN])
+    more = given.add({"third": [[0, 0, 9.0, 0]]})
+    query = [1.6, 0, 0, 0]
+    assert more.predict(query, unknown=0.1) is None
+    assert more.remove("third").predict(query, unknown=0.1) is None
+    both = given.with_negatives([[0, 5.0, 0, 0]])
+    assert both.predict([query, [0, 4.8, 0, 0]], unknown=0.1) == [None, None]
+    assert task._negatives is None
+
+
+def test_saved_and_loaded_with_the_task(
+    learner: handful.Learner, task: handful.Task, tmp_path: Path
+) -> None:
+    given = task.with_negatives([BETWEEN, [3.0, 0, 0, 0]])
+    given.save(tmp_path / "task.npz")
+    loaded = learner.load_task(tmp_path / "task.npz")
+    queries = np.random.default_rng(0).normal(1, 1, (40, 4)).astype(np.float32)
+    answers = loaded.predict(queries, unknown=0.1)
+    assert answers == given.predict(queries, unknown=0.1)
+    assert answers != task.predict(queries, unknown=0.1)
+    assert loaded.add([NEAR], ["near"])._negatives is not None
+
+
+def test_a_task_without_negatives_is_written_as_older_runtimes_read_it(
+    task: handful.Task, tmp_path: Path
+) -> None:
+    formats = []
+    for saved in (task, task.with_negatives([BETWEEN])):
+        saved.save(tmp_path / "task.npz")
+        with np.load(tmp_path / "task.npz") as file:
+            formats.append(json.loads(file["about"].tobytes())["format"])
+    assert formats == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "words"),
+    [
+        (None, "task.npz has no array `negatives`"),
+        (np.zeros((0, 4), np.float32),
+         "task.npz has 0 negatives, wanted 1 to 1000 and thresholds in the package"),
+        (np.zeros((1001, 4), np.float32),
+         "task.npz has 1001 negatives, wanted 1 to 1000 and thresholds in the package"),
+        (np.zeros((2, 5), np.float32),
+         "task.npz: `negatives` is float32 [2, 5], wanted float32 [2, 4]"),
+        (np.zeros(4, np.float32), "task.npz: `negatives` is float32 [4], wanted float32 [4, 4]"),
+        (np.float32(0), "task.npz: `negatives` is float32 [], wanted float32 [0, 4]"),
+        (np.full((1, 4), np.nan, np.float32),
+         "task.npz: `negatives` has values that are not finite"),
+    ],
+)  # fmt: skip
+def test_altered_negatives_are_refused(
+    learner: handful.Learner, task: handful.Task, tmp_path: Path, negatives: Any, words: str
+) -> None:
+    file = tmp_path / "task.npz"
+    task.with_negatives([BETWEEN]).save(file)
+    with np.load(file) as archive:
+        arrays = {name: archive[name] for name in archive}
+    del arrays["negatives"]
+    file.write_bytes(pack_npz(arrays if negatives is None else arrays | {"negatives": negatives}))
+    with pytest.raises(TaskFileError) as error:
+        learner.load_task(file)
+    assert str(error.value) == words
+
+
+def test_beyond_the_limits_the_thresholds_alone_are_sharpened(
+    learner: handful.Learner,
+) -> None:
+    edit.manifest(
+        learner.path, lambda content: content["limits"]["way"].update(max=8)
+    )  # two classes and six negatives, no more
+    limited = handful.load(learner.path).adapt({"near": [NEAR], "far": [FAR]})
+    few, many = (limited.with_negatives([BETWEEN] * count) for count in (6, 7))
+    query = [1.6, 0, 0, 0]
+    assert few.predict(query, unknown=0.1) is None  # by comparison
+    assert many._negatives is not None
+    assert many._negatives.state is None
+    np.testing.assert_array_equal(many._negatives.passed, [-1] * 7)
+    # all pass, and their median −1 is 8 above the middle: more than the strictest threshold allows
+    np.testing.assert_array_equal(thresholds(many), [-1, -1])
+    assert many.predict([query, [2.1, 0, 0, 0]], unknown=0.1) == ["near", None]
+
+
+@pytest.mark.parametrize("count", [0, 1001])
+def test_no_negatives_or_too_many(task: handful.Task, count: int) -> None:
+    with pytest.raises(SupportSetError) as error:
+        task.with_negatives(np.zeros((count, 4), np.float32))
+    assert str(error.value) == f"{count} negatives, wanted 1 to 1000"

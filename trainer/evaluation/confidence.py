@@ -1,0 +1,214 @@
+"""How sure a package's answers are, from its logits on tasks and on queries of other classes.
+
+    temperature  min over T of the mean of −log softmax(l / T)[y]    (Guo et al. 2017)
+    threshold    the score that a share a of queries of other classes lies above
+    set          labels of at least the probability that a share c of right labels has
+                 (split conformal prediction, Sadinle et al. 2019: least ambiguous sets)
+
+A query's score is its largest logit less a weight times the mean of its other logits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from handful.runtime.arrays import Array, Floats
+from handful.runtime.package.manifest import Confidence, PredictionSet, Threshold
+from handful.runtime.tools.evaluate import Episodes
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import Rows, rows_of
+from handful.trainer.sizes import TaskSize
+
+RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of false accepts
+COVERAGES = (0.9, 0.95, 0.98, 0.99)
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the mean of the other logits, of which one is chosen
+CHOSEN_AT = RATES.index(0.05)  # by how many known queries are kept at this rate
+BINS = 15  # of the calibration error, as Guo et al. have them
+GOLDEN = (5**0.5 - 1) / 2
+LOG_TEMPERATURE = (-7.0, 12.0)  # the temperatures that are searched: 0.001 to 160,000
+
+
+class Asked(NamedTuple):
+    """A package's logits in tasks of one size: queries of their classes, and of other classes."""
+
+    known: Floats  # [Q, N]
+    y: Array  # [Q]
+    unknown: Floats  # [U, N]
+
+
+class Fitted(NamedTuple):
+    """What the logits of one size say, but for the kind of score, which all sizes share."""
+
+    temperature: float
+    calibration_error: float
+    sets: tuple[PredictionSet, ...]
+
+
+def with_unknown(
+    data: LabelledSet, size: TaskSize, *, episodes: int, seed: int
+) -> tuple[Episodes, int]:
+    """Tasks whose queries are those of the task's classes and then as many of other classes.
+
+    Returned with how many of a task's queries are of its classes. The others are of a class that
+    is drawn from all that the task does not have, each query by itself.
+    """
+    rows = rows_of(data, size, episodes=episodes, seed=seed)
+    generator = torch.Generator().manual_seed(seed + 1)
+    count = rows.query.shape[1]
+    others = torch.stack([_others(data, task, count, generator) for task in rows.classes])
+    query = torch.cat([rows.query, others], dim=1)
+    return _as_episodes(rows, query, size), count
+
+
+def _others(
+    data: LabelledSet, classes: torch.Tensor, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """Rows of examples [count] of classes that are not among those of a task."""
+    free = torch.ones(len(data.classes), dtype=torch.bool)
+    free[classes] = False
+    left = free.nonzero()[:, 0]
+    drawn = left[torch.randint(len(left), (count,), generator=generator)]
+    places = torch.rand(count, generator=generator) * data.counts[drawn]
+    return data.start[drawn] + places.long()
+
+
+def _as_episodes(rows: Rows, query: torch.Tensor, size: TaskSize) -> Episodes:
+    """The class of a query of no class counts as −1, which nothing is compared with."""
+    tasks, way = len(query), torch.arange(size.way)
+    support_y = way.repeat_interleave(size.shot).expand(tasks, -1)
+    known_y = way.repeat_interleave(size.queries).expand(tasks, -1)
+    query_y = torch.cat([known_y, torch.full_like(query[:, known_y.shape[1] :], -1)], dim=1)
+    return Episodes(rows.support.numpy(), support_y.numpy(), query.numpy(), query_y.numpy())
+
+
+def asked(logits: Floats, episodes: Episodes, known: int) -> Asked:
+    """The logits [E, Q, N] of `with_unknown`'s tasks, of which the first `known` are of classes."""
+    way = logits.shape[2]
+    return Asked(
+        logits[:, :known].reshape(-1, way),
+        episodes.query_y[:, :known].reshape(-1),
+        logits[:, known:].reshape(-1, way),
+    )
+
+
+def measured_confidence(
+    found: Mapping[tuple[int, int], Asked], classes: int
+) -> tuple[Confidence, ...]:
+    """An entry for each (way, shot), in their order; `classes` are those that were drawn from."""
+    sizes = sorted(found)
+    by_weight = {w: [thresholds(found[size], w) for size in sizes] for w in WEIGHTS}
+
+    def kept(weight: float) -> float:
+        return float(np.mean([of[CHOSEN_AT].known_kept for of in by_weight[weight]]))
+
+    weight = max(WEIGHTS, key=kept)  # of equals the smallest
+    entries = []
+    for (way, shot), of_size in zip(sizes, by_weight[weight], strict=True):
+        one = found[way, shot]
+        fitted = fit(one)
+        entries.append(
+            Confidence(
+                way=way,
+                shot=shot,
+                classes=classes,
+                queries=len(one.y),
+                others=weight,
+                temperature=fitted.temperature,
+                calibration_error=fitted.calibration_error,
+                thresholds=of_size,
+                sets=fitted.sets,
+            )
+        )
+    return tuple(entries)
+
+
+def fit(one: Asked) -> Fitted:
+    """The temperature, its calibration error and the sets."""
+    temperature = fit_temperature(one.known, one.y)
+    probabilities = softmax(one.known, temperature)
+    of_right = np.sort(probabilities[np.arange(len(one.y)), one.y])
+    sets = tuple(_set(probabilities, of_right, coverage) for coverage in COVERAGES)
+    return Fitted(temperature, calibration_error(probabilities, one.y), sets)
+
+
+def _set(probabilities: Array, of_right: Array, coverage: float) -> PredictionSet:
+    """Split conformal: of n right labels ⌊(n + 1)(1 − c)⌋ may lie below, the finite-sample rank."""
+    rank = int((len(of_right) + 1) * (1 - coverage))
+    least = float(of_right[rank - 1]) if rank else 0.0
+    labels = np.maximum((probabilities >= least).sum(axis=1), 1)  # the likeliest is always there
+    return PredictionSet(coverage=coverage, probability=least, size=float(labels.mean()))
+
+
+def thresholds(one: Asked, weight: float) -> tuple[Threshold, ...]:
+    """The score for each rate: so large a share of unknown queries lies above it."""
+    known, unknown = (scores(logits, weight) for logits in (one.known, one.unknown))
+    found = np.quantile(unknown, 1 - np.array(RATES))
+    return tuple(
+        Threshold(false_accepts=rate, score=float(at), known_kept=float((known > at).mean()))
+        for rate, at in zip(RATES, found, strict=True)
+    )
+
+
+def scores(logits: Floats, weight: float) -> Array:
+    """The largest logit less `weight` times the mean of the others: of [Q, N], [Q]."""
+    wide = logits.astype(np.float64)
+    largest = wide.max(axis=1)
+    rest = (wide.sum(axis=1) - largest) / (wide.shape[1] - 1)
+    answer: Array = largest - weight * rest
+    return answer
+
+
+def fit_temperature(logits: Floats, y: Array) -> float:
+    """The temperature of least negative log likelihood: convex in 1 / T, so one search finds it.
+
+    Where all are right, the likelihood rises until the temperature is 0: the query of the smallest
+    margin then counts as wrong.
+    """
+    low, high = LOG_TEMPERATURE
+    wide = logits.astype(np.float64)
+    order = np.argsort(wide, axis=1)
+    if (order[:, -1] == y).all():
+        largest = np.take_along_axis(wide, order[:, -2:], axis=1)
+        doubtful = int((largest[:, 1] - largest[:, 0]).argmin())
+        y = y.copy()
+        y[doubtful] = order[doubtful, -2]
+
+    def loss(log_temperature: float) -> float:
+        scaled = wide / np.exp(log_temperature)
+        largest = scaled.max(axis=1)
+        total = largest + np.log(np.exp(scaled - largest[:, None]).sum(axis=1))
+        return float((total - scaled[np.arange(len(y)), y]).mean())
+
+    while high - low > 1e-4:  # golden section
+        left, right = high - GOLDEN * (high - low), low + GOLDEN * (high - low)
+        if loss(left) <= loss(right):
+            high = right
+        else:
+            low = left
+    return float(np.exp((low + high) / 2))
+
+
+def softmax(logits: Floats, temperature: float) -> Array:
+    """softmax(l / T) in float64."""
+    scaled = (logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature
+    exponentials = np.exp(scaled)
+    probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
+    return probabilities
+
+
+def calibration_error(probabilities: Array, y: Array, *, bins: int = BINS) -> float:
+    """Expected calibration error: |accuracy − confidence| of equal bins of the largest probability.
+
+    Weighted by how many queries are in each bin (Guo et al. 2017, equation 3).
+    """
+    largest = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == y
+    of_bin = np.minimum((largest * bins).astype(int), bins - 1)
+    gaps: Sequence[float] = [
+        abs(float((right[of_bin == b] - largest[of_bin == b]).sum())) for b in range(bins)
+    ]
+    return sum(gaps) / len(y)
