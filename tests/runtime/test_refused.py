@@ -44,8 +44,8 @@ def drop(path: str) -> Callable[[dict[str, Any]], None]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
-    (put("format", 4), "manifest has format 4, this runtime reads 1 to 3", AGAIN),
-    (put("format", True), "manifest has format true, this runtime reads 1 to 3", AGAIN),
+    (put("format", 5), "manifest has format 5, this runtime reads 1 to 4", AGAIN),
+    (put("format", True), "manifest has format true, this runtime reads 1 to 4", AGAIN),
     (put("flavour", 1), "unknown field in manifest: `flavour`", AGAIN),
     (put("stages/0/foo", 1), "unknown field in manifest: `stages[0].foo`", AGAIN),
     (drop("licence"), "missing field in manifest: `licence`", AGAIN),
@@ -223,7 +223,7 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
 def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
     def as_format_1(content: dict[str, Any]) -> None:
         content["format"] = 1
-        del content["limits"]["support"]
+        del content["limits"]["support"], content["input"]["seen"]
 
     edit(folder, as_format_1)
     assert read_manifest(folder).limits.support == Bounds(1)
@@ -238,6 +238,7 @@ def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., N
         "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 9, "accuracy": 0.9,
         "interval": 0.01, "transductive": False, "compared": [other],
     }  # fmt: skip
+    edit(folder, lambda content: content["input"].pop("seen"))
     edit(folder, lambda content: content.update(format=2, evaluation=[entry]))
     (read,) = read_manifest(folder).evaluation
     assert (read.accuracy, read.mean_squared_error, read.value) == (0.9, None, 0.9)
@@ -249,3 +250,11 @@ def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., N
     assert str(error.value) == (
         "unknown field in manifest: `evaluation[0].compared[0].mean_squared_error`"
     )
+
+
+def test_a_package_of_format_3_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
+    edit(folder, lambda content: content.update(format=3))
+    with pytest.raises(ManifestError, match=r"unknown field in manifest: `input\.seen`"):
+        read_manifest(folder)
+    edit(folder, lambda content: content["input"].pop("seen"))
+    assert read_manifest(folder).input.seen is None
