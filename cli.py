@@ -106,7 +106,7 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
 @measured_on(shots=(1, 5))
 @under_conditions
 @click.option("--data", help="One's own data, or where a run's data are now.")
-@click.option("--backbone", help="An ONNX file that embeds one's own pictures.")
+@click.option("--backbone", help="Embeds one's own pictures: a name, or an ONNX file.")
 @settings(help="A setting of one's own data, as data.image_size=64; may be repeated.")
 @click.option("--plot", type=PATH, help="Write a picture, accuracy over shots, to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")

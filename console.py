@@ -60,7 +60,8 @@ class Command(click.Command):
         except ModuleNotFoundError as error:
             if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
                 raise
-            fail(f"{error.name} is not installed", "pip install 'handful[train]'")
+            extra = "photos" if self.name == "photos" else "train"
+            fail(f"{error.name} is not installed", f"pip install 'handful[{extra}]'")
         except KeyboardInterrupt:
             fail("interrupted", status=INTERRUPTED)
         except OSError as error:

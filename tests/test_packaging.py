@@ -112,6 +112,10 @@ def test_its_command_lists_what_could_be_trained(device: Path, tmp_path: Path) -
             "torch is not installed\n\nhint: pip install 'handful[train]'",
         ),
         (
+            ("photos", "package"),
+            "torch is not installed\n\nhint: pip install 'handful[photos]'",
+        ),
+        (
             ("adapt", "omniglot-leo", "photos", "--out", "task.npz"),
             "reading pictures needs Pillow, which is not installed\n\n"
             "hint: pip install 'handful[images]'",

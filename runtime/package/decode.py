@@ -73,7 +73,7 @@ def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 3 with what format 4 added: sound, what the examples were like, confidence."""
+    """A manifest of format 3 with what format 4 added: sound, `seen` and `confidence`."""
     new = _with_field(content, "", "confidence", [])
     if isinstance(examples := content.get("input"), Mapping):
         if examples.get("kind") == "audio":

@@ -73,7 +73,7 @@ def test_without_a_run_the_closed_forms_are_compared(points: Path) -> None:
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
     assert lines[0] == "5-way 1-shot, 11 queries a class, 4 episodes, seed 0:"
-    assert lines[3].startswith('1  means, metric = "euclidean"  learner  ')
+    assert lines[3].startswith('1  means, metric = "euclidean"  ')
     assert "note: --queries 15 is lowered to 11 at 1-shot: 0 has 12 examples" in lines
     marked = run("compare", "--data", points, "--episodes", 4, "--markdown", "--workers", 1)
     assert marked.stdout.splitlines()[2].startswith("|  | measured |  | accuracy % | above 1 by |")

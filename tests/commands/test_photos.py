@@ -56,6 +56,9 @@ def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: P
         **{"name": "means", "metric": "power", "shrinkage": 3.0},
         **{"support_center": 0.5, "shot_scale": True},
     }
+    card = (package / "README.md").read_text()
+    assert "examples [S, 3, 4, 4], or pictures: paths, PIL images, frames" in card
+    assert "\nNothing was trained beside it: every class is new to the package.\n" in card
     files = {folder.name: sorted(folder.iterdir()) for folder in sorted(colours.iterdir())}
     task = handful.load(package).adapt({name: few[:2] for name, few in files.items()})
     assert task.predict([few[-1] for few in files.values()]) == list(files)

@@ -12,6 +12,7 @@ from handful.runtime.errors import ManifestError, PackageError
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Bounds
 
+from .edit import older
 from .refusal import refused
 
 AGAIN = "export the package again, or install the handful that made it"
@@ -220,12 +221,6 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
     refused(folder, PackageError, f"{file} is not a regular file", "copy the file itself")
 
 
-def older(content: dict[str, Any], number: int) -> None:
-    """A manifest of this format without what format 4 added."""
-    content["format"] = number
-    del content["confidence"], content["input"]["seen"]
-
-
 def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
     def as_format_1(content: dict[str, Any]) -> None:
         older(content, 1)
@@ -256,3 +251,11 @@ def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., N
     assert str(error.value) == (
         "unknown field in manifest: `evaluation[0].compared[0].mean_squared_error`"
     )
+
+
+def test_a_package_of_format_3_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
+    edit(folder, lambda content: content.update(format=3))
+    with pytest.raises(ManifestError, match=r"unknown field in manifest: `input\.seen`"):
+        read_manifest(folder)
+    edit(folder, lambda content: content["input"].pop("seen"))
+    assert read_manifest(folder).input.seen is None

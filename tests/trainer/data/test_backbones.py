@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,11 @@ def test_a_record_keeps_the_name_and_no_place(tmp_path: Path, small: Callable[[]
 
 
 def test_a_scale_of_ones_own_is_refused(small: Callable[[], int]) -> None:
-    for change in ({"backbone_scale": 1.0}, {"backbone_mean": (0.5,), "backbone_std": (0.5,)}):
+    changes: list[dict[str, Any]] = [
+        {"backbone_scale": 1.0},
+        {"backbone_mean": (0.5,), "backbone_std": (0.5,)},
+    ]
+    for change in changes:
         with pytest.raises(DataError) as refused:
             DataConfig(backbone=Path("small"), **change)
         assert str(refused.value) == "data.backbone is small, which has a scale of its own"
@@ -125,10 +130,9 @@ def test_efficientnet_lite0_is_the_published_one(shared_data: Path) -> None:
     assert (graph_input.name, graph_input.shape) == (entry.input, ["n", 3, entry.size, entry.size])
     assert output.shape == ["n", entry.features]
     ramp = np.linspace(-1, 1, 3 * entry.size**2, dtype=np.float32).reshape(1, 3, 224, 224)
-    (h,) = session.run(None, {entry.input: ramp})
+    h = np.asarray(session.run(None, {entry.input: ramp})[0])
     assert (float(h.mean()), float(h.std())) == pytest.approx((0.0572, 0.2981), abs=1e-4)
     other = ort.InferenceSession(str(shared_data / "backbones" / "efficientnet_lite0_224.onnx"))
     x = np.random.default_rng(0).uniform(-1, 1, (2, 3, 224, 224)).astype(np.float32)
-    np.testing.assert_allclose(
-        session.run(None, {entry.input: x})[0], other.run(None, {"image": x})[0], atol=1e-4
-    )
+    found, wanted = session.run(None, {entry.input: x})[0], other.run(None, {"image": x})[0]
+    np.testing.assert_allclose(np.asarray(found), np.asarray(wanted), atol=1e-4)
