@@ -36,12 +36,7 @@ def test_it_is_read_written_and_shown(packages: Any, tmp_path: Path) -> None:
 
 def test_older_packages_do_not_say(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("prototypes", tmp_path)
-
-    def as_format_3(content: Any) -> None:
-        content["format"] = 3
-        del content["input"]["seen"], content["confidence"]
-
-    edit.manifest(folder, as_format_3)
+    edit.manifest(folder, lambda content: edit.older(content, 3))
     assert read_manifest(folder).confidence == ()
     edit.manifest(folder, lambda content: content.update(confidence=[]))
     with pytest.raises(ManifestError) as error:

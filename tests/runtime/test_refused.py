@@ -254,8 +254,11 @@ def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., N
 
 
 def test_a_package_of_format_3_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
-    edit(folder, lambda content: content.update(format=3))
-    with pytest.raises(ManifestError, match=r"unknown field in manifest: `input\.seen`"):
-        read_manifest(folder)
-    edit(folder, lambda content: content["input"].pop("seen"))
-    assert read_manifest(folder).input.seen is None
+    edit(folder, lambda content: older(content, 3))
+    read = read_manifest(folder)
+    assert (read.input.seen, read.input.rate, read.confidence) == (None, None, ())
+    for name in ("seen", "rate"):
+        edit(folder, lambda content, name=name: content["input"].update({name: None}))
+        with pytest.raises(ManifestError, match=rf"unknown field in manifest: `input\.{name}`"):
+            read_manifest(folder)
+        edit(folder, lambda content, name=name: content["input"].pop(name))
