@@ -13,9 +13,11 @@ from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.record import listed
+from handful.trainer.data.sounds import front_of
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
 from handful.trainer.export.card import UNSTATED
+from handful.trainer.export.made_sounds import made_sounds
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.recipe import named_recipe
@@ -61,6 +63,11 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     functions = recorded.functions
     checked, examples = (functions, functions) if functions else _examples(recorded)
     trained = load_run(run, examples)
+    front = None
+    if recorded.config.rate is not None:
+        front = front_of(recorded.config)
+        if checked.input.kind != "audio":  # the data are energies already
+            checked = made_sounds(front.rate, front.samples)
     source = Source(
         learner=trained.learner,
         params=trained.params,
@@ -68,6 +75,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         training=_training(trained, recorded, remaining),
         backbone=recorded.config.backbone,
         channels=Channels.of(recorded.config),
+        front=front,
         licence=licence,
     )
     with storing(folder, ROOM):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from handful.trainer.bounds import LARGEST
 
 from .errors import DataError
+from .log_mel import LogMelConfig
 
 MAX_SIDE = 4096  # as the manifest's
 PLACES = ("source", "path", "split", "backbone")  # the settings that can name a file or folder
@@ -37,6 +38,9 @@ class DataConfig:
     labels: str = "y"  # npz: the name of their labels
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split
+    rate: int | None = None  # samples a second: the examples are sounds
+    seconds: float = 1.0  # how long each sound is cut or padded to
+    log_mel: LogMelConfig = field(default_factory=LogMelConfig)  # of sounds
     backbone: Path | None = None  # a frozen ONNX graph, picture → embedding
     backbone_scale: float = SCALE  # what the backbone reads is pixel · scale + offset
     backbone_offset: float = OFFSET
@@ -56,6 +60,12 @@ class DataConfig:
                 raise DataError(f"data.{name} is {side}, wanted 1 to {MAX_SIDE} pixels")
         if not abs(self.seed) < LARGEST:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
+        if not 0 < self.seconds < math.inf:
+            raise DataError(f"data.seconds is {self.seconds}, wanted more than 0")
+        if self.rate is not None and self.backbone is not None:
+            raise DataError(
+                "data.rate and data.backbone are both set", hint="a backbone reads pictures"
+            )
         self._check_scale()
 
     def _check_scale(self) -> None:

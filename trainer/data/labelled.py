@@ -17,7 +17,10 @@ from handful.trainer.sizes import TaskSize
 from .distort import DistortConfig, distorted
 from .errors import DataError
 from .groups import EVERYWHERE, Within, draw_classes
+from .hearing import HearingConfig, misheard
+from .log_mel import LogMelConfig
 
+Distortion = DistortConfig | HearingConfig
 BATCH = 512  # examples embedded at a time
 Apply = Callable[[Callable[[Tensor], Tensor], Iterable[Tensor]], Iterable[Tensor]]
 
@@ -34,7 +37,8 @@ class LabelledSet(EpisodeSource):
     """Examples [M, ...] sorted by class, uint8 pixels [M, H, W, C] or float32 anything.
 
     Where a frozen backbone made the embeddings in `x`, `pictures` describes what it reads; an
-    exported package begins there. `facts` and `left_out` are of the source as it was read, before
+    exported package begins there. Where they are log-mel energies, `log_mel` says how they came
+    about. `facts` and `left_out` are of the source as it was read, before
     anything was rotated, embedded or taken from it.
     """
 
@@ -47,7 +51,8 @@ class LabelledSet(EpisodeSource):
     left_out: tuple[str, ...] = ()  # files that could not be read, by their path in the source
     groups: tuple[str, ...] = ()  # of each class, "" where it has none; (): none has one
     within: Within = EVERYWHERE  # which of its tasks come from few groups
-    distort: DistortConfig | None = None  # of the examples of its tasks
+    distort: Distortion | None = None  # of the examples of its tasks
+    log_mel: LogMelConfig | None = None  # of energies of sounds
 
     @property
     def start(self) -> Tensor:
@@ -69,8 +74,8 @@ class LabelledSet(EpisodeSource):
         as_met = partial(self._distorted, generator=generator) if self.distort else None
         return sample(self, size, tasks=tasks, generator=generator, as_met=as_met)
 
-    def drawn(self, within: Within, distort: DistortConfig | None = None) -> LabelledSet:
-        """The same set, whose tasks come from few groups, or hold distorted pictures."""
+    def drawn(self, within: Within, distort: Distortion | None = None) -> LabelledSet:
+        """The same set, whose tasks come from few groups, or hold distorted examples."""
         return replace(self, within=within, distort=distort)
 
     def draw_classes(self, way: int, generator: torch.Generator) -> Tensor:
@@ -80,8 +85,13 @@ class LabelledSet(EpisodeSource):
     def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
         """Refuse tasks that need more classes, groups or examples than there are."""
         require(self, size, where=where, prefix=prefix)
-        if self.distort is not None:
+        if isinstance(self.distort, DistortConfig):
             require_pictures(self, where=where)
+        elif self.distort is not None and self.log_mel is None:
+            raise DataError(
+                f"only sounds can be misheard, the examples of {where} are none",
+                hint=f"leave {prefix}hearing out, or set data.rate",
+            )
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether there are so many classes, and each has the most examples and one more."""
@@ -128,7 +138,7 @@ class LabelledSet(EpisodeSource):
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""
         spec = InputSpec(kind="array", shape=tuple(x.shape[1:]))
-        return replace(self, x=x, input=spec, distort=None)
+        return replace(self, x=x, input=spec, distort=None, log_mel=None)
 
     def as_float(self, x: Tensor) -> Tensor:
         """Pixels as the learner sees them, pixel · scale + offset; floats as they are."""
@@ -138,8 +148,10 @@ class LabelledSet(EpisodeSource):
         return pixels * self.input.scale + self.input.offset
 
     def _distorted(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pixels [B, H, W, C] as a learner sees them, each picture distorted anew."""
-        distort = self.distort or DistortConfig()
+        """Pixels or energies as a learner sees them, each example distorted anew."""
+        if isinstance(self.distort, HearingConfig) and self.log_mel is not None:
+            return misheard(x, self.distort, self.log_mel, generator)
+        distort = self.distort if isinstance(self.distort, DistortConfig) else DistortConfig()
         return self._scaled(distorted(x, distort, generator))
 
     def take(self, classes: Sequence[int]) -> LabelledSet:

@@ -37,6 +37,8 @@ def _learnt(manifest: Manifest) -> str:
 def _use(manifest: Manifest) -> str:
     shape = ", ".join(map(str, manifest.input.shape))
     labels, sizes = "labels", f"examples [S, {shape}]"
+    if manifest.input.kind == "audio":
+        sizes = f"WAV files, or samples [S, {shape}] at {manifest.input.rate} Hz"
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
         labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"
