@@ -59,9 +59,10 @@ class Listener:
         self._window = -(-spec.shape[0] * rate // spec.rate)
         self._step = max(1, round(every * rate))
         self._quiet, self._sure = quiet, sure
-        self._buffer: Array = np.zeros(0)
-        self._start = 0  # of the buffer, in samples of the stream
-        self._free = 0  # no window is asked about that starts before
+        before = self._window // 2  # silence, so that a word at the beginning has its middle
+        self._buffer: Array = np.zeros(before)
+        self._start = -before  # of the buffer, in samples of the stream
+        self._free = -before  # no window is asked about that starts before
 
     def feed(self, block: Any) -> list[Heard]:
         """The words that end within this block: samples [n] or [n, C], as `Sound` has them."""
@@ -94,7 +95,8 @@ class Listener:
         if scores[best] < self._sure:
             return None
         self._free = self._start + self._window // 2
-        return Heard(self._task.classes[best], float(scores[best]), self._start / self._rate)
+        start = max(0, self._start) / self._rate
+        return Heard(self._task.classes[best], float(scores[best]), start)
 
 
 def words(task: Task, blocks: Iterable[Any], rate: int, **how: float) -> Iterator[Heard]:

@@ -66,6 +66,12 @@ def test_a_word_at_the_very_end_is_heard_when_the_stream_closes(task: Task) -> N
     assert [word.label for word in listener.close()] == ["low"]
 
 
+def test_a_word_at_the_very_beginning_is_heard(task: Task) -> None:
+    x = stream()[round(LOW * RATE) : round(HIGH * RATE)]
+    (found,) = heard(task, x, 160)
+    assert (found.label, found.start) == ("low", 0.0)
+
+
 def test_what_is_quiet_or_unlikely_is_no_word(task: Task) -> None:
     assert heard(task, 0.001 * stream(), 160) == []
     scores = [word.score for word in heard(task, stream(), 160)]

@@ -90,6 +90,10 @@ def test_it_is_measured_again_as_when_it_was_exported(heard: Path, data: str) ->
     assert again.exit_code == 0, again.stderr
     (found,) = json.loads(again.stdout)
     assert measured["way"] == 4
+    name = "sounds (split.json)" if data == "sounds" else "energies.npz (split.json)"
+    assert measured["data"] == name + (", log-mel energies" if data == "energies" else "")
+    behind = "The energies of sounds enter it behind its front end."
+    assert (behind in (package / "README.md").read_text()) == (data == "energies")
     assert found["accuracy"] == pytest.approx(measured["accuracy"], abs=1e-9)
     assert found["accuracy"] > 0.5
 

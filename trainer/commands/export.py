@@ -16,7 +16,7 @@ from handful.trainer.data.record import listed
 from handful.trainer.data.sounds import front_of
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
-from handful.trainer.export.card import UNSTATED
+from handful.trainer.export.card import ENERGIES, UNSTATED
 from handful.trainer.export.made_sounds import made_sounds
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import LEAST, Source
@@ -63,10 +63,11 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     functions = recorded.functions
     checked, examples = (functions, functions) if functions else _examples(recorded)
     trained = load_run(run, examples)
-    front = None
+    front, made = None, False
     if recorded.config.rate is not None:
         front = front_of(recorded.config)
-        if checked.input.kind != "audio":  # the data are energies already
+        made = checked.input.kind != "audio"  # the data are energies already
+        if made:
             checked = made_sounds(front.rate, front.samples)
     source = Source(
         learner=trained.learner,
@@ -93,9 +94,12 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         )
     made_here = functions or config.data.source == "glyphs"
     split = "made here" if made_here else config.data.split
+    data = f"{Path(config.data.source).name} ({Path(split).name})"
+    if made:
+        data += ENERGIES
     measured = [
         Evaluation(
-            data=f"{Path(config.data.source).name} ({Path(split).name})",
+            data=data,
             split="meta_test",
             way=result.way,
             shot=result.shot,

@@ -8,6 +8,7 @@ from handful.runtime.tools.text import ERROR, mean
 from .compared import comparison
 
 UNSTATED = "LicenseRef-unstated"  # whoever trained it has not said
+ENERGIES = ", log-mel energies"  # what ends the name of data that are energies of sounds
 
 
 def card(manifest: Manifest) -> str:
@@ -63,6 +64,8 @@ def _accuracy(manifest: Manifest) -> str:
     measured = (
         "Measured on this package through the runtime; no prediction depends on other queries."
     )
+    if any(e.data.endswith(ENERGIES) for e in manifest.evaluation):
+        measured += " The energies of sounds enter it behind its front end."
     accuracies = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
     return "\n\n".join([accuracies, measured, *comparison(manifest.evaluation)])
 
