@@ -11,13 +11,13 @@ class DataError(HandfulError):
 
 
 class BadFilesError(DataError):
-    """Pictures of a data set cannot be read; all of them are named, a line each."""
+    """Files of a data set cannot be read; all of them are named, a line each."""
 
-    def __init__(self, bad: Mapping[Path, InputError], count: int) -> None:
+    def __init__(self, bad: Mapping[Path, InputError], count: int, word: str = "pictures") -> None:
         """`bad` are those of `count` files that cannot be read, and why."""
         lines = [str(error) for error in bad.values()]
         if len(lines) > 1:
-            lines = [f"{len(lines)} of {count} pictures cannot be read:", *lines]
+            lines = [f"{len(lines)} of {count} {word} cannot be read:", *lines]
         super().__init__(
             "\n  ".join(lines), hint="mend or remove them, or leave them out with --skip-bad"
         )

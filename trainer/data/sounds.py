@@ -102,7 +102,7 @@ def load_sounds(
     bad: dict[Path, InputError] = {}
     x = [sound for name in chosen for sound in _read(wanted[name], spec, bad)]
     if bad and not skip_bad:
-        raise BadFilesError(bad, sum(map(len, wanted.values())))
+        raise BadFilesError(bad, sum(map(len, wanted.values())), SOUNDS.word + "s")
     kept = {name: [file for file in wanted[name] if file not in bad] for name in chosen}
     if empty := [name for name in chosen if not kept[name]]:
         raise DataError(f"class {empty[0]} in {folder} has no examples that can be read")

@@ -155,7 +155,7 @@ def read_data(
             bad |= error.bad
             count += error.count
     if bad:
-        raise BadFilesError(bad, count)
+        raise BadFilesError(bad, count, "pictures" if data.rate is None else "sounds")
     train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
     _suffice(config, train, validation)
     remarks = [*_left_out(pictures, record), *_checkable(pictures["meta_test"])]

@@ -111,5 +111,11 @@ def test_settings_that_make_no_sense_are_refused(folder: Path, split: Path) -> N
 def test_bad_files_are_named_or_left_out(folder: Path, split: Path) -> None:
     (folder / "high" / "bad.wav").write_bytes(b"RIFF")
     assert refused(lambda: config(folder, split)) == f"{folder}/high/bad.wav is not a WAV file"
+    (folder / "high" / "worse.wav").write_bytes(b"")
+    assert refused(lambda: config(folder, split)) == (
+        f"2 of 4 sounds cannot be read:\n  {folder}/high/bad.wav is not a WAV file\n"
+        f"  {folder}/high/worse.wav is not a WAV file"
+    )
+    (folder / "high" / "worse.wav").unlink()
     kept = load_pictures(config(folder, split), "meta_train", skip_bad=True)
     assert (len(kept.x), kept.left_out) == (2, ("high/bad.wav",))
