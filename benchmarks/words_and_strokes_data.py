@@ -1,13 +1,15 @@
 """Spoken keywords and pen strokes as .npz files with a split: what the recipes for both read.
 
 `HANDFUL_DATA=FOLDER python benchmarks/words_and_strokes_data.py OUT` reads FOLDER's
-arabic_speech_commands and pen_strokes and writes words.npz, words.json, strokes.npz, strokes.json,
-pen.npz, pen.json.
+arabic_speech_commands and pen_strokes and writes words.npz, keywords.npz, strokes.npz, pen.npz and
+a split of the same name, .json, for each.
 
 Words: log-mel energies [49, 40, 1], natural logarithms, as (x + 5) / 4: about zero mean and unit
 deviation, by two constants that a device applies as well. The split by keyword is combined with the
 official one by speaker, so the meta-test words are new and their speakers too; recordings of a word
 of one part by a speaker of another are left out.
+Keywords: the same with each meta-training word backwards as a class of its own, since 25 words are
+few to learn from.
 Strokes: [64, 3]. x and y less the trace's own mean, over the root mean square of both; the pen as 1
 (down) or −1. New alphabets are meta-test.
 Pen: the same traces as they are, [64, 3]: x and y in pixels, the pen 1 (down) or 0. The network
@@ -23,6 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
+BACKWARDS = " backwards"
 PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}
 
 
@@ -37,9 +40,16 @@ def words(folder: Path, out: Path) -> None:
         speakers = np.isin(arrays["speaker"], index["speaker_split_official"][part])
         kept |= words_of_part & speakers
     energy = arrays["logmel"][kept].astype(np.float32) / 10 - 14  # as its README defines them
-    np.savez(out / "words.npz", x=((energy + 5) / 4)[..., None], label=label[kept])
+    x, label = ((energy + 5) / 4)[..., None], label[kept]
+    np.savez(out / "words.npz", x=x, label=label)
     split = {part: index["keyword_split"][short] for part, short in PARTS.items()}
     (out / "words.json").write_text(json.dumps(split), encoding="utf-8")
+    trained = np.isin(label, split["meta_train"])
+    backwards = np.char.add(label[trained], BACKWARDS)
+    x, label = np.concatenate([x, x[trained, ::-1]]), np.concatenate([label, backwards])
+    np.savez(out / "keywords.npz", x=x, label=label)
+    split["meta_train"] += [word + BACKWARDS for word in split["meta_train"]]
+    (out / "keywords.json").write_text(json.dumps(split), encoding="utf-8")
 
 
 def strokes(folder: Path, out: Path) -> None:

@@ -21,8 +21,8 @@ from handful.trainer.recipe import read_recipe
 from .commands.called import error, run
 
 SHIPPED = [
-    "omniglot-leo", "omniglot-maml", "pen-proto-maml", "sensor-maml", "strokes-proto-maml",
-    "words-proto-maml",
+    "keywords-proto-maml", "omniglot-leo", "omniglot-maml", "pen-proto-maml", "sensor-maml",
+    "strokes-proto-maml", "words-proto-maml",
 ]  # fmt: skip
 
 

@@ -19,6 +19,7 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path:
     # three words by three speakers; each part has one of either
     keyword, speaker = (a.ravel() for a in np.meshgrid([0, 1, 2], [1, 2, 3], indexing="ij"))
     logmel = np.full((9, 49, 40), 90, dtype=np.uint8) + keyword[:, None, None].astype(np.uint8)
+    logmel[:, 1:] += 50  # the first frame is another
     np.savez(words / "asc_logmel.npz", logmel=logmel, keyword=keyword, speaker=speaker)
     index = {
         "keywords": ["yes", "no", "up"],
@@ -46,6 +47,14 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path:
     np.testing.assert_allclose(made["x"][:, 0, 0, 0], [0.0, 0.025, 0.05], atol=1e-6)
     split = json.loads((out / "words.json").read_text())
     assert split == {"meta_train": ["yes"], "meta_val": ["no"], "meta_test": ["up"]}
+
+    more = np.load(out / "keywords.npz")
+    assert more["label"].tolist() == ["yes", "no", "up", "yes backwards"]
+    np.testing.assert_array_equal(more["x"][:3], made["x"])
+    np.testing.assert_array_equal(more["x"][3], made["x"][0, ::-1])
+    split = json.loads((out / "keywords.json").read_text())
+    assert split["meta_train"] == ["yes", "yes backwards"]
+    assert (split["meta_val"], split["meta_test"]) == (["no"], ["up"])
 
     made = np.load(out / "strokes.npz")
     assert made["label"].tolist() == ["b/1", "a/1"]

@@ -13,6 +13,7 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.data import DataConfig
 from handful.trainer.data.distort import DistortConfig
 from handful.trainer.data.groups import EVERYWHERE, ONE_GROUP, Within
+from handful.trainer.data.hearing import HearingConfig
 from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.find import find_learner
@@ -48,6 +49,7 @@ class MetaConfig:
     within_groups: int = 1  # how many
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
+    hearing: HearingConfig | None = None  # of the sounds of training tasks
     patience: int | None = None  # stop after so many validations without a better one
     seed: int = 0
 
@@ -60,11 +62,18 @@ class MetaConfig:
         check_numbers(self, least=least)
         if self.within > 1:
             raise SettingError("within", f"is {self.within}, wanted 0 to 1")
+        if self.distort is not None and self.hearing is not None:
+            raise SettingError("hearing", "is of sounds, distort is of pictures: both are set")
 
     @property
     def training_groups(self) -> Within:
         """Which training tasks come from few groups."""
         return Within(self.within, self.within_groups)
+
+    @property
+    def distortion(self) -> DistortConfig | HearingConfig | None:
+        """Of the examples of training tasks."""
+        return self.distort or self.hearing
 
     @property
     def validation_groups(self) -> Within:
@@ -85,6 +94,7 @@ class PretrainConfig(MetaConfig):
     """
 
     objective: Literal["prototypical", "softmax", "cosine"] = "prototypical"
+    length: float | None = None  # prototypical: of every embedding; None: as the network gives it
 
     @property
     def loop(self) -> MetaConfig:

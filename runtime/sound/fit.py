@@ -11,6 +11,7 @@ from .wav import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound
 
 # 24 bits are read as the upper bits of 32
 SCALES = {"uint8": (128.0, 128.0), "int16": (0.0, 2.0**15), "int32": (0.0, 2.0**31)}
+MAX_SAMPLES = 2**23  # of all channels, and at the new rate: minutes, in at most 300 MiB
 SLACK = 1e-5  # floats may be beyond ±1 by a rounding
 FORMS = "samples are [n] or [n, channels]: floats from -1 to 1, int16, int32 or uint8"
 
@@ -27,6 +28,12 @@ def prepare(sound: Sound, spec: InputSpec, what: str) -> Floats:
     x = np.asarray(sound.samples)
     if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
         raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
+    new = -(-len(x) * (spec.rate or sound.rate) // sound.rate)
+    if max(x.size, new) > MAX_SAMPLES:
+        raise InputError(
+            f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
+            hint="cut the example out of it; handful.runtime.sound.listener hears streams",
+        )
     mono = unscaled(x, what, beyond=True)
     mono = mono if mono.ndim == 1 else mono.mean(axis=1)
     x = cut(resampled(mono, sound.rate, spec.rate or sound.rate), spec.shape[0])

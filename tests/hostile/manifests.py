@@ -245,6 +245,15 @@ CASES: dict[str, Case] = {
             kind="array", layout=None, colour=None, resize=None, interpolation=None)),
         WRONG + "`input.invert` is true, wanted false: the input is an array",
     ),
+    "audio of format 3": (
+        changed(lambda c: [c.update(format=3), c["input"].pop("seen"), c["input"].pop("rate"),
+                           c["input"].update(kind="audio")]),
+        WRONG + "`input.kind` is audio, which format 4 began",
+    ),
+    "a rate in format 3": (
+        changed(lambda c: [c.update(format=3), c["input"].pop("seen")]),
+        WRONG + "unknown field in manifest: `input.rate`",
+    ),
     "a picture with a rate": (
         changed(lambda c: c["input"].update(rate=16000)),
         WRONG + "`input.rate` is given, wanted null: the input is an image",

@@ -118,6 +118,10 @@ REFUSED = {
         handful.Sound(np.zeros((4, 17)), RATE), "query has samples of shape [4, 17]", FORMS),
     "no rate": (handful.Sound(np.zeros(4), 0),
                 "query has the rate 0, wanted 4000 to 192000 samples a second", None),
+    "too long": (
+        handful.Sound(np.zeros(2**22 + 1, np.uint8), 4000),
+        "query has 4194305 samples, 8388610 at 8000 hertz; at most 8388608",
+        "cut the example out of it; handful.runtime.sound.listener hears streams"),
     "masked": (np.ma.masked_equal([0.0, 1.0], 1),
                "query is a masked array, whose mask no graph would see",
                "fill it in with .filled(value), or leave the examples with masked values out"),

@@ -114,8 +114,8 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
     (TEXT, ["learner.head=both"],
      'mine.toml: learner.head is "both", wanted "fixed" or "shared"', None),
     (TEXT, ["learner.network.kind=conv-4"],
-     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "conv1d", "trace",'
-     ' "resnet12" or "mlp"',
+     'mine.toml: learner.network.kind is "conv-4", wanted "conv4", "conv1d", "trace", "resnet12",'
+     ' "residual" or "mlp"',
      'did you mean learner.network.kind = "conv4"?'),
     (TEXT, ["learner.network=conv4"],
      'mine.toml: learner.network is "conv4", wanted a section', None),
@@ -131,9 +131,9 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      'did you mean pretrain.objective = "cosine"?'),
     (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
      "did you mean pretrain.objective? there are: batching, checkpoint_seconds, chunk, clip_norm,"
-     " clip_value, distort, halve_every, lr, optimiser, patience, queries, schedule, seed, shot,"
-     " steps, tasks, validate_every, validation_episodes, validation_queries, validation_shot,"
-     " validation_way, validation_within, way, within, within_groups"),
+     " clip_value, distort, halve_every, hearing, lr, optimiser, patience, queries, schedule, seed,"
+     " shot, steps, tasks, validate_every, validation_episodes, validation_queries,"
+     " validation_shot, validation_way, validation_within, way, within, within_groups"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),
     (TEXT, ["meta.lr=inf"], "mine.toml: meta.lr is inf, wanted a finite number", None),

@@ -30,7 +30,7 @@ main([sys.argv[1]])
     for command, first in (
         ("learners", "baseline"),
         ("data", "omniglot"),
-        ("packages", "omniglot-leo"),
+        ("packages", "keywords-proto-maml"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, command],

@@ -96,3 +96,28 @@ def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
         " but a frozen network embeds each example by itself"
     )
     assert caught.value.hint == "set learner.network.normalisation to running, group, layer or none"
+
+
+def test_embeddings_of_a_set_length_by_hand() -> None:
+    """[3, 4] at length 2 is [1.2, 1.6]; in training and on a device alike."""
+    network = NetworkConfig(kind="mlp", hidden=(3,))
+    learner = Prototypical(PrototypicalConfig(network=network, length=2.0), IMAGE, 5)
+    torch.testing.assert_close(
+        learner.brought(torch.tensor([[3.0, 4.0], [0.0, 0.0]])),
+        torch.tensor([[1.2, 1.6], [0.0, 0.0]]),
+    )
+    params = learner.init(generator())
+    x, y, query = uneven(case("prototypical").data, [1, 2, 1], queries=2)
+    torch.testing.assert_close(learner.embed(params, x).norm(dim=1), torch.full((len(x),), 2.0))
+    query_y = torch.eye(3).repeat_interleave(2, dim=0)
+    loss, _ = learner.meta_loss(params, Episode(x, y, query, query_y, torch.arange(2)), {}, 0.0)
+    h, _ = learner.network(params, torch.cat([x, query]))
+    h = 2 * h / h.norm(dim=1, keepdim=True)
+    logits = negative_squared_distance(h[len(x) :], class_means(h[: len(x)], y))
+    torch.testing.assert_close(loss, cross_entropy(logits, query_y), rtol=1e-4, atol=1e-5)
+
+
+def test_a_length_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigError) as error:
+        PrototypicalConfig(length=0.0)
+    assert str(error.value) == "length is 0.0, wanted more than 0"

@@ -56,7 +56,7 @@ class Conditions:
         distort = distortions(self.distort, where="--distort")
         if distort.anything:
             change = change_of(data.x, distort, where="the meta-test split")
-            data = replace(data, x=distorted_once(data.x, distort, seed, change))
+            data = replace(data, x=distorted_once(data.x, seed, change))
         return data.drawn(ONE_GROUP if self.within else EVERYWHERE)
 
     def _elsewhere(self, recorded: RecordedData) -> RecordedData:

@@ -14,9 +14,11 @@ from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.backbone import backbone_file
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.record import PACKAGED, listed
+from handful.trainer.data.sounds import front_of
 from handful.trainer.data.splits import Part
 from handful.trainer.errors import ExportError
-from handful.trainer.export.card import UNSTATED
+from handful.trainer.export.card import ENERGIES, UNSTATED
+from handful.trainer.export.made_sounds import made_sounds
 from handful.trainer.export.package import export, with_evaluation
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.recipe import named_recipe
@@ -63,6 +65,12 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     functions = recorded.functions
     checked, examples = (functions, functions) if functions else _examples(recorded)
     trained = load_run(run, examples)
+    front, made = None, False
+    if recorded.config.rate is not None:
+        front = front_of(recorded.config)
+        made = checked.input.kind != "audio"  # the data are energies already
+        if made:
+            checked = made_sounds(front.rate, front.samples)
     source = Source(
         learner=trained.learner,
         params=trained.params,
@@ -70,6 +78,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         training=_training(trained, recorded, remaining),
         backbone=backbone_file(recorded.config) if recorded.config.backbone else None,
         channels=Channels.of(recorded.config),
+        front=front,
         licence=licence,
         seen=recorded.record.seen if recorded.record else None,
     )
@@ -91,9 +100,12 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         )
     made_here = functions or config.data.source == "glyphs"
     split = "made here" if made_here else config.data.split
+    data = f"{Path(config.data.source).name} ({Path(split).name})"
+    if made:
+        data += ENERGIES
     measured = [
         Evaluation(
-            data=f"{Path(config.data.source).name} ({Path(split).name})",
+            data=data,
             split="meta_test",
             way=result.way,
             shot=result.shot,

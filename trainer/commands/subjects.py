@@ -201,6 +201,8 @@ class PackageSubject:
 
         home = recorded.functions or test_classes(recorded)
         data = conditions.applied(home, recorded, test_classes, plan.seed)
+        if manifest.input.kind == "audio" and data.input.kind == "array":
+            loaded = Loaded(folder, data.input)  # the data are energies of sounds
         return cls(recorded, data, loaded)
 
     def measured(

@@ -39,7 +39,7 @@ def load_data(
     recorded: RecordedPart | None = None,
     skip_bad: bool = False,
 ) -> LabelledSet:
-    """The classes of one part; embeddings where the config names a backbone.
+    """The classes of one part; embeddings where the config names a backbone, energies of sounds.
 
     `progress` is told of a download: the bytes so far, and how many the file has. `recorded` are
     the classes that a run was made with: these are read instead of the split's, and refused where
@@ -50,7 +50,11 @@ def load_data(
 
 
 def embedded(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
-    """The backbone's embeddings of pictures; without a backbone the set as it is."""
+    """The backbone's embeddings of pictures, the energies of sounds; or the set as it is."""
+    if config.rate is not None:
+        from .sounds import energies
+
+        return energies(pictures, config)
     if not config.backbone:
         return pictures
     from .backbone import embed_pictures
@@ -130,6 +134,10 @@ def _read(
         from .glyphs import load_glyphs
 
         return load_glyphs(config, part, recorded=recorded)
+    if path.is_dir() and config.rate is not None:
+        from .sounds import load_sounds
+
+        return load_sounds(config, part, recorded=recorded, skip_bad=skip_bad)
     if path.is_dir():
         from .recordings import holds_readings, load_recordings
 

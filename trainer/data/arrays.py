@@ -14,6 +14,7 @@ import torch
 from handful.runtime.arrays import Array
 from handful.runtime.package.manifest import InputSpec
 
+from . import sounds
 from .config import DataConfig
 from .errors import DataError
 from .fingerprint import of_examples
@@ -30,7 +31,11 @@ def load_arrays(
     """The part's classes, sorted by label; their examples keep the order of the file."""
     path = Path(config.source)
     arrays = read_arrays(path, (config.array, config.labels))
-    x, spec = _examples(arrays[config.array], f"{path} `{config.array}`")
+    where = f"{path} `{config.array}`"
+    if config.rate is None:
+        x, spec = _examples(arrays[config.array], where)
+    else:
+        x, spec = sounds.examples(arrays[config.array], config, where)
     y = _labels(arrays[config.labels], len(x), f"{path} `{config.labels}`")
     values, counts = np.unique(y, return_counts=True)
     names = class_names(config.split, values.tolist(), f"{path} `{config.labels}`")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +12,7 @@ from handful.trainer.bounds import LARGEST
 
 from .backbones import Interpolation, Preprocessing, known
 from .errors import DataError
+from .log_mel import LogMelConfig
 
 MAX_SIDE = 4096  # as the manifest's
 MAX_WINDOW = 2**20  # readings
@@ -41,6 +42,9 @@ class DataConfig:
     labels: str = "y"  # npz: the name of their labels
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split
+    rate: int | None = None  # samples a second: the examples are sounds
+    seconds: float = 1.0  # how long each sound is cut or padded to
+    log_mel: LogMelConfig = field(default_factory=LogMelConfig)  # of sounds
     backbone: Path | None = None  # picture → embedding: a name of BACKBONES, or an ONNX graph
     backbone_scale: float = SCALE  # what the backbone reads is pixel · scale + offset
     backbone_offset: float = OFFSET
@@ -63,6 +67,12 @@ class DataConfig:
                 raise DataError(f"data.{name} is {readings}, wanted 1 to {MAX_WINDOW} readings")
         if not abs(self.seed) < LARGEST:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
+        if not 0 < self.seconds < math.inf:
+            raise DataError(f"data.seconds is {self.seconds}, wanted more than 0")
+        if self.rate is not None and self.backbone is not None:
+            raise DataError(
+                "data.rate and data.backbone are both set", hint="a backbone reads pictures"
+            )
         self._check_scale()
 
     @property

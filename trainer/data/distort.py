@@ -91,14 +91,11 @@ def distorted(x: Tensor, config: DistortConfig, generator: torch.Generator) -> T
 
 
 def distorted_once(
-    x: Tensor,
-    config: DistortConfig,
-    seed: int,
-    change: Callable[[Tensor, DistortConfig, torch.Generator], Tensor] = distorted,
+    x: Tensor, seed: int, change: Callable[[Tensor, torch.Generator], Tensor]
 ) -> Tensor:
-    """Every example distorted once, by this seed: pictures [M, H, W, C] are uint8 as they were."""
+    """Every example changed once, by this seed: pictures [M, H, W, C] are uint8 as they were."""
     generator = torch.Generator().manual_seed(seed)
-    parts = [change(part, config, generator) for part in torch.split(x, BATCH)]
+    parts = [change(part, generator) for part in torch.split(x, BATCH)]
     if x.dtype == torch.uint8:
         parts = [part.round().to(torch.uint8) for part in parts]
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Which distortions a kind of example has: those of pictures, or those of series."""
+"""Which distortions a kind of example has: those of pictures, of series, or of sounds."""
 
 from __future__ import annotations
 
@@ -10,16 +10,34 @@ from torch import Tensor
 from .distort import PICTURES_ONLY, SERIES_ONLY, DistortConfig, distorted
 from .distort_series import distorted_series
 from .errors import DataError
+from .hearing import HearingConfig, misheard
+from .log_mel import LogMelConfig
 
-Change = Callable[[Tensor, DistortConfig, torch.Generator], Tensor]
+Distortion = DistortConfig | HearingConfig
+Change = Callable[[Tensor, torch.Generator], Tensor]
 
 
-def change_of(x: Tensor, config: DistortConfig, *, where: str) -> Change:
+def change_of(
+    x: Tensor,
+    config: Distortion,
+    log_mel: LogMelConfig | None = None,
+    *,
+    where: str,
+    prefix: str = "",
+) -> Change:
     """What distorts examples like x [M, ...]; a DataError where nothing does, or not all of it.
 
     Pictures are uint8 pixels [M, H, W, C], series float32 [M, T, C] whose first two channels are
-    places in a plane.
+    places in a plane, sounds the energies [M, F, bands, 1] that `log_mel` makes. `prefix` is what
+    the names of the settings begin with.
     """
+    if isinstance(config, HearingConfig):
+        if log_mel is None:
+            raise DataError(
+                f"only sounds can be misheard, the examples of {where} are none",
+                hint=f"leave {prefix}hearing out, or set data.rate",
+            )
+        return lambda x, generator: misheard(x, config, log_mel, generator)
     found = f"{str(x.dtype).split('.')[-1]} {list(x.shape[1:])}"
     pictures = x.dtype == torch.uint8 and x.ndim == 4 and x.shape[3] in (1, 3)
     if not pictures and not (x.dtype == torch.float32 and x.ndim == 3 and x.shape[2] > 1):
@@ -38,4 +56,5 @@ def change_of(x: Tensor, config: DistortConfig, *, where: str) -> Change:
             f" {found}",
             hint=f"leave {wrong[0]} out",
         )
-    return distorted if pictures else distorted_series
+    change = distorted if pictures else distorted_series
+    return lambda x, generator: change(x, config, generator)

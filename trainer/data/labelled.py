@@ -15,9 +15,10 @@ from handful.trainer.episodes import Episode, EpisodeSource, sample
 from handful.trainer.sizes import TaskSize
 
 from .distort import DistortConfig
-from .distortable import change_of
+from .distortable import Distortion, change_of
 from .errors import DataError
 from .groups import EVERYWHERE, Within, draw_classes
+from .log_mel import LogMelConfig
 
 BATCH = 512  # examples embedded at a time
 SEEN, PERCENTILES = 8192, torch.tensor([0.01, 0.99], dtype=torch.float64)  # for the manifest
@@ -36,7 +37,8 @@ class LabelledSet(EpisodeSource):
     """Examples [M, ...] sorted by class, uint8 pixels [M, H, W, C] or float32 anything.
 
     Where a frozen backbone made the embeddings in `x`, `pictures` describes what it reads; an
-    exported package begins there. `facts` and `left_out` are of the source as it was read, before
+    exported package begins there. Where they are log-mel energies, `log_mel` says how they came
+    about. `facts` and `left_out` are of the source as it was read, before
     anything was rotated, embedded or taken from it.
     """
 
@@ -49,7 +51,8 @@ class LabelledSet(EpisodeSource):
     left_out: tuple[str, ...] = ()  # files that could not be read, by their path in the source
     groups: tuple[str, ...] = ()  # of each class, "" where it has none; (): none has one
     within: Within = EVERYWHERE  # which of its tasks come from few groups
-    distort: DistortConfig | None = None  # of the examples of its tasks
+    distort: Distortion | None = None  # of the examples of its tasks
+    log_mel: LogMelConfig | None = None  # of energies of sounds
 
     @property
     def start(self) -> Tensor:
@@ -71,7 +74,7 @@ class LabelledSet(EpisodeSource):
         as_met = partial(self._distorted, generator=generator) if self.distort else None
         return sample(self, size, tasks=tasks, generator=generator, as_met=as_met)
 
-    def drawn(self, within: Within, distort: DistortConfig | None = None) -> LabelledSet:
+    def drawn(self, within: Within, distort: Distortion | None = None) -> LabelledSet:
         """The same set, whose tasks come from few groups, or hold distorted examples."""
         return replace(self, within=within, distort=distort)
 
@@ -83,7 +86,7 @@ class LabelledSet(EpisodeSource):
         """Refuse tasks that need more classes, groups or examples than there are."""
         require(self, size, where=where, prefix=prefix)
         if self.distort is not None:
-            change_of(self.x, self.distort, where=where)
+            change_of(self.x, self.distort, self.log_mel, where=where, prefix=prefix)
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether there are so many classes, and each has the most examples and one more."""
@@ -139,7 +142,7 @@ class LabelledSet(EpisodeSource):
     def with_features(self, x: Tensor) -> LabelledSet:
         """The same labels for embedded examples [M, ...]."""
         spec = InputSpec(kind="array", shape=tuple(x.shape[1:]))
-        return replace(self, x=x, input=spec, distort=None)
+        return replace(self, x=x, input=spec, distort=None, log_mel=None)
 
     def as_float(self, x: Tensor) -> Tensor:
         """Pixels as the learner sees them, pixel · scale + offset; floats as they are."""
@@ -149,9 +152,10 @@ class LabelledSet(EpisodeSource):
         return pixels * self.input.scale + self.input.offset
 
     def _distorted(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Pixels or series [B, ...] as a learner sees them, each example distorted anew."""
+        """Pixels, series or energies [B, ...] as a learner sees them, each distorted anew."""
         distort = self.distort or DistortConfig()
-        changed = change_of(self.x, distort, where="the data")(x, distort, generator)
+        change = change_of(self.x, distort, self.log_mel, where="the data")
+        changed = change(x, generator)
         return self._scaled(changed) if self.x.dtype == torch.uint8 else changed
 
     def take(self, classes: Sequence[int]) -> LabelledSet:

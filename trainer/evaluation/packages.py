@@ -11,6 +11,9 @@ import numpy as np
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.learner import load
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.read import read_package
+from handful.runtime.package.shipped import find
 from handful.runtime.tools.evaluate import (
     PER_TIME,
     Episodes,
@@ -21,6 +24,7 @@ from handful.runtime.tools.evaluate import (
     outputs_by_step,
 )
 from handful.trainer.episodes import Episode, EpisodeSource
+from handful.trainer.export.front import behind_front
 from handful.trainer.sizes import TaskSize
 from handful.trainer.workers import Workers, episode_blocks
 
@@ -30,14 +34,20 @@ from .accuracy import drawn, tick_each
 class Loaded:
     """A package loaded from a folder; a process that is sent it loads the folder itself."""
 
-    def __init__(self, folder: Path) -> None:
-        """Load it: sessions never leave their process."""
-        self.folder = folder
-        self.package = load(folder)
+    def __init__(self, folder: Path, energies: InputSpec | None = None) -> None:
+        """Load it: sessions never leave their process.
+
+        With `energies` a package that takes sounds takes these instead.
+        """
+        self.folder, self.energies = folder, energies
+        if energies is None:
+            self.package = load(folder)
+        else:
+            self.package = behind_front(read_package(find(folder)), energies)
 
     def __reduce__(self) -> Any:
-        """Its class and its folder."""
-        return Loaded, (self.folder,)
+        """Its class and what it was made of."""
+        return Loaded, (self.folder, self.energies)
 
 
 def embed_shared(loaded: Loaded, x: Any, workers: Workers) -> Floats:

@@ -10,6 +10,7 @@ from handful.trainer.data.record import PACKAGED
 from .compared import comparison
 
 UNSTATED = "LicenseRef-unstated"  # whoever trained it has not said
+ENERGIES = ", log-mel energies"  # what ends the name of data that are energies of sounds
 
 
 def card(manifest: Manifest) -> str:
@@ -42,6 +43,8 @@ def _use(manifest: Manifest) -> str:
     labels, sizes = "labels", f"examples [S, {shape}]"
     if manifest.input.kind == "image":
         sizes += ", or pictures: paths, PIL images, frames"
+    if manifest.input.kind == "audio":
+        sizes = f"WAV files, or samples [S, {shape}] at {manifest.input.rate} Hz"
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
         labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"
@@ -66,6 +69,8 @@ def _accuracy(manifest: Manifest) -> str:
     measured = (
         "Measured on this package through the runtime; no prediction depends on other queries."
     )
+    if any(e.data.endswith(ENERGIES) for e in manifest.evaluation):
+        measured += " The energies of sounds enter it behind its front end."
     accuracies = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
     return "\n\n".join([accuracies, measured, *comparison(manifest.evaluation)])
 

@@ -28,6 +28,7 @@ from handful.trainer.learners import Support, Tensors, adapt
 
 from .backbone import compose
 from .card import card
+from .front import put_in_front
 from .graphs import Graphs, trace_learner
 from .parity import check_parity
 from .source import Source, checkable
@@ -57,6 +58,8 @@ def export(
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
         graphs = compose(graphs, source.backbone, source.test.input, source.channels)
+    if source.front is not None:
+        graphs = put_in_front(graphs, source.front)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:

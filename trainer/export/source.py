@@ -11,6 +11,7 @@ from torch import Tensor
 from handful.runtime.package.manifest import Seen
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.log_mel import LogMel
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Learner, Tensors
@@ -27,15 +28,18 @@ class Source:
 
     learner: Learner
     params: Tensors
-    test: EpisodeSource  # as the package sees it: pictures where there is a backbone
+    test: EpisodeSource  # as the package sees it: pictures where there is a backbone, sounds
     training: dict[str, Any]  # for the manifest: config, seed, versions
     backbone: Path | None = None
     channels: Channels | None = None  # what the backbone does first, a channel at a time
+    front: LogMel | None = None  # what sounds go through first
     licence: str = UNSTATED
     seen: Seen | None = None  # what the meta-training examples were like
 
     def embed(self, x: Tensor) -> Tensor:
-        """Raw examples [B, ...] as the stages see them: through the backbone, then `embed`."""
+        """Raw examples [B, ...] as the stages see them: through what is in front, then `embed`."""
+        if self.front is not None:
+            x = self.front(x)
         if self.backbone is not None:
             x = run_backbone(self.backbone, x, self.channels, self.test.input.layout)
         return self.learner.embed(self.params, x)

@@ -7,6 +7,10 @@
 Meta-training draws many classes a task (60-way). Support and query set go through f in one batch,
 so batch normalisation uses the moments of both. It also updates running averages, which normalise
 each example once f is frozen (equations 1 and 2).
+
+Differs from the paper where `length` is set: f(x) is brought to this length ℓ, so that
+−‖h − c_n‖² is, but for what all classes share, 2 ℓ² times the cosine to the mean of ℓ unit vectors.
+A wide f then starts with logits of a few units, whatever its size.
 """
 
 from __future__ import annotations
@@ -17,10 +21,18 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, embedding_network, is_buffer, running, updated_buffers
+from .features import (
+    class_means,
+    embedding_network,
+    is_buffer,
+    running,
+    unit_length,
+    updated_buffers,
+)
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy
 
 
@@ -28,7 +40,12 @@ from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entrop
 class PrototypicalConfig:
     """The hyperparameters."""
 
+    length: float | None = None  # ℓ, of every embedding; None: as the network gives it
     network: NetworkConfig = field(default_factory=NetworkConfig)
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(self)
 
 
 class Prototypical(Learner):
@@ -62,7 +79,11 @@ class Prototypical(Learner):
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, H, W, C] → h [B, D]."""
-        return self.network(params, x, running(params))[0]
+        return self.brought(self.network(params, x, running(params))[0])
+
+    def brought(self, h: Tensor) -> Tensor:
+        """h [B, D] at the length that is set."""
+        return h if self.config.length is None else self.config.length * unit_length(h)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps: the class means."""
@@ -79,6 +100,7 @@ class Prototypical(Learner):
         count = episode.support_x.shape[0]
         x = torch.cat([episode.support_x, episode.query_x])
         h, statistics = self.network(params, x)
+        h = self.brought(h)
         c = class_means(h[:count], episode.support_y)
         logits = negative_squared_distance(h[count:], c)
         metrics, _ = self.outcome(logits, episode.query_y)

@@ -16,6 +16,7 @@ from .conv4 import BLOCKS, Conv4
 from .layers import Form
 from .mlp import MLP
 from .normalise import GROUPS, Normalisation, Params, Statistics
+from .residual import Residual
 from .resnet12 import ResNet12
 from .standardise import Standardise, Standardised
 from .trace import CHANNELS, Trace
@@ -28,13 +29,15 @@ __all__ = [
     "Network",
     "NetworkConfig",
     "ResNet12",
+    "Residual",
     "Trace",
     "build_network",
 ]
 
+MOST_WIDTHS = 8  # of a residual network: its sides are halved for each
 LEAST = 16  # samples of a series that is halved four times
 MOST_PIXELS = 256  # of a side that a trace is drawn into
-TIMES = ("", "once", "twice", "three times", "four times")
+TIMES = ("", "once", "twice", "three times", "four times", "five times", "six times", "seven times")
 
 
 class Network(Protocol):
@@ -60,11 +63,13 @@ class Network(Protocol):
 class NetworkConfig:
     """Which network, and what of it is open to choice."""
 
-    kind: Literal["conv4", "conv1d", "trace", "resnet12", "mlp"] = "conv4"
-    filters: int | tuple[int, ...] = 64  # of all blocks; conv4, trace: or of each; resnet12: first
+    kind: Literal["conv4", "conv1d", "trace", "resnet12", "residual", "mlp"] = "conv4"
+    # of all blocks, conv4 and trace: or of each; resnet12: of the first; residual: of the stem and
+    # of each block
+    filters: int | tuple[int, ...] = 64
     halving: Literal["max", "stride"] = "max"  # conv4
     halvings: int = BLOCKS  # conv4: so many of its blocks halve, the first ones
-    readout: Literal["flatten", "mean"] = "flatten"  # conv4, conv1d
+    readout: Literal["flatten", "mean"] = "flatten"  # conv4, conv1d, residual
     pixels: int = 24  # trace: a side of the picture that a trace is drawn into
     hidden: tuple[int, ...] = (256, 128, 64, 64)  # mlp: Finn 2017's Omniglot network
     normalisation: Normalisation = "running"
@@ -81,13 +86,18 @@ class NetworkConfig:
         name, sizes = ("hidden", self.hidden) if self.kind == "mlp" else ("filters", self.widths)
         four = self.kind in ("conv4", "trace")
         wanted = (1, BLOCKS) if four else (1,)
-        if self.kind != "mlp" and len(sizes) not in wanted:
+        if self.kind == "residual":
+            if not 2 <= len(sizes) <= MOST_WIDTHS:
+                raise SettingError(
+                    name, f"is {list(sizes)}, wanted a list of 2 to {MOST_WIDTHS}, the stem's first"
+                )
+        elif self.kind != "mlp" and len(sizes) not in wanted:
             raise SettingError(
                 name,
                 f"is {list(sizes)}, wanted one number"
                 + (f", or one for each of the {BLOCKS} blocks" if four else ""),
             )
-        pictures = self.kind in ("conv4", "resnet12")
+        pictures = self.kind in ("conv4", "resnet12", "residual")
         if self.views > 1 and not (pictures and self.normalisation == "running"):
             raise SettingError(
                 "views",
@@ -160,8 +170,10 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
             hint='set learner.network.kind = "mlp" for vectors',
         )
     height, width, channels = shape
-    pooled = config.kind == "resnet12" or config.halving == "max"
-    halvings = config.halvings if config.kind == "conv4" else len(TIMES) - 1
+    pooled = config.kind != "conv4" or config.halving == "max"
+    halvings = {"conv4": config.halvings, "residual": len(config.widths) - 1}.get(
+        config.kind, BLOCKS
+    )
     if pooled and min(height, width) < 2**halvings:
         raise ConfigError(
             f'learner.network.kind is "{config.kind}", which halves images {TIMES[halvings]},'
@@ -172,6 +184,14 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
         return ResNet12(
             shape=(height, width, channels),
             filters=config.widths[0],
+            normalisation=config.normalisation,
+            form=form,
+        )
+    if config.kind == "residual":
+        return Residual(
+            shape=(height, width, channels),
+            filters=config.widths,
+            readout=config.readout,
             normalisation=config.normalisation,
             form=form,
         )

@@ -13,7 +13,7 @@ from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.config import RunConfig, data_from_dict
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
-from handful.trainer.data.distort import DistortConfig
+from handful.trainer.data.distortable import Distortion
 from handful.trainer.data.download import Progress as Fetching
 from handful.trainer.data.download import silent
 from handful.trainer.data.errors import BadFilesError
@@ -181,16 +181,16 @@ def read_data(
 
 
 def as_drawn(
-    source: EpisodeSource, within: Within, distort: DistortConfig | None = None
+    source: EpisodeSource, within: Within, distort: Distortion | None = None
 ) -> EpisodeSource:
-    """The same source, whose tasks come from few groups or hold distorted pictures."""
+    """The same source, whose tasks come from few groups or hold distorted examples."""
     return source.drawn(within, distort) if isinstance(source, LabelledSet) else source
 
 
 def _refuse_pictures(config: RunConfig) -> None:
     """Functions have no groups, and no pictures to distort."""
     meta = config.meta
-    if meta.within or meta.validation_within or meta.distort is not None:
+    if meta.within or meta.validation_within or meta.distortion is not None:
         raise DataError(
             f"tasks of {config.data.source} are functions: they have no groups, and nothing to"
             " distort",
@@ -258,7 +258,7 @@ def _suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> 
         if meta is None:
             continue
         largest = train.size(max(meta.way), max(meta.shot), meta.queries)
-        train.drawn(meta.training_groups, meta.distort).check(
+        train.drawn(meta.training_groups, meta.distortion).check(
             largest, where="the meta-training split", prefix=f"{section}."
         )
         validation.drawn(meta.validation_groups).check(

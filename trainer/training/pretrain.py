@@ -38,7 +38,7 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     run = Run(
         learner=learner,
         params=job.on_device(params),
-        train=as_drawn(job.data.train, config.meta.training_groups, config.meta.distort),
+        train=as_drawn(job.data.train, config.meta.training_groups, config.meta.distortion),
         validation=as_drawn(job.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,
@@ -63,7 +63,7 @@ def _config(job: Job, network: NetworkConfig, settings: PretrainConfig) -> RunCo
     """The run that pre-trains `network`, its learner chosen by `pretrain.objective`."""
     if settings.objective == "prototypical":
         learner: str = Prototypical.name
-        config: Any = PrototypicalConfig(network=network)
+        config: Any = PrototypicalConfig(network=network, length=settings.length)
     else:
         train = job.data.train
         assert isinstance(train, LabelledSet)  # a source without classes was refused before

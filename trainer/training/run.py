@@ -93,7 +93,7 @@ def _carried_out(job: Job, learner: Learner) -> Progress:
     run = Run(
         learner=learner,
         params=params,
-        train=as_drawn(train_set, meta.training_groups, meta.distort),
+        train=as_drawn(train_set, meta.training_groups, meta.distortion),
         validation=as_drawn(validation, meta.validation_groups),
         config=meta,
         folder=job.folder,
@@ -122,7 +122,7 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
 
 
 def _distortable(config: RunConfig, learner: Learner) -> None:
-    if config.meta.distort is not None and learner.frozen_embed:
+    if config.meta.distortion is not None and learner.frozen_embed:
         raise RunError(
             f"{config.learner} trains on what a frozen network gave once, which is not distorted",
             hint="distort the pictures that the network is trained on: pretrain.distort",

@@ -94,7 +94,7 @@ def test_each_example_has_its_own_draw_and_a_seed_gives_it_again() -> None:
     assert not torch.equal(first[0], first[1])
     still = torch.ones(2, 16, 3)
     assert bool(distorted_series(still, config, generator()).isfinite().all())
-    once = distorted_once(x, config, 3, distorted_series)
+    once = distorted_once(x, 3, change_of(x, config, where="the test split"))
     assert (once.dtype, once.shape) == (torch.float32, x.shape)
 
 
