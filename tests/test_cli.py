@@ -21,8 +21,9 @@ from handful.trainer.recipe import read_recipe
 from .commands.called import error, run
 
 SHIPPED = [
-    "keywords-proto-maml", "omniglot-leo", "omniglot-maml", "pen-proto-maml", "sensor-maml",
-    "strokes-proto-maml", "words-proto-maml",
+    "keywords-proto-maml", "omniglot-lake", "omniglot-leo", "omniglot-maml",
+    "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo", "strokes-proto-maml",
+    "words-proto-maml",
 ]  # fmt: skip
 
 
