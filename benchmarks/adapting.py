@@ -22,12 +22,12 @@ from handful.trainer.sizes import TaskSize
 PICTURE = Path(__file__).parents[1] / "docs" / "adapting.png"
 # package, its way and shot, the title of the panel
 PANELS = (
-    ("words-proto-maml", 5, 1, "new words"),
-    ("words-proto-maml", 5, 5, "new words"),
-    ("strokes-proto-maml", 5, 1, "pen strokes"),
-    ("strokes-proto-maml", 20, 1, "pen strokes"),
-    ("strokes-proto-maml", 20, 5, "pen strokes"),
-    ("omniglot-leo", 20, 1, "Omniglot, LEO"),
+    ("keywords-proto-maml", 5, 1, "new words"),
+    ("keywords-proto-maml", 5, 5, "new words"),
+    ("pen-proto-maml", 20, 1, "strokes, drawn"),
+    ("pen-proto-maml", 20, 5, "strokes, drawn"),
+    ("strokes-leo", 20, 1, "strokes, LEO"),
+    ("strokes-leo", 20, 5, "strokes, LEO"),
     ("omniglot-leo", 20, 5, "Omniglot, LEO"),
     ("sensor-maml", 1, 5, "a sensor"),
 )

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from . import archives, manifests, models, recurrent
+from . import added, archives, manifests, models, recurrent
 from .children import Outcome, run
 from .manifests import Case
 
 ROOMS = {
-    "manifest": manifests.CASES,
+    "manifest": manifests.CASES | added.CASES,
     "model": models.CASES,
     "recurrent": recurrent.CASES,
     "golden": archives.CASES,
