@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Confidence, Manifest
 from handful.trainer.data import LabelledSet
 from handful.trainer.evaluation.confidence import Asked, asked, measured_confidence, with_unknown
@@ -32,8 +33,7 @@ def package_confidence(
 
     None where it is a regression, or where no task leaves a class that is unknown to it.
     """
-    loaded = Loaded(folder)
-    manifest = loaded.package.manifest
+    manifest = read_manifest(folder)
     if manifest.task == "regression":
         return ()
     data = recorded.pictures("meta_val", package=manifest.input)
@@ -41,7 +41,13 @@ def package_confidence(
     if not sizes:
         return ()
     found = answers_at(
-        loaded, data, sizes, episodes=episodes, seed=seed, workers=workers, count=count
+        Loaded.reading(folder, data.input),
+        data,
+        sizes,
+        episodes=episodes,
+        seed=seed,
+        workers=workers,
+        count=count,
     )
     return measured_confidence(found, len(data.classes))
 

@@ -201,9 +201,7 @@ class PackageSubject:
 
         home = recorded.functions or test_classes(recorded)
         data = conditions.applied(home, recorded, test_classes, plan.seed)
-        if manifest.input.kind == "audio" and data.input.kind == "array":
-            loaded = Loaded(folder, data.input)  # the data are energies of sounds
-        return cls(recorded, data, loaded)
+        return cls(recorded, data, Loaded.reading(folder, data.input))
 
     def measured(
         self,

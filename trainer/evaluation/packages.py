@@ -45,6 +45,14 @@ class Loaded:
         else:
             self.package = behind_front(read_package(find(folder)), energies)
 
+    @classmethod
+    def reading(cls, folder: Path, examples: InputSpec) -> Loaded:
+        """The package as it reads such examples: behind its front end, where they are energies."""
+        loaded = cls(folder)
+        if loaded.package.input.kind == "audio" and examples.kind == "array":
+            return cls(folder, examples)
+        return loaded
+
     def __reduce__(self) -> Any:
         """Its class and what it was made of."""
         return Loaded, (self.folder, self.energies)
