@@ -21,6 +21,7 @@ from .log import METRICS, forget_after, log_line
 from .loop import meta_train
 from .report import Reporter, Silent
 from .state import Progress, Run
+from .table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,13 +68,15 @@ class Job:
         if self.world.first:
             forget_after(metrics, steps_taken if resume else -1)
         show = self.options.report.phase(name, run.config.steps, steps_taken)
-        log = log_line(metrics)
+        if self.world.first:  # the others report nothing
+            log, table = log_line(metrics), Table(run.folder)
 
-        def both(line: dict[str, Any]) -> None:
-            log(line)
-            show(line)
+            def report(line: dict[str, Any]) -> None:
+                log(line)
+                table.append(line)
+                show(line)
 
-        run.report = both
+            run.report = report
         # one task cannot be shared: then this process has all threads, and the others wait
         with self.workers.together() if count > 1 else nullcontext():
             return meta_train(run, resume=resume, stop=self.options.stop)
