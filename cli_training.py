@@ -71,6 +71,7 @@ def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any
 @number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
+@click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard.")
 def train(out: Path, **asked: Any) -> None:
     """Meta-train a learner.
 

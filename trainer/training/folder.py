@@ -3,7 +3,7 @@
 config.json         the settings        data.json          classes and fingerprints of the data
 last.safetensors    to resume from      best.safetensors   the best validated parameters
 metrics.jsonl       a line a step       metrics.csv        the same as a table
-pretrained/         the same of the pre-trained network
+events/             for TensorBoard     pretrained/        the same of the pre-trained network
 """
 
 from __future__ import annotations
