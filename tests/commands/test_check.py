@@ -211,6 +211,25 @@ def test_turns_of_a_drawing_are_no_duplicates() -> None:
     assert found["duplicates"] == []
 
 
+def test_recipes_that_do_not_fit_are_named_with_the_reason(tmp_path: Path) -> None:
+    y = np.repeat(np.arange(20), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "tiny.npz", x=pixels, y=y)
+    printed = run("check", tmp_path / "tiny.npz").stdout
+    assert (
+        'note: omniglot-leo does not fit these data: learner.network.kind is "conv4", which halves'
+        " images four times, the examples have 4 × 4 pixels\n"
+    ) in printed
+    assert "handful train omniglot-leo" not in printed
+    assert "handful train omniglot-reptile" in printed
+    np.savez(tmp_path / "odd.npz", x=np.zeros((60, 2, 2, 2, 2), np.float32), y=y)
+    assert checked(tmp_path / "odd.npz")["remarks"] == [
+        "0 of 4 test classes have 4 examples or more: `handful export` will refuse this run, it"
+        " needs 2 to check a package on",
+        "no recipe reads such examples; write one, see docs/training.md",
+    ]
+
+
 def test_what_cannot_be_checked(tmp_path: Path) -> None:
     assert error(run("check", "sinusoid")) == (
         "error: sinusoid is a family of functions, which has no examples to check\n"
