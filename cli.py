@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import click
 
 import handful
+from handful.cli_training import check, train
 from handful.console import (
-    INTERRUPTED,
     NAME_OR_PATH,
     PATH,
     Group,
@@ -41,37 +40,8 @@ def main() -> None:
     """Meta-train few-shot learners, export them as ONNX, adapt them on the device."""
 
 
-@main.command()
-@click.argument("recipe", required=False)
-@click.option(
-    "--data",
-    metavar="SOURCE",
-    help="omniglot, glyphs, a folder of images or an .npz file; with --resume: where it is now.",
-)
-@click.option("--out", type=PATH, required=True, help="The run's folder.")
-@settings(help="A setting, as meta.lr=0.01; may be repeated.")
-@a_device
-@several_workers
-@number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
-@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
-def train(out: Path, **asked: Any) -> None:
-    """Meta-train a learner.
-
-    RECIPE: a learner's name, the name of a recipe, or a TOML file.
-    """
-    if not asked["recipe"] and not asked["resume"]:
-        raise click.UsageError("Missing argument 'RECIPE': a learner, a recipe or a TOML file.")
-    from handful.trainer.commands.train import Request, train_command
-    from handful.trainer.training.progress import bars
-
-    with bars() as report:
-        done = train_command(out, Request(**asked), report)
-    if not done.finished:
-        again = shlex.join(["handful", "train", "--resume", "--out", str(out)])
-        fail("interrupted, and saved", f"go on with: {again}", status=INTERRUPTED)
-    follow = [("evaluate", out), *([("export", out, "FOLDER")] if done.exportable else [])]
-    say_next(f"done: {out}", *follow)
+main.add_command(check)
+main.add_command(train)
 
 
 @main.command()

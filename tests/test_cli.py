@@ -38,6 +38,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  -h, --help  Show this message and exit.\n"
         "\n"
         "Commands:\n"
+        "  check     Look at data before training on them.\n"
         "  train     Meta-train a learner.\n"
         "  evaluate  Measure accuracy ± 95 % on meta-test classes.\n"
         "  compare   Compare runs and packages; or rules on one's own data.\n"

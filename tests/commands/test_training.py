@@ -24,6 +24,7 @@ def test_train_writes_a_run_with_its_curves(trained: Path) -> None:
         "config.json",
         "data.json",
         "metrics.jsonl",
+        "metrics.csv",
         "curves.png",
         "best.safetensors",
         "last.safetensors",

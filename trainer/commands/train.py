@@ -33,6 +33,7 @@ class Request:
     device: str = "cpu"
     resume: bool = False
     skip_bad: bool = False
+    tensorboard: bool = False  # write its event files
     workers: int | None = None  # None: one a core
     threads: int | None = None  # of each worker
 
@@ -61,6 +62,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
             resume=request.resume,
             data=request.data if request.resume else None,
             skip_bad=request.skip_bad,
+            tensorboard=request.tensorboard,
             report=report if first else Silent(),
             stop=stop,
         )

@@ -171,8 +171,8 @@ def read_data(
     if bad:
         raise BadFilesError(bad, count, what)
     train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
-    _suffice(config, train, validation)
-    remarks = [*_left_out(pictures, record), *_checkable(pictures["meta_test"])]
+    suffice(config, train, validation)
+    remarks = [*_left_out(pictures, record), *checkable(pictures["meta_test"])]
     if data.backbone:
         from handful.trainer.data.embeddings import doubts
 
@@ -242,7 +242,8 @@ def _left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -
     return [f"left out, since they cannot be read: {', '.join(files)}"]
 
 
-def _checkable(test: LabelledSet) -> list[str]:
+def checkable(test: LabelledSet) -> list[str]:
+    """A warning where `export` would have too few test examples to check a package on."""
     enough = int((test.counts >= CHECKED_SHOTS).sum())
     if enough >= CHECKED_CLASSES:
         return []
@@ -252,7 +253,7 @@ def _checkable(test: LabelledSet) -> list[str]:
     ]
 
 
-def _suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
+def suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
     """Refuse data that cannot fill the tasks asked for, before anything is trained."""
     for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
         if meta is None:

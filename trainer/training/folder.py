@@ -2,7 +2,8 @@
 
 config.json         the settings        data.json          classes and fingerprints of the data
 last.safetensors    to resume from      best.safetensors   the best validated parameters
-metrics.jsonl       a line a step       pretrained/        the same of the pre-trained network
+metrics.jsonl       a line a step       metrics.csv        the same as a table
+events/             for TensorBoard     pretrained/        the same of the pre-trained network
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from handful.trainer.workers import ALONE, Shape, Workers
 from .checkpoint import LAST, read_checkpoint
 from .data import RunData
 from .distributed import World
+from .events import Events
 from .log import METRICS, forget_after, log_line
 from .loop import meta_train
 from .report import Reporter, Silent
 from .state import Progress, Run
+from .table import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,7 @@ class Options:
     resume: bool = False
     data: str | None = None  # where the data of a resumed run are now
     skip_bad: bool = False  # leave out files that cannot be read
+    tensorboard: bool = False  # write its event files
     report: Reporter = field(default_factory=Silent)
     stop: Callable[[], bool] = lambda: False  # whether to save and end after this step
 
@@ -67,15 +70,22 @@ class Job:
         if self.world.first:
             forget_after(metrics, steps_taken if resume else -1)
         show = self.options.report.phase(name, run.config.steps, steps_taken)
-        log = log_line(metrics)
+        with ExitStack() as entered:
+            if self.world.first:  # the others report nothing
+                log, table = log_line(metrics), Table(run.folder)
+                to_all = [log, table.append, show]
+                if self.options.tensorboard:
+                    events = Events(run.folder, steps_taken if resume else -1)
+                    entered.callback(events.close)
+                    to_all.append(events.append)
 
-        def both(line: dict[str, Any]) -> None:
-            log(line)
-            show(line)
+                def report(line: dict[str, Any]) -> None:
+                    for receive in to_all:
+                        receive(line)
 
-        run.report = both
-        # one task cannot be shared: then this process has all threads, and the others wait
-        with self.workers.together() if count > 1 else nullcontext():
+                run.report = report
+            if count > 1:  # one task cannot be shared: then this process has all threads
+                entered.enter_context(self.workers.together())
             return meta_train(run, resume=resume, stop=self.options.stop)
 
 

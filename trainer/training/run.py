@@ -17,6 +17,7 @@ from .checkpoint import LAST
 from .data import as_drawn, read_data
 from .device import device_of
 from .distributed import World
+from .events import require_tensorboard
 from .files import storing
 from .folder import (
     RunError,
@@ -37,6 +38,8 @@ from .state import Progress, Run
 def train(config: RunConfig, folder: Path, options: Options | None = None) -> Progress:
     """Meta-train into `folder`; a run that is there is resumed or refused, never overwritten."""
     options = options or Options()
+    if options.tensorboard:
+        require_tensorboard()
     device = device_of(options.device)
     keep_memory()
     world = World.join(device)

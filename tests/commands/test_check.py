@@ -1,0 +1,249 @@
+"""`handful check`: what it prints, what it refuses, and that its commands do train."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import wave
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from .called import error, run, settings
+
+TABLE = """\
+part        classes  examples  least  median  most  largest task
+meta_train        9        36      4  4          4  9-way, 4 for shot + queries
+meta_val          2         8      4  4          4  2-way, 4 for shot + queries
+meta_test         3        12      4  4          4  3-way, 4 for shot + queries
+
+sizes  20 × 24 (55), 30 × 24 (1)
+modes  L (55), RGB (1)
+
+the same bytes more than once: 3 times
+  in two parts: c00/3.png (meta_test) = c01/2.png (meta_train)
+  in two classes: c02/3.png (meta_train) = c03/2.png (meta_train)
+  within a class: c04/2.png (meta_train) = c04/3.png (meta_train)
+
+"""
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """Fourteen classes of four pictures; the random split tests on the first."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "own"
+    for label in range(14):
+        (folder / f"c{label:02d}").mkdir(parents=True)
+        for i in range(4):
+            pixels = rng.integers(0, 256, (24, 20), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / f"c{label:02d}" / f"{i}.png")
+    Image.fromarray(rng.integers(0, 256, (24, 30, 3), np.uint8)).save(folder / "c05" / "0.png")
+    return folder
+
+
+@pytest.fixture
+def doubled(pictures: Path) -> Path:
+    """The same with three pictures twice, the worse the later."""
+    for one, other in (("c04/2", "c04/3"), ("c03/2", "c02/3"), ("c01/2", "c00/3")):
+        shutil.copy(pictures / f"{one}.png", pictures / f"{other}.png")
+    return pictures
+
+
+def checked(*arguments: object, status: int = 0) -> Any:
+    result = run("check", *arguments, "--json")
+    assert result.exit_code == status, result.stderr
+    return json.loads(result.stdout)
+
+
+def test_what_is_printed_of_pictures(doubled: Path) -> None:
+    result = run("check", doubled)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout.startswith(TABLE)
+    assert "\n\nwith settings lowered, by:\n  handful train glyphs-leo --data " in result.stdout
+
+
+def test_json_has_all_of_it(doubled: Path) -> None:
+    found = checked(doubled)
+    assert found["ok"] is True
+    assert found["counts"] == {
+        "sizes": {"20 × 24": 55, "30 × 24": 1}, "modes": {"L": 55, "RGB": 1}
+    }  # fmt: skip
+    train = found["parts"]["meta_train"]
+    assert (train["largest_way"], train["largest_shot"], train["examples"]) == (9, 3, [4, 4, 4])
+    assert [group["where"] for group in found["duplicates"]] == [
+        "in two parts", "in two classes", "within a class"
+    ]  # fmt: skip
+    assert found["duplicates"][0]["places"] == [
+        {"part": "meta_test", "label": "c00", "name": "c00/3.png"},
+        {"part": "meta_train", "label": "c01", "name": "c01/2.png"},
+    ]
+
+
+def test_what_it_proposes_is_trained_and_one_more_is_refused(pictures: Path) -> None:
+    recipes = {entry["recipe"]: entry for entry in checked(pictures)["recipes"]}
+    proposed = recipes["omniglot-prototypical"]
+    assert proposed["lowered"] == [
+        "meta.way=[9]", "meta.validation_way=2", "meta.validation_queries=3",
+        "meta.within=0.0", "meta.validation_within=false",
+    ]  # fmt: skip
+    handful, *words = shlex.split(proposed["command"])
+    assert (handful, words.pop()) == ("handful", "RUN")
+    short = settings("meta.steps=1", "meta.validation_episodes=2")
+    assert run(*words, pictures.parent / "run", *short).exit_code == 0
+    refused = run(*words, pictures.parent / "larger", *short, "--set", "meta.way=[10]")
+    assert error(refused) == (
+        "error: the meta-training split has 9 classes, a task needs 10\n"
+        "\n"
+        "hint: lower meta.way, or give the split more classes\n"
+    )
+
+
+def test_files_that_cannot_be_read_are_named_and_refused_as_by_training(pictures: Path) -> None:
+    for name in ("c01/0.png", "c00/1.png"):
+        (pictures / name).write_text("no picture")
+    result = run("check", pictures)
+    assert result.exit_code == 1
+    assert (
+        "unreadable files: 2\n"
+        f"  {pictures}/c01/0.png is not a picture that can be read\n"
+        f"  {pictures}/c00/1.png is not a picture that can be read\n"
+    ) in result.stdout
+    assert result.stderr == (
+        "error: training would refuse these data:\n"
+        "  2 files cannot be read: mend or remove them, or say --skip-bad\n"
+    )
+    assert "handful train" not in result.stdout
+    options = ("--data", pictures, "--out", pictures.parent / "run", "--set", "data.split=random")
+    assert run("train", "prototypical", *options).exit_code == 1
+    found = checked(pictures, "--skip-bad")
+    assert set(found["unreadable"]) == {"c01/0.png", "c00/1.png"}
+    assert found["parts"]["meta_train"]["classes"]["c01"] == 3
+    assert all(entry["command"].count("--skip-bad") == 1 for entry in found["recipes"])
+
+
+def test_a_class_without_a_file_that_can_be_read(pictures: Path) -> None:
+    for i in range(4):
+        (pictures / "c01" / f"{i}.png").write_text("no picture")
+    result = run("check", pictures, "--skip-bad")
+    assert result.exit_code == 1
+    assert "meta_train" not in result.stdout.split("unreadable")[0]
+    assert result.stderr == (
+        "error: training would refuse these data:\n"
+        f"  class c01 in {pictures} has no examples that can be read\n"
+    )
+
+
+def test_parts_without_classes_or_examples_are_refused(pictures: Path, tmp_path: Path) -> None:
+    split = tmp_path / "split.json"
+    parts = {"train": ["c00", "c01"], "val": ["c02"], "test": ["c03"]}
+    split.write_text(json.dumps(parts))
+    for i in range(1, 4):
+        (pictures / "c01" / f"{i}.png").unlink()
+    result = run("check", pictures, "--split", split)
+    assert result.exit_code == 1
+    assert result.stderr == (
+        "error: training would refuse these data:\n"
+        "  class c01 of meta_train has one example, wanted one to adapt to and another to ask"
+        " about\n"
+        "  meta_val has one class, c02, a task needs two or more\n"
+    )
+    split.write_text(json.dumps({**parts, "val": []}))
+    assert (
+        f"  the split {split} leaves no classes for meta_val, the data have 14; a part needs as"
+        " many classes as a task has: add classes, or set data.split\n"
+    ) in run("check", pictures, "--split", split).stderr
+
+
+def test_arrays_of_other_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 8)).astype(np.float32)
+    x[59] = x[0]
+    np.savez(tmp_path / "points.npz", points=x, names=np.repeat(np.arange(20), 3))
+    found = checked(tmp_path / "points.npz", "--array", "points", "--labels", "names")
+    assert found["counts"] == {"examples of float32": {"8": 60}}
+    assert [p["name"] for p in found["duplicates"][0]["places"]] == ["19[2]", "0[0]"]
+    means = next(r for r in found["recipes"] if r["recipe"] == "embeddings-means")
+    assert means["refused"] is None
+    assert " --set 'data.array=\"points\"' --set 'data.labels=\"names\"' " in means["command"]
+
+
+def test_sounds_and_recordings(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for label in range(14):
+        for kind in ("words", "moves"):
+            (tmp_path / kind / f"c{label:02d}").mkdir(parents=True)
+        for i in range(3):
+            with wave.open(str(tmp_path / "words" / f"c{label:02d}" / f"{i}.wav"), "wb") as file:
+                file.setnchannels(1)
+                file.setsampwidth(2)
+                file.setframerate(16000)
+                file.writeframes(rng.integers(-999, 999, 8000 * (i + 1), dtype=np.int16).tobytes())
+            readings = rng.normal(size=(20 + 10 * i, 3))
+            np.save(tmp_path / "moves" / f"c{label:02d}" / f"{i}.npy", readings)
+    words = checked(tmp_path / "words", "--rate", 16000)
+    assert words["counts"] == {"samples a second": {"16000": 42}}
+    assert words["ranges"] == {"seconds": [0.5, 1.0, 1.5]}
+    keywords = next(r for r in words["recipes"] if r["recipe"] == "keywords-proto-maml")
+    assert keywords["refused"] is None
+    result = run("check", tmp_path / "words", "--rate", 8000)
+    assert (result.exit_code, result.stdout.count("meta_train ")) == (1, 1)
+    assert result.stderr == (
+        "error: training would refuse these data:\n"
+        "  data.log_mel.high is 7600 hertz, at 8000 samples a second there is nothing above 4000\n"
+    )
+    moves = checked(tmp_path / "moves", "--set", "data.window=20")
+    assert moves["counts"] == {"channels": {"3": 42}}
+    assert moves["ranges"] == {"readings a file": [20, 30.0, 40]}
+    recipe = next(r for r in moves["recipes"] if r["recipe"] == "pen-proto-maml")
+    assert recipe["refused"] is None
+    assert " --set data.window=20 " in recipe["command"]
+
+
+def test_turns_of_a_drawing_are_no_duplicates() -> None:
+    """A dot is itself upside down; quarter turns of glyphs are classes of their own."""
+    found = checked("glyphs")
+    assert found["parts"]["meta_train"]["largest_way"] == 8000
+    assert found["duplicates"] == []
+
+
+def test_recipes_that_do_not_fit_are_named_with_the_reason(tmp_path: Path) -> None:
+    y = np.repeat(np.arange(20), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 4, 4, 1), np.uint8)
+    np.savez(tmp_path / "tiny.npz", x=pixels, y=y)
+    printed = run("check", tmp_path / "tiny.npz").stdout
+    assert (
+        'note: omniglot-leo does not fit these data: learner.network.kind is "conv4", which halves'
+        " images four times, the examples have 4 × 4 pixels\n"
+    ) in printed
+    assert "handful train omniglot-leo" not in printed
+    assert "handful train omniglot-reptile" in printed
+    np.savez(tmp_path / "odd.npz", x=np.zeros((60, 2, 2, 2, 2), np.float32), y=y)
+    assert checked(tmp_path / "odd.npz")["remarks"] == [
+        "0 of 4 test classes have 4 examples or more: `handful export` will refuse this run, it"
+        " needs 2 to check a package on",
+        "no recipe reads such examples; write one, see docs/training.md",
+    ]
+
+
+def test_what_cannot_be_checked(tmp_path: Path) -> None:
+    assert error(run("check", "sinusoid")) == (
+        "error: sinusoid is a family of functions, which has no examples to check\n"
+        "\n"
+        "hint: what can be checked: a folder, an .npz file, omniglot, glyphs\n"
+    )
+    assert error(run("check", tmp_path / "none")) == (
+        f"error: no data source {tmp_path / 'none'}\n"
+        "\n"
+        "hint: there are: omniglot, glyphs, sinusoid, sensor, FOLDER, FILE.npz, MODULE:CLASS; no"
+        " folder of that name exists\n"
+    )
+    assert error(run("check", "glyphs", "--set", "meta.way=[5]")) == (
+        "error: --set: meta is set, data are checked by the settings of data alone\n"
+        "\n"
+        "hint: such as data.image_size=32 or data.window=64\n"
+    )

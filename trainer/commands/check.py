@@ -1,0 +1,188 @@
+"""`handful check`: what data hold, what is wrong with them, and what can be trained on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from handful.runtime.tools.text import pairs, table
+from handful.trainer.config import assign, data_from_dict
+from handful.trainer.data import DataConfig, DataError, embedded
+from handful.trainer.data.download import Progress, silent
+from handful.trainer.data.functions import is_functions
+from handful.trainer.data.record import is_name
+from handful.trainer.data.splits import PARTS
+from handful.trainer.data.survey import Survey, badness, spread, survey
+from handful.trainer.errors import ConfigError
+from handful.trainer.training.data import checkable
+
+from .suited import Suited, suited
+
+MOST_LISTED = 10  # of each kind of fault in the text; the JSON has all
+MOST_VALUES = 5  # of sizes, modes, rates
+HEAD = ("part", "classes", "examples", "least", "median", "most", "largest task")
+BADNESS = ("within a class", "in two classes", "in two parts")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked of `handful check`."""
+
+    changes: Sequence[str] = ()  # settings of the data, as data.image_size=32
+    skip_bad: bool = False  # as training would be asked to
+
+    def config(self, source: str) -> DataConfig:
+        """The settings of the data."""
+        if is_functions(source):
+            raise DataError(
+                f"{source} is a family of functions, which has no examples to check",
+                hint="what can be checked: a folder, an .npz file, omniglot, glyphs",
+            )
+        values: dict[str, Any] = {}
+        for change in self.changes:
+            assign(values, change)
+        if others := [name for name in values if name != "data"]:
+            raise ConfigError(
+                f"--set: {others[0]} is set, data are checked by the settings of data alone",
+                hint="such as data.image_size=32 or data.window=64",
+            )
+        data = {"source": source} | ({} if is_name(source) else {"split": "random"})
+        return data_from_dict({"data": data | values.get("data", {})}, where="--set")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found."""
+
+    survey: Survey
+    refused: tuple[str, ...]  # why training would refuse the data
+    remarks: tuple[str, ...]
+    recipes: tuple[Suited, ...]
+
+    def as_text(self) -> str:
+        """Paragraphs and a table."""
+        found = self.survey
+        blocks = [table(HEAD, [_row(part, found) for part in PARTS if part in found.parts])]
+        facts = [*_counts(found), *_ranges(found)]
+        blocks += [pairs(facts)] if facts else []
+        if found.bad:
+            lines = [f"unreadable files: {len(found.bad)}", *_first(found.bad.values())]
+            blocks.append("\n  ".join(lines))
+        if found.duplicates:
+            lines = [f"the same bytes more than once: {len(found.duplicates)} times"]
+            said = (f"{BADNESS[badness(g)]}: {' = '.join(map(str, g))}" for g in found.duplicates)
+            blocks.append("\n  ".join([*lines, *_first(list(said))]))
+        fitting = [recipe for recipe in self.recipes if not recipe.refused]
+        for title, lowered in (("can be trained by", False), ("with settings lowered, by", True)):
+            if lines := [recipe.line() for recipe in fitting if bool(recipe.lowered) is lowered]:
+                blocks.append("\n  ".join([f"{title}:", *lines]))
+        blocks += [f"note: {remark}" for remark in self.remarks]
+        return "\n\n".join(blocks)
+
+    def as_json(self) -> dict[str, Any]:
+        """The same, complete."""
+        found = self.survey
+        return {
+            "source": found.config.source,
+            "ok": not self.refused,
+            "refused": list(self.refused),
+            "parts": {
+                part: {
+                    "classes": dict(zip(data.classes, data.counts.tolist(), strict=True)),
+                    "examples": spread(data.counts.tolist()),
+                    "largest_way": len(data.classes),
+                    "largest_shot": int(data.counts.min()) - 1,
+                }
+                for part, data in found.parts.items()
+            },
+            "counts": found.counts,
+            "ranges": found.ranges,
+            "unreadable": found.bad,
+            "duplicates": [
+                {"where": BADNESS[badness(group)], "places": [p._asdict() for p in group]}
+                for group in found.duplicates
+            ],
+            "recipes": [
+                {
+                    "recipe": recipe.recipe,
+                    "lowered": list(recipe.lowered),
+                    "refused": recipe.refused,
+                    "command": recipe.line(),
+                }
+                for recipe in self.recipes
+            ],
+            "remarks": list(self.remarks),
+        }
+
+
+def check_command(source: str, request: Request, progress: Progress = silent) -> Checked:
+    """Look at a folder, an .npz file or a named source, with the settings of a recipe's [data]."""
+    config = request.config(source)
+    found = survey(config, progress)
+    refused = [*_refused(found, request.skip_bad)]
+    recipes: list[Suited] = []
+    if not refused:
+        options = ["--skip-bad"] if found.bad else []
+        try:
+            train, validation = (
+                embedded(found.parts[part], config) for part in ("meta_train", "meta_val")
+            )
+            recipes = suited(config, request.changes, train, validation, options=options)
+        except DataError as error:  # a backbone or a front end that these examples do not suit
+            refused.append(_said(error))
+    remarks = checkable(found.parts["meta_test"]) if "meta_test" in found.parts else []
+    remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
+    if not refused and not recipes:
+        remarks.append("no recipe reads such examples; write one, see docs/training.md")
+    return Checked(found, tuple(refused), tuple(remarks), tuple(recipes))
+
+
+def _refused(found: Survey, skip_bad: bool) -> Iterator[str]:
+    """Why no setting of a recipe makes training accept the data."""
+    if found.bad and not skip_bad:
+        yield f"{len(found.bad)} files cannot be read: mend or remove them, or say --skip-bad"
+    yield from map(_said, found.faults)
+    for part in ("meta_train", "meta_val"):
+        if part not in found.parts:
+            continue
+        data = found.parts[part]
+        if len(data.classes) < 2:
+            yield f"{part} has one class, {data.classes[0]}, a task needs two or more"
+        smallest = int(data.counts.argmin())
+        if int(data.counts[smallest]) < 2:
+            yield (
+                f"class {data.classes[smallest]} of {part} has one example, wanted one to adapt to"
+                " and another to ask about"
+            )
+
+
+def _said(error: DataError) -> str:
+    return f"{error}; {error.hint}" if error.hint else str(error)
+
+
+def _row(part: Any, found: Survey) -> tuple[Any, ...]:
+    data = found.parts[part]
+    least, middle, most = spread(data.counts.tolist())
+    largest = f"{len(data.classes)}-way, {least} for shot + queries"
+    return part, len(data.classes), len(data.x), least, f"{middle:g}", most, largest
+
+
+def _counts(found: Survey) -> Iterator[tuple[str, str]]:
+    for what, values in found.counts.items():
+        shown = [f"{value} ({count})" for value, count in list(values.items())[:MOST_VALUES]]
+        if len(values) > MOST_VALUES:
+            shown.append(f"and {len(values) - MOST_VALUES} others")
+        yield what, ", ".join(shown)
+
+
+def _ranges(found: Survey) -> Iterator[tuple[str, str]]:
+    for what, (least, middle, most) in found.ranges.items():
+        yield what, f"{least:.3g} to {most:.3g}, median {middle:.3g}"
+
+
+def _first(lines: Any) -> list[str]:
+    """So many, and how many more."""
+    lines = list(lines)
+    more = len(lines) - MOST_LISTED
+    return [*lines[:MOST_LISTED], *([f"and {more} more"] if more > 0 else [])]

@@ -1,0 +1,188 @@
+"""What a source holds before anything is trained on it: parts, bad files, duplicates, sizes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+
+from handful.runtime.errors import InputError
+from handful.runtime.images import quiet
+from handful.runtime.pictures.folders import PICTURES, READINGS, SOUNDS, Kind, class_folders
+from handful.runtime.series.file import read_array
+from handful.runtime.sound.wav import read_wav
+
+from . import load_pictures
+from .config import DataConfig
+from .download import Progress, silent
+from .errors import BadFilesError, DataError
+from .fingerprint import of_file
+from .folder import relative
+from .labelled import LabelledSet
+from .record import is_name
+from .recordings import holds_readings
+from .splits import PARTS, Part
+
+Range = tuple[float, float, float]  # least, median, most
+
+
+class Place(NamedTuple):
+    """Where an example or a file lies; `part` is "" for a class of a part that cannot be read."""
+
+    part: str
+    label: str
+    name: str  # a file's path in the source, or the example's place in its class
+
+    def __str__(self) -> str:
+        """As people look for it."""
+        return f"{self.name} ({self.part})" if self.part else self.name
+
+
+@dataclass(frozen=True)
+class Survey:
+    """A source as training would read it."""
+
+    config: DataConfig
+    parts: Mapping[Part, LabelledSet]  # those that can be read, without their bad files
+    bad: Mapping[str, str] = field(default_factory=dict)  # file → why it cannot be read
+    faults: tuple[DataError, ...] = ()  # of parts that cannot be read at all
+    duplicates: tuple[tuple[Place, ...], ...] = ()  # the same bytes; across parts first
+    counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what → value → files
+    ranges: Mapping[str, Range] = field(default_factory=dict)  # what → over the files
+
+
+def survey(config: DataConfig, progress: Progress = silent) -> Survey:
+    """Read all parts, as `handful train` reads them, and whatever else their files say.
+
+    A DataError where no part can be read and no file is to blame, as where there is no such folder.
+    """
+    parts: dict[Part, LabelledSet] = {}
+    bad: dict[Path, InputError] = {}
+    faults: dict[str, DataError] = {}
+    for part in PARTS:
+        try:
+            try:
+                parts[part] = load_pictures(config, part, progress=progress)
+            except BadFilesError as error:
+                bad |= error.bad
+                parts[part] = load_pictures(config, part, progress=progress, skip_bad=True)
+        except DataError as error:
+            faults.setdefault(str(error), error)
+    if not parts and not bad:
+        raise next(iter(faults.values()))
+    found = Survey(config, parts, faults=tuple(faults.values()))
+    folder = Path(config.source)
+    if is_name(config.source) or not folder.is_dir():
+        return replace(found, duplicates=_same(_examples(parts)), counts=_shapes(parts))
+    kind = _kind(config)
+    files = class_folders(folder, kind)
+    good = {label: [file for file in files[label] if file not in bad] for label in files}
+    counts, ranges = _measured([file for of_class in good.values() for file in of_class], kind)
+    return replace(
+        found,
+        bad={relative(file, folder): str(error) for file, error in bad.items()},
+        duplicates=_same(_files(good, folder, parts)),
+        counts=counts,
+        ranges=ranges,
+    )
+
+
+def spread(numbers: Sequence[float]) -> Range:
+    """The least, the median and the most."""
+    return min(numbers), median(numbers), max(numbers)
+
+
+def _kind(config: DataConfig) -> Kind:
+    """What a folder's files are, by the rule by which they are read."""
+    if config.rate is not None:
+        return SOUNDS
+    readings = config.window is not None or holds_readings(Path(config.source))
+    return READINGS if readings else PICTURES
+
+
+def _files(
+    files: Mapping[str, list[Path]], folder: Path, parts: Mapping[Part, LabelledSet]
+) -> Iterator[tuple[str, Place]]:
+    """The hash of each file's bytes, and where it lies."""
+    part_of = {label: part for part, data in parts.items() for label in data.facts}
+    for label, of_class in files.items():
+        for file in of_class:
+            yield of_file(file), Place(part_of.get(label, ""), label, relative(file, folder))
+
+
+def _examples(parts: Mapping[Part, LabelledSet]) -> Iterator[tuple[str, Place]]:
+    """The hash of each example, and where it lies; turned ones are passed over."""
+    for part, data in parts.items():
+        classes = torch.split(data.x, data.counts.tolist())
+        for label, examples in zip(data.classes, classes, strict=True):
+            own = label if label in data.facts else label.removesuffix("@0")
+            if own not in data.facts:
+                continue  # a turn of a class, which is no drawing of its own
+            for row, example in enumerate(examples):
+                digest = hashlib.sha256(example.contiguous().numpy().tobytes()).hexdigest()
+                yield digest, Place(part, own, f"{own}[{row}]")
+
+
+def _same(places: Iterator[tuple[str, Place]]) -> tuple[tuple[Place, ...], ...]:
+    """Those with the same hash: first across parts, then across classes, then within one."""
+    by_hash: dict[str, list[Place]] = {}
+    for digest, place in places:
+        by_hash.setdefault(digest, []).append(place)
+    groups = (tuple(group) for group in by_hash.values() if len(group) > 1)
+    return tuple(sorted(groups, key=lambda group: -badness(group)))
+
+
+def badness(group: Sequence[Place]) -> int:
+    """2 where the same bytes are in several parts, 1 in several classes, 0 within a class."""
+    if len({place.part for place in group}) > 1:
+        return 2
+    return int(len({place.label for place in group}) > 1)
+
+
+def _shapes(parts: Mapping[Part, LabelledSet]) -> dict[str, dict[str, int]]:
+    """Of arrays, whose examples are all alike."""
+    x = next(iter(parts.values())).x
+    shape = " × ".join(map(str, x.shape[1:]))
+    kind = str(x.dtype).removeprefix("torch.")
+    return {f"examples of {kind}": {shape: sum(len(data.x) for data in parts.values())}}
+
+
+def _measured(
+    files: Sequence[Path], kind: Kind
+) -> tuple[dict[str, dict[str, int]], dict[str, Range]]:
+    """What the files' own headers say: how often each value occurs, and how long they are."""
+    if not files:
+        return {}, {}
+    if kind is PICTURES:
+        from PIL import Image
+
+        with quiet():
+            facts = []
+            for file in files:
+                with Image.open(file) as image:
+                    facts.append((f"{image.width} × {image.height}", image.mode))
+        return {
+            "sizes": _often(size for size, _ in facts),
+            "modes": _often(m for _, m in facts),
+        }, {}
+    if kind is SOUNDS:
+        sounds = [(sound.rate, len(sound.samples)) for sound in map(read_wav, files)]
+        return (
+            {"samples a second": _often(str(rate) for rate, _ in sounds)},
+            {"seconds": spread([count / rate for rate, count in sounds])},
+        )
+    shapes = [array.shape for array in map(read_array, files)]
+    return (
+        {"channels": _often(str(shape[-1] if len(shape) > 1 else 1) for shape in shapes)},
+        {"readings a file": spread([shape[0] for shape in shapes])},
+    )
+
+
+def _often(values: Iterator[str]) -> dict[str, int]:
+    return dict(Counter(values).most_common())
