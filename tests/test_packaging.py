@@ -69,7 +69,15 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
     parts = [ROOT / part for part in ("trainer", "runtime", "exported")]
     expected = {f.relative_to(ROOT) for part in parts for kind in kinds for f in part.rglob(kind)}
     expected |= {
-        Path(name) for name in ("cli.py", "console.py", "__init__.py", "__main__.py", "py.typed")
+        Path(name)
+        for name in (
+            "cli.py",
+            "console.py",
+            "device_commands.py",
+            "__init__.py",
+            "__main__.py",
+            "py.typed",
+        )
     }
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("handful/")}
     assert packed == {f"handful/{path.as_posix()}" for path in expected}

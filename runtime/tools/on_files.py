@@ -1,6 +1,5 @@
 """Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +7,13 @@ from typing import Any
 
 from handful.runtime import images, readings, sounds
 from handful.runtime.arrays import Array
-from handful.runtime.errors import InputError, TaskFileError
-from handful.runtime.learner import Learner, load
-from handful.runtime.package.decode import read_bytes
-from handful.runtime.package.files import sha256
+from handful.runtime.errors import InputError
+from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.shipped import SHIPPED, shipped
 from handful.runtime.pictures.folders import printable
 from handful.runtime.task import Task
-from handful.runtime.task_file import package_hash
+
+from .saved_tasks import free, opened, written
 
 Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
 READERS: dict[str, Reader] = {
@@ -44,15 +41,14 @@ class Answer:
 
 def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`."""
-    if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
-        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
+    free(out, force=force)
     learner = load(package)
     read_folder: Any = FOLDERS[learner.input.kind]
     most = learner.manifest.limits.support.max or images.MAX_FILES
     with images.quiet():
         classes = read_folder(folder, learner.input, most=most)
     task = learner.adapt(classes)
-    task.save(out)
+    written(task, out)
     return task
 
 
@@ -63,18 +59,19 @@ def predict_files(
     package: str | Path | None = None,
     unknown: float | None = None,
 ) -> list[Answer]:
-    """The answers of a saved task; `package` made it, and may be left out where it ships.
+    """The answers of a saved task; `package` made it, and may be left out where it ships or where
+    its place was noted.
 
     With `unknown` an example may be of none of the classes: of such examples so large a share is
     still given a label. InputError with all files that cannot be read, after the others were
     looked at.
     """
-    learner = load(package) if package is not None else _maker_of(task)
-    loaded = learner.load_task(task)
+    loaded = opened(task, package)
+    spec = loaded.learner.input
     bad: dict[Path, InputError] = {}
-    kind = learner.input.kind
+    kind = spec.kind
     read = READERS[kind]
-    decoded = images.read_each(files, lambda file: read(file, learner.input), bad)
+    decoded = images.read_each(files, lambda file: read(file, spec), bad)
     with images.quiet():
         answers = [
             _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example, unknown)
@@ -94,14 +91,3 @@ def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Ans
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
     label = task.classes[best] if unknown is None else task.predict(example, unknown=unknown)
     return Answer(printable(file), label, float(scores[best]), probabilities)
-
-
-def _maker_of(task: Path) -> Learner:
-    wanted = package_hash(task)
-    for name in shipped():
-        if sha256(read_bytes(SHIPPED / name)) == wanted:
-            return load(SHIPPED / name)  # the very folder that was compared
-    raise TaskFileError(
-        f"{task.name} was saved with a package that does not ship with handful",
-        hint="name the package: --package FOLDER",
-    )

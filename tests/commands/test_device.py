@@ -61,8 +61,7 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     adapted = run("adapt", "omniglot-leo", photos, "--out", task)
     assert (adapted.exit_code, adapted.stdout) == (0, "")
     assert adapted.stderr == (
-        f"wrote {task}: bar (1), dash (1)\n"
-        f"next: handful predict --package omniglot-leo {task} FILE\n"
+        f"wrote {task}: bar (1), dash (1)\nnext: handful predict {task} FILE\n"
     )
     new = [tmp_path / "new bar.png", tmp_path / "new dash.png"]
     for package in ((), ("--package", "omniglot-leo")):
@@ -129,9 +128,7 @@ def test_what_is_none_of_the_classes_has_no_label(photos: Path, tmp_path: Path) 
 def test_what_may_follow_is_quoted_for_a_shell(photos: Path, tmp_path: Path) -> None:
     task = tmp_path / "Anna's cups; $HOME.npz"
     line = run("adapt", "omniglot-leo", photos, "--out", task).stderr.splitlines()[-1]
-    assert shlex.split(line) == [
-        *("next:", "handful", "predict", "--package", "omniglot-leo", str(task), "FILE")
-    ]
+    assert shlex.split(line) == [*("next:", "handful", "predict", str(task), "FILE")]
 
 
 def test_a_task_file_is_replaced_only_by_force(photos: Path, tmp_path: Path) -> None:
