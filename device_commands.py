@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -21,7 +22,23 @@ from handful.console import (
     show,
 )
 
+if TYPE_CHECKING:
+    from handful.runtime.task import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
 command = partial(click.command, cls=Command)
+its_package = click.option("--package", help="The package of the task, where it is not found.")
+
+
+def _changing(command: F) -> F:
+    """Options of the commands that write a changed task."""
+    for option in (
+        its_package,
+        click.option("--force", is_flag=True, help="Replace the file that is there."),
+        click.option("--out", type=PATH, help="The new task file.  [with --force: TASK itself]"),
+    ):
+        command = option(command)
+    return command
 
 
 @command()
@@ -72,15 +89,47 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    task = adapt_folder(package, files, out, force=force)
+    _say_task(out, adapt_folder(package, files, out, force=force))
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("files", type=PATH)
+@_changing
+def add(task: Path, files: Path, **how: Any) -> None:
+    """Add examples to a task, of its classes or new ones.
+
+    TASK is a file that `handful adapt` wrote, FILES is a folder as `adapt` takes it.
+    """
+    from handful.runtime.tools.on_files import add_folder
+
+    _say_task(how["out"] or task, add_folder(task, files, **how))
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("labels", nargs=-1, required=True)
+@_changing
+def remove(task: Path, labels: tuple[str, ...], **how: Any) -> None:
+    """Remove classes from a task.
+
+    TASK is a file that `handful adapt` wrote, LABELS are classes of it.
+    """
+    from handful.runtime.tools.on_files import remove_classes
+
+    _say_task(how["out"] or task, remove_classes(task, labels, **how))
+
+
+def _say_task(file: Path, task: Task) -> None:
+    """What was written, with the examples of each class."""
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
-    say_next(f"wrote {out}: {counts}", ("predict", out, "FILE"))
+    say_next(f"wrote {file}: {counts}", ("predict", file, "FILE"))
 
 
 @command()
 @click.argument("task", type=PATH)
 @click.argument("files", type=PATH, nargs=-1, required=True)
-@click.option("--package", help="The package that made the task, where it is not found.")
+@its_package
 @click.option("--unknown", type=Share(), help="Label other things -, but for this share.")
 @as_json
 def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
@@ -113,4 +162,4 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     show(benched(measured), asdict(measured), as_json)
 
 
-DEVICE = (verify, inspect, adapt, predict, bench)  # in the order of the help
+DEVICE = (verify, inspect, adapt, add, remove, predict, bench)  # in the order of the help

@@ -45,6 +45,8 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  verify    Check a package: hashes, graphs, golden vectors.\n"
         "  inspect   Show a package: graphs, sizes, limits, accuracy.\n"
         "  adapt     Adapt a package to files; writes a task file.\n"
+        "  add       Add examples to a task, of its classes or new ones.\n"
+        "  remove    Remove classes from a task.\n"
         "  predict   Label files by a task: label, score, file.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
         "  learners  List the learners and the recipes.\n"

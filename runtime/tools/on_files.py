@@ -9,11 +9,11 @@ from handful.runtime import images, readings, sounds
 from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError
 from handful.runtime.learner import load
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.pictures.folders import printable
 from handful.runtime.task import Task
 
-from .saved_tasks import free, opened, written
+from .saved_tasks import free, opened, place_for, written
 
 Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
 READERS: dict[str, Reader] = {
@@ -43,13 +43,54 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`."""
     free(out, force=force)
     learner = load(package)
-    read_folder: Any = FOLDERS[learner.input.kind]
-    most = learner.manifest.limits.support.max or images.MAX_FILES
-    with images.quiet():
-        classes = read_folder(folder, learner.input, most=most)
-    task = learner.adapt(classes)
+    task = learner.adapt(_examples(folder, learner.manifest))
     written(task, out)
     return task
+
+
+def add_folder(
+    task: Path,
+    folder: Path,
+    out: Path | None = None,
+    *,
+    package: str | Path | None = None,
+    force: bool = False,
+) -> Task:
+    """Adapt a saved task to a folder of more files, of its classes and new ones.
+
+    The new task is written to `out`, or over the old one with `force`, whole or not at all.
+    """
+    place = place_for(task, out, force=force)
+    old = opened(task, package)
+    new = old.add(_examples(folder, old.learner.manifest))
+    written(new, place)
+    return new
+
+
+def remove_classes(
+    task: Path,
+    labels: Sequence[str],
+    out: Path | None = None,
+    *,
+    package: str | Path | None = None,
+    force: bool = False,
+) -> Task:
+    """Adapt a saved task without some of its classes; written as `add_folder` writes it."""
+    place = place_for(task, out, force=force)
+    new = opened(task, package)
+    for label in dict.fromkeys(labels):
+        new = new.remove(label)
+    written(new, place)
+    return new
+
+
+def _examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
+    """{label: [examples]} of a folder, no more than the package can take."""
+    read_folder: Any = FOLDERS[manifest.input.kind]
+    most = manifest.limits.support.max or images.MAX_FILES
+    with images.quiet():
+        examples: dict[str, list[Array]] = read_folder(folder, manifest.input, most=most)
+    return examples
 
 
 def predict_files(

@@ -25,6 +25,18 @@ def written(task: Task, out: Path) -> None:
     task.save(out, note_place=task.learner.path.parent != SHIPPED)
 
 
+def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
+    """Where a changed task is written: `out`, or in place of the old one if `force` says so."""
+    if out is None and not force:
+        raise TaskFileError(
+            f"{task} would be replaced",
+            hint="name another file by --out, or replace it with --force",
+        )
+    if out is not None:
+        free(out, force=force)
+    return task if out is None else out
+
+
 def free(out: Path, *, force: bool) -> None:
     """Refuse to write over what is there; a link that leads nowhere counts, too."""
     if os.path.lexists(out) and not force:
