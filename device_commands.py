@@ -135,12 +135,42 @@ def _say_task(file: Path, task: Task) -> None:
 def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label files by a task: label, score, file.
 
-    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings.
+    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings, or folders
+    of them.
     """
     from handful.runtime.tools import on_files, text
 
     found = on_files.predict_files(task, files, **how)
     show(text.answered(found), [asdict(answer) for answer in found], as_json)
+
+
+@command("test")
+@click.argument("task", type=PATH)
+@click.argument("folder", type=PATH)
+@its_package
+@click.option("--unknown", type=Share(), help="As for predict; other classes may be tested.")
+@number("--worst", least=0, default=10, help="Wrong answers to list.")
+@click.option("--png", type=PATH, help="Write the confusion matrix to this PNG file.")
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@as_json
+def test_command(
+    task: Path, folder: Path, worst: int, png: Path | None, force: bool, as_json: bool, **how: Any
+) -> None:
+    """Test a task on files of known classes.
+
+    TASK is a file that `handful adapt` wrote, FOLDER has a sub-folder for each class, with other
+    files than the task was adapted to.
+    """
+    from handful.runtime.tools.tested import as_text, measure_folder
+
+    if png is not None:
+        from handful.trainer.commands.confusion import check_place, write_confusion
+
+        check_place(png, force=force)
+    found = measure_folder(task, folder, **how)
+    if png is not None:
+        write_confusion(found, png)
+    show(as_text(found, worst), found.as_json(), as_json)
 
 
 @command()
@@ -162,4 +192,13 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     show(benched(measured), asdict(measured), as_json)
 
 
-DEVICE = (verify, inspect, adapt, add, remove, predict, bench)  # in the order of the help
+DEVICE = (
+    verify,
+    inspect,
+    adapt,
+    add,
+    remove,
+    predict,
+    test_command,
+    bench,
+)  # in the order of the help

@@ -1,5 +1,6 @@
 """Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,13 @@ from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec, Manifest
-from handful.runtime.pictures.folders import printable
+from handful.runtime.pictures.folders import (
+    PICTURES,
+    READINGS,
+    SOUNDS,
+    files_below,
+    printable,
+)
 from handful.runtime.task import Task
 
 from .saved_tasks import free, opened, place_for, written
@@ -26,6 +33,8 @@ FOLDERS = {
     "audio": sounds.read_folder,
     "image": images.read_folder,
 }
+
+KINDS = {"array": READINGS, "audio": SOUNDS, "image": PICTURES}
 
 
 @dataclass(frozen=True)
@@ -100,24 +109,36 @@ def predict_files(
     package: str | Path | None = None,
     unknown: float | None = None,
 ) -> list[Answer]:
-    """The answers of a saved task; `package` made it, and may be left out where it ships or where
-    its place was noted.
+    """The answers of a saved task; `package` made it, and may be left out where it is found.
 
-    With `unknown` an example may be of none of the classes: of such examples so large a share is
-    still given a label. InputError with all files that cannot be read, after the others were
-    looked at.
+    A folder stands for the files in it, see `files_below`. With `unknown` an example may be of none
+    of the classes: of such examples so large a share is still given a label. InputError with all
+    files that cannot be read, after the others were looked at.
     """
     loaded = opened(task, package)
-    spec = loaded.learner.input
-    bad: dict[Path, InputError] = {}
+    kind = KINDS[loaded.learner.input.kind]
+    single = [
+        file
+        for given in files
+        for file in (files_below(given, kind) if os.path.isdir(given) else [given])
+    ]
+    return [answer for _, answer in answers_of(loaded, single, unknown)]
+
+
+def answers_of(
+    task: Task, files: Sequence[Path], unknown: float | None = None
+) -> list[tuple[Path, Answer]]:
+    """What a task says of each file, or of each of the examples in it; as `predict_files`."""
+    spec = task.learner.input
     kind = spec.kind
     read = READERS[kind]
+    bad: dict[Path, InputError] = {}
     decoded = images.read_each(files, lambda file: read(file, spec), bad)
     with images.quiet():
         answers = [
-            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example, unknown)
+            (file, _answer(task, f"{file}[{i}]" if len(examples) > 1 else str(file), one, unknown))
             for file, examples in decoded
-            for i, example in enumerate(examples)
+            for i, one in enumerate(examples)
         ]
     if bad and kind == "audio":
         raise sounds.unreadable(bad.values(), len(files))
