@@ -1,6 +1,7 @@
 """Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +16,13 @@ from handful.runtime.pictures.folders import (
     PICTURES,
     READINGS,
     SOUNDS,
+    class_folders,
     files_below,
     printable,
 )
 from handful.runtime.task import Task
 
+from .near import Origin, warn_of_near
 from .saved_tasks import free, opened, place_for, written
 
 Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
@@ -49,11 +52,17 @@ class Answer:
 
 
 def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
-    """Adapt to a folder of files, one sub-folder a class, and save the task to `out`."""
+    """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
+
+    An InputWarning names examples that are nearly the same, see `near`.
+    """
     free(out, force=force)
     learner = load(package)
-    task = learner.adapt(_examples(folder, learner.manifest))
+    examples = _examples(folder, learner.manifest)
+    task = learner.adapt(examples)
     written(task, out)
+    support = task._support
+    warn_of_near(support.x, support.labels, _origins(folder, learner.input.kind, examples))
     return task
 
 
@@ -71,8 +80,12 @@ def add_folder(
     """
     place = place_for(task, out, force=force)
     old = opened(task, package)
-    new = old.add(_examples(folder, old.learner.manifest))
+    examples = _examples(folder, old.learner.manifest)
+    new = old.add(examples)
     written(new, place)
+    known = [Origin(name, name) for name in numbered(old)]
+    origins = [*known, *_origins(folder, new.learner.input.kind, examples)]
+    warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
     return new
 
 
@@ -100,6 +113,28 @@ def _examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     with images.quiet():
         examples: dict[str, list[Array]] = read_folder(folder, manifest.input, most=most)
     return examples
+
+
+def _origins(folder: Path, kind: str, examples: dict[str, list[Array]]) -> list[Origin]:
+    """What each example of a folder is called: its file, or its number where files hold several."""
+    origins: list[Origin] = []
+    for label, files in class_folders(folder, KINDS[kind]).items():
+        if len(files) == len(examples[label]):
+            origins += [Origin(printable(str(file)), str(file)) for file in files]
+        else:
+            numbers = range(1, len(examples[label]) + 1)
+            origins += [Origin(f"example {number} of {label}", label) for number in numbers]
+    return origins
+
+
+def numbered(task: Task) -> list[str]:
+    """What the examples of a task are called, whose files are not known: `example 2 of cup`."""
+    seen: Counter[str] = Counter()
+    names = []
+    for label in task._support.labels:
+        seen[label] += 1
+        names.append(f"example {seen[label]} of {label}")
+    return names
 
 
 def predict_files(

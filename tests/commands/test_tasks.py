@@ -117,3 +117,26 @@ def test_what_cannot_be_changed_leaves_the_task(task: Path, more: Path) -> None:
         "hint: one of PNG, JPEG, BMP, GIF, WEBP, TIFF, PPM\n"
     )
     assert task.read_bytes() == before
+
+
+def test_examples_that_are_nearly_the_same_are_named(
+    task: Path, photos: Path, more: Path, tmp_path: Path
+) -> None:
+    shutil.copy(photos / "bar" / "1.png", photos / "dash" / "wrong.png")
+    shutil.copy(photos / "dash" / "1.png", photos / "dash" / "2.png")
+    adapted = run("adapt", tmp_path / "mine", photos, "--out", tmp_path / "other.npz")
+    assert adapted.exit_code == 0
+    assert adapted.stderr.splitlines()[:3] == [
+        f"warning: {photos}/bar/1.png and {photos}/dash/wrong.png are nearly the same to this"
+        " package, but of the classes bar and dash",
+        f"warning: {photos}/dash/1.png and {photos}/dash/2.png, both of dash, are nearly the same:"
+        " together they teach little more than one",
+        f"wrote {tmp_path}/other.npz: bar (1), dash (3)",
+    ]
+    shutil.copy(photos / "bar" / "1.png", more / "frame" / "wrong.png")
+    added = run("add", task, more, "--force")
+    assert added.stderr.splitlines()[:2] == [
+        f"warning: example 1 of bar and {more}/frame/wrong.png are nearly the same to this"
+        " package, but of the classes bar and frame",
+        f"wrote {task}: bar (2), dash (1), frame (2)",
+    ]
