@@ -18,6 +18,7 @@ from handful.console import (
     as_json,
     fail,
     number,
+    say,
     say_next,
     show,
 )
@@ -174,6 +175,25 @@ def test_command(
 
 
 @command()
+@click.argument("task", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The HTML file to write.")
+@click.option("--examples", type=PATH, help="The files it was adapted to, for names and pictures.")
+@click.option("--test", type=PATH, help="A folder of other files, as for test.")
+@click.option("--unknown", type=Share(), help="As for test.")
+@its_package
+@click.option("--force", is_flag=True, help="Replace a page that is there.")
+def report(task: Path, out: Path, **how: Any) -> None:
+    """Write a page about a task: examples, answers, advice.
+
+    TASK is a file that `handful adapt` wrote.
+    """
+    from handful.runtime.tools.report import write_report
+
+    write_report(task, out, **how)
+    say(f"wrote {out}")
+
+
+@command()
 @a_package
 @number("--way", least=2, default=5, help="Classes.")
 @number("--shot", least=1, default=1, help="Examples a class.")
@@ -192,13 +212,7 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     show(benched(measured), asdict(measured), as_json)
 
 
-DEVICE = (
-    verify,
-    inspect,
-    adapt,
-    add,
-    remove,
-    predict,
-    test_command,
-    bench,
-)  # in the order of the help
+DEVICE = (  # in the order of the help
+    *(verify, inspect, adapt, add, remove, predict),
+    *(test_command, report, bench),
+)

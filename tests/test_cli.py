@@ -49,6 +49,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  remove    Remove classes from a task.\n"
         "  predict   Label files by a task: label, score, file.\n"
         "  test      Test a task on files of known classes.\n"
+        "  report    Write a page about a task: examples, answers, advice.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
         "  learners  List the learners and the recipes.\n"
         "  data      List the data sources.\n"

@@ -58,11 +58,11 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     """
     free(out, force=force)
     learner = load(package)
-    examples = _examples(folder, learner.manifest)
+    examples = folder_examples(folder, learner.manifest)
     task = learner.adapt(examples)
     written(task, out)
     support = task._support
-    warn_of_near(support.x, support.labels, _origins(folder, learner.input.kind, examples))
+    warn_of_near(support.x, support.labels, folder_origins(folder, learner.input.kind, examples))
     return task
 
 
@@ -80,11 +80,11 @@ def add_folder(
     """
     place = place_for(task, out, force=force)
     old = opened(task, package)
-    examples = _examples(folder, old.learner.manifest)
+    examples = folder_examples(folder, old.learner.manifest)
     new = old.add(examples)
     written(new, place)
     known = [Origin(name, name) for name in numbered(old)]
-    origins = [*known, *_origins(folder, new.learner.input.kind, examples)]
+    origins = [*known, *folder_origins(folder, new.learner.input.kind, examples)]
     warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
     return new
 
@@ -106,7 +106,7 @@ def remove_classes(
     return new
 
 
-def _examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
+def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     read_folder: Any = FOLDERS[manifest.input.kind]
     most = manifest.limits.support.max or images.MAX_FILES
@@ -115,7 +115,7 @@ def _examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     return examples
 
 
-def _origins(folder: Path, kind: str, examples: dict[str, list[Array]]) -> list[Origin]:
+def folder_origins(folder: Path, kind: str, examples: dict[str, list[Array]]) -> list[Origin]:
     """What each example of a folder is called: its file, or its number where files hold several."""
     origins: list[Origin] = []
     for label, files in class_folders(folder, KINDS[kind]).items():

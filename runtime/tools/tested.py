@@ -24,6 +24,7 @@ class Checked:
     wanted: str
     answer: Answer
     right: bool
+    file: Path
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def measured(task: Task, folder: Path, unknown: float | None = None) -> Outcome:
     checked = []
     for file, answer in answers_of(task, list(wanted), unknown):
         known = wanted[file] if wanted[file] in task.classes else None
-        checked.append(Checked(wanted[file], answer, answer.label == known))
+        checked.append(Checked(wanted[file], answer, answer.label == known, file))
     nothing = () if unknown is None else (None,)
     return Outcome(classes, (*task.classes, *nothing), tuple(checked))
 

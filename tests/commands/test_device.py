@@ -89,7 +89,7 @@ def test_from_readings_to_answers(tmp_path: Path) -> None:
     task, new = tmp_path / "task.npz", tmp_path / "new.npy"
     adapted = run("adapt", "pen-proto-maml", tmp_path / "moves", "--out", task)
     assert (adapted.exit_code, adapted.stdout) == (0, "")
-    assert adapted.stderr.startswith(f"wrote {task}: line (2), ring (2)\n")
+    assert f"wrote {task}: line (2), ring (2)\n" in adapted.stderr
     np.save(new, np.concatenate([ring, line]))
     lines = run("predict", task, new, tmp_path / "moves" / "line" / "1.npy").stdout.splitlines()
     answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}

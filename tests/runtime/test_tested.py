@@ -1,12 +1,14 @@
 """What is counted of a task's answers for files of known classes; worked by hand."""
 
+from pathlib import Path
+
 from handful.runtime.tools.on_files import Answer
 from handful.runtime.tools.tested import Checked, Outcome, as_text
 
 
 def one(wanted: str, label: str | None, score: float, file: str) -> Checked:
     known = wanted if wanted in ("cup", "plate") else None
-    return Checked(wanted, Answer(file, label, score, {}), label == known)
+    return Checked(wanted, Answer(file, label, score, {}), label == known, Path(file))
 
 
 FOUND = Outcome(
