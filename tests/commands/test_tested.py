@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
+from handful.runtime.package.decode import read_manifest, to_json
+from handful.runtime.package.manifest import FORMAT
+from handful.runtime.package.shipped import SHIPPED
+
+from ..runtime.confident import grid, sure
 from .called import error, run
 
 
@@ -83,3 +90,23 @@ def test_without_matplotlib_the_extra_is_named(
     said = error(run("test", task, others, "--png", tmp_path / "confusion.png"))
     assert said == "error: matplotlib is not installed\n\nhint: pip install 'handful[train]'\n"
     assert run("test", task, others).exit_code == 0
+
+
+def test_what_is_none_of_the_classes_is_right_without_a_label(
+    photos: Path, others: Path, tmp_path: Path
+) -> None:
+    """Thresholds that accept nothing at 1 %, and everything at 50 %."""
+    package, task = tmp_path / "package", tmp_path / "sure.npz"
+    shutil.copytree(SHIPPED / "omniglot-leo", package)
+    manifest = replace(read_manifest(package), format=FORMAT)
+    (package / "manifest.json").write_text(to_json(manifest))
+    sure(package, grid(scores=(1e9, 0.0, -1e9)))
+    assert run("adapt", package, photos, "--out", task).exit_code == 0
+    (others / "dash").rename(others / "hat")
+    strict = json.loads(run("test", task, others, "--unknown", "1%", "--json").stdout)
+    assert (strict["classes"], strict["answers"]) == (["bar", "hat"], ["bar", "dash", None])
+    assert strict["confusion"] == [[0, 0, 2], [0, 0, 2]]
+    assert strict["accuracy"] == 0.5
+    loose = json.loads(run("test", task, others, "--unknown", "50%", "--json").stdout)
+    assert loose["confusion"] == [[2, 0, 0], [1, 1, 0]]
+    assert loose["per_class"]["hat"]["right"] == 0
