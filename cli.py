@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 import handful
+from handful.cli_device import DEVICE
 from handful.cli_training import check, train
 from handful.console import (
     NAME_OR_PATH,
     PATH,
     Group,
-    Share,
     a_device,
-    a_package,
     as_json,
-    fail,
     measured_on,
     moved_data,
     number,
@@ -153,93 +150,8 @@ def photos(folder: Path, **how: Any) -> None:
     say_next(f"wrote {folder}: {size} bytes of graphs, as torch at every state", follow)
 
 
-@main.command()
-@a_package
-@as_json
-def verify(package: str, as_json: bool) -> None:
-    """Check a package: hashes, graphs, golden vectors.
-
-    PACKAGE is a folder, or the name of a package that ships with handful.
-    """
-    from handful.runtime.tools.text import verified
-    from handful.runtime.tools.verify import verify as verify_package
-
-    report = verify_package(package)
-    show(verified(report), {**asdict(report), "worst": report.worst, "ok": report.ok}, as_json)
-    if not report.ok:
-        fail(
-            f"{report.name} does not give what its trainer got: {', '.join(report.failed[:3])}",
-            "export the package again",
-        )
-
-
-@main.command()
-@a_package
-@as_json
-def inspect(package: str, as_json: bool) -> None:
-    """Show a package: graphs, sizes, limits, accuracy.
-
-    PACKAGE is a folder, or the name of a package that ships with handful.
-    """
-    from handful.runtime.tools.inspect import describe
-    from handful.runtime.tools.text import described
-
-    description = describe(package)
-    show(described(description), description.as_json(), as_json)
-
-
-@main.command()
-@a_package
-@click.argument("files", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The task file to write.")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, force: bool) -> None:
-    """Adapt a package to files; writes a task file.
-
-    PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
-    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class.
-    """
-    from handful.runtime.tools.on_files import adapt_folder
-
-    task = adapt_folder(package, files, out, force=force)
-    counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
-    say_next(f"wrote {out}: {counts}", ("predict", "--package", package, out, "FILE"))
-
-
-@main.command()
-@click.argument("task", type=PATH)
-@click.argument("files", type=PATH, nargs=-1, required=True)
-@click.option("--package", help="The package that made the task, if it does not ship with handful.")
-@click.option("--unknown", type=Share(), help="Label other things -, but for this share.")
-@as_json
-def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
-    """Label files by a task: label, score, file.
-
-    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings.
-    """
-    from handful.runtime.tools import on_files, text
-
-    found = on_files.predict_files(task, files, **how)
-    show(text.answered(found), [asdict(answer) for answer in found], as_json)
-
-
-@main.command()
-@a_package
-@number("--way", least=2, default=5, help="Classes.")
-@number("--shot", least=1, default=1, help="Examples a class.")
-@number("--threads", least=1, default=1, help="Processor threads.")
-@number("--runs", least=1, default=50, help="Repetitions, of which medians are taken.")
-@as_json
-def bench(package: str, as_json: bool, **how: int) -> None:
-    """Time a package here: cold start, adapt, predict.
-
-    PACKAGE is a folder, or the name of a package that ships with handful.
-    """
-    from handful.runtime.tools.bench import bench as measure
-    from handful.runtime.tools.text import benched
-
-    measured = measure(package, **how)
-    show(benched(measured), asdict(measured), as_json)
+for command in DEVICE:
+    main.add_command(command)
 
 
 @main.command()

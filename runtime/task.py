@@ -153,14 +153,16 @@ class Task(Shared):
             x = np.concatenate([self._negatives.x, x])
         return self.rejecting(x)
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, *, note_place: bool = False) -> None:
         """Write the task, whole or not at all; `Learner.load_task` reads it.
 
-        A file that is replaced keeps its mode. TaskFileError where it cannot be written, where the
-        path is a link, and where the task is too large to be read again.
+        With `note_place` the file says where the package lies, for `handful predict`. A file that
+        is replaced keeps its mode. TaskFileError where it cannot be written, where the path is a
+        link, and where the task is too large to be read again.
         """
         negatives = None if self._negatives is None else self._negatives.x
-        saved = Saved(self._support, self._states, self._seed, negatives)
+        place = str(self.learner.path.resolve()) if note_place else None
+        saved = Saved(self._support, self._states, self._seed, negatives, place)
         write(path, saved, self.learner.manifest, self.learner.identity)
 
     @property

@@ -17,12 +17,15 @@ from .paths import as_path
 from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, is_one_hot, outputs, within
 
-PLAIN, WITH_NEGATIVES = 1, 2  # formats; what needs nothing of the second is written as the first
+# formats; what needs nothing of a later one is written as an earlier one: negatives are of the
+# second, where the package lies is of the third
+PLAIN, WITH_NEGATIVES, WITH_PLACE = 1, 2, 3
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
 MAX_BYTES = 2**28
 MAX_SAMPLES = 1000
 MEMBER = 2**10  # bytes of an array's headers, more than it has
 FIELDS = {"format", "package", "classes", "seed", "samples"}
+PLACE = "place"  # a field of the third format
 
 
 class Saved(NamedTuple):
@@ -32,6 +35,14 @@ class Saved(NamedTuple):
     states: tuple[State, ...]
     seed: int | None
     negatives: Floats | None = None  # [M, ...] embedded examples of none of the classes
+    place: str | None = None  # where the package lay, an absolute path; None: not noted
+
+
+class Maker(NamedTuple):
+    """The package that a task was saved with."""
+
+    identity: str  # its hash
+    place: str | None  # where it lay then
 
 
 def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None:
@@ -54,9 +65,10 @@ def read(path: object, manifest: Manifest, identity: str) -> Saved:
     return _saved(file.name, _read(file), manifest, identity)
 
 
-def package_hash(path: Path) -> str:
-    """The identity of the package that the task in `path` was saved with."""
-    return str(_about(path.name, _read(path).get("about"))["package"])
+def maker(path: Path) -> Maker:
+    """The package that the task in `path` was saved with."""
+    about = _about(path.name, _read(path).get("about"))
+    return Maker(str(about["package"]), about.get(PLACE))
 
 
 def _read(file: Path) -> dict[str, Array]:
@@ -75,6 +87,8 @@ def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
         "seed": saved.seed,
         "samples": len(saved.states),
     }
+    if saved.place is not None:
+        about |= {"format": WITH_PLACE, PLACE: saved.place}
     arrays: dict[str, Array] = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "support_x": saved.support.x,
@@ -118,10 +132,11 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
             for tensor in manifest.read_by_predict
         }
         states.append(State(tensors, sizes))
-    negatives = None if about["format"] == PLAIN else _negatives(name, arrays, manifest)
+    rejects = about["format"] == WITH_NEGATIVES or "negatives" in arrays
+    negatives = _negatives(name, arrays, manifest) if rejects and about["format"] > PLAIN else None
     if arrays:
         raise TaskFileError(f"{name} has an unknown array {shown(min(arrays))}")
-    return Saved(support, tuple(states), about["seed"], negatives)
+    return Saved(support, tuple(states), about["seed"], negatives, about.get(PLACE))
 
 
 def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
@@ -146,14 +161,17 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
         about = json.loads(array.tobytes().decode())
     except (ValueError, RecursionError) as cause:
         raise wrong from cause
-    if not isinstance(about, dict) or about.keys() != FIELDS:
+    if not isinstance(about, dict) or about.keys() - {PLACE} != FIELDS:
         raise wrong
-    if type(about["format"]) is not int or about["format"] not in (PLAIN, WITH_NEGATIVES):
+    formats = (PLAIN, WITH_NEGATIVES, WITH_PLACE)
+    if type(about["format"]) is not int or about["format"] not in formats:
         raise TaskFileError(
-            f"{name} has format {shown(about['format'])}, this runtime reads {PLAIN} and"
-            f" {WITH_NEGATIVES}",
+            f"{name} has format {shown(about['format'])}, this runtime reads {PLAIN} to"
+            f" {WITH_PLACE}",
             hint="load it with the handful that saved it, or adapt again",
         )
+    if (about["format"] == WITH_PLACE) != (PLACE in about) or not _path(about.get(PLACE, ".")):
+        raise wrong
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
     ok = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
     ok = ok and len(set(classes)) == len(classes) and type(samples) is int
@@ -161,6 +179,14 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
     if not ok:
         raise wrong
     return about
+
+
+def _path(value: object) -> bool:
+    """Whether a file could be called so."""
+    try:
+        return isinstance(value, str) and bool(as_path(value, "place", TaskFileError))
+    except TaskFileError:
+        return False
 
 
 def _seed(value: object) -> bool:

@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -68,6 +68,33 @@ def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Pat
         layout = f"{LABELS}, with nothing but its {kind.word}s in it"
         raise at_once(faults, f"things are wrong in {shown(path)}", SupportSetError, layout)
     return classes
+
+
+def files_below(folder: Path, kind: Kind) -> list[Path]:
+    """The files of a kind in a folder and in those below it, in order of name.
+
+    Files with other endings are passed over, and so is what `class_folders` passes over; links to
+    folders are not followed. SupportSetError where there is none, or a folder cannot be listed.
+    """
+    faults: list[Fault] = []
+    found = list(_below(folder, kind, faults))
+    if faults:
+        raise at_once(faults, f"things are wrong in {shown(folder)}", SupportSetError, None)
+    if not found:
+        endings = ", ".join(kind.suffixes)
+        raise SupportSetError(
+            f"no {kind.word}s in {shown(folder)}", hint=f"files whose names end with {endings}"
+        )
+    return found
+
+
+def _below(folder: Path, kind: Kind, faults: list[Fault]) -> Iterator[Path]:
+    for entry in _visible(folder, faults):
+        if _is_a(entry, "folder"):
+            if not entry.is_symlink():
+                yield from _below(folder / entry.name, kind, faults)
+        elif _is_a(entry, "file") and entry.name.lower().endswith(kind.suffixes):
+            yield folder / entry.name
 
 
 def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | None) -> Error:

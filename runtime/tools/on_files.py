@@ -1,6 +1,7 @@
 """Adapting and predicting on files of any kind: what `handful adapt` and `predict` do."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,15 +9,21 @@ from typing import Any
 
 from handful.runtime import images, readings, sounds
 from handful.runtime.arrays import Array
-from handful.runtime.errors import InputError, TaskFileError
-from handful.runtime.learner import Learner, load
-from handful.runtime.package.decode import read_bytes
-from handful.runtime.package.files import sha256
-from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.shipped import SHIPPED, shipped
-from handful.runtime.pictures.folders import printable
+from handful.runtime.errors import InputError
+from handful.runtime.learner import load
+from handful.runtime.package.manifest import InputSpec, Manifest
+from handful.runtime.pictures.folders import (
+    PICTURES,
+    READINGS,
+    SOUNDS,
+    class_folders,
+    files_below,
+    printable,
+)
 from handful.runtime.task import Task
-from handful.runtime.task_file import package_hash
+
+from .near import Origin, warn_of_near
+from .saved_tasks import free, opened, place_for, written
 
 Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
 READERS: dict[str, Reader] = {
@@ -29,6 +36,8 @@ FOLDERS = {
     "audio": sounds.read_folder,
     "image": images.read_folder,
 }
+
+KINDS = {"array": READINGS, "audio": SOUNDS, "image": PICTURES}
 
 
 @dataclass(frozen=True)
@@ -43,17 +52,89 @@ class Answer:
 
 
 def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
-    """Adapt to a folder of files, one sub-folder a class, and save the task to `out`."""
-    if os.path.lexists(out) and not force:  # a link that leads nowhere counts, too
-        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
+    """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
+
+    An InputWarning names examples that are nearly the same, see `near`.
+    """
+    free(out, force=force)
     learner = load(package)
-    read_folder: Any = FOLDERS[learner.input.kind]
-    most = learner.manifest.limits.support.max or images.MAX_FILES
-    with images.quiet():
-        classes = read_folder(folder, learner.input, most=most)
-    task = learner.adapt(classes)
-    task.save(out)
+    examples = folder_examples(folder, learner.manifest)
+    task = learner.adapt(examples)
+    written(task, out)
+    support = task._support
+    warn_of_near(support.x, support.labels, folder_origins(folder, learner.input.kind, examples))
     return task
+
+
+def add_folder(
+    task: Path,
+    folder: Path,
+    out: Path | None = None,
+    *,
+    package: str | Path | None = None,
+    force: bool = False,
+) -> Task:
+    """Adapt a saved task to a folder of more files, of its classes and new ones.
+
+    The new task is written to `out`, or over the old one with `force`, whole or not at all.
+    """
+    place = place_for(task, out, force=force)
+    old = opened(task, package)
+    examples = folder_examples(folder, old.learner.manifest)
+    new = old.add(examples)
+    written(new, place)
+    known = [Origin(name, name) for name in numbered(old)]
+    origins = [*known, *folder_origins(folder, new.learner.input.kind, examples)]
+    warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
+    return new
+
+
+def remove_classes(
+    task: Path,
+    labels: Sequence[str],
+    out: Path | None = None,
+    *,
+    package: str | Path | None = None,
+    force: bool = False,
+) -> Task:
+    """Adapt a saved task without some of its classes; written as `add_folder` writes it."""
+    place = place_for(task, out, force=force)
+    new = opened(task, package)
+    for label in dict.fromkeys(labels):
+        new = new.remove(label)
+    written(new, place)
+    return new
+
+
+def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
+    """{label: [examples]} of a folder, no more than the package can take."""
+    read_folder: Any = FOLDERS[manifest.input.kind]
+    most = manifest.limits.support.max or images.MAX_FILES
+    with images.quiet():
+        examples: dict[str, list[Array]] = read_folder(folder, manifest.input, most=most)
+    return examples
+
+
+def folder_origins(folder: Path, kind: str, examples: dict[str, list[Array]]) -> list[Origin]:
+    """What each example of a folder is called: its file, or its number where files hold several."""
+    origins: list[Origin] = []
+    for label, files in class_folders(folder, KINDS[kind]).items():
+        if len(files) == len(examples[label]):
+            origins += [Origin(printable(str(file)), str(file)) for file in files]
+        else:
+            numbers = range(1, len(examples[label]) + 1)
+            origins += [Origin(f"example {number} of {label}", label) for number in numbers]
+    return origins
+
+
+def numbered(task: Task) -> list[str]:
+    """What the examples of a task are called, whose files are not known: `example 2 of cup`."""
+    seen: Counter[str] = Counter()
+    names = []
+    for label in task._support.labels:
+        seen[label] += 1
+        names.append(f"example {seen[label]} of {label}")
+    return names
 
 
 def predict_files(
@@ -63,23 +144,36 @@ def predict_files(
     package: str | Path | None = None,
     unknown: float | None = None,
 ) -> list[Answer]:
-    """The answers of a saved task; `package` made it, and may be left out where it ships.
+    """The answers of a saved task; `package` made it, and may be left out where it is found.
 
-    With `unknown` an example may be of none of the classes: of such examples so large a share is
-    still given a label. InputError with all files that cannot be read, after the others were
-    looked at.
+    A folder stands for the files in it, see `files_below`. With `unknown` an example may be of none
+    of the classes: of such examples so large a share is still given a label. InputError with all
+    files that cannot be read, after the others were looked at.
     """
-    learner = load(package) if package is not None else _maker_of(task)
-    loaded = learner.load_task(task)
-    bad: dict[Path, InputError] = {}
-    kind = learner.input.kind
+    loaded = opened(task, package)
+    kind = KINDS[loaded.learner.input.kind]
+    single = [
+        file
+        for given in files
+        for file in (files_below(given, kind) if os.path.isdir(given) else [given])
+    ]
+    return [answer for _, answer in answers_of(loaded, single, unknown)]
+
+
+def answers_of(
+    task: Task, files: Sequence[Path], unknown: float | None = None
+) -> list[tuple[Path, Answer]]:
+    """What a task says of each file, or of each of the examples in it; as `predict_files`."""
+    spec = task.learner.input
+    kind = spec.kind
     read = READERS[kind]
-    decoded = images.read_each(files, lambda file: read(file, learner.input), bad)
+    bad: dict[Path, InputError] = {}
+    decoded = images.read_each(files, lambda file: read(file, spec), bad)
     with images.quiet():
         answers = [
-            _answer(loaded, f"{file}[{i}]" if len(examples) > 1 else str(file), example, unknown)
+            (file, _answer(task, f"{file}[{i}]" if len(examples) > 1 else str(file), one, unknown))
             for file, examples in decoded
-            for i, example in enumerate(examples)
+            for i, one in enumerate(examples)
         ]
     if bad and kind == "audio":
         raise sounds.unreadable(bad.values(), len(files))
@@ -94,14 +188,3 @@ def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Ans
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
     label = task.classes[best] if unknown is None else task.predict(example, unknown=unknown)
     return Answer(printable(file), label, float(scores[best]), probabilities)
-
-
-def _maker_of(task: Path) -> Learner:
-    wanted = package_hash(task)
-    for name in shipped():
-        if sha256(read_bytes(SHIPPED / name)) == wanted:
-            return load(SHIPPED / name)  # the very folder that was compared
-    raise TaskFileError(
-        f"{task.name} was saved with a package that does not ship with handful",
-        hint="name the package: --package FOLDER",
-    )

@@ -38,7 +38,7 @@ def test_a_folder_of_wav_files_and_new_ones(words: Path, tmp_path: Path) -> None
     out = tmp_path / "task.npz"
     done = run("adapt", "keywords-proto-maml", words, "--out", out)
     assert done.exit_code == 0, done.stderr
-    assert done.stderr.splitlines()[0] == f"wrote {out}: down (2), flat (2), up (2)"
+    assert f"wrote {out}: down (2), flat (2), up (2)" in done.stderr.splitlines()
     new = [
         chirp(tmp_path / "a.wav", 160, 530, 0.7),
         chirp(tmp_path / "b.wav", 520, 160, 0.7),

@@ -77,12 +77,12 @@ def test_photographs_for_characters_get_one_line_and_an_answer(
     task = tmp_path / "task.npz"
     adapted = run("adapt", characters, tmp_path / "kitchen", "--out", task)
     assert adapted.exit_code == 0
-    first, second, *_ = adapted.stderr.splitlines()
+    first, *others = adapted.stderr.splitlines()
     assert first.startswith(
         f"warning: the examples are unlike what package {handful.load(characters).name} was"
         " trained on: values with mean 0."
     )
-    assert second == f"wrote {task}: cup (2), plate (2)"
+    assert f"wrote {task}: cup (2), plate (2)" in others
     picture = tmp_path / "kitchen" / "cup" / "0.png"
     predicted = run("predict", "--package", characters, task, picture, picture)
     assert predicted.stdout.count("cup") >= 2

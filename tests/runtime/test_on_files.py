@@ -25,9 +25,9 @@ def picture(path: Path, level: int) -> Path:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    for label, level in (("dark", 30), ("light", 220)):
-        for i in range(2):
-            picture(tmp_path / "photos" / label / f"{i}.png", level + i)
+    for label, level in (("dark", 30), ("light", 190)):
+        for i in (0, 1):
+            picture(tmp_path / "photos" / label / f"{i}.png", level + 30 * i)
     return tmp_path / "photos"
 
 
@@ -48,20 +48,44 @@ def test_all_pictures_that_cannot_be_predicted_on_are_named(
     out = tmp_path / "task.npz"
     adapt_folder(packages("head"), photos, out)
     (tmp_path / "bad.png").write_bytes(b"bad")
-    new = [tmp_path / name for name in ("bad.png", "none.png", "photos", "a\0b")]
-    files = [picture(tmp_path / "new.png", 35), *new, Path("")]
+    new = [tmp_path / name for name in ("bad.png", "none.png", "a\0b")]
+    files = [picture(tmp_path / "new.png", 35), *new]
     words, hint = refusal_in(
         tmp_path, lambda: predict_files(out, files, package=packages("head")), InputError
     )
     assert words == (
-        "5 of 6 pictures cannot be read:\n"
+        "3 of 4 pictures cannot be read:\n"
         "  …/bad.png is not a picture that can be read\n"
         "  no file …/none.png\n"
-        "  …/photos is a folder, wanted a picture file\n"
-        "  …/a\\x00b cannot be the name of a file\n"
-        "  . is a folder, wanted a picture file"
+        "  …/a\\x00b cannot be the name of a file"
     )
     assert hint == "mend them, or leave them out"
+
+
+def test_a_folder_stands_for_the_files_in_it(packages: Any, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "task.npz"
+    adapt_folder(packages("head"), photos, out)
+    picture(photos / "0.JPG", 30)
+    picture(photos / ".hidden.png", 30)
+    picture(photos / "light" / "deep" / "a.png", 30)
+    (photos / "light" / "notes.txt").write_text("passed over")
+    (photos / "dark" / "circle").symlink_to(photos)
+    answers = predict_files(out, [photos / "dark" / "1.png", photos], package=packages("head"))
+    assert [answer.file.removeprefix(f"{photos}/") for answer in answers] == [
+        *("dark/1.png", "0.JPG", "dark/0.png", "dark/1.png"),
+        *("light/0.png", "light/1.png", "light/deep/a.png"),
+    ]
+    (tmp_path / "empty").mkdir()
+    words, hint = refusal_in(
+        tmp_path,
+        lambda: predict_files(out, [tmp_path / "empty"], package=packages("head")),
+        SupportSetError,
+    )
+    assert words == "no pictures in …/empty"
+    assert hint == (
+        "files whose names end with .png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff, .ppm, .pgm,"
+        " .pbm"
+    )
 
 
 def test_what_pillow_only_warns_of_is_read_in_silence(
@@ -69,7 +93,7 @@ def test_what_pillow_only_warns_of_is_read_in_silence(
 ) -> None:
     """Warnings are errors in these tests."""
     file = photos / "dark" / "2.jpg"
-    Image.new("L", (9, 12), 40).save(file)
+    Image.new("L", (9, 12), 100).save(file)
     data = file.read_bytes()
     odd = b"\xff\xe2" + struct.pack(">H", 10) + b"MPF\0junk"  # metadata of a picture of several
     file.write_bytes(data[:2] + odd + data[2:])

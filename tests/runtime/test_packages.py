@@ -13,7 +13,7 @@ from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.package import shipped as finding
 from handful.runtime.providers import Setup
-from handful.runtime.tools import on_files
+from handful.runtime.tools import saved_tasks
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.verify import verify
 
@@ -61,12 +61,12 @@ def test_a_saved_task_finds_the_package_whose_hash_was_compared(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finding, "SHIPPED", packages("head").parent)
-    monkeypatch.setattr(on_files, "SHIPPED", packages("head").parent)
+    monkeypatch.setattr(saved_tasks, "SHIPPED", packages("head").parent)
     handful.load(packages("head")).adapt(X, list("abab")).save(tmp_path / "task.npz")
     (tmp_path / "head").mkdir()
     (tmp_path / "head" / "manifest.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert on_files._maker_of(Path("task.npz")).path == packages("head")
+    assert saved_tasks.maker_of(Path("task.npz")).path == packages("head")
 
 
 LOST = "shipped packages: head"

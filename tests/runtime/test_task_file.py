@@ -53,13 +53,13 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda contents: contents.update({name: value})
 
 
-FORMATS = (3, True, 1.0, "1", None, "\x1b[2J")
+FORMATS = (4, True, 1.0, "1", None, "\x1b[2J")
 MADE = "`Task.save` writes them"
 CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (about(package="0" * 64),
      "task.npz was saved with another package than head as it is now",
      "load it with the package that made it, or adapt again"),
-    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1 and 2",
+    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1 to 3",
        "load it with the handful that saved it, or adapt again") for number in FORMATS),
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),
@@ -74,6 +74,11 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (put("about", np.frombuffer(b'{"format": 1' + b"0" * 5000 + b"}", np.uint8)),
      "task.npz is not a saved task", MADE),
     (about(more=2), "task.npz is not a saved task", MADE),
+    (about(format=3), "task.npz is not a saved task", MADE),
+    (about(place="/packages/mine"), "task.npz is not a saved task", MADE),
+    (about(format=3, place=5), "task.npz is not a saved task", MADE),
+    (about(format=3, place=""), "task.npz is not a saved task", MADE),
+    (about(format=3, place="a\0b"), "task.npz is not a saved task", MADE),
     (lambda contents: contents.pop("about"), "task.npz is not a saved task", MADE),
     (about(classes=["a", "b", "c"]),
      "task.npz: `support_y` is float32 [3, 2], wanted float32 [3, 3]", None),

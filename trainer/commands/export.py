@@ -80,7 +80,8 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         channels=Channels.of(recorded.config),
         front=front,
         licence=licence,
-        seen=recorded.record.seen if recorded.record else None,
+        # of sounds a level is no sign: people speak softly, and microphones differ
+        seen=recorded.record.seen if recorded.record and front is None else None,
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)

@@ -1,0 +1,204 @@
+"""`handful report`: a page about a task: its examples, its answers, and what to add next."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from handful.runtime import images
+from handful.runtime.arrays import Array
+from handful.runtime.errors import TaskFileError
+from handful.runtime.examples import to_batch
+from handful.runtime.package.files import write_atomic
+from handful.runtime.support import gather
+from handful.runtime.task import Task
+
+from . import html
+from .near import near_pairs
+from .on_files import READERS, folder_examples, folder_origins, numbered
+from .saved_tasks import free, opened
+from .tested import NONE, Outcome, measured
+
+MOST_ANSWERS = 200  # on the page, the wrong ones first
+FEW = 5  # examples of a class, below which more of them are worth the most
+MOST_ADVICE = 10  # lines of one kind
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A support example as the page shows it."""
+
+    name: str
+    picture: str  # HTML; empty where there is none
+
+
+def write_report(
+    task: Path,
+    out: Path,
+    *,
+    examples: Path | None = None,
+    test: Path | None = None,
+    package: str | Path | None = None,
+    unknown: float | None = None,
+    force: bool = False,
+) -> None:
+    """Write the page to `out`, whole or not at all.
+
+    A task holds embeddings alone: the folder `examples` it was adapted to gives the names and the
+    pictures. `test` is a folder of other files, as for `measure_folder`.
+    """
+    free(out, force=force)
+    loaded = opened(task, package)
+    loaded._classification("report")
+    shown = _support(loaded, examples)
+    found = None if test is None else measured(loaded, test, unknown)
+    try:
+        write_atomic(out, _page(task.name, loaded, shown, found).encode())
+    except OSError as cause:
+        raise TaskFileError(f"cannot write {out}: {cause.strerror}") from cause
+
+
+def _page(name: str, task: Task, shown: list[Shown], found: Outcome | None) -> str:
+    manifest = task.learner.manifest
+    parts = [
+        f"<p>Package {html.text(manifest.name)}, learner {html.text(manifest.learner)}:"
+        f" {len(task.classes)} classes, {len(shown)} examples.</p>",
+        "<h2>What to add next</h2>",
+        "<ul>" + "".join(f"<li>{line}</li>" for line in _advice(task, shown, found)) + "</ul>",
+        "<h2>Support examples</h2>",
+        _classes(task, shown, found),
+    ]
+    if found is not None:
+        right = sum(c.right for c in found.checked)
+        parts += [
+            f"<h2>Answers: {100 * found.accuracy:.1f} % right</h2>",
+            f"<p>{right} of {len(found.checked)}. A row for each class, a column for each"
+            " answer:</p>",
+            _confusion(found),
+            _answers(task, shown, found),
+        ]
+    return html.page(f"handful: {name}", parts)
+
+
+def _support(task: Task, folder: Path | None) -> list[Shown]:
+    """Names and pictures of the support examples: those in the folder with the same embedding."""
+    shown = [Shown(name, "") for name in numbered(task)]
+    if folder is None:
+        return shown
+    learner = task.learner
+    examples = folder_examples(folder, learner.manifest)
+    origins = folder_origins(folder, learner.input.kind, examples)
+    given = gather(learner._engine, examples, None)
+    rows = zip(given.x, given.labels, origins, strict=True)
+    # an example's embedding has the same bits in any support set
+    names = {(label, row.tobytes()): origin.source for row, label, origin in rows}
+    for i, (row, label) in enumerate(zip(task._support.x, task._support.labels, strict=True)):
+        file = names.get((label, row.tobytes()))
+        if file is not None and file != label:  # windows of recordings keep their numbers
+            shown[i] = Shown(file, _picture(task, Path(file)))
+    return shown
+
+
+def _picture(task: Task, file: Path) -> str:
+    """The file as the package sees it, before its numbers are scaled."""
+    if task.learner.input.kind != "image":
+        return ""
+    with images.quiet():
+        return html.picture(images.read_pixels(file, task.learner.input), str(file))
+
+
+def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
+    accuracy = {} if found is None else found.per_class
+    rows = []
+    for label, count in task.counts.items():
+        own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
+        right, tested = accuracy.get(label, (0, 0))
+        share = f"{right} of {tested}" if tested else "not tested"
+        rows.append((html.text(label), str(count), share, "".join(s.picture for s in own)))
+    return html.table(("class", "examples", "right", "pictures"), rows)
+
+
+def _confusion(found: Outcome) -> str:
+    names = [NONE if label is None else label for label in found.answers]
+    rows = []
+    for label, counts in zip(found.classes, found.confusion, strict=True):
+        rows.append((html.text(label), *(str(count or "") for count in counts)))
+    return html.table(("class", *map(html.text, names)), rows)
+
+
+def _answers(task: Task, shown: list[Shown], found: Outcome) -> str:
+    right = [c for c in found.checked if c.right]
+    listed = [*found.wrong, *sorted(right, key=lambda c: c.answer.score)][:MOST_ANSWERS]
+    places = {id(c): at for at, c in enumerate(found.checked)}
+    nearest = _nearest(task, found)
+    rows = []
+    for checked in listed:
+        answer, near = checked.answer, shown[nearest[places[id(checked)]]]
+        rows.append(
+            (
+                _picture(task, checked.file) or html.text(answer.file),
+                html.text(checked.wanted),
+                html.text(NONE if answer.label is None else answer.label),
+                f"{answer.score:.3f}",
+                near.picture or html.text(near.name),
+                html.text(task._support.labels[nearest[places[id(checked)]]]),
+            )
+        )
+    head = ("file", "class", "answer", "confidence", "nearest example", "of class")
+    more = len(found.checked) - len(listed)
+    note = f" {more} more are right, and surer." if more else ""
+    return (
+        f"<p>The wrong answers, the most confident first; then the right ones, the least confident"
+        f" first.{note}</p>" + html.table(head, rows, [not c.right for c in listed])
+    )
+
+
+def _nearest(task: Task, found: Outcome) -> Array:
+    """The support example whose embedding is nearest to each answer's, [answers]."""
+    support = task._support.x.reshape(len(task._support.x), -1)
+    spec = task.learner.input
+    places: list[int] = []
+    for file in dict.fromkeys(c.file for c in found.checked):
+        with images.quiet():
+            batch, _ = to_batch(READERS[spec.kind](file, spec), spec, "query")
+            query = task._engine.embed(batch)
+        for row in query.reshape(len(query), -1):
+            places.append(int(((support - row) ** 2).sum(axis=1).argmin()))
+    return np.array(places)
+
+
+def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
+    """What is worth the most: wrong labels first, then confused classes, then small ones."""
+    labels = task._support.labels
+    lines = [
+        f"Look at {html.text(shown[pair.first].name)} ({html.text(labels[pair.first])}) and"
+        f" {html.text(shown[pair.second].name)} ({html.text(labels[pair.second])}): they are nearly"
+        " the same, in two classes."
+        for pair in near_pairs(task._support.x, labels)
+        if labels[pair.first] != labels[pair.second]
+    ][:MOST_ADVICE]
+    for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
+        of = found.per_class[wanted][1] if found else 0
+        lines.append(_confused(wanted, label, count, of, wanted in task.classes))
+    few = [(count, label) for label, count in task.counts.items() if count < FEW]
+    lines += [
+        f"Add examples of {html.text(label)}: it has {count}." for count, label in sorted(few)
+    ][:MOST_ADVICE]
+    if found is None:
+        lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
+    return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
+
+
+def _confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
+    times = f"{count} of its {of} answers"
+    if not known:
+        return (
+            f"Give examples like {html.text(wanted)} as negatives, or ask with a stricter"
+            f" <code>--unknown</code>: {times} were {html.text(label)}."
+        )
+    if label is None:
+        return f"Add examples of {html.text(wanted)}: {times} were none of the classes."
+    return (
+        f"Add examples of {html.text(wanted)} and {html.text(label)} that show the difference:"
+        f" {times} were {html.text(label)}."
+    )

@@ -1,0 +1,169 @@
+"""`handful report`: a page that loads nothing and says what is true."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+import handful
+from handful.runtime.tools.html import png, text
+
+from .called import error, run
+
+LABEL = "<img src=http:x onerror=alert(1)>\u202e".replace("/", "")
+
+
+class Reader(HTMLParser):
+    """The tags with their attributes, and the text of each cell."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.cells: list[str] = []
+        self.inside = False
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag in ("td", "li"):
+            self.cells.append("")
+            self.inside = True
+
+    def handle_endtag(self, tag: str) -> None:
+        self.inside = self.inside and tag not in ("td", "li")
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.cells[-1] += data
+
+
+def drawn(file: Path, corners: tuple[int, int, int, int]) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    picture = Image.new("L", (28, 28), 255)
+    ImageDraw.Draw(picture).rectangle(corners, fill=0)
+    picture.save(file)
+
+
+@pytest.fixture
+def task(photos: Path, tmp_path: Path) -> Path:
+    """Bars, dashes, and a class whose name is a trap."""
+    drawn(photos / LABEL / "1.png", (3, 3, 24, 24))
+    adapted = run("adapt", "omniglot-leo", photos, "--out", tmp_path / "task.npz")
+    assert adapted.exit_code == 0, adapted.stderr
+    return tmp_path / "task.npz"
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> Path:
+    """A bar, a dash, and a bar that lies with the dashes."""
+    for name, corners in (
+        ("bar/1", (11, 3, 16, 24)),
+        ("dash/1", (3, 11, 24, 16)),
+        ("dash/2", (11, 3, 16, 24)),
+    ):
+        drawn(tmp_path / "others" / f"{name}.png", corners)
+    return tmp_path / "others"
+
+
+def page(task: Path, *options: object) -> Reader:
+    out = task.with_suffix(".html")
+    done = run("report", task, "-o", out, "--force", *options)
+    assert (done.exit_code, done.stdout, done.stderr) == (0, "", f"wrote {out}\n")
+    return Reader(out.read_text(encoding="utf-8"))
+
+
+def test_the_task_alone(task: Path) -> None:
+    found = page(task)
+    assert [tag for tag, _ in found.tags if tag == "img"] == []
+    assert "Add examples of bar: it has 1." in found.cells
+    assert "Test the task on other files: --test FOLDER shows its answers." in found.cells
+    row = found.cells.index("bar")
+    assert found.cells[row : row + 4] == ["bar", "1", "not tested", ""]
+
+
+def test_examples_and_answers(task: Path, photos: Path, others: Path) -> None:
+    found = page(task, "--examples", photos, "--test", others)
+    pictures = [attributes for tag, attributes in found.tags if tag == "img"]
+    assert len(pictures) == 3 + 2 * 3  # the support set, each answer and what is nearest to it
+    assert [p["title"] for p in pictures[3:5]] == [
+        str(others / "dash" / "2.png"),
+        str(photos / "bar" / "1.png"),
+    ]
+    assert (
+        "Add examples of dash and bar that show the difference: 1 of its 2 answers were bar."
+        in found.cells
+    )
+    rows = [attributes for tag, attributes in found.tags if tag == "tr"]
+    assert sum(row == {"class": "wrong"} for row in rows) == 1
+
+
+def test_it_loads_nothing_and_runs_nothing(task: Path, photos: Path, others: Path) -> None:
+    found = page(task, "--examples", photos, "--test", others)
+    assert {tag for tag, _ in found.tags} <= set(
+        "html head meta title style body h1 h2 p ul li table tr th td img code".split()
+    )
+    for tag, attributes in found.tags:
+        assert not attributes.keys() - {"lang", "charset", "http-equiv", "content", "class", "src",
+                                        "alt", "title"}, tag  # fmt: skip
+        assert (attributes.get("src") or "data:").startswith("data:")
+    assert LABEL[:-1] + "\\u202e" in found.cells
+
+
+def test_pictures_are_what_the_package_sees(task: Path, photos: Path) -> None:
+    source = (task.with_suffix(".html"), page(task, "--examples", photos))[0].read_text()
+    data = re.findall(r"data:image/png;base64,([^\"]+)", source)
+    with Image.open(io.BytesIO(base64.b64decode(data[1]))) as picture:
+        shown = np.asarray(picture)
+    with Image.open(photos / "bar" / "1.png") as picture:
+        np.testing.assert_array_equal(shown, np.asarray(picture))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_png_is_read_by_others(channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, channels), np.uint8)
+    with Image.open(io.BytesIO(png(pixels))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture).reshape(5, 7, channels), pixels)
+
+
+def test_text_is_escaped() -> None:
+    assert text("a<b>&\"'\u202e\x1b\n") == "a&lt;b&gt;&amp;&quot;&#x27;\\u202e\\x1b\\n"
+
+
+def test_examples_of_two_classes_that_are_nearly_the_same(photos: Path, tmp_path: Path) -> None:
+    shutil.copy(photos / "bar" / "1.png", photos / "dash" / "wrong.png")
+    assert run("adapt", "omniglot-leo", photos, "--out", tmp_path / "task.npz").exit_code == 0
+    found = page(tmp_path / "task.npz", "--examples", photos)
+    named = f"{photos}/bar/1.png (bar) and {photos}/dash/1.png (dash)"
+    assert named not in " ".join(found.cells)
+    first = found.cells[0]
+    assert first.startswith(f"Look at {photos}/bar/1.png (bar) and {photos}/dash/wrong.png (dash)")
+
+
+def test_a_regression_has_no_report(tmp_path: Path) -> None:
+    learner = handful.load("sensor-maml")
+    x = np.zeros((4, *learner.input.shape), np.float32)
+    learner.adapt(x, np.zeros((4, 1), np.float32)).save(tmp_path / "task.npz")
+    assert error(run("report", tmp_path / "task.npz", "-o", tmp_path / "a.html")) == (
+        "error: report on a regression task\n\nhint: predict gives a regression task's outputs\n"
+    )
+    assert not (tmp_path / "a.html").exists()
+
+
+def test_what_cannot_be_written_says_so(task: Path, tmp_path: Path) -> None:
+    out = tmp_path / "mine.html"
+    out.write_text("mine")
+    assert error(run("report", task, "-o", out)) == (
+        f"error: {out} exists\n\nhint: name another file, or replace it with --force\n"
+    )
+    assert out.read_text() == "mine"
+    assert error(run("report", task, "-o", tmp_path / "none" / "a.html")) == (
+        f"error: cannot write {tmp_path}/none/a.html: No such file or directory\n"
+    )

@@ -1,0 +1,58 @@
+"""A report of sounds and of readings: names in place of pictures, and which example is nearest."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import handful
+from handful.runtime.tools.report import write_report
+from handful.runtime.tools.saved_tasks import written
+from handful.runtime.tools.tested import measure_folder
+
+from .small_sounds import write_tone
+
+
+@pytest.mark.filterwarnings("ignore:.* nearly the same")  # tones 1 hertz apart are
+def test_sounds_are_named(packages: Any, tmp_path: Path) -> None:
+    for place, apart in (("given", 0), ("other", 1)):
+        for label, pitch in (("low", 200), ("high", 400)):
+            write_tone(tmp_path / place / label / "0.wav", pitch + apart)
+    learner = handful.load(packages("tones"))
+    given = {name: [tmp_path / "given" / name / "0.wav"] for name in ("low", "high")}
+    written(learner.adapt(given), tmp_path / "task.npz")
+    out = tmp_path / "report.html"
+    write_report(tmp_path / "task.npz", out, examples=tmp_path / "given", test=tmp_path / "other")
+    for label in ("low", "high"):
+        cells = (
+            f"<td>{tmp_path}/other/{label}/0.wav</td><td>{label}</td><td>{label}</td>",
+            f"<td>{tmp_path}/given/{label}/0.wav</td><td>{label}</td>",
+        )
+        (row,) = [line for line in out.read_text().splitlines() if cells[0] in line]
+        assert cells[1] in row
+    assert "<img" not in out.read_text()
+
+
+def test_windows_of_a_recording_are_numbered(packages: Any, tmp_path: Path) -> None:
+    """Two files, of which one is a recording of three windows."""
+    learner = handful.load(packages("series"))
+    length = learner.input.shape[0]
+    line = np.linspace(0, 1, 2 * length, dtype=np.float32)
+    recordings = {"rising": np.stack([line, line], 1), "level": np.ones((length, 2), np.float32)}
+    for label, recording in recordings.items():
+        (tmp_path / "moves" / label).mkdir(parents=True)
+        np.save(tmp_path / "moves" / label / "1.npy", recording)
+    files = {label: [str(tmp_path / "moves" / label / "1.npy")] for label in recordings}
+    task = learner.adapt(files)
+    written(task, tmp_path / "task.npz")
+    moves = tmp_path / "moves"
+    write_report(tmp_path / "task.npz", tmp_path / "report.html", examples=moves, test=moves)
+    page = (tmp_path / "report.html").read_text()
+    found = measure_folder(tmp_path / "task.npz", tmp_path / "moves")
+    assert task.counts == {"rising": 3, "level": 1}
+    assert len(found.checked) == 4
+    for i in range(3):
+        assert f"<td>{tmp_path}/moves/rising/1.npy[{i}]</td>" in page
+        assert f"<td>example {i + 1} of rising</td>" in page
+    assert f"<td>{tmp_path}/moves/level/1.npy</td><td>level</td>" in page

@@ -1,0 +1,111 @@
+"""A task file says where its package lies; the hash decides whether that is still the one."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import handful
+from handful.runtime.errors import PackageError, TaskFileError
+from handful.runtime.package.npz import pack_npz
+from handful.runtime.package.shipped import SHIPPED
+from handful.runtime.tools.saved_tasks import maker_of, opened, written
+
+from .refusal import refusal
+
+ABSENT = (
+    "task.npz was saved with a package that does not ship with handful",
+    "name the package: --package FOLDER",
+)
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 1), np.uint8)
+
+
+@pytest.fixture
+def task(folder: Path, tmp_path: Path) -> Path:
+    """A task file of the package in `folder`."""
+    written(handful.load(folder).adapt(IMAGES, ["a", "b", "a"]), tmp_path / "task.npz")
+    return tmp_path / "task.npz"
+
+
+def about(file: Path) -> dict[str, Any]:
+    with np.load(file) as archive:
+        found: dict[str, Any] = json.loads(archive["about"].tobytes())
+    return found
+
+
+def noted(file: Path, place: str) -> None:
+    """The same task with another place in it."""
+    with np.load(file) as archive:
+        arrays = {**archive}
+    arrays["about"] = np.frombuffer(json.dumps(about(file) | {"place": place}).encode(), np.uint8)
+    file.write_bytes(pack_npz(arrays))
+
+
+def test_the_package_is_found_where_it_lay(
+    task: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert about(task)["place"] == str(folder.resolve())
+    monkeypatch.chdir("/")
+    assert maker_of(task).path == folder.resolve()
+    assert opened(task).classes == ("a", "b")
+
+
+def test_a_relative_path_is_noted_as_a_whole(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(folder.parent)
+    task = handful.load(Path(folder.name)).adapt(IMAGES, ["a", "b", "a"])
+    written(task, tmp_path / "relative.npz")
+    assert about(tmp_path / "relative.npz")["place"] == str(folder.resolve())
+
+
+def test_a_package_that_was_moved_or_changed_has_to_be_named(task: Path, folder: Path) -> None:
+    moved = folder.rename(folder.parent / "moved")
+    assert refusal(lambda: opened(task), TaskFileError) == ABSENT
+    assert opened(task, moved).classes == ("a", "b")
+    shutil.copytree(moved, folder)
+    assert opened(task).learner.path == folder.resolve()
+    manifest = folder / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    assert refusal(lambda: opened(task), TaskFileError) == ABSENT
+
+
+def test_the_named_package_comes_first(task: Path, folder: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    assert opened(task, copy).learner.path == copy
+    words, _ = refusal(lambda: opened(task, tmp_path / "none"), PackageError)
+    assert words.startswith("no folder ")
+
+
+@pytest.mark.parametrize("place", ["{}", "//{}", "\\\\host\\share", "/dev/null", "/"])
+def test_other_places_are_not_used(
+    place: str, task: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not a relative one, which would depend on where one stands, nor another machine's."""
+    monkeypatch.chdir(folder.parent)
+    name = str(folder) if place.startswith("/") else folder.name
+    noted(task, place.format(name.lstrip("/")))
+    assert refusal(lambda: opened(task), TaskFileError) == ABSENT
+
+
+def test_files_of_older_formats_are_read_and_python_notes_nothing(task: Path, folder: Path) -> None:
+    loaded = opened(task)
+    loaded.save(task)
+    assert about(task).keys() == {"format", "package", "classes", "seed", "samples"}
+    assert about(task)["format"] == 1
+    assert refusal(lambda: opened(task), TaskFileError) == ABSENT
+    np.testing.assert_array_equal(
+        handful.load(folder).load_task(task).predict_proba(IMAGES), loaded.predict_proba(IMAGES)
+    )
+
+
+def test_a_package_that_ships_is_not_noted(tmp_path: Path) -> None:
+    learner = handful.load("omniglot-leo")
+    x = np.zeros((2, *learner.input.shape), np.float32)
+    x[0, ..., 5:9], x[1, 5:9] = 1, 1
+    written(learner.adapt(x, ["a", "b"]), tmp_path / "task.npz")
+    assert "place" not in about(tmp_path / "task.npz")
+    assert maker_of(tmp_path / "task.npz").path == SHIPPED / "omniglot-leo"
