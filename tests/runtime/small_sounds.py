@@ -64,7 +64,8 @@ def power(x: Floats) -> Floats:
 def tones_golden() -> dict[str, Any]:
     rng = np.random.default_rng(3)
     clean = np.stack([tone(pitch) for pitch in (200, 200, 300, 400, 200, 300, 400)])
-    noisy = clean + 0.01 * rng.standard_normal(clean.shape).astype(np.float32)
+    noise = rng.standard_normal(clean.shape).astype(np.float32)
+    noisy: Floats = (clean + 0.01 * noise).astype(np.float32)
     x, q = noisy[:4], noisy[4:]
     y = one_hot([0, 0, 1, 2])
     c = (y.T @ power(x)) / y.sum(axis=0)[:, None]
