@@ -28,6 +28,7 @@ def stroke(turns: float, seed: int = 0) -> Array:
 
 
 def test_pixels_of_any_place_and_scale_are_the_same_trace(learner: handful.Learner) -> None:
+    assert learner.manifest.input.seen is None  # a place far from the training's is not unlike it
     task = learner.adapt({"bow": [stroke(0.5)], "ring": [stroke(1)], "snail": [stroke(2)]})
     query = stroke(2, seed=1)
     assert task.predict(query) == "snail"

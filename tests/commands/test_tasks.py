@@ -33,7 +33,7 @@ def more(tmp_path: Path) -> Path:
     pixels[3:24, 13:17] = 0
     frame = np.full((28, 28), 255, np.uint8)
     frame[3:25, 3:25] = 0
-    frame[6:22, 6:22] = 255
+    frame[5:23, 5:23] = 255  # thin: more ink would be unlike any character
     for name, picture in (("bar", pixels), ("frame", frame)):
         (tmp_path / "more" / name).mkdir(parents=True)
         Image.fromarray(picture).save(tmp_path / "more" / name / "1.png")

@@ -165,3 +165,11 @@ def test_it_is_in_the_exported_graph(standardise: Standardise, tmp_path: Path) -
     h = embedded(load(tmp_path / "package"), x[:3].numpy())
     wanted = learner.embed(params, x[:3])
     torch.testing.assert_close(torch.from_numpy(h), wanted, atol=1e-4, rtol=1e-4)
+
+
+def test_an_examples_level_says_nothing_where_the_network_takes_it_away() -> None:
+    """Then a package has no `input.seen` to warn by."""
+    assert config("example").levels_free
+    assert NetworkConfig(kind="trace").levels_free
+    assert not config("data").levels_free
+    assert not config("no").levels_free

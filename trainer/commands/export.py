@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handful.runtime.package.manifest import Evaluation, Limits, Manifest
+from handful.runtime.package.manifest import Evaluation, Limits, Manifest, Seen
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.backbone import backbone_file
@@ -80,8 +80,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         channels=Channels.of(recorded.config),
         front=front,
         licence=licence,
-        # of sounds a level is no sign: people speak softly, and microphones differ
-        seen=recorded.record.seen if recorded.record and front is None else None,
+        seen=_seen(trained, recorded),
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)
@@ -120,6 +119,18 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     ]
     with storing(folder, ROOM):
         return with_evaluation(folder, manifest, measured, confidence)
+
+
+def _seen(trained: Trained, recorded: RecordedData) -> Seen | None:
+    """What the examples were like, where an example's level says anything.
+
+    Of sounds it does not: people speak softly, and microphones differ. Nor does it where the
+    network centres and scales each example.
+    """
+    network = trained.learner.pretrained_network()
+    if recorded.config.rate is not None or (network is not None and network.levels_free):
+        return None
+    return recorded.record.seen if recorded.record else None
 
 
 def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:

@@ -120,6 +120,11 @@ class NetworkConfig:
             )
 
     @property
+    def levels_free(self) -> bool:
+        """Whether it brings each example into one range itself, whatever the example's own is."""
+        return self.kind == "trace" or self.standardise == "example"
+
+    @property
     def widths(self) -> tuple[int, ...]:
         """The filters, of all blocks or of each."""
         return self.filters if isinstance(self.filters, tuple) else (self.filters,)
