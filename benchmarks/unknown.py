@@ -19,6 +19,7 @@ from results import section
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes, softmax
+from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.shipped import find
 from handful.runtime.support import Support, one_hot
 from handful.runtime.task import Task, adapted
@@ -62,10 +63,11 @@ class Subject(NamedTuple):
 def subject(name: str, pool: Workers) -> Subject:
     """The package of an argument NAME or NAME=DATA."""
     folder, _, moved = name.partition("=")
-    loaded = Loaded(find(folder))
-    manifest = loaded.package.manifest
+    package = find(folder)
+    manifest = read_manifest(package)
     recorded = RecordedData.of_package(manifest.training, moved or None)
     data = recorded.pictures("meta_test", package=manifest.input)
+    loaded = Loaded.reading(package, data.input)
     return Subject(loaded, data, embed_shared(loaded, data.x.numpy(), pool), Sizes(manifest))
 
 
