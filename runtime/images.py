@@ -10,12 +10,17 @@ import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode, opened
-from handful.runtime.pictures.folders import at_once, class_folders, shown
+from handful.runtime.pictures.folders import (
+    PICTURES,
+    at_once,
+    class_folders,
+    limited_folders,
+)
 from handful.runtime.pictures.pixels import Pixels, Upright, centre, fit, resized, too_narrow
 from handful.runtime.pictures.resample import coloured, resample
 
 from .arrays import Floats
-from .errors import InputError, InputWarning, SupportSetError
+from .errors import InputError, InputWarning
 
 __all__ = [
     "class_folders", "fit_pixels", "has_pillow", "prepare", "prepare_image", "quiet", "read_each",
@@ -79,13 +84,9 @@ def read_folder(
     `most` pictures, InputError with all files that cannot be read.
     """
     _readable(spec)
-    classes = class_folders(path)
-    count = sum(map(len, classes.values()))
-    if count > most:
-        raise SupportSetError(
-            f"{count} pictures in {shown(path)}, at most {most} are taken",
-            hint="leave some pictures out",
-        )
+    classes, count = limited_folders(
+        path, PICTURES, most=most, what="pictures", hint="leave some pictures out"
+    )
     bad: dict[Path, InputError] = {}
     pictures = {
         label: [x for _, x in read_each(files, lambda file: read_image(file, spec), bad)]

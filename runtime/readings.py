@@ -6,7 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import READINGS, at_once, class_folders, shown
+from handful.runtime.pictures.folders import (
+    READINGS,
+    at_once,
+    limited_folders,
+    shown,
+)
 from handful.runtime.series.file import read_array
 from handful.runtime.series.windows import windows
 
@@ -79,13 +84,9 @@ def read_folder(
     SupportSetError where the folder is not of this form (see `class_folders`) or has more than
     `most` files or examples, InputError with all files that cannot be read.
     """
-    classes = class_folders(path, READINGS)
-    count = sum(map(len, classes.values()))
-    if count > most:
-        raise SupportSetError(
-            f"{count} files in {shown(path)}, at most {most} are taken",
-            hint="leave some of them out",
-        )
+    classes, count = limited_folders(
+        path, READINGS, most=most, what="files", hint="leave some of them out"
+    )
     bad: dict[Path, InputError] = {}
     found: dict[str, list[Array]] = {label: [] for label in classes}
     examples = 0

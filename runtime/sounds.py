@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import SOUNDS, at_once, class_folders, shown
+from handful.runtime.pictures.folders import SOUNDS, at_once, limited_folders, shown
 from handful.runtime.sound.fit import FORMS, prepare, unscaled
 from handful.runtime.sound.wav import Sound, read_wav
 
 from .arrays import Array, Floats
-from .errors import InputError, SupportSetError
+from .errors import InputError
 
 __all__ = ["Sound", "prepare", "read_folder", "read_sound", "read_wav", "sound_batch"]
 
@@ -40,13 +40,9 @@ def read_folder(
     SupportSetError where the folder is not of this form or has more than `most` files, InputError
     with all files that cannot be read.
     """
-    classes = class_folders(path, SOUNDS)
-    count = sum(map(len, classes.values()))
-    if count > most:
-        raise SupportSetError(
-            f"{count} sounds in {shown(path)}, at most {most} are taken",
-            hint="leave some sounds out",
-        )
+    classes, count = limited_folders(
+        path, SOUNDS, most=most, what="sounds", hint="leave some sounds out"
+    )
     bad: list[InputError] = []
     sounds = {label: list(_read(files, spec, bad)) for label, files in classes.items()}
     if bad:

@@ -70,6 +70,22 @@ def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Pat
     return classes
 
 
+def limited_folders(
+    path: str | Path, kind: Kind, *, most: int, what: str, hint: str
+) -> tuple[dict[str, list[Path]], int]:
+    """`class_folders` and how many files they are; a SupportSetError above `most` of them.
+
+    `what` is what to call the files.
+    """
+    classes = class_folders(path, kind)
+    count = sum(map(len, classes.values()))
+    if count > most:
+        raise SupportSetError(
+            f"{count} {what} in {shown(path)}, at most {most} are taken", hint=hint
+        )
+    return classes, count
+
+
 def files_below(folder: Path, kind: Kind) -> list[Path]:
     """The files of a kind in a folder and in those below it, in order of name.
 
