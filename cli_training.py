@@ -66,6 +66,7 @@ def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any
 )
 @click.option("--out", type=PATH, required=True, help="The run's folder.")
 @settings(help="A setting, as meta.lr=0.01; may be repeated.")
+@click.option("--pretrained", type=PATH, metavar="RUN", help="Take over this run's pre-training.")
 @a_device
 @several_workers
 @number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")

@@ -20,6 +20,7 @@ from handful.trainer.training.job import Options
 from handful.trainer.training.log import METRICS
 from handful.trainer.training.report import Reporter, Silent
 from handful.trainer.training.run import train
+from handful.trainer.training.taken import pretraining_of
 from handful.trainer.workers import shape_of
 
 
@@ -30,6 +31,7 @@ class Request:
     recipe: str | None = None
     data: str | None = None  # of a new run its source; of a resumed one where that is now
     changes: Sequence[str] = ()  # settings, as meta.lr=0.01
+    pretrained: Path | None = None  # a run whose pre-training is taken over
     device: str = "cpu"
     resume: bool = False
     skip_bad: bool = False
@@ -61,6 +63,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
             shape=shape,
             resume=request.resume,
             data=request.data if request.resume else None,
+            pretrained=_taken(request),
             skip_bad=request.skip_bad,
             tensorboard=request.tensorboard,
             report=report if first else Silent(),
@@ -79,14 +82,28 @@ def _config(folder: Path, request: Request) -> RunConfig:
     be another place.
     """
     if not request.resume:
-        return read_recipe(_recipe(folder, request), _changes(request))
+        return _requested(folder, request)
     config = read_config(folder)
     if not request.recipe and not request.changes:
         return config
-    requested = read_recipe(_recipe(folder, request), _changes(request))
+    requested = _requested(folder, request)
     if request.data is None:
         return requested
     return replace(requested, data=replace(requested.data, source=config.data.source))
+
+
+def _requested(folder: Path, request: Request) -> RunConfig:
+    config = read_recipe(_recipe(folder, request), _changes(request))
+    if request.pretrained is None:
+        return config
+    return replace(config, pretrain=pretraining_of(request.pretrained)[1])
+
+
+def _taken(request: Request) -> Path | None:
+    """The folder of the pre-training that a new run takes over."""
+    if request.pretrained is None or request.resume:
+        return None
+    return pretraining_of(request.pretrained)[0]
 
 
 def _recipe(folder: Path, request: Request) -> str:

@@ -33,6 +33,7 @@ class Options:
     shape: Shape = ALONE  # how many processes on this machine share the work
     resume: bool = False
     data: str | None = None  # where the data of a resumed run are now
+    pretrained: Path | None = None  # a new run takes its pre-training from there
     skip_bad: bool = False  # leave out files that cannot be read
     tensorboard: bool = False  # write its event files
     report: Reporter = field(default_factory=Silent)

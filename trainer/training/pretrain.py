@@ -11,6 +11,7 @@ import torch
 
 from handful.trainer.config import PretrainConfig, RunConfig, to_dict
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.episodes import EpisodeSource
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.classifier import HEAD, Classifier, ClassifierConfig
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
@@ -29,11 +30,10 @@ DEFAULT = PretrainConfig(way=(60,), queries=5, tasks=1)
 
 def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     """The network's best parameters; None when stopped on the way."""
-    settings = job.config.pretrain or DEFAULT
-    config = _config(job, network, settings)
+    config = pretraining(job.config, job.data.train, network)
     folder = job.folder / PRETRAINED
     learner = build_learner(config, job.data.train)
-    params = learner.init(torch.Generator().manual_seed(settings.seed))
+    params = learner.init(torch.Generator().manual_seed(config.meta.seed))
     params = fitted(params, job.data.train.some(PREPARED, job.config.meta.seed)[0])
     run = Run(
         learner=learner,
@@ -59,13 +59,13 @@ def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
     return job.on_device({n: value for n, value in best.items() if not n.startswith(HEAD)})
 
 
-def _config(job: Job, network: NetworkConfig, settings: PretrainConfig) -> RunConfig:
-    """The run that pre-trains `network`, its learner chosen by `pretrain.objective`."""
+def pretraining(run: RunConfig, train: EpisodeSource, network: NetworkConfig) -> RunConfig:
+    """The run that pre-trains `network` for `run`, its learner chosen by `pretrain.objective`."""
+    settings = run.pretrain or DEFAULT
     if settings.objective == "prototypical":
         learner: str = Prototypical.name
         config: Any = PrototypicalConfig(network=network, length=settings.length)
     else:
-        train = job.data.train
         assert isinstance(train, LabelledSet)  # a source without classes was refused before
         learner = Classifier.name
         config = ClassifierConfig(
@@ -73,4 +73,4 @@ def _config(job: Job, network: NetworkConfig, settings: PretrainConfig) -> RunCo
             classes=len(train.classes),
             head="linear" if settings.objective == "softmax" else "cosine",
         )
-    return RunConfig(learner=learner, settings=config, data=job.config.data, meta=settings.loop)
+    return RunConfig(learner=learner, settings=config, data=run.data, meta=settings.loop)

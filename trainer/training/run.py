@@ -31,8 +31,9 @@ from .folder import (
 from .job import Job, Options
 from .lock import ROOM, locked
 from .memory import keep_memory
-from .pretrain import PREPARED, pretrain
+from .pretrain import PREPARED, pretrain, pretraining
 from .state import Progress, Run
+from .taken import check_same, copy_to
 
 
 def train(config: RunConfig, folder: Path, options: Options | None = None) -> Progress:
@@ -60,6 +61,10 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         learner = build_learner(config, data.train)
         _pretrainable(config, learner)
         _distortable(config, learner)
+        if options.pretrained:
+            network = learner.pretrained_network()
+            assert network is not None  # else refused as not pretrainable
+            check_same(options.pretrained, pretraining(config, data.train, network), data.record)
         for remark in data.remarks:
             options.report.say(remark)
         if (
@@ -71,6 +76,8 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             claim(config, folder, resume=False)  # another process may have begun it meanwhile
             write_record(data.record, folder)
             write_config(config, folder)
+            if options.pretrained:
+                copy_to(folder, options.pretrained)
         world.wait()
         job = Job(
             config=config,
