@@ -13,11 +13,12 @@ import torch
 
 from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
+from handful.trainer.networks import NetworkConfig
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.folder import RunError, read_config
 from handful.trainer.training.job import Options
 from handful.trainer.training.run import train
-from handful.trainer.training.taken import pretraining_of
+from handful.trainer.training.taken import _compared, pretraining_of
 
 from .two_processes import RUNS, small_data
 
@@ -73,6 +74,17 @@ def test_a_prototypical_network_is_a_pre_training(
     source, pretrain = pretraining_of(tmp_path / "prototypical")
     train(replace(config, pretrain=pretrain), tmp_path / "taken", Options(pretrained=source))
     assert same(tmp_path / "prototypical" / BEST, tmp_path / "taken" / "pretrained" / BEST)
+
+
+def test_the_number_of_views_may_differ() -> None:
+    few = RunConfig(
+        learner=Prototypical.name,
+        settings=PrototypicalConfig(network=NetworkConfig(kind="conv4", filters=8)),
+    )
+    wide = replace(few, settings=PrototypicalConfig(network=NetworkConfig(kind="conv4")))
+    many = replace(few, settings=PrototypicalConfig(network=replace(few.settings.network, views=5)))
+    assert _compared(few) == _compared(many)
+    assert _compared(few) != _compared(wide)
 
 
 def other_network(config: RunConfig) -> RunConfig:

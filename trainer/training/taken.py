@@ -22,6 +22,7 @@ from .lock import ROOM
 from .log import METRICS
 from .table import TABLE
 
+VIEWS = "learner.network.views"
 ANEW = "leave out --pretrained, and the network is pre-trained anew"
 READ: tuple[Part, ...] = ("meta_train", "meta_val")
 
@@ -86,10 +87,14 @@ def copy_to(folder: Path, source: Path) -> None:
 
 
 def _compared(config: RunConfig) -> dict[str, Any]:
-    """What has to be the same, by its name in a recipe; data may have moved."""
+    """What has to be the same, by its name in a recipe.
+
+    Data may have moved, and the number of views changes nothing that is learnt.
+    """
     settings = to_dict(config)
     data = {name: value for name, value in settings["data"].items() if name not in PLACES}
-    return dict(_flat({"learner": settings["learner"], "data": data}))
+    compared = dict(_flat({"learner": settings["learner"], "data": data}))
+    return {name: value for name, value in compared.items() if name != VIEWS}
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

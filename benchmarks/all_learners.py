@@ -1,0 +1,185 @@
+"""Every learner from one pre-trained network, with one small budget, on the same episodes.
+
+`python benchmarks/all_learners.py NAME BASE OUT` trains each learner of `learners()` from the run
+BASE of a prototypical network by `--pretrained`, into folders of OUT (what is there already goes
+on), measures all of them over shots and under shifts, and writes benchmarks/learners/NAME.json,
+which benchmarks/learners_page.py draws. Nothing is tuned for a data set: settings are those of the
+learners' recipes, parameters are the best validated ones, those before the first step included.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from handful.runtime.package.files import write_atomic
+from handful.trainer.commands.compare import compare
+from handful.trainer.commands.conditions import Conditions
+from handful.trainer.commands.subjects import Plan
+from handful.trainer.config import RunConfig, from_dict, to_dict
+from handful.trainer.training.folder import read_config, versions
+from handful.trainer.training.job import Options
+from handful.trainer.training.run import train
+from handful.trainer.training.taken import pretraining_of
+
+RESULTS = Path(__file__).parent / "learners"
+SHOTS, QUERIES, EPISODES = (1, 2, 5, 10, 15), 5, 400
+# what changes the meta-test examples of a data set, mildest first
+SHIFTS = {
+    "omniglot": ("rotation=15", "rotation=30", "rotation=45"),
+    "caltech": ("noise=0.05", "noise=0.1", "noise=0.2"),
+    "words": ("noise=0.25", "noise=0.5", "noise=1.0"),
+    "strokes": ("rotation=15", "rotation=30", "rotation=45"),
+}
+SHIFTED_SHOTS = (1, 5)
+META = {
+    "steps": 150,
+    "tasks": 1,
+    "way": [20],
+    "shot": [1, 5],
+    "queries": 5,
+    "lr": 5e-4,
+    "schedule": "cosine",
+    "clip_norm": 1.0,
+    "batching": "loop",
+    "validate_every": 50,
+    "validation_way": 5,
+    "validation_episodes": 200,
+}
+NOTHING = {"steps": 0}  # is meta-trained
+REPTILE = {
+    "optimiser": "sgd", "lr": 1.0, "schedule": "linear", "way": [5], "shot": [10], "tasks": 5,
+    "queries": 1, "clip_norm": None, "validation_episodes": 50,
+}  # fmt: skip
+LSTM = {
+    "way": [5],
+    "lr": 1e-3,
+    "clip_norm": 0.25,
+    "validation_episodes": 50,
+    "validation_queries": 5,
+}
+BODY = {"normalisation": "none"}  # a body that moves: the pre-trained normalisation is absorbed
+
+
+def learners() -> dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]]]:
+    """Of each its settings, what differs from META, and what differs in the network."""
+    return {
+        "prototypical": ({"name": "prototypical"}, {}, {}),
+        "means": ({"name": "means", "metric": "within"}, {}, {}),
+        "logistic": ({"name": "logistic"}, {}, {}),
+        "ridge": ({"name": "ridge"}, {}, {}),
+        "ridge, trained through": (
+            {"name": "ridge", "metric": "euclidean", "train_network": True}, {}, {},
+        ),
+        "baseline": ({"name": "baseline"}, NOTHING, {}),
+        "baseline-pp": ({"name": "baseline-pp"}, NOTHING, {}),
+        "matching": ({"name": "matching", "scale": 20.0}, {}, {}),
+        "relation": ({"name": "relation", "shots": "mean"}, {}, {}),
+        "siamese": ({"name": "siamese"}, {}, {}),
+        "proto-maml": ({"name": "proto-maml"}, {}, {}),
+        "leo": (
+            {
+                "name": "leo", "latent_dim": 64, "scores": "distance", "temperature": 10.0,
+                "start_noise": 0.02, "finetuning_lr": 1.4, "sampling": False, "dropout": 0.3,
+                "kl_weight": 0.0, "orthogonality": 0.0,
+            },
+            {"lr": 1e-3}, {},
+        ),
+        "maml": (
+            {
+                "name": "maml", "inner_steps": 2, "inner_lr": 0.002, "head_lr": [0.14, 0.02],
+                "rates": "step", "head": "shared", "centred": True,
+            },
+            {"lr": 1e-4, "validation_episodes": 100}, BODY,
+        ),
+        "reptile": ({"name": "reptile", "head": "shared"}, REPTILE, BODY),
+        "meta-lstm": ({"name": "meta-lstm", "inner_steps": 5, "head": "shared"}, LSTM, BODY),
+    }  # fmt: skip
+
+
+def config_of(name: str, base: Path) -> RunConfig:
+    """The run of the learner `name` that starts from the network of the run `base`."""
+    settings, meta, network = learners()[name]
+    found = to_dict(read_config(base))
+    changed = {key: value for key, value in (META | meta).items() if value is not None}
+    one_view = {"views": 1}  # several would take as many times the time
+    own = {**settings, "network": found["learner"]["network"] | one_view | network}
+    config = from_dict({"learner": own, "data": found["data"], "meta": changed}, where=name)
+    return replace(config, pretrain=pretraining_of(base)[1])
+
+
+def trained(base: Path, out: Path, only: list[str]) -> dict[str, Path]:
+    """A finished run of each learner, by its name."""
+    runs = {}
+    for name in only:
+        runs[name] = out / name.replace(", ", "-").replace(" ", "-")
+        resume = (runs[name] / "config.json").exists()
+        config = config_of(name, base)
+        train(config, runs[name], Options(resume=resume, pretrained=None if resume else base))
+        print(f"{name}: trained", flush=True)
+    return runs
+
+
+def measured(runs: Mapping[str, Path], **plan: Any) -> list[dict[str, Any]]:
+    """All runs and the yardsticks on the same tasks, an entry for each."""
+    whole = Plan(ways=(5,), queries=QUERIES, episodes=EPISODES, **plan)
+    names = {str(path): name for name, path in runs.items()}
+
+    def counted(*_: object) -> Any:
+        return lambda: None
+
+    found = compare(list(names), whole, workers=1, count=counted).as_json()["entries"]
+    return [
+        {
+            "name": names.get(entry["name"], entry["name"]),
+            "kind": entry["kind"],
+            "results": [
+                {
+                    "shot": result["shot"],
+                    "accuracy": result["accuracy"],
+                    "interval": result["interval"],
+                    "compared": {
+                        names.get(c["name"], c["name"]): [c["difference"], c["interval"]]
+                        for c in result["compared"]
+                    },
+                }
+                for result in entry["results"]
+            ],
+        }
+        for entry in found
+    ]
+
+
+def main() -> None:
+    """Train what is not trained yet, measure all, write the file."""
+    data, base, out, *only = sys.argv[1:]
+    torch.set_num_threads(1)
+    runs = trained(Path(base), Path(out), only or list(learners()))
+    if only:
+        return
+    shifts = {
+        shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
+        for shift in SHIFTS[data]
+    }
+    found = {
+        "data": data,
+        "episodes": EPISODES,
+        "queries": QUERIES,
+        "base": to_dict(read_config(Path(base))),
+        "versions": versions(),
+        "shots": measured(runs, shots=SHOTS),
+        "shifts": shifts,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    text = json.dumps(found, indent=1, ensure_ascii=False)
+    write_atomic(RESULTS / f"{data}.json", text.encode())
+
+
+if __name__ == "__main__":
+    main()
