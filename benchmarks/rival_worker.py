@@ -1,8 +1,8 @@
 """Second-order MAML as its users write it with one library: run by benchmarks/rivals.py.
 
-`python rival_worker.py LIBRARY QUERIES STEPS TASKS THREADS` runs in the libraries'
-environment, with torch alone beside them. It writes "ready", and for every line that it reads takes a meta-gradient
-over TASKS tasks and writes the seconds that this took.
+`python rival_worker.py LIBRARY QUERIES STEPS TASKS THREADS` runs in the libraries' environment,
+without handful. It writes "ready", and for every line that it reads takes a meta-gradient over
+TASKS tasks and writes the seconds that this took.
 """
 
 from __future__ import annotations
