@@ -56,16 +56,16 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
 
     RUN_OR_PACKAGE is the folder of either, or the name of a package that ships with handful. A
     run is measured in torch, a package through the runtime, both on the same tasks. Beside the
-    accuracy stands what it has to beat: class means, logistic regression, fewer inner steps.
+    accuracy stands what it has to beat: class means, logistic regression, fewer inner steps; and
+    of a package how sure its answers are, beside what it promises.
     """
-    from handful.runtime.tools.text import accuracies
-    from handful.trainer.commands.evaluate import evaluate_command
+    from handful.trainer.commands.evaluate import as_text, evaluate_command
     from handful.trainer.commands.subjects import planned
     from handful.trainer.training.progress import bars
 
     with bars() as report:
         results = evaluate_command(run_or_package, **planned(how), count=report.count)
-    show(accuracies(results), [result.as_json() for result in results], as_json)
+    show(as_text(results), [result.as_json() for result in results], as_json)
 
 
 @main.command()

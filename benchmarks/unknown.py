@@ -27,8 +27,9 @@ from handful.runtime.tools.evaluate import Episodes
 from handful.trainer.data import LabelledSet
 from handful.trainer.data.groups import ONE_GROUP
 from handful.trainer.episodes import draw_rows
-from handful.trainer.evaluation.confidence import asked, calibration_error, with_unknown
+from handful.trainer.evaluation.confidence import asked, with_unknown
 from handful.trainer.evaluation.packages import Loaded, embed_shared, package_logits
+from handful.trainer.evaluation.promises import promises
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Shape, Workers, workers
@@ -87,19 +88,13 @@ def found(
 ) -> str:
     """What the runtime's rules come to, in percent."""
     one = asked(logits, drawn, known)
+    sure = promises(sizes, one, shots)
     probabilities = softmax(one.known, sizes.temperature(shots)).astype(np.float64)
     right = probabilities.argmax(axis=1) == one.y
-    cells = [label, f"{100 * right.mean():.2f}"]
-    cells += [f"{100 * calibration_error(probabilities, one.y):.2f}"]
-    accepted, keeps = [], []
-    for rate in RATES:
-        needed = sizes.thresholds(rate, shots)
-        of_known, of_unknown = (
-            sizes.score(answers) > needed[answers.argmax(axis=1)]
-            for answers in (one.known, one.unknown)
-        )
-        accepted.append(f"{100 * of_unknown.mean():.1f}")
-        keeps.append(f"{100 * of_known.mean():.1f}")
+    cells = [label, f"{100 * right.mean():.2f}", f"{100 * sure.calibration_error:.2f}"]
+    rates = [of_rate for of_rate in sure.rates if of_rate.promised in RATES]
+    accepted = [f"{100 * of_rate.false_accepts:.1f}" for of_rate in rates]
+    keeps = [f"{100 * of_rate.known_kept:.1f}" for of_rate in rates]
     for coverage in COVERAGES:
         chosen = probabilities >= sizes.probability(coverage, shots)
         chosen[np.arange(len(chosen)), probabilities.argmax(axis=1)] = True

@@ -37,6 +37,10 @@ class Sizes:
         """The first entry: the kind of score and the rates are those of all."""
         return self.entries[0]
 
+    def reach(self, way: int) -> bool:
+        """Whether the thresholds go on to tasks of so many classes."""
+        return way <= BEYOND * self.ways[-1]
+
     def temperature(self, shots: Array) -> float:
         """By which the logits of a task with shots [N] are divided: that of the fewest examples."""
         values = np.array([entry.temperature for entry in self.entries])
@@ -57,7 +61,7 @@ class Sizes:
             [np.interp(np.log(rate), rates, [t.score for t in e.thresholds]) for e in self.entries]
         )
         way = len(shots)
-        if way > BEYOND * self.ways[-1]:
+        if not self.reach(way):
             raise AdaptError(
                 f"the thresholds of package {self.name} were measured with {self.ways[0]} to"
                 f" {self.ways[-1]} classes, the task has {way}",

@@ -105,6 +105,7 @@ def test_a_run_and_its_package_see_the_same_tasks(trained: Path, package: Path) 
         # yardsticks read a run's features, and what a package's embed gives; steps are the same
         result["compared"] = [c for c in result["compared"] if "inner step" in c["name"]]
         assert len(result["compared"]) == 10
+        del result["sure"]  # of a package alone
     assert through_torch == through_onnx
 
 

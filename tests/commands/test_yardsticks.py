@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from handful.runtime.package.decode import read_manifest
+from handful.trainer.evaluation.confidence import RATES
 
 from .called import run
 
@@ -20,7 +21,7 @@ NAMES = (
 )
 FIELDS = (
     *("way", "shot", "queries", "episodes", "accuracy", "mean_squared_error", "interval"),
-    *("transductive", "compared"),
+    *("transductive", "compared", "sure"),
 )
 
 
@@ -65,6 +66,44 @@ def test_a_line_for_each_size_and_below_what_each_has_to_beat(trained: Path) -> 
     for _, _, _, accuracy, difference in cells[1:]:
         assert re.fullmatch(r"\d+\.\d\d", accuracy)
         assert re.fullmatch(r"[+−]\d+\.\d\d ± \d+\.\d\d", difference)
+
+
+def test_a_package_says_how_sure_it_is_beside_what_it_promises(package: Path) -> None:
+    sizes = ("--way", 3, "--shot", 2, "--episodes", 5, "--queries", 4)
+    (result,) = json.loads(printed("evaluate", package, *sizes, "--json"))
+    sure = result["sure"]
+    assert list(sure) == ["calibration_error", "rates"]
+    assert [rate["promised"] for rate in sure["rates"]] == list(RATES)
+    assert list(sure["rates"][0]) == ["promised", "false_accepts", "known_kept"]
+    # 5 tasks of 3 classes with 4 queries, and as many of other classes
+    for name in ("false_accepts", "known_kept"):
+        shares = [rate[name] for rate in sure["rates"]]
+        assert shares == sorted(shares)
+        assert [round(60 * share, 6) % 1 for share in shares] == [0] * len(RATES)
+    shown = printed("evaluate", package, *sizes).split("\n\n")
+    head, line = shown[2].splitlines()
+    assert re.split(r"  +", head)[2:] == [
+        "calibration error %",
+        *("false accepts at 1 %", "known kept at 1 %"),
+        *("false accepts at 5 %", "known kept at 5 %"),
+    ]
+    at_five = sure["rates"][RATES.index(0.05)]
+    assert re.split(r"  +", line.strip()) == [
+        *("3", "2", f"{100 * sure['calibration_error']:.2f}"),
+        *(f"{100 * sure['rates'][0][name]:.1f}" for name in ("false_accepts", "known_kept")),
+        *(f"{100 * at_five[name]:.1f}" for name in ("false_accepts", "known_kept")),
+    ]
+
+
+def test_how_sure_is_left_out_where_nothing_can_be_said(trained: Path, package: Path) -> None:
+    few = ("--episodes", 5, "--queries", 2, "--json")
+    for place, *sizes in (
+        (trained, "--way", 3),  # a run promises nothing
+        (package, "--way", 6),  # all test classes: none is left
+        (package, "--way", 3, "--no-yardsticks"),
+    ):
+        (result,) = json.loads(printed("evaluate", place, *sizes, *few))
+        assert result["sure"] is None
 
 
 def test_the_accuracy_alone_where_nothing_else_is_asked_for(trained: Path, package: Path) -> None:

@@ -50,7 +50,7 @@ def test_the_prototype_start_decodes_to_the_scaled_class_means() -> None:
 
 
 def test_by_distances_the_raw_start_is_the_prototypical_network() -> None:
-    """τ = 2: ⟨x, w⟩ − ‖w‖²/2τ is −‖x − c‖² + ‖x‖², whatever the lengths of the class means."""
+    """τ = 2: −(τ/2)‖x − w/τ‖² is −‖x − c‖², whatever the lengths of the class means."""
     settings = {"scores": "distance", "features": "raw", "temperature": 2.0}
     learner, started, h = prepared(latent=8, start_noise=0.0, **settings)
     data = vectors(classes=40, each=10, size=8)
@@ -62,8 +62,24 @@ def test_by_distances_the_raw_start_is_the_prototypical_network() -> None:
     w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
     logits = learner.predict(started, {"w": w}, h[9:50:10])
     wanted = negative_squared_distance(h[9:50:10], class_means(h[rows], y))
-    lengths = (h[9:50:10] * h[9:50:10]).sum(dim=1, keepdim=True)
-    torch.testing.assert_close(logits, wanted + lengths, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(logits, wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_scores_by_distance_by_hand() -> None:
+    # τ = 4: −2 ‖x − w/4‖², of w/4 = (1, 0) and (0, 2)
+    config = LEOConfig(scores="distance", temperature=4.0)
+    learner = LEO(config, InputSpec(kind="array", shape=(2,)), 2)
+    w = torch.tensor([[4.0, 0.0], [0.0, 8.0]])
+    x = torch.tensor([[1.0, 0.0], [3.0, 1.0], [30.0, 40.0]])
+    scores = learner.predict({}, {"w": w}, x)
+    wanted = torch.tensor([[0.0, -10.0], [-10.0, -20.0], [-2 * 2441.0, -2 * 2344.0]])
+    torch.testing.assert_close(scores, wanted)
+    # ⟨x, w⟩ − ‖w‖²/2τ, the same but for a constant of x: the same probabilities
+    without = x @ w.T - (w * w).sum(dim=1) / 8
+    torch.testing.assert_close(torch.softmax(scores, 1), torch.softmax(without, 1))
+    # by which the query that is far from everything would be the surest of all
+    assert without.amax(dim=1).argmax() == 2
+    assert scores.amax(dim=1).argmin() == 2
 
 
 def test_the_steps_descend_the_scores_that_predict_gives() -> None:

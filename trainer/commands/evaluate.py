@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from handful.runtime.package.shipped import find
+from handful.runtime.tools.text import accuracies
 from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import Features, Result
+from handful.trainer.evaluation.promises import as_text as sureness
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.device import device_of
 from handful.trainer.workers import Workers, shape_of, workers
@@ -36,7 +39,8 @@ def evaluate_command(
     target = str(device_of(device)) if is_run(path) else "cpu"  # the runtime computes there
     with evaluators(workers, plan, target) as pool:
         if not is_run(path):
-            return evaluate_package(find(path), plan, pool, count=count, moved=data)
+            whole = replace(plan, sure=plan.yardsticks)
+            return evaluate_package(find(path), whole, pool, count=count, moved=data)
         return evaluate_run(
             Path(path),
             plan,
@@ -46,6 +50,12 @@ def evaluate_command(
             count=count,
             moved=data,
         )
+
+
+def as_text(results: Sequence[Result]) -> str:
+    """The accuracies beside what they have to beat, then how sure the answers were."""
+    sure = sureness((result.size, result.sure) for result in results)
+    return "\n\n".join(filter(None, (accuracies(results), sure)))
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from handful.trainer.evaluation.packages import (
     embed_shared,
     package_accuracies,
     package_errors,
+    package_promises,
 )
 from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
@@ -64,6 +66,7 @@ class Plan:
     seed: int = 0
     yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
     inner_steps: bool = True  # with the yardsticks: measure after fewer inner steps too
+    sure: bool = False  # whether a package is as sure as it says
     conditions: Conditions = field(default_factory=Conditions)
 
     def sizes(self, data: EpisodeSource) -> list[TaskSize]:
@@ -234,7 +237,12 @@ class PackageSubject:
             )
             on_features = yardsticks(features, size, rows) if features is not None else {}
             against = {**on_features, **earlier_steps(by_step)}
-            results.append(summarise(by_step[:, -1], size, against=against))
+            result = summarise(by_step[:, -1], size, against=against)
+            if plan.sure:
+                tasks = (data, h, size, plan.episodes, plan.seed)
+                told = partial(count, f"{size}, how sure")
+                result = replace(result, sure=package_promises(loaded, *tasks, told, pool))
+            results.append(result)
         return results
 
     def _features(self, data: LabelledSet, h: Floats) -> Features:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats
+from handful.runtime.confidence import Sizes
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.read import read_package
@@ -23,12 +24,15 @@ from handful.runtime.tools.evaluate import (
     logits_embedded,
     outputs_by_step,
 )
+from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode, EpisodeSource
 from handful.trainer.export.front import behind_front
 from handful.trainer.sizes import TaskSize
 from handful.trainer.workers import Workers, episode_blocks
 
 from .accuracy import drawn, tick_each
+from .confidence import asked, with_unknown
+from .promises import Sure, promises
 
 
 class Loaded:
@@ -90,6 +94,31 @@ def package_logits(
     shares = _shares(h, episodes, workers)
     done = partial(tick_each, tick)
     return np.concatenate(workers.map(partial(_answers, loaded), shares, done))
+
+
+def package_promises(
+    loaded: Loaded,
+    data: LabelledSet,
+    h: Floats,
+    size: TaskSize,
+    episodes: int,
+    seed: int,
+    count: Callable[[int], Callable[[], None]],
+    workers: Workers,
+) -> Sure | None:
+    """On the tasks of this seed, of examples embedded as h, with as many queries of other classes.
+
+    None where the manifest says nothing of tasks of so many classes, or no other class is left.
+    """
+    manifest = loaded.package.manifest
+    if not manifest.confidence or len(data.classes) <= size.way:
+        return None
+    sizes = Sizes(manifest)
+    if not sizes.reach(size.way):
+        return None
+    drawn, known = with_unknown(data, size, episodes=episodes, seed=seed)
+    logits = package_logits(loaded, h, drawn, tick=count(episodes), workers=workers)
+    return promises(sizes, asked(logits, drawn, known), np.full(size.way, size.shot))
 
 
 def package_errors(

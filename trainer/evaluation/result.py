@@ -12,6 +12,8 @@ from handful.runtime.tools.statistics import compare, mean_of
 from handful.trainer.learners.task import TaskName
 from handful.trainer.sizes import TaskSize
 
+from .promises import Sure
+
 EVERY = 10  # steps, of which each is reported
 INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 
@@ -38,6 +40,7 @@ class Result:
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
+    sure: Sure | None = None  # of a package that says how sure it is, where that was asked for
     values: Array = field(repr=False, compare=False)  # of each episode, [E]
     # those of each that it is compared with, [E], by name
     others: Mapping[str, Array] = field(repr=False, compare=False)

@@ -1,4 +1,4 @@
-"""Features of one example at a time: running averages, class means, lengths set to one."""
+"""Features of one example at a time: running averages, class means, lengths and distances."""
 
 from __future__ import annotations
 
@@ -81,3 +81,16 @@ def class_means(h: Tensor, y: Tensor) -> Tensor:
 def unit_length(h: Tensor) -> Tensor:
     """h / ‖h‖ along the last axis; a zero vector stays zero."""
     return h * torch.rsqrt((h * h).sum(dim=-1, keepdim=True) + 1e-12)
+
+
+def squared_distance(x: Tensor, points: Tensor) -> Tensor:
+    """‖x − p‖² for x [..., D] and points [P, D]: [..., P].
+
+    Expanded: the differences themselves would fill [..., P, D], which is gigabytes where a support
+    set is compared with itself. Squares lose the digits of what is common to both, so that the
+    points' mean is taken from both first.
+    """
+    origin = points.mean(dim=0)
+    x, points = x - origin, points - origin
+    squares = (x * x).sum(dim=-1, keepdim=True) + (points * points).sum(dim=-1)
+    return squares - 2 * x @ points.T

@@ -12,9 +12,9 @@ Differs from the paper: one z a class instead of K copies of it, with N × the m
 support set instead of the sum over N·K (equal when the copies are: at evaluation, always); features
 are centred on the meta-training mean (Wang et al. 2019, arXiv:1911.04623); `start = "prototypes"`
 begins where w_n is the scaled class mean instead of at random maps, `start = "glorot"` is the
-paper's; `scores = "distance"` adds −‖w_n‖²/2τ, so that w_n = τ c_n gives −(τ/2) ‖x − c_n‖² but for
-a constant: with `features = "raw"` and τ = 2 the start is the prototypical network that the
-features come from. docs/learners/leo.md lists the smaller differences.
+paper's; `scores = "distance"` scores −(τ/2) ‖x − w_n/τ‖², which is ⟨x, w_n⟩ − ‖w_n‖²/2τ less what
+all classes share: with `features = "raw"` and τ = 2 the start, w_n = τ c_n, is the prototypical
+network that the features come from. docs/learners/leo.md lists the smaller differences.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 
 from .embedding import EmbeddingLearner
-from .features import unit_length
+from .features import squared_distance, unit_length
 from .form import (
     Noise,
     Outcome,
@@ -140,11 +140,15 @@ class LEO(EmbeddingLearner):
         return self.scores(query_x, state["w"])
 
     def scores(self, x: Tensor, w: Tensor) -> Tensor:
-        """⟨x, w_n⟩ for x [B, D] and w [N, D], less ‖w_n‖²/2τ where distances are scored: [B, N]."""
+        """⟨x, w_n⟩, or −(τ/2) ‖x − w_n/τ‖², for x [B, D] and w [N, D]: [B, N].
+
+        The term in ‖x‖² changes no answer, no loss and no step. With it the largest score says how
+        near x is, which thresholds for unknown queries need.
+        """
         if self.config.scores == "product":
             return product(x, w)
         tau: float = self.config.temperature
-        return product(x, w) - (w * w).sum(dim=1) / (2 * tau)
+        return -tau / 2 * squared_distance(x, w / tau)
 
     def latent_step(
         self, params: Tensors, state: Tensors, support: Support

@@ -27,7 +27,7 @@ class LEOConfig:
     l2_weight: float = 3.6e-10  # λ₁
     orthogonality: float = 0.188  # λ₂
     start: Literal["prototypes", "glorot"] = "prototypes"
-    scores: Literal["product", "distance"] = "product"  # ⟨x, w⟩, or ⟨x, w⟩ − ‖w‖²/2τ
+    scores: Literal["product", "distance"] = "product"  # ⟨x, w⟩, or −(τ/2)‖x − w/τ‖²
     features: Literal["unit", "raw"] = "unit"  # around their mean, of unit length or as they come
     start_noise: float = 0.1  # of the random maps, the share beside start = "prototypes"
     temperature: float = 10.0  # τ: with start = "prototypes" w_n is about τ times the class mean

@@ -37,7 +37,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
 from .embedding import EmbeddingLearner
-from .features import class_means
+from .features import class_means, squared_distance
 from .form import Noise, Outcome, Stage, Support, Tensors, cross_entropy
 from .multi_step import weighted_states
 from .views import ViewsConfig, check_views, views
@@ -213,10 +213,8 @@ class ProtoMAML(EmbeddingLearner):
         Both are divided by the largest over `dims`, which is the same for all classes.
         """
         g = positive(params, "sharpness")
-        origin = state["c"].mean(dim=0)  # near all of them, so that squares lose no digits
-        x, c = x - origin, state["c"] - origin
-        to_e = -g * squared_distance(x, (state["e"] - origin).flatten(0, 1))
-        to_c = -g * squared_distance(x, c)
+        to_e = -g * squared_distance(x, state["e"].flatten(0, 1))
+        to_c = -g * squared_distance(x, state["c"])
         largest = torch.cat([to_e, to_c], dim=2).amax(dim=dims, keepdim=True).detach()
         return torch.exp(to_e - largest), torch.exp(to_c - largest)
 
@@ -248,9 +246,3 @@ def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Te
 def positive(params: Tensors, name: str) -> Tensor:
     """The number, or the numbers, of a parameter that is a tenth of its logarithm."""
     return torch.exp(TENTHS * params[f"log.{name}"])
-
-
-def squared_distance(x: Tensor, points: Tensor) -> Tensor:
-    """‖x_bv − p‖² for x [B, V, D] and points [P, D]: [B, V, P]."""
-    squares = (x * x).sum(dim=-1, keepdim=True) + (points * points).sum(dim=-1)
-    return squares - 2 * x @ points.T
