@@ -27,7 +27,7 @@ class Sizes:
         if not self.entries:
             raise AdaptError(
                 f"package {self.name} does not say how sure its answers are",
-                hint="`handful export` measures it on meta-validation classes; `handful photos` has none",
+                hint="`handful export` measures thresholds; `handful photos` has no data for them",
             )
         self.ways = sorted({entry.way for entry in self.entries})
         self.shots = sorted({entry.shot for entry in self.entries})
