@@ -27,7 +27,7 @@ class Sizes:
         if not self.entries:
             raise AdaptError(
                 f"package {self.name} does not say how sure its answers are",
-                hint="export it again with this handful: thresholds are measured at export",
+                hint="`handful export` measures thresholds; `handful photos` has no data for them",
             )
         self.ways = sorted({entry.way for entry in self.entries})
         self.shots = sorted({entry.shot for entry in self.entries})

@@ -1,10 +1,10 @@
 """Pictures to arrays, by the manifest's preprocessing: files, decoded pixels, folders of files."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -12,9 +12,10 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode, opened
 from handful.runtime.pictures.folders import (
     PICTURES,
-    at_once,
     class_folders,
     limited_folders,
+    read_each,
+    unreadable,
 )
 from handful.runtime.pictures.pixels import Pixels, Upright, centre, fit, resized, too_narrow
 from handful.runtime.pictures.resample import coloured, resample
@@ -23,12 +24,11 @@ from .arrays import Floats
 from .errors import InputError, InputWarning
 
 __all__ = [
-    "class_folders", "fit_pixels", "has_pillow", "prepare", "prepare_image", "quiet", "read_each",
-    "read_folder", "read_image", "read_pixels", "unreadable",
+    "class_folders", "fit_pixels", "has_pillow", "levels", "prepare", "prepare_image", "quiet",
+    "read_folder", "read_image", "read_pixels",
 ]  # fmt: skip
 
 MAX_FILES = 100_000  # of a folder to adapt to
-T = TypeVar("T")
 
 
 def read_image(path: str | Path, spec: InputSpec) -> Floats:
@@ -93,21 +93,8 @@ def read_folder(
         for label, files in classes.items()
     }
     if bad:
-        raise unreadable(bad, count)
+        raise unreadable(bad, count, PICTURES)
     return pictures
-
-
-def read_each(
-    files: Iterable[Path], read: Callable[[Path], T], bad: dict[Path, InputError]
-) -> Iterator[tuple[Path, T]]:
-    """Each file with what `read` makes of it; those that cannot be read go to `bad`."""
-    for file in files:
-        try:
-            value = read(file)
-        except InputError as error:
-            bad[file] = error
-        else:
-            yield file, value
 
 
 @contextmanager
@@ -122,13 +109,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def unreadable(bad: Mapping[Path, InputError], count: int) -> InputError:
-    """One error that lists the bad ones among `count` files, each with its reason."""
-    faults = [(str(error), error.hint) for error in bad.values()]
-    what = f"of {count} pictures cannot be read"
-    return at_once(faults, what, InputError, "mend them, or leave them out")
-
-
 def _values(pixels: Pixels, spec: InputSpec) -> Floats:
     """uint8 [H, W, C] as the graphs see it: inverted, scaled in float32, laid out."""
     laid = pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1)
@@ -136,6 +116,14 @@ def _values(pixels: Pixels, spec: InputSpec) -> Floats:
     values *= np.float32(spec.scale)
     values += np.float32(spec.offset)
     return values
+
+
+def levels(example: Floats, spec: InputSpec) -> Pixels:
+    """The pixels uint8 [H, W, C] that `read_pixels` gave, of what `read_image` made of them."""
+    values = (example.astype(np.float64) - spec.offset) / spec.scale
+    laid = np.rint(values).clip(0, 255).astype(np.uint8)
+    pixels: Pixels = laid if spec.layout == "HWC" else laid.transpose(1, 2, 0)
+    return 255 - pixels if spec.invert else pixels
 
 
 def _takes_pictures(spec: InputSpec) -> None:

@@ -1,16 +1,16 @@
 """Files of readings to examples of a package that takes arrays: one file, lists, folders."""
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.folders import (
     READINGS,
-    at_once,
     limited_folders,
+    read_each,
     shown,
+    unreadable,
 )
 from handful.runtime.series.file import read_array
 from handful.runtime.series.windows import windows
@@ -18,7 +18,7 @@ from handful.runtime.series.windows import windows
 from .arrays import Array
 from .errors import InputError, SupportSetError
 
-__all__ = ["opened", "read_examples", "read_folder", "unreadable"]
+__all__ = ["opened", "read_examples", "read_folder"]
 
 MAX_FILES = 100_000  # of a folder to adapt to
 
@@ -91,11 +91,8 @@ def read_folder(
     found: dict[str, list[Array]] = {label: [] for label in classes}
     examples = 0
     for label, files in classes.items():
-        for file in files:
-            try:
-                found[label] += list(read_examples(file, spec))
-            except InputError as error:
-                bad[file] = error
+        for _, read in read_each(files, lambda file: read_examples(file, spec), bad):
+            found[label] += list(read)
         examples += len(found[label])
         if examples > most:  # before the memory for more of them is taken
             raise SupportSetError(
@@ -104,12 +101,5 @@ def read_folder(
                 hint="leave some of them out: a recording gives one for each half a window",
             )
     if bad:
-        raise unreadable(bad, count)
+        raise unreadable(bad, count, READINGS)
     return found
-
-
-def unreadable(bad: Mapping[Path, InputError], count: int) -> InputError:
-    """One error that lists the bad ones among `count` files, each with its reason."""
-    faults = [(str(error), error.hint) for error in bad.values()]
-    what = f"of {count} files of readings cannot be read"
-    return at_once(faults, what, InputError, "mend them, or leave them out")

@@ -1,13 +1,12 @@
 """Sounds to examples, by the manifest's rate and length: files, folders of files, arrays."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import SOUNDS, at_once, limited_folders, shown
+from handful.runtime.pictures.folders import SOUNDS, limited_folders, read_each, shown, unreadable
 from handful.runtime.sound.fit import FORMS, prepare, unscaled
 from handful.runtime.sound.wav import Sound, read_wav
 
@@ -43,27 +42,14 @@ def read_folder(
     classes, count = limited_folders(
         path, SOUNDS, most=most, what="sounds", hint="leave some sounds out"
     )
-    bad: list[InputError] = []
-    sounds = {label: list(_read(files, spec, bad)) for label, files in classes.items()}
+    bad: dict[Path, InputError] = {}
+    sounds = {
+        label: [x for _, x in read_each(files, lambda file: read_sound(file, spec), bad)]
+        for label, files in classes.items()
+    }
     if bad:
-        raise unreadable(bad, count)
+        raise unreadable(bad, count, SOUNDS)
     return sounds
-
-
-def _read(files: Iterable[Path], spec: InputSpec, bad: list[InputError]) -> Iterable[Floats]:
-    for file in files:
-        try:
-            yield read_sound(file, spec)
-        except InputError as error:
-            bad.append(error)
-
-
-def unreadable(bad: Iterable[InputError], count: int) -> InputError:
-    """One error that lists the bad ones among `count` files, each with its reason."""
-    faults = [(str(error), error.hint) for error in bad]
-    return at_once(
-        faults, f"of {count} sounds cannot be read", InputError, "mend them, or leave them out"
-    )
 
 
 def is_one(value: Any) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 
-DTYPES = {np.dtype(name) for name in ("<f4", "<i8", "u1")}
+DTYPES = {np.dtype(name) for name in ("<f4", "<i8", "<i2", "u1")}
 METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
 MAX_MEMBERS = 20_000
 MAX_AXES = 8

@@ -2,12 +2,12 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from handful.runtime.errors import HandfulError, SupportSetError
+from handful.runtime.errors import HandfulError, InputError, SupportSetError
 
 LABELS = "one sub-folder a class, named as the class"
 # what file managers, archives and network drives leave behind; hidden files are passed over as well
@@ -26,6 +26,12 @@ class Kind:
 
     word: str  # of one: picture
     suffixes: tuple[str, ...]
+    several: str = ""  # of many, where it is not the word with an s
+
+    @property
+    def words(self) -> str:
+        """What many of them are called."""
+        return self.several or f"{self.word}s"
 
 
 PICTURES = Kind(
@@ -33,8 +39,9 @@ PICTURES = Kind(
     (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
 )
 SOUNDS = Kind("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a"))
-READINGS = Kind("readings", (".npy", ".csv", ".tsv"))
+READINGS = Kind("readings", (".npy", ".csv", ".tsv"), "files of readings")
 Error = TypeVar("Error", bound=HandfulError)
+Value = TypeVar("Value")
 Fault = tuple[str, str | None]  # message and hint
 
 
@@ -122,6 +129,26 @@ def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | N
     if len(faults) > MOST_LISTED:
         lines.append(f"and {len(faults) - MOST_LISTED} more")
     return kind("\n  ".join([f"{len(faults)} {what}:", *lines]), hint=hint)
+
+
+def read_each(
+    files: Iterable[Path], read: Callable[[Path], Value], bad: dict[Path, InputError]
+) -> Iterator[tuple[Path, Value]]:
+    """Each file with what `read` makes of it; those that cannot be read go to `bad`."""
+    for file in files:
+        try:
+            value = read(file)
+        except InputError as error:
+            bad[file] = error
+        else:
+            yield file, value
+
+
+def unreadable(bad: Mapping[Path, InputError], count: int, kind: Kind) -> InputError:
+    """One error that lists the bad ones among `count` files, each with its reason."""
+    faults = [(str(error), error.hint) for error in bad.values()]
+    what = f"of {count} {kind.words} cannot be read"
+    return at_once(faults, what, InputError, "mend them, or leave them out")
 
 
 def shown(path: str | Path) -> str:

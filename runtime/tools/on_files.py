@@ -19,6 +19,8 @@ from handful.runtime.pictures.folders import (
     class_folders,
     files_below,
     printable,
+    read_each,
+    unreadable,
 )
 from handful.runtime.task import Task
 
@@ -157,28 +159,32 @@ def predict_files(
         for given in files
         for file in (files_below(given, kind) if os.path.isdir(given) else [given])
     ]
-    return [answer for _, answer in answers_of(loaded, single, unknown)]
+    return answers_of(loaded, single, unknown)
 
 
 def answers_of(
-    task: Task, files: Sequence[Path], unknown: float | None = None
-) -> list[tuple[Path, Answer]]:
-    """What a task says of each file, or of each of the examples in it; as `predict_files`."""
+    task: Task,
+    files: Sequence[Path],
+    unknown: float | None = None,
+    observe: Callable[[Path, Answer, Array], None] | None = None,
+) -> list[Answer]:
+    """What a task says of each file, or of each of the examples in it; as `predict_files`.
+
+    `observe` is told each answer with its file and its example, which nobody keeps otherwise.
+    """
     spec = task.learner.input
-    kind = spec.kind
-    read = READERS[kind]
+    read = READERS[spec.kind]
     bad: dict[Path, InputError] = {}
-    decoded = images.read_each(files, lambda file: read(file, spec), bad)
+    answers = []
     with images.quiet():
-        answers = [
-            (file, _answer(task, f"{file}[{i}]" if len(examples) > 1 else str(file), one, unknown))
-            for file, examples in decoded
-            for i, one in enumerate(examples)
-        ]
-    if bad and kind == "audio":
-        raise sounds.unreadable(bad.values(), len(files))
+        for file, examples in read_each(files, lambda file: read(file, spec), bad):
+            for i, one in enumerate(examples):
+                name = f"{file}[{i}]" if len(examples) > 1 else str(file)
+                answers.append(_answer(task, name, one, unknown))
+                if observe is not None:
+                    observe(file, answers[-1], one)
     if bad:
-        raise (readings if kind == "array" else images).unreadable(bad, len(files))
+        raise unreadable(bad, len(files), KINDS[spec.kind])
     return answers
 
 

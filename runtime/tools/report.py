@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from handful.runtime import images
 from handful.runtime.arrays import Array
 from handful.runtime.errors import TaskFileError
@@ -15,9 +13,9 @@ from handful.runtime.task import Task
 
 from . import html
 from .near import near_pairs
-from .on_files import READERS, folder_examples, folder_origins, numbered
+from .on_files import folder_examples, folder_origins, numbered
 from .saved_tasks import free, opened
-from .tested import NONE, Outcome, measured
+from .tested import NONE, Checked, Outcome, measured
 
 MOST_ANSWERS = 200  # on the page, the wrong ones first
 FEW = 5  # examples of a class, below which more of them are worth the most
@@ -30,6 +28,31 @@ class Shown:
 
     name: str
     picture: str  # HTML; empty where there is none
+
+
+class Listing:
+    """The answers on the page with their examples, taken as the files are read: each once."""
+
+    def __init__(self) -> None:
+        """Nothing is listed yet."""
+        self._kept: list[tuple[Checked, Array]] = []
+
+    def add(self, checked: Checked, example: Array) -> None:
+        """One answer more; of many only those are kept that will be listed."""
+        self._kept.append((checked, example))
+        if len(self._kept) > 2 * MOST_ANSWERS:
+            self._kept = self.answers()
+
+    def answers(self) -> list[tuple[Checked, Array]]:
+        """The wrong ones, the most confident first; then the right ones, the least so first."""
+
+        def place(kept: tuple[Checked, Array]) -> tuple[bool, float, str]:
+            checked, answer = kept[0], kept[0].answer
+            return (
+                (True, answer.score, "") if checked.right else (False, -answer.score, answer.file)
+            )
+
+        return sorted(self._kept, key=place)[:MOST_ANSWERS]
 
 
 def write_report(
@@ -51,14 +74,17 @@ def write_report(
     loaded = opened(task, package)
     loaded._classification("report")
     shown = _support(loaded, examples)
-    found = None if test is None else measured(loaded, test, unknown)
+    listing = Listing()
+    found = None if test is None else measured(loaded, test, unknown, listing.add)
     try:
-        write_atomic(out, _page(task.name, loaded, shown, found).encode())
+        write_atomic(out, _page(task.name, loaded, shown, found, listing).encode())
     except OSError as cause:
         raise TaskFileError(f"cannot write {out}: {cause.strerror}") from cause
 
 
-def _page(name: str, task: Task, shown: list[Shown], found: Outcome | None) -> str:
+def _page(
+    name: str, task: Task, shown: list[Shown], found: Outcome | None, listing: Listing
+) -> str:
     manifest = task.learner.manifest
     parts = [
         f"<p>Package {html.text(manifest.name)}, learner {html.text(manifest.learner)}:"
@@ -75,7 +101,7 @@ def _page(name: str, task: Task, shown: list[Shown], found: Outcome | None) -> s
             f"<p>{right} of {len(found.checked)}. A row for each class, a column for each"
             " answer:</p>",
             _confusion(found),
-            _answers(task, shown, found),
+            _answers(task, shown, found, listing.answers()),
         ]
     return html.page(f"handful: {name}", parts)
 
@@ -89,22 +115,21 @@ def _support(task: Task, folder: Path | None) -> list[Shown]:
     examples = folder_examples(folder, learner.manifest)
     origins = folder_origins(folder, learner.input.kind, examples)
     given = gather(learner._engine, examples, None)
-    rows = zip(given.x, given.labels, origins, strict=True)
+    read = [example for of_class in examples.values() for example in of_class]
+    rows = zip(given.x, given.labels, origins, read, strict=True)
     # an example's embedding has the same bits in any support set
-    names = {(label, row.tobytes()): origin.source for row, label, origin in rows}
+    known = {(label, row.tobytes()): (origin.source, x) for row, label, origin, x in rows}
     for i, (row, label) in enumerate(zip(task._support.x, task._support.labels, strict=True)):
-        file = names.get((label, row.tobytes()))
-        if file is not None and file != label:  # windows of recordings keep their numbers
-            shown[i] = Shown(file, _picture(task, Path(file)))
+        file, example = known.get((label, row.tobytes()), (label, row))
+        if file != label:  # windows of recordings keep their numbers
+            shown[i] = Shown(file, _picture(task, example, file))
     return shown
 
 
-def _picture(task: Task, file: Path) -> str:
-    """The file as the package sees it, before its numbers are scaled."""
-    if task.learner.input.kind != "image":
-        return ""
-    with images.quiet():
-        return html.picture(images.read_pixels(file, task.learner.input), str(file))
+def _picture(task: Task, example: Array, file: str) -> str:
+    """An example as the package sees it, before its numbers are scaled."""
+    spec = task.learner.input
+    return html.picture(images.levels(example, spec), file) if spec.kind == "image" else ""
 
 
 def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
@@ -126,22 +151,21 @@ def _confusion(found: Outcome) -> str:
     return html.table(("class", *map(html.text, names)), rows)
 
 
-def _answers(task: Task, shown: list[Shown], found: Outcome) -> str:
-    right = [c for c in found.checked if c.right]
-    listed = [*found.wrong, *sorted(right, key=lambda c: c.answer.score)][:MOST_ANSWERS]
-    places = {id(c): at for at, c in enumerate(found.checked)}
-    nearest = _nearest(task, found)
+def _answers(
+    task: Task, shown: list[Shown], found: Outcome, listed: list[tuple[Checked, Array]]
+) -> str:
     rows = []
-    for checked in listed:
-        answer, near = checked.answer, shown[nearest[places[id(checked)]]]
+    for checked, example in listed:
+        nearest = _nearest(task, example)
+        answer, near = checked.answer, shown[nearest]
         rows.append(
             (
-                _picture(task, checked.file) or html.text(answer.file),
+                _picture(task, example, str(checked.file)) or html.text(answer.file),
                 html.text(checked.wanted),
                 html.text(NONE if answer.label is None else answer.label),
                 f"{answer.score:.3f}",
                 near.picture or html.text(near.name),
-                html.text(task._support.labels[nearest[places[id(checked)]]]),
+                html.text(task._support.labels[nearest]),
             )
         )
     head = ("file", "class", "answer", "confidence", "nearest example", "of class")
@@ -149,22 +173,16 @@ def _answers(task: Task, shown: list[Shown], found: Outcome) -> str:
     note = f" {more} more are right, and surer." if more else ""
     return (
         f"<p>The wrong answers, the most confident first; then the right ones, the least confident"
-        f" first.{note}</p>" + html.table(head, rows, [not c.right for c in listed])
+        f" first.{note}</p>" + html.table(head, rows, [not c.right for c, _ in listed])
     )
 
 
-def _nearest(task: Task, found: Outcome) -> Array:
-    """The support example whose embedding is nearest to each answer's, [answers]."""
+def _nearest(task: Task, example: Array) -> int:
+    """The support example whose embedding is nearest to this one's."""
+    batch, _ = to_batch(example, task.learner.input, "query")
+    query = task._engine.embed(batch).reshape(-1)
     support = task._support.x.reshape(len(task._support.x), -1)
-    spec = task.learner.input
-    places: list[int] = []
-    for file in dict.fromkeys(c.file for c in found.checked):
-        with images.quiet():
-            batch, _ = to_batch(READERS[spec.kind](file, spec), spec, "query")
-            query = task._engine.embed(batch)
-        for row in query.reshape(len(query), -1):
-            places.append(int(((support - row) ** 2).sum(axis=1).argmin()))
-    return np.array(places)
+    return int(((support - query) ** 2).sum(axis=1).argmin())
 
 
 def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:

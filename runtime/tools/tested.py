@@ -1,10 +1,12 @@
 """How well a saved task answers for a folder of files of known classes: `handful test`."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from handful.runtime.arrays import Array
 from handful.runtime.errors import SupportSetError
 from handful.runtime.pictures.folders import class_folders
 from handful.runtime.task import Task
@@ -97,8 +99,13 @@ def measure_folder(
     return measured(opened(task, package), folder, unknown)
 
 
-def measured(task: Task, folder: Path, unknown: float | None = None) -> Outcome:
-    """The same of a task that was opened already."""
+def measured(
+    task: Task,
+    folder: Path,
+    unknown: float | None = None,
+    observe: Callable[[Checked, Array], None] | None = None,
+) -> Outcome:
+    """The same of a task that was opened already; `observe` is told each answer and its example."""
     found = class_folders(folder, KINDS[task.learner.input.kind])
     others = [label for label in found if label not in task.classes]
     if others and unknown is None:
@@ -110,10 +117,15 @@ def measured(task: Task, folder: Path, unknown: float | None = None) -> Outcome:
         )
     classes = (*(label for label in task.classes if label in found), *others)
     wanted = {file: label for label in classes for file in found[label]}
-    checked = []
-    for file, answer in answers_of(task, list(wanted), unknown):
+    checked: list[Checked] = []
+
+    def check(file: Path, answer: Answer, example: Array) -> None:
         known = wanted[file] if wanted[file] in task.classes else None
         checked.append(Checked(wanted[file], answer, answer.label == known, file))
+        if observe is not None:
+            observe(checked[-1], example)
+
+    answers_of(task, list(wanted), unknown, check)
     nothing = () if unknown is None else (None,)
     return Outcome(classes, (*task.classes, *nothing), tuple(checked))
 

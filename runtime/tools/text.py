@@ -164,9 +164,9 @@ def verified(report: "Report") -> str:
         f"{report.name}: {report.files} files, {report.bytes} bytes, "
         f"{len(report.differences)} golden vectors, worst difference {report.worst:.1e}"
     )
-    if report.pictures:
-        worst = max(report.pictures.values())
-        line += f"; {len(report.pictures)} golden pictures, worst difference {worst:.1e}"
+    for kind, found in (("pictures", report.pictures), ("sounds", report.sounds)):
+        if found:
+            line += f"; {len(found)} golden {kind}, worst difference {max(found.values()):.1e}"
     return line
 
 

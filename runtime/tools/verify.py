@@ -19,6 +19,8 @@ from handful.runtime.providers import setup
 from .golden import FILE, HINT, MAX_BYTES, Golden, thinned
 from .golden_pictures import TOLERANCE as PICTURE_TOLERANCE
 from .golden_pictures import replay_pictures, take_pictures
+from .golden_sounds import TOLERANCE as SOUND_TOLERANCE
+from .golden_sounds import replay_sounds, take_sounds
 
 TOLERANCE = 1e-4
 ONE_BY_ONE = "one by one"
@@ -52,6 +54,7 @@ class Report:
     differences: dict[str, float] = field(repr=False)  # golden vector → relative difference
     one_by_one: float  # of predictions one by one from those of the batch
     pictures: dict[str, float] = field(repr=False)  # golden picture → relative difference
+    sounds: dict[str, float] = field(repr=False)  # golden sound → relative difference
     tolerance: float = TOLERANCE
 
     @property
@@ -64,8 +67,11 @@ class Report:
         """What differs by more than the tolerance."""
         compared = {**self.differences, ONE_BY_ONE: self.one_by_one}
         names = [name for name, value in compared.items() if not value <= self.tolerance]
-        pictures = self.pictures.items()
-        return (*names, *(name for name, value in pictures if not value <= PICTURE_TOLERANCE))
+        names += [name for name, value in self.pictures.items() if not value <= PICTURE_TOLERANCE]
+        return (
+            *names,
+            *(name for name, value in self.sounds.items() if not value <= SOUND_TOLERANCE),
+        )
 
     @property
     def ok(self) -> bool:
@@ -74,22 +80,27 @@ class Report:
 
 
 def verify(path: str | Path, *, providers: Any = None, tolerance: float = TOLERANCE) -> Report:
-    """Check hashes and graphs, replay golden vectors and pictures; PackageError where broken."""
+    """Check hashes and graphs, replay all that is golden; PackageError where it is broken."""
     package = read_package(find(path))
     absent = "a package runs without it, but nobody can tell what it should give: export it again"
     data = read_regular(package.path / FILE, limit=MAX_BYTES, absent=absent)
     arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
     golden_pictures = take_pictures(arrays, package.manifest, FILE)
+    golden_sounds = take_sounds(arrays, package.manifest, FILE)
     golden = Golden(package.manifest, arrays)  # all is checked before a session is built
     learner = learner_of(package, setup(providers))
     engine = learner._engine
     for graph in engine.graphs.values():
         graph.session()
     pictures = replay_pictures(package.manifest.input, golden_pictures)
+    sounds = {
+        name: relative_difference(*both)
+        for name, both in replay_sounds(package.manifest.input, golden_sounds).items()
+    }
     differences, one_by_one = replay(engine, golden)
     files = len(package.graphs) + 1
     size = sum(map(len, package.graphs.values())) + len(data)
-    return Report(learner.name, files, size, differences, one_by_one, pictures, tolerance)
+    return Report(learner.name, files, size, differences, one_by_one, pictures, sounds, tolerance)
 
 
 def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:

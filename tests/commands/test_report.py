@@ -14,6 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 import handful
+from handful.runtime import images
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.pictures import file
+from handful.runtime.pictures.pixels import Upright
 from handful.runtime.tools.html import png, text
 
 from .called import error, run
@@ -103,6 +107,20 @@ def test_examples_and_answers(task: Path, photos: Path, others: Path) -> None:
     )
     rows = [attributes for tag, attributes in found.tags if tag == "tr"]
     assert sum(row == {"class": "wrong"} for row in rows) == 1
+
+
+def test_every_file_is_read_once(
+    task: Path, photos: Path, others: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+
+    def decode(path: Path, spec: InputSpec) -> Upright:
+        read.append(path)
+        return file.decode(path, spec)
+
+    monkeypatch.setattr(images, "decode", decode)
+    page(task, "--examples", photos, "--test", others)
+    assert sorted(read) == sorted([*photos.glob("*/*.png"), *others.glob("*/*.png")])
 
 
 def test_it_loads_nothing_and_runs_nothing(task: Path, photos: Path, others: Path) -> None:

@@ -24,6 +24,7 @@ from handful.runtime.package.files import read_regular
 from handful.runtime.package.npz import read_npz
 from handful.runtime.tools.golden import FILE, MAX_BYTES, Golden
 from handful.runtime.tools.golden_pictures import take_pictures
+from handful.runtime.tools.golden_sounds import take_sounds
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import described, verified
 from handful.runtime.tools.verify import verify
@@ -42,6 +43,7 @@ def inspected(folder: Path) -> None:
         data = read_regular(folder / FILE, limit=MAX_BYTES)
         arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
         take_pictures(arrays, package.manifest, FILE)
+        take_sounds(arrays, package.manifest, FILE)
         Golden(package.manifest, arrays)
 
 

@@ -17,20 +17,29 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import handful
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.npz import pack_npz
+from handful.runtime.package.sound import sound_spec
+from handful.runtime.tools.golden_sounds import draw_sounds
 
 from ..runtime import edit
 from ..runtime.small_packages import head, head_golden, prototypes, prototypes_golden
+from ..runtime.small_sounds import LENGTH, RATE, tones, tones_golden
 from . import kernels, mutate
 from .children import Outcome, run
 
 TASK = "saved task"
 BATCH = 100  # cases of one child process
+
+
+def heard() -> dict[str, Any]:
+    """The golden vectors of `tones` with golden sounds."""
+    return tones_golden() | draw_sounds(sound_spec(RATE, LENGTH))
 
 
 def bases(folder: Path) -> dict[str, Path]:
@@ -39,6 +48,7 @@ def bases(folder: Path) -> dict[str, Path]:
     for name, build, golden, shape in (
         ("head", head, head_golden, (6, 6, 1)),
         ("prototypes", prototypes, prototypes_golden, (4,)),
+        ("tones", tones, heard, (LENGTH,)),
     ):
         folders[name] = folder / name
         folders[name].mkdir()
@@ -100,7 +110,7 @@ WAYS: dict[str, tuple[tuple[str, ...], Callable[[Path, random.Random], None]]] =
     "graph fields": (("head", "prototypes"), graph_fields),
     "graph bytes": (("head", "prototypes"), graph_bytes),
     "random nodes": (("prototypes",), random_nodes),
-    "golden vectors": (("head", "prototypes"), archive("conformance.npz")),
+    "golden vectors": (("head", "prototypes", "tones"), archive("conformance.npz")),
     TASK: (("head", "prototypes"), archive("task.npz")),
 }
 

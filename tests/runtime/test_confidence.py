@@ -160,7 +160,7 @@ def test_samples_are_scored_by_their_mean(packages: Any, tmp_path: Path) -> None
 def test_a_package_without_thresholds_says_so(folder: Path) -> None:
     task = task_of(handful.load(folder))
     words = "package prototypes does not say how sure its answers are"
-    hint = "export it again with this handful: thresholds are measured at export"
+    hint = "`handful export` measures thresholds; `handful photos` has no data for them"
     refused(lambda: task.predict(NEAR, unknown=0.05), words, hint)
     refused(lambda: task.predict_set(NEAR), words, hint)
     refused(lambda: task.with_negatives([FAR]), words, hint)

@@ -1,6 +1,7 @@
 """Preprocessing against a second implementation of the format page, bit for bit."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from handful.runtime.images import fit_pixels, prepare, read_image, read_pixels
+from handful.runtime.images import fit_pixels, levels, prepare, read_image, read_pixels
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.pixels import resized
 
@@ -40,6 +41,19 @@ def test_random_pictures_agree_bit_for_bit(interpolation: str, colour: str) -> N
         picture = noise(height, width, *([3] if seed % 3 else []), seed=seed)
         if max(height, width) * side < 4000 * min(height, width):
             np.testing.assert_array_equal(fit_pixels(picture, cut), pixels(picture, cut))
+
+
+@pytest.mark.parametrize("layout", ["HWC", "CHW"])
+@pytest.mark.parametrize("invert", [False, True])
+@pytest.mark.parametrize(("scale", "offset"), [(1 / 255, 0.0), (1 / 127.5, -1.0), (-3.7, 900.0)])
+def test_an_examples_levels_are_those_of_its_pixels(
+    layout: Any, invert: bool, scale: float, offset: float
+) -> None:
+    picture = np.arange(16 * 16 * 3, dtype=np.int64).reshape(16, 16, 3).astype(np.uint8)
+    shape = (16, 16, 3) if layout == "HWC" else (3, 16, 16)
+    changes = {"layout": layout, "invert": invert, "scale": scale, "offset": offset}
+    like = replace(spec(16, 16), shape=shape, **changes)
+    np.testing.assert_array_equal(levels(prepare(picture, like), like), picture)
 
 
 def test_the_horizontal_pass_comes_first() -> None:

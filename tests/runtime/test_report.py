@@ -7,11 +7,28 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.tools.report import write_report
+from handful.runtime.tools.on_files import Answer
+from handful.runtime.tools.report import MOST_ANSWERS, Listing, write_report
 from handful.runtime.tools.saved_tasks import written
-from handful.runtime.tools.tested import measure_folder
+from handful.runtime.tools.tested import Checked, measure_folder
 
 from .small_sounds import write_tone
+
+
+def test_wrong_answers_come_first_and_no_more_are_kept_than_are_listed() -> None:
+    rng = np.random.default_rng(0)
+    listing, all_of_them = Listing(), []
+    for i, score in enumerate(rng.permutation(5 * MOST_ANSWERS) / (5 * MOST_ANSWERS)):
+        file = Path(f"{i}.npy")
+        answer = Answer(str(file), "cup", float(score), {})
+        all_of_them.append(Checked("cup", answer, i % 10 > 0, file))
+        listing.add(all_of_them[-1], np.array([i]))
+        assert len(listing._kept) <= 2 * MOST_ANSWERS
+    wrong = sorted((c for c in all_of_them if not c.right), key=lambda c: -c.answer.score)
+    right = sorted((c for c in all_of_them if c.right), key=lambda c: c.answer.score)
+    assert len(wrong) < MOST_ANSWERS
+    assert [c for c, _ in listing.answers()] == [*wrong, *right][:MOST_ANSWERS]
+    assert all(example == [int(c.file.stem)] for c, example in listing.answers())
 
 
 @pytest.mark.filterwarnings("ignore:.* nearly the same")  # tones 1 hertz apart are

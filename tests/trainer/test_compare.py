@@ -17,6 +17,7 @@ from handful.runtime.errors import HandfulError
 from handful.trainer.commands.compare import said_of, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
 from handful.trainer.commands.over_shots import check_plot, figure_of, write_plot
+from handful.trainer.commands.png import PictureError
 from handful.trainer.data.functions.sensor import Sensor
 from handful.trainer.data.groups import ONE_GROUP
 from handful.trainer.data.labelled import ClassFacts
@@ -228,6 +229,6 @@ def test_a_picture_is_written_where_one_may_be(tmp_path: Path) -> None:
         (tmp_path / "a.pdf", f"--plot {tmp_path}/a.pdf is not a .png file", "name it so: compared.png"),  # noqa: E501
         (tmp_path / "b" / "a.png", f"--plot: no folder {tmp_path}/b", "make it first"),
     ):  # fmt: skip
-        with pytest.raises(ConfigError) as refused:
+        with pytest.raises(PictureError) as refused:
             check_plot(place, force=False)
         assert (str(refused.value), refused.value.hint) == (words, hint)

@@ -71,7 +71,12 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("data", ["sounds", "energies"])
 def test_a_package_takes_sound_and_proves_itself(heard: Path, data: str) -> None:
     package = heard / data / "package"
-    assert verify(package).ok
+    report = verify(package)
+    assert report.ok
+    assert report.sounds == {"sound/0/x": 0.0, "sound/1/x": 0.0}
+    with np.load(package / "conformance.npz") as golden:  # in half the bytes of floats
+        assert {golden[name].dtype.name for name in ("support_x", "query_x")} == {"int16"}
+        assert np.abs(golden["support_x"]).max() > 1000
     learner = handful.load(package)
     assert learner.input == sound_spec(8000, 800)
     task = learner.adapt({name: heard / "sounds" / name / "0.wav" for name in NAMES[7::2]})

@@ -12,12 +12,11 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, Tensors, adapt, leo_start
-from handful.trainer.learners.features import class_means
+from handful.trainer.learners.features import class_means, squared_distance
 from handful.trainer.learners.form import cross_entropy
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
 from handful.trainer.learners.leo_steps import decode, encode, latent_moments
-from handful.trainer.learners.prototypical import negative_squared_distance
 from handful.trainer.sizes import TaskSize
 
 from .small import IMAGE, conv4, generator, vectors
@@ -61,7 +60,7 @@ def test_by_distances_the_raw_start_is_the_prototypical_network() -> None:
     s = Support(h[rows], y)
     w = decode(started, encode(started, {}, s, {"z_noise": torch.zeros(5, 8)})["z"])
     logits = learner.predict(started, {"w": w}, h[9:50:10])
-    wanted = negative_squared_distance(h[9:50:10], class_means(h[rows], y))
+    wanted = -squared_distance(h[9:50:10], class_means(h[rows], y))
     torch.testing.assert_close(logits, wanted, rtol=1e-3, atol=1e-3)
 
 

@@ -8,12 +8,11 @@ import torch
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.features import class_means, updated_buffers
+from handful.trainer.learners.features import class_means, squared_distance, updated_buffers
 from handful.trainer.learners.form import cross_entropy
 from handful.trainer.learners.prototypical import (
     Prototypical,
     PrototypicalConfig,
-    negative_squared_distance,
 )
 from handful.trainer.networks import NetworkConfig
 
@@ -29,7 +28,7 @@ def test_class_means_of_uneven_shots_by_hand() -> None:
 
 def test_logits_are_minus_the_squared_distance() -> None:
     c = torch.tensor([[2.0, 4.0], [5.0, 5.0]])
-    logits = negative_squared_distance(torch.tensor([[2.0, 5.0]]), c)
+    logits = -squared_distance(torch.tensor([[2.0, 5.0]]), c)
     torch.testing.assert_close(logits, torch.tensor([[-1.0, -9.0]]))
 
 
@@ -48,7 +47,7 @@ def test_support_and_queries_are_normalised_as_one_batch() -> None:
     before = torch.cat([x, query]).flatten(1) @ params["dense0.weight"]
     mean, var = before.mean(dim=0), before.var(dim=0, correction=0)
     h = torch.relu((before - mean) / torch.sqrt(var + 1e-3))
-    logits = negative_squared_distance(h[len(x) :], class_means(h[: len(x)], y))
+    logits = -squared_distance(h[len(x) :], class_means(h[: len(x)], y))
     torch.testing.assert_close(loss, cross_entropy(logits, query_y), rtol=1e-4, atol=1e-5)
     wanted = {"dense0.running_mean": 0.1 * mean, "dense0.running_var": 0.9 + 0.1 * var}
     assert outcome.buffers.keys() == wanted.keys()
@@ -113,7 +112,7 @@ def test_embeddings_of_a_set_length_by_hand() -> None:
     loss, _ = learner.meta_loss(params, Episode(x, y, query, query_y, torch.arange(2)), {}, 0.0)
     h, _ = learner.network(params, torch.cat([x, query]))
     h = 2 * h / h.norm(dim=1, keepdim=True)
-    logits = negative_squared_distance(h[len(x) :], class_means(h[: len(x)], y))
+    logits = -squared_distance(h[len(x) :], class_means(h[: len(x)], y))
     torch.testing.assert_close(loss, cross_entropy(logits, query_y), rtol=1e-4, atol=1e-5)
 
 

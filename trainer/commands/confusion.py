@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-import io
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handful.runtime.errors import HandfulError
-from handful.runtime.package.files import write_atomic
 from handful.runtime.tools.tested import NONE
+
+from .png import check_png, write_png
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from handful.runtime.tools.tested import Outcome
 
+OPTION = "--png"
 MOST_NUMBERS = 30  # classes up to which each cell has its number
-
-
-class PictureError(HandfulError):
-    """The picture cannot be written where it should be."""
 
 
 def check_place(file: Path, *, force: bool) -> None:
     """Refuse a place for the picture, or a missing matplotlib, before any file is looked at."""
-    if file.suffix.lower() != ".png":
-        raise PictureError(f"--png {file} is not a .png file", hint="name it so: confusion.png")
-    if not file.parent.is_dir():
-        raise PictureError(f"--png: no folder {file.parent}", hint="make it first")
-    if file.exists() and not force:
-        raise PictureError(f"{file} exists already", hint="replace it with --force")
+    check_png(file, OPTION, example="confusion.png", force=force)
     import_module("matplotlib")  # the command says which extra brings it
 
 
 def write_confusion(found: Outcome, file: Path) -> None:
     """The matrix as a PNG file, whole or not at all."""
-    png = io.BytesIO()
-    figure_of(found).savefig(png, format="png", dpi=130)
-    try:
-        write_atomic(file, png.getvalue())
-    except OSError as cause:
-        raise PictureError(f"cannot write {file}: {cause.strerror}") from cause
+    write_png(figure_of(found), file, OPTION)
 
 
 def figure_of(found: Outcome) -> Figure:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import io
 import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handful.runtime.tools.text import ERROR
-from handful.trainer.errors import ConfigError
-from handful.trainer.training.files import storing
 
 from .compared import Compared, Entry
+from .png import check_png, write_png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+OPTION = "--plot"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 GREYS = ("#555555", "#888888", "#b0b0b0")  # of yardsticks, which are dashed
 MARKERS = "osD^vP*X"
@@ -26,20 +25,12 @@ WIDTH, HEIGHT, LINE = 4.6, 3.8, 0.21  # inches of a panel, and of a line of the 
 
 def check_plot(file: Path, *, force: bool) -> None:
     """Refuse a place for the picture before hours are spent on what it shows."""
-    if file.suffix.lower() != ".png":
-        raise ConfigError(f"--plot {file} is not a .png file", hint="name it so: compared.png")
-    if not file.parent.is_dir():
-        raise ConfigError(f"--plot: no folder {file.parent}", hint="make it first")
-    if file.exists() and not force:
-        raise ConfigError(f"{file} exists already", hint="replace it with --force")
+    check_png(file, OPTION, example="compared.png", force=force)
 
 
 def write_plot(compared: Compared, file: Path) -> None:
-    """The picture as a PNG file."""
-    png = io.BytesIO()
-    figure_of(compared).savefig(png, format="png", dpi=130)
-    with storing(file, "make room, or name another place with --plot"):
-        file.write_bytes(png.getvalue())
+    """The picture as a PNG file, whole or not at all."""
+    write_png(figure_of(compared), file, OPTION)
 
 
 def figure_of(compared: Compared) -> Figure:

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.images import class_folders, quiet, read_each, read_pixels
+from handful.runtime.images import class_folders, quiet, read_pixels
 from handful.runtime.package.manifest import InputSpec
+from handful.runtime.pictures.folders import read_each
 
 from .backbones import Interpolation
 from .config import DataConfig

@@ -22,7 +22,9 @@ from handful.runtime.package.manifest import Bounds, Confidence, Evaluation, Lim
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
+from handful.runtime.tools.golden import SCALE, SOUNDS
 from handful.runtime.tools.golden_pictures import draw_pictures
+from handful.runtime.tools.golden_sounds import draw_sounds
 from handful.trainer.errors import ExportError
 from handful.trainer.learners import Support, Tensors, adapt
 
@@ -117,6 +119,8 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
     golden = golden_vectors(source)
     if manifest.input.kind == "image":
         golden |= draw_pictures(manifest.input)
+    if manifest.input.kind == "audio":
+        golden |= draw_sounds(manifest.input)
     (folder / CONFORMANCE).write_bytes(pack_npz(golden))
     return manifest
 
@@ -141,6 +145,8 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
     while not data.holds(shots):
         shots.pop()
     support, y, query = data.uneven(shots, queries=1, generator=torch.Generator().manual_seed(0))
+    if data.input.kind == "audio":  # 16 bits are half the bytes, and what most sounds come with
+        support, query = (_in_steps(x) for x in (support, query))
     golden: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
 
     def observe(stage: str, i: int, tensors: Tensors) -> None:
@@ -149,7 +155,15 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
     params = source.params
     state = adapt(learner, params, Support(source.embed(support), y), observe=observe)
     golden[learner.task.outputs] = learner.predict(params, state, source.embed(query))
-    return dict(_thin(name, value.detach().cpu()) for name, value in golden.items())
+    arrays = dict(_thin(name, value.detach().cpu()) for name, value in golden.items())
+    if data.input.kind == "audio":
+        arrays |= {name: (arrays[name] * SCALE).astype(np.int16) for name in SOUNDS}
+    return arrays
+
+
+def _in_steps(x: Tensor) -> Tensor:
+    """Samples from −1 to 1 as 16 bits have them."""
+    return (x * SCALE).round().clamp(-SCALE, SCALE - 1) / SCALE
 
 
 def _thin(name: str, value: Tensor) -> tuple[str, np.ndarray[Any, Any]]:

@@ -32,11 +32,11 @@ from .features import (
     embedding_network,
     is_buffer,
     running,
+    squared_distance,
     unit_length,
     updated_buffers,
 )
 from .form import Learner, Noise, Outcome, Stage, Support, Tensors
-from .prototypical import negative_squared_distance
 
 HEAD = "head."  # what the names of the head's parameters begin with
 MANY = 200  # classes, above which the authors' cosine head has the larger scale
@@ -95,7 +95,7 @@ class Classifier(Learner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−‖h/‖h‖ − c_n‖² for h [Q, D]: [Q, N]."""
-        return negative_squared_distance(unit_length(query_x), state["c"])
+        return -squared_distance(unit_length(query_x), state["c"])
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """None; refuses classes that the head does not have."""

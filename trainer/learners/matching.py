@@ -30,10 +30,9 @@ from handful.trainer.networks import NetworkConfig
 
 from .context import init_context, query_in_context, support_in_context
 from .embedding import EmbeddingLearner
-from .features import unit_length
+from .features import squared_distance, unit_length
 from .form import Noise, Outcome, Stage, Support, Tensors, adapt, cross_entropy, part
 from .memory import MEMORY, log_probability, remember
-from .prototypical import negative_squared_distance
 
 CONTEXT = "context."  # what the names of full context embeddings' parameters begin with
 
@@ -88,7 +87,7 @@ class Matching(EmbeddingLearner):
     def likeness(self, f: Tensor, g: Tensor) -> Tensor:
         """What attention is paid by: f [Q, D] and g [S, D] → [Q, S]."""
         if self.config.metric == "squared":
-            return negative_squared_distance(f, g)
+            return -squared_distance(f, g)
         return unit_length(f) @ unit_length(g).T
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:

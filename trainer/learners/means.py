@@ -30,10 +30,9 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .features import class_means, unit_length
+from .features import class_means, squared_distance, unit_length
 from .form import Noise, Stage, Support, Tensors
 from .metric import Metric, MetricLearner
-from .prototypical import negative_squared_distance
 
 SCALE = 10.0  # where s starts: squared distances of unit vectors are 0 to 4
 
@@ -86,6 +85,6 @@ class Means(MetricLearner):
         x = self.measured(params, query_x)
         if self.config.support_center:
             x = unit_length(x - state["a"])
-        distances = negative_squared_distance(x, state["c"])
+        nearness = -squared_distance(x, state["c"])
         scale = params["log_scale"].exp()
-        return (scale * state["s"] if self.config.shot_scale else scale) * distances
+        return (scale * state["s"] if self.config.shot_scale else scale) * nearness

@@ -30,6 +30,7 @@ from .features import (
     embedding_network,
     is_buffer,
     running,
+    squared_distance,
     unit_length,
     updated_buffers,
 )
@@ -91,7 +92,7 @@ class Prototypical(Learner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−‖h − c_n‖² for h [Q, D]: [Q, N]."""
-        return negative_squared_distance(query_x, state["c"])
+        return -squared_distance(query_x, state["c"])
 
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
@@ -102,7 +103,7 @@ class Prototypical(Learner):
         h, statistics = self.network(params, x)
         h = self.brought(h)
         c = class_means(h[:count], episode.support_y)
-        logits = negative_squared_distance(h[count:], c)
+        logits = -squared_distance(h[count:], c)
         metrics, _ = self.outcome(logits, episode.query_y)
         loss = cross_entropy(logits, episode.query_y)
         return loss, Outcome(metrics, updated_buffers(params, statistics))
@@ -111,9 +112,3 @@ class Prototypical(Learner):
 def prototypes(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
     """c [N, D], the class means of h [S, D]."""
     return {"c": class_means(support.x, support.y)}
-
-
-def negative_squared_distance(x: Tensor, c: Tensor) -> Tensor:
-    """−‖x_q − c_n‖² for x [Q, D] and c [N, D]: [Q, N]."""
-    difference = x[:, None, :] - c[None, :, :]
-    return -(difference * difference).sum(dim=-1)
