@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from .features import class_means
 from .form import Noise, Support, Tensors, cross_entropy
+from .inner_gradient import grad_and_value
 
 Scores = Callable[[Tensor, Tensor], Tensor]  # x [B, D], w [N, D] → [B, N]
 

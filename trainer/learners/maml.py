@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
@@ -40,6 +39,7 @@ from .form import (
     Tensors,
     part,
 )
+from .inner_gradient import grad_and_value
 from .maml_config import MAMLConfig
 from .multi_step import weighted_states
 
@@ -138,9 +138,9 @@ class MAML(AdaptedNetwork):
             mean = self.task.loss(logits, support.y)
             return mean * (1 if self.targets else support.y.shape[1]), mean
 
-        gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(moving)
-        if self.config.first_order:
-            gradient = {name: g.detach() for name, g in gradient.items()}
+        gradient, (_, loss) = grad_and_value(
+            support_loss, has_aux=True, constant=self.config.first_order
+        )(moving)
         rate = {name: self.rate(params, state, name) for name in moving}
         moved = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
         if "inner_count" in state:

@@ -38,7 +38,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import MAX_VALUES
@@ -49,6 +48,7 @@ from handful.trainer.networks import NetworkConfig
 from .adapted_network import THETA, AdaptedNetwork, Head
 from .features import moving_body
 from .form import Noise, Stage, Support, Tensors, part
+from .inner_gradient import grad_and_value
 
 WEIGHTS = 0.01  # where the two cells' weights start: within ± this
 FORGET_BIAS, INPUT_BIAS = (4.0, 5.0), (-5.0, -4.0)
@@ -161,9 +161,9 @@ class MetaLSTM(AdaptedNetwork):
 
         before = {group: cells(state, group) for group in (BODY, HEAD)}
         fixed = {group: c.theta.detach() for group, c in before.items()}
-        gradient, loss = grad_and_value(support_loss)(fixed)
+        gradient, loss = grad_and_value(support_loss, constant=True)(fixed)
         after = {
-            group: updated(params, c, gradient[group].detach(), loss.detach(), self.config.p)
+            group: updated(params, c, gradient[group], loss.detach(), self.config.p)
             for group, c in before.items()
         }
         return tensors(after), loss

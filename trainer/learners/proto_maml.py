@@ -28,7 +28,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
@@ -39,6 +38,7 @@ from handful.trainer.networks.normalise import Statistics
 from .embedding import EmbeddingLearner
 from .features import class_means, squared_distance
 from .form import Noise, Outcome, Stage, Support, Tensors, cross_entropy
+from .inner_gradient import grad_and_value
 from .multi_step import weighted_states
 from .views import ViewsConfig, check_views, views
 

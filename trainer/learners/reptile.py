@@ -24,7 +24,6 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
@@ -34,6 +33,7 @@ from .adapted_network import THETA, AdaptedNetwork, Head
 from .batches import first_batch, next_batch
 from .features import moving_body
 from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
+from .inner_gradient import grad_and_value
 
 MOMENT = "moment."
 POWER = "moment_power"  # β₂ᵗ, t the number of inner steps so far, over all tasks of the training
@@ -121,7 +121,7 @@ class Reptile(AdaptedNetwork):
         def batch_loss(theta: Tensors) -> Tensor:
             return self.task.loss(self.logits(theta, batch.x, None)[0], batch.y)
 
-        gradient, loss = grad_and_value(batch_loss)(theta)
+        gradient, loss = grad_and_value(batch_loss, constant=True)(theta)
         decay = self.config.second_moment
         power = state[POWER] * decay
         rate = self.config.inner_lr * torch.sqrt(1 - power)  # the moments' bias, corrected

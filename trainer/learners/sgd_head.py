@@ -16,13 +16,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.func import grad_and_value
 
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
 from .form import Noise, Stage, Support, Tensors, cross_entropy, part
 from .frozen import FrozenNetworkLearner
+from .inner_gradient import grad_and_value
 
 HEAD, MOMENTUM = "head.", "momentum."
 TINY = 1e-12  # added to mean ‖x‖²

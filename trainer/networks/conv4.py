@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
+from . import eager
 from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
 from .normalise import (
     POOLED_FIRST,
@@ -73,32 +75,43 @@ class Conv4:
             inputs = filters
         return params
 
-    def pool(self, x: Tensor) -> Tensor:
-        """Maximum over 2×2 windows."""
-        return max_pool2x2(self.form, x)
-
     def __call__(
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
-        channel = 1 if self.form == "convolution" else -1
+        alone = self.form == "matmul" and eager.is_eager(x)
+        channels_first = alone or self.form == "convolution"
         gathered: Statistics = {}
-        x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x
+        x = x.permute(0, 3, 1, 2) if channels_first else x
         # a rising map and the maximum may change places: what follows has a quarter of the work
         first = self.halving == "max" and self.form == "matmul"
         first = first and self.normalisation in POOLED_FIRST
+        pool = partial(max_pool2x2, "convolution" if alone else self.form)
+        together = eager.pooled_moments if alone else None
         for block in range(BLOCKS):
             name = f"conv{block}"
             pooled = self.halving == "max" and block < self.halvings
             stride = 2 if self.halving == "stride" and block < self.halvings else 1
             p = sign_absorbed(params, name) if first and pooled else params
-            pool = self.pool if first and pooled else None
-            x = conv3x3(self.form, x, p[f"{name}.weight"], stride)
+            weight = p[f"{name}.weight"]
+            x = (
+                eager.convolve(x, weight, stride)
+                if alone
+                else conv3x3(self.form, x, weight, stride)
+            )
             x, layer_statistics = normalise(
-                self.normalisation, p, name, x, statistics, channel, pool
+                self.normalisation,
+                p,
+                name,
+                x,
+                statistics,
+                1 if channels_first else -1,
+                pool if first and pooled else None,
+                together,
             )
             gathered |= layer_statistics
-            x = torch.relu(self.pool(x) if pooled and not first else x)
+            x = torch.relu(pool(x) if pooled and not first else x)
+        x = x.permute(0, 2, 3, 1) if alone else x  # features in the order of the other form
         if self.readout == "mean":
             x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))
         return x.flatten(1), gathered

@@ -50,5 +50,8 @@ def max_pool2x2(form: Form, x: Tensor) -> Tensor:
     rows, columns = height // 2, width // 2
     if height % 2 or width % 2:
         x = x[:, : 2 * rows, : 2 * columns]
-    x = larger_half(x.reshape(batch, rows, 4 * columns * channels))
-    return larger_half(x.reshape(batch, rows, columns, 2 * channels))
+    # across first: then the first of equals is the one that torch's own pooling finds
+    x = larger_half(x.reshape(batch, 2 * rows, columns, 2 * channels))
+    return larger_half(x.reshape(batch, rows, 2 * columns * channels)).reshape(
+        batch, rows, columns, channels
+    )

@@ -149,11 +149,13 @@ def normalise(
     statistics: Statistics | None,
     channel: int,
     pool: Callable[[Tensor], Tensor] | None = None,
+    together: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
 ) -> tuple[Tensor, Statistics]:
     """x [B, ...] normalised along `channel`, and the statistics that a later input may be given.
 
     With `statistics` None the moments are x's own (x is the support set, or the training batch).
-    `pool` shrinks x once its moments are known, for `POOLED_FIRST` and γ that is not negative.
+    `pool` shrinks x once its moments are known, for `POOLED_FIRST` and γ that is not negative;
+    `together`, where it is given, finds both in one: mean, variance, and x pooled.
     """
     axes = tuple(d for d in range(1, x.ndim) if d != channel % x.ndim)
     shape = [1] * x.ndim
@@ -172,7 +174,10 @@ def normalise(
         y, mean, var = standardise(x, gamma, (0, *axes))
         return y + beta, {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     if statistics is None:
-        mean, var = moments(x, (0, *axes))
+        if pool and together and kind != "task":  # which needs the moments of each example too
+            (mean, var, x), pool = together(x), None
+        else:
+            mean, var = moments(x, (0, *axes))
         layer_statistics = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     else:
         mean = statistics[f"{name}.mean"].reshape(shape)

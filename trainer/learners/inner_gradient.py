@@ -1,0 +1,62 @@
+"""The gradient of an inner loss: by autograd for one task at a time, else by torch.func.
+
+Under torch.func.grad each call of an autograd function of one's own costs milliseconds, since a new
+class is made for it; autograd itself has no such cost, but is unknown to `vmap` and to tracing.
+What is computed is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.func
+from torch import Tensor
+from torch._C._functorch import get_interpreter_stack
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+from torch.utils._pytree import tree_flatten, tree_unflatten
+
+
+def grad_and_value(
+    function: Callable[[Any], Any], *, has_aux: bool = False, constant: bool = False
+) -> Callable[[Any], tuple[Any, Any]]:
+    """As torch.func.grad_and_value; nothing flows back through a `constant` gradient.
+
+    `function` takes a tensor or a dict of them and returns a scalar, with `has_aux` a pair of it
+    and whatever else. The result is the gradient, in that form, and what `function` returned.
+    """
+
+    def evaluated(at: Any) -> tuple[Any, Any]:
+        tensors, form = tree_flatten(at)
+        recorded = torch.is_grad_enabled()
+        varies = recorded and any(tensor.requires_grad for tensor in tensors)
+        elsewhere = recorded and not (varies or constant)  # what is recorded is not known here
+        if elsewhere or get_interpreter_stack() or get_proxy_mode() is not None:
+            gradient, result = torch.func.grad_and_value(function, has_aux=has_aux)(at)
+            return (_detached(gradient) if constant else gradient), result
+        with torch.enable_grad():
+            leaves = [_variable(tensor, recorded) for tensor in tensors]
+            result = function(tree_unflatten(leaves, form))
+            slopes = torch.autograd.grad(
+                result[0] if has_aux else result,
+                leaves,
+                create_graph=varies and not constant,
+                retain_graph=varies,
+                materialize_grads=True,
+            )
+        return tree_unflatten(slopes, form), result if varies else _detached(result)
+
+    return evaluated
+
+
+def _variable(tensor: Tensor, recorded: bool) -> Tensor:
+    """The tensor as a variable of its own: another use of it by the function does not count."""
+    if recorded and tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()
+
+
+def _detached(values: Any) -> Any:
+    tensors, form = tree_flatten(values)
+    return tree_unflatten([t.detach() for t in tensors], form)
