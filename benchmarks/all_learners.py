@@ -29,13 +29,13 @@ from handful.trainer.training.run import train
 from handful.trainer.training.taken import pretraining_of
 
 RESULTS = Path(__file__).parent / "learners"
-SHOTS, QUERIES, EPISODES = (1, 2, 5, 10, 15), 5, 300
+SHOTS, QUERIES, EPISODES = (1, 5, 15), 5, 200
 # what changes the meta-test examples of a data set, mildest first
 SHIFTS = {
-    "omniglot": ("rotation=15", "rotation=30", "rotation=45"),
-    "caltech": ("noise=0.05", "noise=0.1", "noise=0.2"),
-    "words": ("noise=0.25", "noise=0.5", "noise=1.0"),
-    "strokes": ("rotation=15", "rotation=30", "rotation=45"),
+    "omniglot": ("rotation=15", "rotation=30"),
+    "caltech": ("noise=0.1", "noise=0.2"),
+    "words": ("noise=0.5", "noise=1.0"),
+    "strokes": ("rotation=15", "rotation=30"),
 }
 SHIFTED_SHOTS = (5,)
 META = {
@@ -99,7 +99,7 @@ def learners() -> dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]
             {"lr": 1e-4, "validation_episodes": 100}, BODY,
         ),
         "reptile": ({"name": "reptile", "head": "shared", "evaluation_steps": 10}, REPTILE, BODY),
-        "meta-lstm": ({"name": "meta-lstm", "inner_steps": 5, "head": "shared"}, LSTM, BODY),
+        "meta-lstm": ({"name": "meta-lstm", "inner_steps": 3, "head": "shared"}, LSTM, BODY),
     }  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def draw(measured: dict[str, Found]) -> None:
     FigureCanvasAgg(figure)
     over_shots, over_shift = figure.subfigures(2, 1)
     panels(over_shots, names, "points above a prototypical network, over shots")
-    panels(over_shift, names, f"the same at {SHOTS_OF_SHIFT} shots, over three strengths of shift")
+    panels(over_shift, names, f"the same at {SHOTS_OF_SHIFT} shots, over two strengths of shift")
     for data, found in measured.items():
         plain = entries(found["shots"])
         shifted = [entries(one) for one in found["shifts"].values()]
