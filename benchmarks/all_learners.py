@@ -1,10 +1,11 @@
 """Every learner from one pre-trained network, with one small budget, on the same episodes.
 
-`python benchmarks/all_learners.py NAME BASE OUT` trains each learner of `learners()` from the run
-BASE of a prototypical network by `--pretrained`, into folders of OUT (what is there already goes
-on), measures all of them over shots and under shifts, and writes benchmarks/learners/NAME.json,
-which benchmarks/learners_page.py draws. Nothing is tuned for a data set: settings are those of the
-learners' recipes, parameters are the best validated ones, those before the first step included.
+`python benchmarks/all_learners.py NAME BASE OUT [LEARNER …]` trains those of `learners()` that are
+named, or all, from the run BASE of a prototypical network by `--pretrained`, into folders of OUT
+(what is there already goes on), measures them over shots and under shifts, and writes
+benchmarks/learners/NAME.json, which benchmarks/learners_page.py draws. Nothing is tuned for a data
+set: settings are those of the learners' recipes, parameters are the best validated ones, those
+before the first step included.
 """
 
 from __future__ import annotations
@@ -161,8 +162,6 @@ def main() -> None:
     data, base, out, *only = sys.argv[1:]
     torch.set_num_threads(1)
     runs = trained(Path(base), Path(out), only or list(learners()))
-    if only:
-        return
     shifts = {
         shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
         for shift in SHIFTS[data]
