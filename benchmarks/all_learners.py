@@ -39,7 +39,7 @@ SHIFTS = {
     "strokes": ("rotation=15", "rotation=30"),
 }
 SHIFTED_SHOTS = (5,)
-META = {
+META: dict[str, Any] = {
     "steps": 150,
     "tasks": 1,
     "way": [20],
@@ -53,6 +53,7 @@ META = {
     "validation_way": 5,
     "validation_episodes": 200,
 }
+STEPS = {"caltech": 50}  # of the large pictures, which take ten times as long as the others
 NOTHING = {"steps": 0}  # is meta-trained
 REPTILE = {
     "optimiser": "sgd", "lr": 1.0, "schedule": "linear", "way": [5], "shot": [10], "tasks": 5,
@@ -104,24 +105,26 @@ def learners() -> dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any]
     }  # fmt: skip
 
 
-def config_of(name: str, base: Path) -> RunConfig:
+def config_of(name: str, base: Path, steps: int) -> RunConfig:
     """The run of the learner `name` that starts from the network of the run `base`."""
     settings, meta, network = learners()[name]
     found = to_dict(read_config(base))
-    changed = {key: value for key, value in (META | meta).items() if value is not None}
+    changed = {
+        key: value for key, value in (META | {"steps": steps} | meta).items() if value is not None
+    }
     one_view = {"views": 1}  # several would take as many times the time
     own = {**settings, "network": found["learner"]["network"] | one_view | network}
     config = from_dict({"learner": own, "data": found["data"], "meta": changed}, where=name)
     return replace(config, pretrain=pretraining_of(base)[1])
 
 
-def trained(base: Path, out: Path, only: list[str]) -> dict[str, Path]:
+def trained(base: Path, out: Path, only: list[str], steps: int) -> dict[str, Path]:
     """A finished run of each learner, by its name."""
     runs = {}
     for name in only:
         runs[name] = out / name.replace(", ", "-").replace(" ", "-")
         resume = (runs[name] / "config.json").exists()
-        config = config_of(name, base)
+        config = config_of(name, base, steps)
         train(config, runs[name], Options(resume=resume, pretrained=None if resume else base))
         print(f"{name}: trained", flush=True)
     return runs
@@ -161,7 +164,8 @@ def main() -> None:
     """Train what is not trained yet, measure all, write the file."""
     data, base, out, *only = sys.argv[1:]
     torch.set_num_threads(1)
-    runs = trained(Path(base), Path(out), only or list(learners()))
+    steps = STEPS.get(data, META["steps"])
+    runs = trained(Path(base), Path(out), only or list(learners()), steps)
     shifts = {
         shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
         for shift in SHIFTS[data]
