@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from .convolution import tracing
 from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
 from .normalise import (
     POOLED_FIRST,
@@ -18,6 +19,7 @@ from .normalise import (
     normalise,
     sign_absorbed,
 )
+from .traced import pooled_blocks, strided_blocks
 
 BLOCKS = 4
 
@@ -77,10 +79,27 @@ class Conv4:
         """Maximum over 2×2 windows."""
         return max_pool2x2(self.form, x)
 
+    @property
+    def has_traced_form(self) -> bool:
+        """Whether its blocks are those of traced.py."""
+        return (
+            self.form == "matmul" and self.halvings == BLOCKS and self.normalisation in POOLED_FIRST
+        )
+
+    def as_traced(
+        self, params: Params, x: Tensor, statistics: Statistics | None = None
+    ) -> tuple[Tensor, Statistics]:
+        """The same features as a traced graph computes them."""
+        blocks = pooled_blocks if self.halving == "max" else strided_blocks
+        maps, gathered = blocks(self.normalisation, params, x, statistics, BLOCKS)
+        return maps.mean(dim=1) if self.readout == "mean" else maps.flatten(1), gathered
+
     def __call__(
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
+        if self.has_traced_form and tracing():
+            return self.as_traced(params, x, statistics)
         channel = 1 if self.form == "convolution" else -1
         gathered: Statistics = {}
         x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x
