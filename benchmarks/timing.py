@@ -9,11 +9,20 @@ from collections.abc import Callable, Sequence
 
 def medians(functions: Sequence[Callable[[], object]], rounds: int) -> list[float]:
     """Median seconds of each; the first round warms up and does not count."""
+    return [statistics.median(seconds) for seconds in durations(functions, rounds)]
+
+
+def durations(
+    functions: Sequence[Callable[[], object]],
+    rounds: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[list[float]]:
+    """Seconds of each function in each round; the first round warms up and does not count."""
     seconds: list[list[float]] = [[] for _ in functions]
     for turn in range(rounds + 1):
-        for function, durations in zip(functions, seconds, strict=True):
-            start = time.perf_counter()
+        for function, measured in zip(functions, seconds, strict=True):
+            start = clock()
             function()
             if turn:
-                durations.append(time.perf_counter() - start)
-    return [statistics.median(durations) for durations in seconds]
+                measured.append(clock() - start)
+    return seconds

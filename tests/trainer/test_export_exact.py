@@ -79,6 +79,25 @@ def test_factors_of_one_and_copies_are_left_out() -> None:
     assert [node.op_type for node in model.graph.node] == ["Relu"]
 
 
+@pytest.mark.parametrize(
+    ("factor", "left"),
+    [
+        (torch.ones(3), []),  # as many as x [S, 3] has columns
+        (torch.ones(1, 1), []),
+        (torch.tensor([1.0, 1.0, -1.0]), ["Mul"]),
+        (torch.ones(2, 1, 3), ["Mul"]),  # x becomes [2, S, 3]
+    ],
+)
+def test_a_factor_of_ones_is_left_out_where_it_gives_no_other_shape(
+    factor: Tensor, left: list[str]
+) -> None:
+    size = (factor * X).shape
+    shape: tuple[int | str, ...] = ("S" if n == len(X) else n for n in size)  # type: ignore[assignment]
+    model = exported(lambda t: {"y": torch.relu(t["x"] * factor)}, {"y": tuple(shape)})
+    assert [node.op_type for node in model.graph.node] == [*left, "Relu"]
+    np.testing.assert_array_equal(run(model, X)["y"], torch.relu(X * factor).numpy())
+
+
 def test_what_is_computed_twice_is_computed_once() -> None:
     model = exported(lambda t: {"y": t["x"].exp() + t["x"].exp()}, {"y": ("S", 3)})
     assert sorted(node.op_type for node in model.graph.node) == ["Add", "Exp"]

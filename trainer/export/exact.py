@@ -78,7 +78,8 @@ def optimise(model: ir.Model) -> ir.Model:
 
 
 class UnitFactors(ir.passes.InPlacePass):
-    """`x * 1`, `1 * x` and `x / 1` become x, where the constant is a scalar and exactly 1.
+    """`x * 1`, `1 * x` and `x / 1` become x, where the constant is exactly 1 in all its entries and
+    gives x no other shape: a scalar, or the ones of a layer's channels, such as the signs of γ.
 
     A sum with 0 stays: it turns -0 into 0.
     """
@@ -88,7 +89,7 @@ class UnitFactors(ir.passes.InPlacePass):
         modified = False
         for node in model.graph:
             factors = {"Mul": (0, 1), "Div": (1,)}.get(node.op_type, ())
-            at = next((i for i in factors if _is_one(node.inputs[i])), None)
+            at = next((i for i in factors if _is_one(node.inputs[i], node.inputs[1 - i])), None)
             if at is None or node.domain:
                 continue
             kept = ir.node("Identity", inputs=[node.inputs[1 - at]])
@@ -101,6 +102,19 @@ class UnitFactors(ir.passes.InPlacePass):
         return ir.passes.PassResult(model, modified=modified)
 
 
-def _is_one(value: ir.Value | None) -> bool:
+def _is_one(value: ir.Value | None, other: ir.Value | None) -> bool:
     constant = ir.convenience.get_const_tensor(value) if value is not None else None
-    return constant is not None and constant.shape == () and bool(np.equal(constant.numpy(), 1))
+    if constant is None or not np.all(np.equal(constant.numpy(), 1)):
+        return False
+    if constant.shape == ():
+        return True
+    shape = other.shape if other is not None else None
+    sizes = tuple(constant.shape)
+    # none of its dimensions is one that x lacks, or has with another or an unknown size
+    return (
+        shape is not None
+        and len(sizes) <= len(shape)
+        and all(
+            own in (1, size) for own, size in zip(sizes[::-1], tuple(shape)[::-1], strict=False)
+        )
+    )

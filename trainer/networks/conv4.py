@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from . import eager
+from .convolution import tracing
 from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
 from .normalise import (
     POOLED_FIRST,
@@ -20,6 +21,7 @@ from .normalise import (
     normalise,
     sign_absorbed,
 )
+from .traced import pooled_blocks, strided_blocks
 
 BLOCKS = 4
 
@@ -75,10 +77,27 @@ class Conv4:
             inputs = filters
         return params
 
+    @property
+    def has_traced_form(self) -> bool:
+        """Whether its blocks are those of traced.py."""
+        return (
+            self.form == "matmul" and self.halvings == BLOCKS and self.normalisation in POOLED_FIRST
+        )
+
+    def as_traced(
+        self, params: Params, x: Tensor, statistics: Statistics | None = None
+    ) -> tuple[Tensor, Statistics]:
+        """The same features as a traced graph computes them."""
+        blocks = pooled_blocks if self.halving == "max" else strided_blocks
+        maps, gathered = blocks(self.normalisation, params, x, statistics, BLOCKS)
+        return maps.mean(dim=1) if self.readout == "mean" else maps.flatten(1), gathered
+
     def __call__(
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
+        if self.has_traced_form and tracing():
+            return self.as_traced(params, x, statistics)
         alone = self.form == "matmul" and eager.is_eager(x)
         channels_first = alone or self.form == "convolution"
         gathered: Statistics = {}

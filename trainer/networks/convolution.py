@@ -142,8 +142,13 @@ def _batched(
     return torch.stack([apply(a, b, *rest) for a, b in zip(ones, twos, strict=True)]), 0
 
 
+def tracing() -> bool:
+    """Whether a graph is being made of what is computed."""
+    return get_proxy_mode() is not None
+
+
 def _as_convolution(x: Tensor) -> bool:
-    return x.device.type == "cpu" and get_proxy_mode() is None
+    return x.device.type == "cpu" and not tracing()
 
 
 def _nchw(x: Tensor) -> Tensor:

@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch._C._functorch import TransformType, get_interpreter_stack
 from torch.autograd import Function
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from .convolution import patches
+from .convolution import patches, tracing
 
 aten = torch.ops.aten
 FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
@@ -28,7 +27,7 @@ WINDOW = [2, 2]
 
 def is_eager(x: Tensor) -> bool:
     """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
-    if x.device.type != "cpu" or get_proxy_mode() is not None:
+    if x.device.type != "cpu" or tracing():
         return False
     return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
 

@@ -150,14 +150,16 @@ def normalise(
     channel: int,
     pool: Callable[[Tensor], Tensor] | None = None,
     together: Callable[[Tensor], tuple[Tensor, Tensor, Tensor]] | None = None,
+    batch: int = 0,
 ) -> tuple[Tensor, Statistics]:
     """x [B, ...] normalised along `channel`, and the statistics that a later input may be given.
 
     With `statistics` None the moments are x's own (x is the support set, or the training batch).
-    `pool` shrinks x once its moments are known, for `POOLED_FIRST` and γ that is not negative;
+    `pool` shrinks x once its moments are known, for `POOLED_FIRST` and γ that is not negative, and
+    then the examples may lie along another dimension, `batch`;
     `together`, where it is given, finds both in one: mean, variance, and x pooled.
     """
-    axes = tuple(d for d in range(1, x.ndim) if d != channel % x.ndim)
+    axes = tuple(d for d in range(x.ndim) if d not in (batch, channel % x.ndim))
     shape = [1] * x.ndim
     shape[channel] = -1
     gamma, beta = params.get(f"{name}.gamma"), params[f"{name}.beta"].reshape(shape)
@@ -177,14 +179,14 @@ def normalise(
         if pool and together and kind != "task":  # which needs the moments of each example too
             (mean, var, x), pool = together(x), None
         else:
-            mean, var = moments(x, (0, *axes))
+            mean, var = moments(x, (batch, *axes))
         layer_statistics = {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
     else:
         mean = statistics[f"{name}.mean"].reshape(shape)
         var = statistics[f"{name}.var"].reshape(shape)
     if kind == "task":
         if statistics is None:
-            size = torch.full_like(params[f"{name}.blend_offset"], 1.0) * x.shape[0]
+            size = torch.full_like(params[f"{name}.blend_offset"], 1.0) * x.shape[batch]
             blend = params[f"{name}.blend_scale"] * size + params[f"{name}.blend_offset"]
             layer_statistics[f"{name}.alpha"] = torch.sigmoid(blend)
         alpha = (layer_statistics if statistics is None else statistics)[f"{name}.alpha"]
@@ -192,6 +194,30 @@ def normalise(
     scale = gamma * torch.rsqrt(var + EPSILON)
     x = pool(x) if pool else x
     return x * scale + (beta - mean * scale), layer_statistics
+
+
+def scale_and_shift(
+    kind: Normalisation,
+    params: Params,
+    name: str,
+    statistics: Statistics | None,
+    measured: Callable[[], tuple[Tensor, Tensor]],
+) -> tuple[Tensor, Tensor, Statistics]:
+    """The layer as x · scale + shift, [C] each, for kinds without moments of one example.
+
+    With `statistics` None the moments are those `measured`, which are the statistics then.
+    """
+    gamma, beta = params.get(f"{name}.gamma"), params[f"{name}.beta"]
+    if gamma is None:
+        return torch.ones_like(beta), beta, {}
+    mean, var = measured() if statistics is None else _given(statistics, name)
+    scale = gamma * torch.rsqrt(var + EPSILON)
+    gathered = {f"{name}.mean": mean, f"{name}.var": var} if statistics is None else {}
+    return scale, beta - mean * scale, gathered
+
+
+def _given(statistics: Statistics, name: str) -> tuple[Tensor, Tensor]:
+    return statistics[f"{name}.mean"], statistics[f"{name}.var"]
 
 
 def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
