@@ -19,6 +19,7 @@ from handful.console import (
     measured_on,
     moved_data,
     number,
+    of_embed,
     say,
     say_next,
     settings,
@@ -111,6 +112,7 @@ def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **ho
 @with_yardsticks
 @click.option("--licence", help="Of the package, as SPDX writes it.  [default: the run's]")
 @click.option("--unfinished", is_flag=True, help="Export a run that has not taken all steps.")
+@of_embed
 @moved_data
 @several_workers
 def export(run: Path, folder: Path, **how: Any) -> None:
@@ -126,7 +128,7 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     with bars() as report:
         manifest = export_command(run, folder, Request(**how), report.count)
     size = sum(graph.bytes for graph in manifest.graphs.values())
-    say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, as torch at every state")
+    say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, {_as_torch(how)}")
     if manifest.evaluation:
         click.echo(accuracies(manifest.evaluation))
 
@@ -137,6 +139,7 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 @settings(help="How an ONNX file's pictures are prepared, as data.backbone_scale=0.00392.")
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--licence", help="Of the package, as SPDX writes it.  [default: the backbone's]")
+@of_embed
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 def photos(folder: Path, **how: Any) -> None:
     """Write a package for photographs; no data needed.
@@ -147,7 +150,13 @@ def photos(folder: Path, **how: Any) -> None:
 
     size = photos_command(folder, Request(**how), say)
     follow = ("adapt", folder, "PICTURES", "--out", "task.npz")
-    say_next(f"wrote {folder}: {size} bytes of graphs, as torch at every state", follow)
+    say_next(f"wrote {folder}: {size} bytes of graphs, {_as_torch(how)}", follow)
+
+
+def _as_torch(how: dict[str, Any]) -> str:
+    """How far the package was compared: torch has no lower precision."""
+    whole = how["precision"] == "float32"
+    return "as torch at every state" + ("" if whole else f" behind `embed` in {how['precision']}")
 
 
 for command in DEVICE:

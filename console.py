@@ -9,11 +9,12 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, get_args
 
 import click
 
 from handful.runtime.errors import HandfulError, InputWarning, harmless
+from handful.runtime.package.manifest import Precision
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (
@@ -187,6 +188,12 @@ with_yardsticks = click.option(
     default=True,
     show_default=False,
     help="Leave out what the accuracy has to beat.",
+)
+of_embed = click.option(
+    "--precision",
+    type=click.Choice(get_args(Precision)),
+    default="float32",
+    help="Of `embed`; int8: 8-bit convolutions, float16: weights of 16 bits.",
 )
 moved_data = click.option("--data", help="Where the data are now, if they were moved.")
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")

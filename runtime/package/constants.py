@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from handful.runtime.errors import PackageError
 
 from . import protobuf as pb
-from .operators import AXES, ELEMENT_TYPES
+from .operators import AXES, STORED_TYPES
 
 MAX_ELEMENTS = 2**27
 SHORT = 64  # int64 values that are looked at: shapes, divisors
@@ -20,8 +20,10 @@ TENSOR = {
 }  # fmt: skip
 REPEATED = frozenset((1, 4, 5, 7, 10, 16))
 REFUSED = {3: "segments", 6: "strings", 11: "unsigned 64-bit data", 13: "external data"}
-WIDTH = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 11: 8}
-LISTED = {1: "floats", 11: "doubles", 7: "longs", 6: "ints", 2: "ints", 3: "ints", 9: "ints"}
+WIDTH = {1: 4, 2: 1, 3: 1, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8}
+LISTED = {
+    1: "floats", 2: "ints", 3: "ints", 6: "ints", 7: "longs", 9: "ints", 10: "ints", 11: "doubles",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def _checked(
     listed: dict[str, int],
     longs: list[int],
 ) -> Constant:
-    if element not in ELEMENT_TYPES:
+    if element not in STORED_TYPES:
         raise PackageError(f"constant {name[:60]!r} has element type {element}, wanted a number")
     if len(dims) > AXES or any(dim < 0 for dim in dims) or math.prod(dims) > MAX_ELEMENTS:
         raise PackageError(

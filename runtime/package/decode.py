@@ -13,7 +13,7 @@ from handful.runtime.errors import ManifestError
 
 from .files import brief as brief_path
 from .files import is_folder, mode_of, read_regular
-from .manifest import FILE, FORMAT, Manifest
+from .manifest import FILE, FORMAT, OPTIONAL, Manifest
 from .rules import check
 from .strict import HINT, brief, plain, read, shown
 
@@ -41,6 +41,7 @@ def parse(content: object) -> Manifest:
             content = as_format_3(content)
         if number <= 3:
             content = as_format_4(content)
+        content = {**OPTIONAL, **content}
     manifest = read(Manifest, content, "")
     check(manifest)
     return manifest
@@ -75,6 +76,8 @@ def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
 def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
     """A manifest of format 3 with what format 4 added: sound, `seen` and `confidence`."""
     new = _with_field(content, "", "confidence", [])
+    for name, value in OPTIONAL.items():
+        new = _with_field(new, "", name, value)
     if isinstance(examples := content.get("input"), Mapping):
         if examples.get("kind") == "audio":
             raise ManifestError("`input.kind` is audio, which format 4 began", hint=HINT)
@@ -170,7 +173,11 @@ def read_bytes(path: Path) -> bytes:
 def to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
     check(manifest)
-    return json.dumps(plain(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    content = plain(manifest)
+    for name, value in OPTIONAL.items():
+        if content[name] == value:
+            del content[name]
+    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

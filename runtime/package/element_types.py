@@ -5,12 +5,16 @@ from collections.abc import Mapping, Sequence
 from .attributes import Value
 from .constants import INT64, Constant
 
-FLOAT32, BOOL = 1, 9
+FLOAT32, BOOL, FLOAT16 = 1, 9, 10
 FLOATING = (FLOAT32, 11)
 LOGICAL = frozenset("And Equal Greater GreaterOrEqual IsNaN Less LessOrEqual Not Or Xor".split())
 COUNTS = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
 INDICES = ("MaxPool", "TopK")  # whose second output are indices
-LIKE = {"Where": 1}  # the input whose type the output has; the first elsewhere
+LIKE = {
+    "DequantizeLinear": 1,
+    "QuantizeLinear": 2,
+    "Where": 1,
+}  # the input whose type the output has; the first elsewhere
 
 
 def of_outputs(

@@ -39,6 +39,9 @@ class Known:
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)  # of constants
     constants: dict[str, list[int]] = field(default_factory=dict)  # short int64 ones
     sequences: dict[str, int] = field(default_factory=dict)  # [S, 1, D] by construction: D
+    # what DequantizeLinear gave: of a constant its shape
+    dequantised: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
+    floats: set[str] = field(default_factory=set)  # what is computed from these in float32
 
 
 def check(node: Node, known: Known) -> None:

@@ -5,6 +5,10 @@ from typing import Any, Literal
 
 FORMAT = 4
 FILE = "manifest.json"
+Precision = Literal["float32", "float16", "int8"]
+OPTIONAL = {
+    "precision": "float32"
+}  # fields of the manifest that may be left out: what they are then
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +206,8 @@ class Manifest:
     task: Literal["classification", "regression"]
     input: InputSpec
     embed: str | None
+    # of `embed`: the type of its weights, and of the tensors between convolutions where it is int8
+    precision: Precision = "float32"
     graphs: dict[str, GraphSpec]
     stages: tuple[StageSpec, ...]
     predict: str

@@ -1,10 +1,10 @@
 """The operators of opset 18 that a graph may use, with the attributes that each may have.
 
 They are what exporting can produce: torch's core operators and their gradients as the exporter
-translates them (a recurrent cell is products and sigmoids then), an LSTM over the support set, and
-the frozen backbones that are composed in front. What it cannot produce is left out: fewer kernels
-of onnxruntime are within reach of a file from anybody. kernels.py says what else some of them need;
-tests/hostile/fuzz.py found GRU's to end the process.
+translates them (a recurrent cell is products and sigmoids then), an LSTM over the support set, the
+frozen backbones that are composed in front, and an `embed` of 8 bits. What it cannot produce is
+left out: fewer kernels of onnxruntime are within reach of a file from anybody. kernels.py and
+quantised.py say what else some of them need; tests/hostile/fuzz.py found GRU's to end the process.
 
 `python -m handful.runtime.package.operators > exported/operators.json` brings the table for other
 languages up to date.
@@ -19,6 +19,7 @@ OPSET, IR_VERSION = 18, 8
 ELEMENT_TYPES = {
     1: "float32", 2: "uint8", 3: "int8", 6: "int32", 7: "int64", 9: "bool", 11: "float64",
 }  # fmt: skip
+STORED_TYPES = {**ELEMENT_TYPES, 10: "float16"}  # of constants; a Cast makes float32 of them
 MAX_ENTRIES = 64  # of an attribute that is a list
 AXES = 8
 
@@ -87,6 +88,7 @@ OPERATORS: dict[str, dict[str, Attribute]] = {
         "output_shape": Attribute("ints", 1, LARGE),
     },
     "CumSum": {"exclusive": FLAG, "reverse": FLAG},
+    "DequantizeLinear": {"axis": AXIS},
     "Elu": {"alpha": FLOAT},
     "EyeLike": {
         "dtype": Attribute("int", 1, max(ELEMENT_TYPES)),
@@ -110,6 +112,7 @@ OPERATORS: dict[str, dict[str, Attribute]] = {
     "MaxPool": {**PICTURES, "ceil_mode": FLAG, "storage_order": Attribute("int", 0, 0)},
     "Mod": {"fmod": FLAG},
     "Pad": {"mode": Attribute("string", values=("constant",))},
+    "QuantizeLinear": {"axis": AXIS},
     "Reshape": {"allowzero": FLAG},
     "ScatterElements": {"axis": AXIS, **SCATTER},
     "ScatterND": SCATTER,
@@ -138,6 +141,7 @@ def table() -> dict[str, Any]:
         "opset": OPSET,
         "ir_version": IR_VERSION,
         "element_types": {str(number): name for number, name in ELEMENT_TYPES.items()},
+        "stored_types": {str(number): name for number, name in STORED_TYPES.items()},
         "operators": {
             op: {name: entry(attribute) for name, attribute in sorted(OPERATORS[op].items())}
             for op in sorted(OPERATORS)

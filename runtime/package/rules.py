@@ -35,6 +35,10 @@ def check(manifest: Manifest) -> None:
     for name, graph in manifest.graphs.items():
         for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
             _tensors(tensors, f"graphs.{name}.{side}")
+    if manifest.embed is None and manifest.precision != "float32":
+        raise ManifestError(
+            f"`precision` is {manifest.precision}, wanted float32: there is no `embed`"
+        )
     used = flow(manifest)
     for name in manifest.graphs:
         if name not in used:

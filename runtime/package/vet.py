@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
-from . import attributes, constants, element_types, kernels
+from . import attributes, constants, element_types, kernels, quantised
 from . import protobuf as pb
 from .attributes import HINT, Value
 from .constants import INT64, Constant, known
@@ -16,6 +16,7 @@ from .operators import AXES, CONTROL_FLOW, ELEMENT_TYPES, IR_VERSION, OPERATORS,
 MAX_NODES = 20_000
 MAX_FIELDS = 2**19  # of protobuf in one model: 26 for each of the most nodes
 MAX_ATTRIBUTES = 64  # of a node
+PARAMETERS = (element_types.FLOAT32, element_types.FLOAT16, quantised.INT8)  # as weights are stored
 
 Shape = tuple[int | str, ...]
 
@@ -129,6 +130,7 @@ class _Vetter:
                 f"a Constant with {len(node.attributes)} attributes, wanted one", hint=HINT
             )
         kernels.check(node, self.known)
+        quantised.check(node, self.known)
         kinds = [self.known.types[name] for name in node.inputs]
         elements = element_types.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
         for name, element in zip(node.outputs, elements, strict=True):
@@ -138,6 +140,7 @@ class _Vetter:
             for value in node.attributes.values():
                 self._keep(node.outputs[0], value)
         kernels.note(node, self.known)
+        quantised.note(node, self.known)
 
     def _read(self, data: memoryview) -> Node:
         node = Node("", [], [], {})
@@ -174,7 +177,7 @@ class _Vetter:
     def _keep(self, name: str, value: Value) -> None:
         """Note the shape of a constant, and the values of a short one of type int64."""
         if isinstance(value, Constant):
-            self.vetted.parameters += value.size if value.element == element_types.FLOAT32 else 0
+            self.vetted.parameters += value.size if value.element in PARAMETERS else 0
             self.known.shapes[name] = value.shape
             if value.values is not None:
                 self.known.constants[name] = value.values

@@ -115,6 +115,7 @@ def described(package: "Description") -> str:
         f"input   {manifest.input.kind} [{size}]{_at_rate(manifest)}",
         f"limits  {_limits(manifest)}",
         f"order   {' → '.join(package.order)}",
+        *([f"embed   {manifest.precision}"] if manifest.precision != "float32" else []),
         f"licence {manifest.licence}",
         "",
         table(

@@ -94,6 +94,11 @@ def random_nodes(folder: Path, rng: random.Random) -> None:
     edit.model(folder, "means", lambda model: kernels.spoil(model, rng))
 
 
+def eight_bit_groups(folder: Path, rng: random.Random) -> None:
+    """Random groups of 8-bit tensors in the same place."""
+    edit.model(folder, "means", lambda model: kernels.spoil(model, rng, groups=True))
+
+
 def archive(name: str) -> Callable[[Path, random.Random], None]:
     """Other members or bytes in an archive."""
 
@@ -110,6 +115,7 @@ WAYS: dict[str, tuple[tuple[str, ...], Callable[[Path, random.Random], None]]] =
     "graph fields": (("head", "prototypes"), graph_fields),
     "graph bytes": (("head", "prototypes"), graph_bytes),
     "random nodes": (("prototypes",), random_nodes),
+    "8-bit groups": (("prototypes",), eight_bit_groups),
     "golden vectors": (("head", "prototypes", "tones"), archive("conformance.npz")),
     TASK: (("head", "prototypes"), archive("task.npz")),
 }

@@ -14,6 +14,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.package.operators import OPERATORS, Attribute
 
+from . import eight_bits
+
 # f floats, i indices (int64), j the same in int32, s a short list of sizes, b booleans, c a count
 KINDS = {
     **dict.fromkeys("Add Atan2 Div Equal Greater GreaterOrEqual Less LessOrEqual MatMul Max Min "
@@ -31,13 +33,19 @@ REDUCTIONS = [op for op in OPERATORS if op.startswith("Reduce")]
 SIZES = (0, 1, 1, 2, 2, 3, 4, 5)
 
 
-def spoil(model: Any, rng: random.Random) -> None:
-    """Put one to three random nodes into a graph that reads `support_x` and gives `c`."""
+def spoil(model: Any, rng: random.Random, *, groups: bool = False) -> None:
+    """Put one to three random nodes into a graph that reads `support_x` and gives `c`.
+
+    With `groups` the first is a group of 8-bit tensors.
+    """
     graph = model.graph
     (last,) = [node for node in graph.node if "c" in node.output]
     last.output[:] = ["honest"]
     maker = _Maker(graph, rng)
-    output = maker.node(rng.choice(list(OPERATORS)))
+    if groups:
+        output = eight_bits.group(graph, rng, "later", "q")
+    else:
+        output = maker.node(rng.choice(list(OPERATORS)))
     for _ in range(rng.choice((0, 0, 1, 2))):
         output = maker.node(rng.choice(list(OPERATORS)), output)
     graph.node.extend(

@@ -18,7 +18,7 @@ from handful.runtime.package.manifest import (
     Threshold,
 )
 from handful.trainer.export.card import card
-from handful.trainer.export.compared import comparison
+from handful.trainer.export.compared import IN_FLOAT32, comparison
 
 MEANS = "class means of the features, squared distance"
 GRAPH = GraphSpec(file="start.onnx", sha256="0" * 64, bytes=120, inputs=(), outputs=())
@@ -166,6 +166,16 @@ def test_inner_steps_that_cost_accuracy_are_named() -> None:
     ) == (
         "The inner steps cost accuracy at 5-way 1-shot."
         " The inner steps gain nothing beyond the interval at 5-way 5-shot."
+    )
+
+
+def test_what_a_lower_precision_costs_is_said() -> None:
+    assert (
+        verdict(
+            measured(5, 1, (MEANS, 0.9, 0.05, 0.002), (IN_FLOAT32, 0.95, -0.003, 0.002)),
+            measured(5, 5, (MEANS, 0.9, 0.05, 0.002), (IN_FLOAT32, 0.95, 0.001, 0.002)),
+        )
+        == "The lower precision costs accuracy at 5-way 1-shot."
     )
 
 

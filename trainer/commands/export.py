@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from handful.runtime.package.manifest import Evaluation, Limits, Manifest, Seen
+from torch import Tensor
+
+from handful.runtime.package.manifest import Evaluation, Limits, Manifest, Precision, Seen
 from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, embedded
 from handful.trainer.data.backbone import backbone_file
@@ -28,10 +30,12 @@ from handful.trainer.training.folder import Trained, load_run, read_config, step
 
 from .confidence import package_confidence
 from .evaluate import evaluate_package, evaluators
+from .precision import beside_float32
 from .subjects import Count, Plan, run_features
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured
+CALIBRATED, CALIBRATED_CLASSES = 200, 40  # examples, and classes, that set the ranges of 8 bits
 CHECKED = 24  # classes that a package is checked on: parity wants 20, drawn from these
 ROOM = "make room, or export to another folder"
 NAMED = r"\(*[A-Za-z0-9.+:-]+\)*"
@@ -51,12 +55,14 @@ class Request:
     unfinished: bool = False  # export a run that has not taken all its steps
     data: str | None = None  # where the data are now
     workers: int | None = None  # processes that measure; None: one a core
+    precision: Precision = "float32"  # of the graph `embed`
 
 
 def export_command(run: Path, folder: Path, request: Request, count: Count) -> Manifest:
     """Export a run's best parameters, then measure the package through the runtime.
 
-    It is compared with the yardsticks, which read the run's features in torch on the same tasks.
+    It is compared with the yardsticks, which read the run's features in torch on the same tasks,
+    and in a lower precision with the same package in float32.
     """
     config = read_config(run)
     remaining = _unfinished(run, config, allowed=request.unfinished)
@@ -81,6 +87,8 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         front=front,
         licence=licence,
         seen=_seen(trained, recorded),
+        precision=request.precision,
+        calibration=_calibration(recorded) if request.precision == "int8" else None,
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)
@@ -95,6 +103,8 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         results = evaluate_package(
             folder, plan, pool, features=features, count=count, recorded=recorded
         )
+        if request.precision != "float32":
+            results = beside_float32(source, plan, pool, results, recorded, count)
         confidence = package_confidence(
             folder, recorded, episodes=request.episodes, workers=pool, count=count
         )
@@ -119,6 +129,20 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
     ]
     with storing(folder, ROOM):
         return with_evaluation(folder, manifest, measured, confidence)
+
+
+def _calibration(recorded: RecordedData) -> Tensor:
+    """Meta-training examples [M, …] as the backbone or the learner's own `embed` reads them.
+
+    They come from classes at even distances, since reading pictures takes its time.
+    """
+    classes = list(recorded.recorded("meta_train").classes)
+    some = classes[:: -(-len(classes) // CALIBRATED_CLASSES)]
+    if recorded.config.backbone:
+        data = recorded.pictures("meta_train", only=some)
+    else:
+        data = recorded.load("meta_train")
+    return data.some(CALIBRATED, seed=0)[0]
 
 
 def _seen(trained: Trained, recorded: RecordedData) -> Seen | None:

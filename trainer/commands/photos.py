@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import InputSpec, Precision
 from handful.trainer.config import MetaConfig, RunConfig, to_dict
 from handful.trainer.data import DataConfig, embedded
 from handful.trainer.data.backbone import backbone_file, for_backbone, input_of
@@ -42,6 +42,7 @@ class Request:
     changes: Sequence[str] = ()  # settings of the data: how a file's pictures are prepared
     name: str | None = None  # None: the folder's
     licence: str | None = None  # None: the backbone's
+    precision: Precision = "float32"  # of the backbone in the package
     force: bool = False  # replace a package that is there
 
 
@@ -67,6 +68,8 @@ def photos_command(folder: Path, request: Request, say: Callable[[str], None]) -
         backbone=backbone_file(config),
         channels=Channels.of(config),
         licence=licence,
+        precision=request.precision,
+        calibration=pictures.as_float(pictures.x),
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force)

@@ -10,6 +10,11 @@ from handful.trainer.data.record import PACKAGED
 from .compared import comparison
 
 UNSTATED = "LicenseRef-unstated"  # whoever trained it has not said
+PRECISIONS = {
+    "float32": "",
+    "float16": " The weights of `embed` are stored in 16 bits; all arithmetic is float32.",
+    "int8": " The convolutions of `embed` are computed in 8 bits; all else is float32.",
+}
 ENERGIES = ", log-mel energies"  # what ends the name of data that are energies of sounds
 
 
@@ -118,6 +123,7 @@ def _contents(manifest: Manifest) -> str:
         "\n".join(["| file | bytes |", "| --- | --- |", *rows])
         + f"\n\nStages: {stages}. {sizes}"
         + (f", at most {most} in all." if most else ".")
+        + PRECISIONS[manifest.precision]
     )
 
 

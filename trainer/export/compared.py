@@ -10,6 +10,8 @@ from handful.trainer.evaluation.result import INNER_STEPS
 from handful.trainer.markdown import markdown_table
 from handful.trainer.sizes import TaskSize
 
+IN_FLOAT32 = "this package with `embed` in float32"
+
 
 def is_step(name: str) -> bool:
     """Whether a comparison is with the learner itself after fewer inner steps."""
@@ -74,6 +76,10 @@ def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]
                 sentences.append(
                     f"The inner steps gain nothing beyond the interval at {_listed(level)}."
                 )
+        elif name == IN_FLOAT32:
+            sentences += (
+                [f"The lower precision costs accuracy at {_listed(below)}."] if below else []
+            )
         elif not is_step(name) and (below or level):
             where = [
                 *([f"it is {_worse(measured)} at {_listed(below)}"] if below else []),

@@ -33,6 +33,7 @@ from .card import card
 from .front import put_in_front
 from .graphs import Graphs, trace_learner
 from .parity import check_parity
+from .precision import in_precision
 from .source import Source, checkable
 
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
@@ -60,8 +61,12 @@ def export(
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
         graphs = compose(graphs, source.backbone, source.test.input, source.channels)
+    graphs = in_precision(graphs, source.precision, source.calibration)
     if source.front is not None:
         graphs = put_in_front(graphs, source.front)
+    if source.precision != "float32":
+        embed = graphs.models["embed"].SerializeToString(deterministic=True)
+        source = replace(source, lowered=embed)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
@@ -101,6 +106,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         task=learner.task.name,
         input=replace(source.test.input, seen=source.seen),
         embed=graphs.embed,
+        precision=source.precision,
         graphs=specs,
         stages=graphs.stages,
         predict=graphs.predict,

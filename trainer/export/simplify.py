@@ -23,6 +23,13 @@ def simplify(
     """
     with quiet():
         model = ir.to_proto(optimise(ir.from_proto(model)))
+    return named(model, ports, outputs)
+
+
+def named(
+    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
+) -> onnx.ModelProto:
+    """The same model with our names, inputs, outputs and versions, checked."""
     del model.graph.value_info[:]
     inputs = [port.name for port in ports]
     _rename(model.graph, inputs, [name + NEXT if name in inputs else name for name in outputs])

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import Seen
+from handful.runtime.package.manifest import Precision, Seen
 from handful.trainer.data.channels import Channels
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.log_mel import LogMel
@@ -18,6 +19,7 @@ from handful.trainer.learners import Learner, Tensors
 
 from .backbone import run_backbone
 from .card import UNSTATED
+from .precision import run_embed
 
 LEAST = 4  # examples of a class: three shots of the golden vectors and a query
 
@@ -35,9 +37,17 @@ class Source:
     front: LogMel | None = None  # what sounds go through first
     licence: str = UNSTATED
     seen: Seen | None = None  # what the meta-training examples were like
+    precision: Precision = "float32"  # of the graph `embed`
+    calibration: Tensor | None = None  # for int8: what the backbone, or `embed`, reads [M, …]
+    lowered: bytes | None = None  # the graph `embed` in a lower precision, once it is made
 
     def embed(self, x: Tensor) -> Tensor:
-        """Raw examples [B, ...] as the stages see them: through what is in front, then `embed`."""
+        """Raw examples [B, ...] as the stages see them: through what is in front, then `embed`.
+
+        In a lower precision that is what the graph gives: torch has no such arithmetic.
+        """
+        if self.lowered is not None:
+            return torch.from_numpy(run_embed(self.lowered, x))
         if self.front is not None:
             x = self.front(x)
         if self.backbone is not None:

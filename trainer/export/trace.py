@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import onnx
@@ -22,6 +23,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
 from .decompositions import decomposition_table
+from .program import program_of
 from .translations import translation_table
 
 OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
@@ -83,32 +85,36 @@ def trace(
         graph = make_fx(
             flat, decomposition_table=decomposition_table(), _allow_non_fake_inputs=True
         )(*symbols)
-    shapes = tuple(
-        {
-            axis: torch.export.Dim.DYNAMIC if isinstance(size, str) else torch.export.Dim.STATIC
-            for axis, size in enumerate(port.shape)
-        }
-        for port in ports
+    translate = partial(
+        torch.onnx.export,
+        dynamo=True,
+        # no value inside is called so: a tensor `mul` would stand for a product as well
+        input_names=[f"/input {i}" for i in range(len(names))],
+        output_names=[f"/output {i}" for i in range(len(outputs))],
+        opset_version=OPSET,
+        custom_translation_table=translation_table(),
+        external_data=False,
+        optimize=False,  # its rules are not exact: see exact.py
+        verbose=False,
     )
     with quiet():
-        program = torch.onnx.export(
-            graph,
-            inputs,
-            dynamo=True,
-            dynamic_shapes=shapes,
-            # no value inside is called so: a tensor `mul` would stand for a product as well
-            input_names=[f"/input {i}" for i in range(len(names))],
-            output_names=[f"/output {i}" for i in range(len(outputs))],
-            opset_version=OPSET,
-            custom_translation_table=translation_table(),
-            external_data=False,
-            optimize=False,  # its rules are not exact: see exact.py
-            verbose=False,
-        )
+        try:
+            program = translate(program_of(graph, inputs))
+        except torch.onnx.OnnxExporterError:  # an operator is left that it decomposes
+            program = translate(graph, inputs, dynamic_shapes=_dynamic(ports))
     assert program is not None
     model = program.model_proto
     model.ir_version = IR_VERSION
     return model
+
+
+def _dynamic(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
+    """Which axes are free, as `torch.export` is told."""
+    dynamic, static = torch.export.Dim.DYNAMIC, torch.export.Dim.STATIC
+    return tuple(
+        {axis: dynamic if isinstance(size, str) else static for axis, size in enumerate(port.shape)}
+        for port in ports
+    )
 
 
 def _free(port: Port) -> StatelessSymbolicContext[Any, Any]:

@@ -1,0 +1,57 @@
+"""The exporter's shortened way gives the very graphs of its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import onnx
+import pytest
+import torch
+from onnx import helper
+from torch import Tensor, fx
+from torch.export import ExportedProgram
+
+from handful.trainer.export import trace
+from handful.trainer.export.graphs import trace_learner
+
+from .cases import case
+
+
+def none(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> ExportedProgram:
+    """Then the exporter gets the graph itself, traces it again and decomposes it."""
+    raise torch.onnx.OnnxExporterError
+
+
+def computed(model: onnx.ModelProto) -> dict[str, Any]:
+    """What each output is, down to inputs and constants; a free size is its symbol.
+
+    Of which input a size is read makes no difference: S is the first of both support_x and
+    support_y.
+    """
+    graph = model.graph
+    sizes = {
+        value.name: [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+        for value in graph.input
+    }
+    known: dict[str, Any] = {"": None, **{name: ("input", name) for name in sizes}}
+    for tensor in graph.initializer:
+        known[tensor.name] = tensor.data_type, tuple(tensor.dims), tensor.raw_data
+    for node in graph.node:
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        said: Any = (node.op_type, [known[name] for name in node.input], str(attributes))
+        if node.op_type == "Shape" and node.input[0] in sizes:
+            said = "size", sizes[node.input[0]][attributes["start"] : attributes["end"]]
+        for i, name in enumerate(node.output):
+            known[name] = hash((i, str(said)))
+    return {value.name: known[value.name] for value in graph.output}
+
+
+def test_nothing_is_left_to_decompose(monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = case("leo")
+    ours = trace_learner(subject.learner, subject.params).models
+    monkeypatch.setattr(trace, "program_of", none)
+    theirs = trace_learner(subject.learner, subject.params).models
+    assert list(ours) == list(theirs)
+    for graph, model in ours.items():
+        assert computed(model) == computed(theirs[graph]), graph
+        assert len(model.graph.node) == len(theirs[graph].graph.node)
