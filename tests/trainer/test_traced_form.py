@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -212,13 +213,21 @@ def test_the_traced_form_has_the_meta_gradient_of_the_other_also_under_vmap(
             0
         ]
 
-    wanted = gradient(1)
+    wanted, as_traced = gradient(1), Conv4.as_traced
     monkeypatch.setattr(conv4, "tracing", lambda: True)
+    used = []
+
+    def called(*given: Any) -> Any:
+        used.append(given)
+        return as_traced(*given)
+
+    monkeypatch.setattr(Conv4, "as_traced", called)
     for chunk in (1, 2):
         for name, value in gradient(chunk).items():
             largest_entry = float(wanted[name].abs().max())
             difference = float((value - wanted[name]).abs().max())
             assert difference <= 1e-9 * largest_entry + 1e-14, (chunk, name)
+    assert used
 
 
 @pytest.mark.parametrize("halving", ["max", "stride"])

@@ -87,7 +87,7 @@ class Conv4:
     def as_traced(
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
-        """The same features as a traced graph computes them."""
+        """The same features as a traced gradient step computes them."""
         blocks = pooled_blocks if self.halving == "max" else strided_blocks
         maps, gathered = blocks(self.normalisation, params, x, statistics, BLOCKS)
         return maps.mean(dim=1) if self.readout == "mean" else maps.flatten(1), gathered
@@ -96,7 +96,9 @@ class Conv4:
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
-        if self.has_traced_form and tracing():
+        # a graph that descends has three products where another has one, and more examples
+        descends = params["conv0.weight"].requires_grad
+        if self.has_traced_form and descends and tracing():
             return self.as_traced(params, x, statistics)
         alone = self.form == "matmul" and eager.is_eager(x)
         channels_first = alone or self.form == "convolution"

@@ -1,12 +1,14 @@
-"""Conv4's blocks as a traced graph has them: a third form of the same function, of rows of pixels.
+"""Conv4's blocks as a traced gradient step has them: a third form, of rows of pixels.
 
     pooled   first block by the moments of its patches, the others by Winograd's F(2×2, 3×3);
              maps lie as [pixels, B, C], the four pixels of a pooling window in four parts
     strided  first block likewise, the others by gathered rows; maps lie as [B, pixels, C]
 
 Beside the form "matmul", of which the weights are, an exported step reads and writes less and
-multiplies less: benchmarks/RESULTS.md. In eager torch its own convolutions are faster, so this form
-is only traced; it is closed under differentiation and has its rules for `vmap` like the others.
+multiplies less: benchmarks/RESULTS.md. In eager torch its own convolutions are faster, and for one
+query alone Winograd's transform of the weights costs more than it saves, so this form is only
+traced where a step descends; it is closed under differentiation and runs under `vmap` like the
+others.
 """
 
 from __future__ import annotations
