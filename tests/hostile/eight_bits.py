@@ -109,7 +109,9 @@ class _Group:
         elif op == "Clip":
             inputs = [x, self.constant(np.float32(0)), self.constant(np.float32(6))]
         elif op in ("MaxPool", "AveragePool"):
-            attributes = {"kernel_shape": [rng.choice((1, 2, 3))] * 2, "strides": [2, 1]}
+            # a window longer than its stride can leave no output, which ends the process: the known
+            # gap of SECURITY.md
+            attributes = {"kernel_shape": [rng.choice((1, 2)), 1], "strides": [2, 1]}
         elif op == "Reshape":
             inputs = [x, self.constant(np.array(rng.choice(((0, -1), (-1,), (1, -1, 1))), "i8"))]
         elif op == "Slice":
