@@ -192,8 +192,9 @@ with_yardsticks = click.option(
 of_embed = click.option(
     "--precision",
     type=click.Choice(get_args(Precision)),
+    metavar="TYPE",
     default="float32",
-    help="Of `embed`; int8: 8-bit convolutions, float16: weights of 16 bits.",
+    help="Of `embed`: float32, float16 (its weights) or int8.",
 )
 moved_data = click.option("--data", help="Where the data are now, if they were moved.")
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")

@@ -56,8 +56,10 @@ def draw(measured: dict[str, Found]) -> None:
     figure = Figure(figsize=(2.3 * COLUMNS, 4 * rows + 1), layout="constrained")
     FigureCanvasAgg(figure)
     over_shots, over_shift = figure.subfigures(2, 1)
-    panels(over_shots, names, "points above a prototypical network, over shots")
-    panels(over_shift, names, f"the same at {SHOTS_OF_SHIFT} shots, over two strengths of shift")
+    shots = {r["shot"]: str(r["shot"]) for f in measured.values() for r in f["shots"][0]["results"]}
+    panels(over_shots, names, "points above a prototypical network, over shots", shots)
+    title = f"the same at {SHOTS_OF_SHIFT} shots, under a shift of the test examples"
+    panels(over_shift, names, title, dict(enumerate(("none", "milder", "stronger"))))
     for data, found in measured.items():
         plain = entries(found["shots"])
         shifted = [entries(one) for one in found["shifts"].values()]
@@ -67,7 +69,9 @@ def draw(measured: dict[str, Found]) -> None:
             style = {"color": DATA[data][0], "label": DATA[data][1], "marker": "o"}
             points = [(r["shot"], *ahead(r)) for r in plain[name]]
             line(top, points, style)
-            unshifted = next(r for r in plain[name] if r["shot"] == SHOTS_OF_SHIFT)
+            if not shifted:
+                continue
+            unshifted = of_shot(plain[name])
             levels = [unshifted, *(of_shot(one[name]) for one in shifted)]
             line(bottom, [(at, *ahead(r)) for at, r in enumerate(levels)], style)
     handles = {
@@ -81,7 +85,7 @@ def draw(measured: dict[str, Found]) -> None:
     write_atomic(PICTURE, png.getvalue())
 
 
-def panels(part: SubFigure, names: list[str], title: str) -> None:
+def panels(part: SubFigure, names: list[str], title: str, ticks: dict[int, str]) -> None:
     """Axes for each name, those of a row alike."""
     part.suptitle(title)
     rows = -(-len(names) // COLUMNS)
@@ -92,6 +96,7 @@ def panels(part: SubFigure, names: list[str], title: str) -> None:
         axes.set_yscale("symlog", linthresh=2)
         axes.set_yticks([-50, -10, -2, -1, 0, 1, 2, 10], minor=False)
         axes.yaxis.set_major_formatter("{x:g}")
+        axes.set_xticks(list(ticks), list(ticks.values()))
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
     for axes in grid.flat[len(names) :]:
@@ -117,7 +122,7 @@ def all_names(measured: dict[str, Found]) -> list[str]:
 def short(name: str) -> str:
     """A yardstick's name without what all of them read."""
     text = name.replace(" of the features", "").replace(" on the features", "")
-    return text.replace(", centred, unit length", ", unit length").replace("regression, ", "")
+    return text.replace(", centred, unit length", ", unit length").replace(", centred", "")
 
 
 def table(found: Found) -> list[str]:
