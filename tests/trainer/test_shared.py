@@ -103,7 +103,7 @@ def test_a_run_is_that_of_one_process_and_resumed_bit_for_bit(
     assert meta_train(again, resume=True).step == 6
     assert [*lines["parts"], *more] == lines["whole"]
     for one, two in zip(lines["alone"], lines["whole"], strict=True):
-        assert two == pytest.approx(one, rel=1e-5)
+        assert two == pytest.approx(one, rel=1e-5, abs=1e-6)  # a small loss is a difference
         assert two.get("validation") == one.get("validation")
     for file in (LAST, BEST):
         (alone, _), (whole, facts), (parts, other) = (

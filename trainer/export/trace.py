@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ import onnx
 import torch
 from torch import Tensor
 from torch._dispatch.python import enable_python_dispatcher
+from torch._export.verifier import SpecViolationError
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
@@ -98,9 +99,11 @@ def trace(
         verbose=False,
     )
     with quiet():
-        try:
+        program = None
+        # an operator is left that the exporter decomposes, or one that works in place
+        with suppress(torch.onnx.OnnxExporterError, SpecViolationError):
             program = translate(program_of(graph, inputs))
-        except torch.onnx.OnnxExporterError:  # an operator is left that it decomposes
+        if program is None:
             program = translate(graph, inputs, dynamic_shapes=_dynamic(ports))
     assert program is not None
     model = program.model_proto
