@@ -18,7 +18,7 @@ from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
 
 FEATURES, WAY = 640, 5
-TARGET_MS, TARGET_RATIO = 0.6, 5.0
+TARGET_MS, TARGET_RATIO = 0.3, 5.0
 
 
 def data(classes: int = 40, each: int = 20) -> LabelledSet:
@@ -43,7 +43,7 @@ def packaged(folder: Path) -> Source:
 
 
 def measure(shot: int, rounds: int, threads: int) -> str:
-    """One row: medians in ms of both, after embedding, and their ratio."""
+    """One row: medians in ms of both, after embedding, and their ratio; in turns, and alone."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "leo"
         source = packaged(package)
@@ -54,11 +54,18 @@ def measure(shot: int, rounds: int, threads: int) -> str:
     h = learner.embed(params, source.test.x[rows])
     support = Support(h, y)
     x, labels = h.numpy(), y.numpy()
-    runtime, eager = medians(
-        [lambda: engine.adapt(x, labels), lambda: adapt(learner, params, support)], rounds
-    )
-    ours, theirs = 1e3 * runtime, 1e3 * eager
-    return f"| {shot} | {ours:.2f} | {theirs:.2f} | {theirs / ours:.1f} |"
+
+    def in_torch() -> None:
+        with torch.no_grad():  # the inner steps then record no more than they need
+            adapt(learner, params, support)
+
+    sides = [lambda: engine.adapt(x, labels), in_torch]
+    turns = medians(sides, rounds)
+    alone = [medians([side], rounds)[0] for side in sides]
+    cells = []
+    for ours, theirs in (turns, alone):
+        cells += [f"{1e3 * ours:.2f}", f"{1e3 * theirs:.2f}", f"{theirs / ours:.1f}"]
+    return f"| {shot} | {' | '.join(cells)} |"
 
 
 def main() -> None:
@@ -69,14 +76,16 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
-        "| shot | onnxruntime, ms | the same learner in torch eager, ms | ratio |",
-        "| --- | --- | --- | --- |",
+        "| shot | in turns: onnxruntime, ms | the same learner in torch eager, ms | ratio"
+        " | alone: onnxruntime, ms | torch, ms | ratio |",
+        "|" + " --- |" * 7,
         *(measure(shot, options.rounds, threads=1) for shot in (1, 5)),
     ]
     print("\n".join(rows))
     note = (
         f"LEO, 5 + 5 steps, {FEATURES}-d, {WAY}-way, after embedding, one thread; medians of"
-        f" {options.rounds} rounds in turns."
+        f" {options.rounds} rounds, in turns, where each finds the caches as the other left them,"
+        " and alone."
         f" Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
     )
     if not options.dry:

@@ -36,8 +36,11 @@ class Graph:
         self._session: ort.InferenceSession | None = None
         self._lock = threading.Lock()
         self._inputs = tuple(tensor.name for tensor in spec.inputs)
+        self._outputs = tuple(tensor.name for tensor in spec.outputs)
         self._dtypes = tuple(np.dtype(tensor.dtype) for tensor in spec.outputs)
         self._file_outputs: list[str] = []  # as the file names them: a step's end in `.next`
+        self._device = setup.device
+        self._wanted: tuple[Sizes, list[tuple[Any, ...]]] = ({}, [])  # shapes, for the last sizes
 
     def session(self) -> ort.InferenceSession:
         """The session, built now if no run has built it yet."""
@@ -59,8 +62,8 @@ class Graph:
         session = self.session()
         feeds = {name: known[name] for name in self._inputs}
         try:
-            if self._setup.device is not None:
-                values = self._run_on(self._setup.device, session, feeds)
+            if self._device is not None:
+                values = self._run_on(self._device, session, feeds)
             else:
                 values = session.run(self._file_outputs, feeds)
         except Exception as error:  # its classes are private and changed between versions
@@ -69,14 +72,22 @@ class Graph:
                 f"graph {self.name} failed on {shapes}: {first_line(error)}", hint=VERIFY
             ) from error
         self._check(values, sizes or {})
-        return {tensor.name: value for tensor, value in zip(self.spec.outputs, values, strict=True)}
+        return dict(zip(self._outputs, values, strict=True))
 
     def _check(self, values: Sequence[Value], sizes: Sizes) -> None:
-        number: Any = sizes.get  # of a symbol; a number stands for itself
-        for tensor, dtype, value in zip(self.spec.outputs, self._dtypes, values, strict=True):
-            shape = tuple([number(size, size) for size in tensor.shape])
-            if isinstance(value, np.ndarray) and value.shape == shape and value.dtype == dtype:
+        seen, shapes = self._wanted  # together, since another thread may put others in their place
+        if seen is not sizes:
+            number: Any = sizes.get  # of a symbol; a number stands for itself
+            shapes = [tuple([number(s, s) for s in t.shape]) for t in self.spec.outputs]
+            self._wanted = (sizes, shapes)
+        for i, value in enumerate(values):
+            if (
+                isinstance(value, np.ndarray)
+                and value.shape == shapes[i]
+                and value.dtype == self._dtypes[i]
+            ):
                 continue  # by far the most frequent; what follows is for the rest
+            tensor = self.spec.outputs[i]
             shape = resolved(tensor, sizes)
             if not _matches(value, tensor, shape):
                 raise AdaptError(
