@@ -17,7 +17,8 @@ def test_a_traced_cross_entropy_has_autograds_gradients() -> None:
     direction = torch.randn(3, 6, 4, generator=generator(1), dtype=torch.float64)
 
     def slope(logits: torch.Tensor, y: torch.Tensor, direction: torch.Tensor) -> torch.Tensor:
-        return (grad(cross_entropy)(logits, y) * direction).sum()
+        slopes: torch.Tensor = grad(cross_entropy)(logits, y)
+        return (slopes * direction).sum()
 
     for function in (cross_entropy, slope):  # the gradient, and that of the gradient
         given = (logits, y) if function is cross_entropy else (logits, y, direction)
