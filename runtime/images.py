@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,7 @@ import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode, opened
-from handful.runtime.pictures.folders import (
-    PICTURES,
-    class_folders,
-    limited_folders,
-    read_each,
-    unreadable,
-)
+from handful.runtime.pictures.folders import PICTURES, class_folders, read_classes
 from handful.runtime.pictures.pixels import Pixels, Upright, centre, fit, resized, too_narrow
 from handful.runtime.pictures.resample import coloured, resample
 
@@ -84,17 +79,9 @@ def read_folder(
     `most` pictures, InputError with all files that cannot be read.
     """
     _readable(spec)
-    classes, count = limited_folders(
-        path, PICTURES, most=most, what="pictures", hint="leave some pictures out"
-    )
-    bad: dict[Path, InputError] = {}
-    pictures = {
-        label: [x for _, x in read_each(files, lambda file: read_image(file, spec), bad)]
-        for label, files in classes.items()
-    }
-    if bad:
-        raise unreadable(bad, count, PICTURES)
-    return pictures
+    what, hint = "pictures", "leave some pictures out"
+    read = partial(read_image, spec=spec)
+    return dict(read_classes(path, PICTURES, read, most=most, what=what, hint=hint))
 
 
 @contextmanager

@@ -1,17 +1,12 @@
 """Files of readings to examples of a package that takes arrays: one file, lists, folders."""
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import (
-    READINGS,
-    limited_folders,
-    read_each,
-    shown,
-    unreadable,
-)
+from handful.runtime.pictures.folders import READINGS, read_classes, shown
 from handful.runtime.series.file import read_array
 from handful.runtime.series.windows import windows
 
@@ -84,15 +79,12 @@ def read_folder(
     SupportSetError where the folder is not of this form (see `class_folders`) or has more than
     `most` files or examples, InputError with all files that cannot be read.
     """
-    classes, count = limited_folders(
-        path, READINGS, most=most, what="files", hint="leave some of them out"
-    )
-    bad: dict[Path, InputError] = {}
-    found: dict[str, list[Array]] = {label: [] for label in classes}
+    what, hint = "files", "leave some of them out"
+    read = partial(read_examples, spec=spec)
+    found: dict[str, list[Array]] = {}
     examples = 0
-    for label, files in classes.items():
-        for _, read in read_each(files, lambda file: read_examples(file, spec), bad):
-            found[label] += list(read)
+    for label, arrays in read_classes(path, READINGS, read, most=most, what=what, hint=hint):
+        found[label] = [example for array in arrays for example in array]
         examples += len(found[label])
         if examples > most:  # before the memory for more of them is taken
             raise SupportSetError(
@@ -100,6 +92,4 @@ def read_folder(
                 " is taken",
                 hint="leave some of them out: a recording gives one for each half a window",
             )
-    if bad:
-        raise unreadable(bad, count, READINGS)
     return found

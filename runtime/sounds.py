@@ -1,12 +1,13 @@
 """Sounds to examples, by the manifest's rate and length: files, folders of files, arrays."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import SOUNDS, limited_folders, read_each, shown, unreadable
+from handful.runtime.pictures.folders import SOUNDS, read_classes, shown
 from handful.runtime.sound.fit import FORMS, prepare, unscaled
 from handful.runtime.sound.wav import Sound, read_wav
 
@@ -39,17 +40,9 @@ def read_folder(
     SupportSetError where the folder is not of this form or has more than `most` files, InputError
     with all files that cannot be read.
     """
-    classes, count = limited_folders(
-        path, SOUNDS, most=most, what="sounds", hint="leave some sounds out"
-    )
-    bad: dict[Path, InputError] = {}
-    sounds = {
-        label: [x for _, x in read_each(files, lambda file: read_sound(file, spec), bad)]
-        for label, files in classes.items()
-    }
-    if bad:
-        raise unreadable(bad, count, SOUNDS)
-    return sounds
+    what, hint = "sounds", "leave some sounds out"
+    read = partial(read_sound, spec=spec)
+    return dict(read_classes(path, SOUNDS, read, most=most, what=what, hint=hint))
 
 
 def is_one(value: Any) -> bool:

@@ -77,12 +77,19 @@ def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Pat
     return classes
 
 
-def limited_folders(
-    path: str | Path, kind: Kind, *, most: int, what: str, hint: str
-) -> tuple[dict[str, list[Path]], int]:
-    """`class_folders` and how many files they are; a SupportSetError above `most` of them.
+def read_classes(
+    path: str | Path,
+    kind: Kind,
+    read: Callable[[Path], Value],
+    *,
+    most: int,
+    what: str,
+    hint: str,
+) -> Iterator[tuple[str, list[Value]]]:
+    """Each class of a folder (see `class_folders`) with what `read` makes of each of its files.
 
-    `what` is what to call the files.
+    SupportSetError above `most` files, before any is opened: `what` is what it calls them, `hint`
+    what to do. InputError with all files that `read` refused, after the last class.
     """
     classes = class_folders(path, kind)
     count = sum(map(len, classes.values()))
@@ -90,7 +97,11 @@ def limited_folders(
         raise SupportSetError(
             f"{count} {what} in {shown(path)}, at most {most} are taken", hint=hint
         )
-    return classes, count
+    bad: dict[Path, InputError] = {}
+    for label, files in classes.items():
+        yield label, [value for _, value in read_each(files, read, bad)]
+    if bad:
+        raise unreadable(bad, count, kind)
 
 
 def files_below(folder: Path, kind: Kind) -> list[Path]:
