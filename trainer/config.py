@@ -182,6 +182,20 @@ def data_from_dict(values: Any, *, where: str) -> DataConfig:
     return data
 
 
+def data_changes(changes: Sequence[str], *, why: str, such_as: str) -> dict[str, Any]:
+    """The section `data` in assignments such as `data.image_size=32`, which may name no other.
+
+    ConfigError where they do: `why` only settings of data are taken, and which are meant.
+    """
+    values: dict[str, Any] = {}
+    for change in changes:
+        assign(values, change)
+    if others := [name for name in values if name != "data"]:
+        raise ConfigError(f"--set: {others[0]} is set, {why}", hint=f"such as {such_as}")
+    data: dict[str, Any] = values.get("data", {})
+    return data
+
+
 def to_dict(config: RunConfig) -> dict[str, Any]:
     """What `from_dict` reads; settings left at None are absent, as TOML has no null."""
     sections: dict[str, Any] = {

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from handful.runtime.tools.text import pairs, table
-from handful.trainer.config import assign, data_from_dict
+from handful.trainer.config import data_changes, data_from_dict
 from handful.trainer.data import DataConfig, DataError, embedded
 from handful.trainer.data.download import Progress, silent
 from handful.trainer.data.functions import is_functions
 from handful.trainer.data.record import is_name
 from handful.trainer.data.splits import PARTS
 from handful.trainer.data.survey import Survey, badness, spread, survey
-from handful.trainer.errors import ConfigError
 from handful.trainer.training.data import checkable
 
 from .suited import Suited, suited
@@ -39,16 +38,13 @@ class Request:
                 f"{source} is a family of functions, which has no examples to check",
                 hint="what can be checked: a folder, an .npz file, omniglot, glyphs",
             )
-        values: dict[str, Any] = {}
-        for change in self.changes:
-            assign(values, change)
-        if others := [name for name in values if name != "data"]:
-            raise ConfigError(
-                f"--set: {others[0]} is set, data are checked by the settings of data alone",
-                hint="such as data.image_size=32 or data.window=64",
-            )
+        changed = data_changes(
+            self.changes,
+            why="data are checked by the settings of data alone",
+            such_as="data.image_size=32 or data.window=64",
+        )
         data = {"source": source} | ({} if is_name(source) else {"split": "random"})
-        return data_from_dict({"data": data | values.get("data", {})}, where="--set")
+        return data_from_dict({"data": data | changed}, where="--set")
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from typing import Any
 import torch
 
 from handful.runtime.arrays import Array
-from handful.trainer.config import assign, data_from_dict
+from handful.trainer.config import data_changes, data_from_dict
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
 from handful.trainer.data.record import is_name
-from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set, fits
 from handful.trainer.evaluation.accuracy import measured
 from handful.trainer.learners import LEARNERS, Learner, Tensors
@@ -59,17 +58,14 @@ class Own:
 
     def config(self) -> DataConfig:
         """The settings of the data."""
-        values: dict[str, Any] = {}
-        for change in self.changes:
-            assign(values, change)
-        if others := [name for name in values if name != "data"]:
-            raise ConfigError(
-                f"--set: {others[0]} is set, without a run there are settings of data alone",
-                hint="such as data.image_size=32 or data.backbone_scale=0.00392",
-            )
+        changed = data_changes(
+            self.changes,
+            why="without a run there are settings of data alone",
+            such_as="data.image_size=32 or data.backbone_scale=0.00392",
+        )
         data: dict[str, Any] = {"source": self.source, "split": "random"}
         data |= {"backbone": self.backbone} if self.backbone else {}
-        return data_from_dict({"data": data | values.get("data", {})}, where="--set")
+        return data_from_dict({"data": data | changed}, where="--set")
 
 
 def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: Count) -> Compared:
