@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 
 import handful
 from handful.runtime.confidence import softmax
+from handful.runtime.package.shipped import find
 from handful.runtime.task import Task
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
@@ -186,6 +188,25 @@ def test_threads_share_a_learner_and_a_task(packages: Any) -> None:
     assert len(answers) == 160
     for logits in answers:
         np.testing.assert_array_equal(logits, expected)
+
+
+@pytest.mark.parametrize("name", ["omniglot-leo", "omniglot-maml"])
+def test_a_pool_of_threads_adapts_as_one_does(name: str) -> None:
+    folder = find(name)
+    with np.load(folder / "conformance.npz") as golden:
+        x, queries = golden["support_x"], golden["query_x"]
+    tasks = [np.roll(x, t, axis=0) for t in range(len(x))]
+
+    def answers(learner: handful.Learner, examples: Any) -> Any:
+        return learner.adapt(examples, list("aabbccdde")).logits(queries)
+
+    alone = handful.load(folder)
+    expected = [answers(alone, examples) for examples in tasks]
+    shared = handful.load(folder)  # whose sessions the threads build
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda examples: answers(shared, examples), tasks))
+    np.testing.assert_array_equal(together, expected)
+    assert len({logits.tobytes() for logits in expected}) == len(tasks)  # all different
 
 
 def test_learners_and_tasks_cannot_be_changed(prototypes: handful.Learner) -> None:

@@ -1,0 +1,191 @@
+"""How the runtime's sessions use threads, memory and batches, on shipped packages.
+
+Threads inside a session against threads over one package, a support set in one run, memory and
+optimisation settings, and what a graph with an axis of tasks could win. No data are needed: the
+examples are those of each package's conformance file, in turns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from first_answer import SHOTS, WAY, labels
+from leo_adaptation import packaged
+from results import section
+from session_settings import settings_table
+from task_axis import task_axis
+from timing import medians
+
+import handful
+from handful.runtime.learner import Learner
+from handful.runtime.package.shipped import find
+from handful.runtime.providers import FATAL
+
+PACKAGES = ("omniglot-leo", "omniglot-maml", "keywords-proto-maml", "pen-proto-maml")
+IN_PROCESSES = ("omniglot-leo", "omniglot-maml")  # beside LEO on embeddings
+THREADS = max(2, os.cpu_count() or 1)
+TASKS = 4 * THREADS
+LEO = "LEO on 640-d"
+
+
+def fitting(package: str | Path) -> np.ndarray:
+    """Examples [25, ...] like those that the package was trained on, so that it does not warn."""
+    with np.load(find(package) / "conformance.npz") as golden:
+        x = np.concatenate([golden["support_x"], golden["query_x"]])
+    if x.dtype == np.int16:  # samples of a sound
+        x = x.astype(np.float32) / np.float32(2**15)
+    return np.resize(x, (WAY * SHOTS, *x.shape[1:]))
+
+
+def spinning(package: str) -> Learner:
+    """The package with threads that wait for work without letting go of their cores."""
+    options = onnxruntime.SessionOptions()  # whose threads spin unless they are told not to
+    options.intra_op_num_threads = options.inter_op_num_threads = THREADS
+    options.log_severity_level = FATAL
+    return handful.load(package, session_options=options)
+
+
+def in_a_session(rounds: int) -> list[str]:
+    """Threads inside each session."""
+    rows = [
+        "| package | threads | embedding 25, ms | adapting, 1 shot, ms | 5 shots, ms"
+        " | predicting one, ms |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in PACKAGES:
+        x = fitting(name)
+        learners = {
+            "1": handful.load(name),
+            f"{THREADS}": handful.load(name, threads=THREADS),
+            f"{THREADS}, spinning": spinning(name),
+        }
+        work = [job for learner in learners.values() for job in _jobs(learner, x)]
+        times = np.reshape(medians(work, rounds), (len(learners), -1)) * 1e3
+        rows += [
+            f"| {name} | {how} | {' | '.join(f'{ms:.2f}' for ms in row)} |"
+            for how, row in zip(learners, times, strict=True)
+        ]
+    return rows
+
+
+def _jobs(learner: Learner, x: np.ndarray) -> list[Callable[[], object]]:
+    engine = learner._engine
+    h, y = engine.embed(x, chunk=1), np.eye(WAY, dtype=np.float32).repeat(SHOTS, axis=0)
+    state = engine.adapt(h, y)
+    return [
+        lambda: engine.embed(x, chunk=1),
+        lambda: engine.adapt(h[::SHOTS], y[::SHOTS]),
+        lambda: engine.adapt(h, y),
+        lambda: engine.predict(state, engine.embed(x[:1])),
+    ]
+
+
+def in_one_run(rounds: int) -> list[str]:
+    """A support set embedded one by one, in eights, and whole."""
+    rows = [
+        "| package | threads | one by one, ms | in eights, ms | in one run, ms | gain, at best"
+        " | largest difference |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for name in (name for name in PACKAGES if handful.load(name).manifest.embed):
+        x = fitting(name)
+        for threads in (1, THREADS):
+            embed = handful.load(name, threads=threads)._engine.embed
+            times = np.multiply(
+                1e3,
+                medians(
+                    [
+                        partial(embed, x, chunk=1),
+                        partial(embed, x, chunk=8),
+                        partial(embed, x, chunk=len(x)),
+                    ],
+                    rounds,
+                ),
+            )
+            alone = embed(x, chunk=1)
+            most = max(np.abs(embed(x, chunk=chunk) - alone).max() for chunk in (8, len(x)))
+            rows.append(
+                f"| {name} | {threads} | {' | '.join(f'{ms:.2f}' for ms in times)}"
+                f" | {times[0] / times[1:].min():.2f} | {most / np.abs(alone).max():.0e} |"
+            )
+    return rows
+
+
+def many_tasks(leo: Path, rounds: int) -> list[str]:
+    """Tasks one after the other, by threads over one package, and by threads in its sessions."""
+    rows = [
+        f"| package | shot | in turn, ms a task | {THREADS} threads over one package, ms a task"
+        f" | gain | sessions of {THREADS} threads, ms a task | gain |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    with ThreadPoolExecutor(THREADS) as pool:
+        for name, package in {LEO: str(leo), **{name: name for name in PACKAGES}}.items():
+            one, several = (handful.load(package, threads=n) for n in (1, THREADS))
+            for shot in (1, SHOTS):
+                sets = [np.roll(fitting(package), t, axis=0)[: WAY * shot] for t in range(TASKS)]
+                given = labels(shot)
+                ways: list[Callable[[], object]] = [
+                    lambda sets=sets, given=given, one=one: [one.adapt(x, given) for x in sets],
+                    lambda sets=sets, given=given, one=one: list(
+                        pool.map(lambda x: one.adapt(x, given), sets)
+                    ),
+                    lambda sets=sets, given=given, several=several: [
+                        several.adapt(x, given) for x in sets
+                    ],
+                ]
+                turn, over, inside = (1e3 * s / TASKS for s in medians(ways, rounds))
+                rows.append(
+                    f"| {name} | {shot} | {turn:.2f} | {over:.2f} | {turn / over:.2f}"
+                    f" | {inside:.2f} | {turn / inside:.2f} |"
+                )
+    return rows
+
+
+def main() -> None:
+    """Print the tables and put them into RESULTS.md."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=21)
+    parser.add_argument("--runs", type=int, default=11, help="processes for each setting")
+    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    rounds = options.rounds
+    with tempfile.TemporaryDirectory() as folder:
+        leo = Path(folder) / "leo"
+        packaged(leo)
+        packages = {LEO: str(leo), **{name: name for name in IN_PROCESSES}}
+        given = {}
+        for i, (name, package) in enumerate(packages.items()):
+            fitting(package).tofile(examples := Path(folder) / f"examples-{i}")
+            given[name] = package, examples
+        parts = [
+            f"**Threads in a session**, 5-way; adapting is after embedding. {THREADS} cores.",
+            *in_a_session(rounds),
+            f"\n**Many tasks**, {TASKS} of them, 5-way, raw examples given.",
+            *many_tasks(leo, rounds),
+            "\n**A support set of 25**, embedded. Difference: relative to the largest value.",
+            *in_one_run(rounds),
+            f"\n**Memory and optimisation**, one thread: medians of {options.runs} processes a"
+            " setting; adapting from raw examples.",
+            *settings_table(given, options.runs),
+            "\n**A graph with an axis of tasks**, LEO on 640-d embeddings, 5-way, one thread.",
+            *task_axis(10 * rounds),
+        ]
+    text = "\n".join(parts).replace(".\n|", ".\n\n|")
+    print(text)
+    note = f"Medians of {rounds} rounds in turns in one process, unless another is named."
+    if not options.dry:
+        section("sessions", "python benchmarks/sessions.py", f"{note}\n\n{text}")
+
+
+if __name__ == "__main__":
+    main()
