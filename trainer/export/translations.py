@@ -1,4 +1,4 @@
-"""Operators of ours as ONNX has them, where torch's exporter would know none."""
+"""Operators as ONNX has them that torch's exporter has not or only decomposes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,19 @@ from onnxscript import opset18 as op
 
 def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
     """What `torch.onnx.export` is told of them."""
-    return {torch.ops.handful.lstm.default: lstm}
+    aten = torch.ops.aten
+    return {
+        torch.ops.handful.lstm.default: lstm,
+        aten.squeeze.dims: squeeze,
+        aten.sym_numel.default: lambda x: op.Size(x),
+    }
+
+
+def squeeze(x: Any, dims: list[int]) -> Any:
+    """x without those of `dims` that are 1; onnx would refuse the others."""
+    ones = [dim for dim in dims if x.shape[dim] == 1]
+    axes: Any = op.Constant(value_ints=ones)
+    return op.Squeeze(x, axes) if ones else op.Identity(x)
 
 
 def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
