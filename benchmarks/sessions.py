@@ -68,8 +68,8 @@ def in_a_session(rounds: int) -> list[str]:
             f"{THREADS}": handful.load(name, threads=THREADS),
             f"{THREADS}, spinning": spinning(name),
         }
-        work = [job for learner in learners.values() for job in _jobs(learner, x)]
-        times = np.reshape(medians(work, rounds), (len(learners), -1)) * 1e3
+        # not in turns: threads that spin would take the next learner's core for a while
+        times = [np.multiply(1e3, medians(_jobs(each, x), rounds)) for each in learners.values()]
         rows += [
             f"| {name} | {how} | {' | '.join(f'{ms:.2f}' for ms in row)} |"
             for how, row in zip(learners, times, strict=True)
