@@ -29,8 +29,8 @@ from handful.trainer.workers import Shape, Workers, workers
 
 PACKAGES = ("higher==0.2.1", "torchopt==0.7.3")
 SOURCE = "learn2learn==0.2.0"  # unpacked alone: it does not build under Python 3.11
-# what trainer/training/memory.py tells glibc, in the words of its environment
 KEPT = ", memory kept"
+# what trainer/training/memory.py tells glibc, in the words of its environment
 KEEPING = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0"}
 WORKER = Path(__file__).parent / "rival_worker.py"
 
