@@ -16,7 +16,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 import torch
 from first_answer import SHOTS, WAY, labels
 from leo_adaptation import packaged
@@ -27,6 +26,7 @@ from timing import medians
 
 import handful
 from handful.runtime.learner import Learner
+from handful.runtime.ort import onnxruntime
 from handful.runtime.package.shipped import find
 from handful.runtime.providers import FATAL
 

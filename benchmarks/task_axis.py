@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-import onnxruntime
 import torch
 from leo_adaptation import FEATURES, WAY, data
 from timing import medians
 from torch import Tensor
 
+from handful.runtime.ort import onnxruntime
 from handful.runtime.providers import setup
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
