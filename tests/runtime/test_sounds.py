@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.errors import InputError
+from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.package.sound import sound_spec
 from handful.runtime.sound.fit import cut, middle
 from handful.runtime.sound.resample import resampled
-from handful.runtime.sounds import sound_batch
+from handful.runtime.sounds import read_folder, sound_batch
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from .refusal import refusal, refusal_in
@@ -172,6 +172,17 @@ def test_all_bad_files_of_a_folder_are_named(packages: Any, tmp_path: Path) -> N
         "  …/sounds/high/1.wav is not a WAV file\n"
         "  …/sounds/high/2.png is not a WAV file",
         "mend them, or leave them out",
+    )
+
+
+def test_more_sounds_than_are_taken(packages: Any, tmp_path: Path) -> None:
+    for label in ("high", "low"):
+        (tmp_path / label).mkdir()
+        (tmp_path / label / "1.wav").write_bytes(b"never opened")
+    spec = handful.load(packages("tones")).input
+    assert refusal_in(tmp_path, lambda: read_folder(tmp_path, spec, most=1), SupportSetError) == (
+        "2 sounds in …, at most 1 are taken",
+        "leave some sounds out",
     )
 
 

@@ -41,7 +41,7 @@ from .form import (
 )
 from .inner_gradient import grad_and_value
 from .maml_config import MAMLConfig
-from .multi_step import weighted_states
+from .multi_step import multi_step_loss
 
 __all__ = ["MAML", "MAMLConfig"]
 
@@ -184,12 +184,11 @@ class MAML(AdaptedNetwork):
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
         support, query, buffers = self.embedded(params, episode)
-        share = self.config.multi_step_loss
-        weights, states = weighted_states(self, params, support, share=share, progress=progress)
-        logits = [self.predict(params, state, query) for state in states]
-        losses = [self.task.loss(answer, episode.query_y) for answer in logits]
-        loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
-        return loss, Outcome(self.outcome(logits[-1], episode.query_y).metrics, buffers)
+        y, share = episode.query_y, self.config.multi_step_loss
+        loss, answers = multi_step_loss(
+            self, params, support, (query, y), share=share, progress=progress
+        )
+        return loss, Outcome(self.outcome(answers, y).metrics, buffers)
 
     def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
         """Support set, queries and new buffers; ANIL's body sees both sets as one batch."""

@@ -5,10 +5,35 @@ The queries' loss counts after every inner step, at first alike, in the end afte
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor
+
 from .form import Learner, Support, Tensors, adapt
 from .steps import after_each_step
 
 MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
+
+
+def multi_step_loss(
+    learner: Learner,
+    params: Tensors,
+    support: Support,
+    query: tuple[Tensor, Tensor],
+    *,
+    share: float,
+    progress: float,
+) -> tuple[Tensor, Tensor]:
+    """L_query, summed over states by their weights, and the answers of the last one.
+
+    `query` are the examples as `embed` gives them and their y; `share` and `progress` are those of
+    `weighted_states`.
+    """
+    x, y = query
+    weights, states = weighted_states(learner, params, support, share=share, progress=progress)
+    answers = [learner.predict(params, state, x) for state in states]
+    losses = [learner.task.loss(answer, y) for answer in answers]
+    loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
+    return loss, answers[-1]
 
 
 def weighted_states(

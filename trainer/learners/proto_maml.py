@@ -39,7 +39,7 @@ from .embedding import EmbeddingLearner
 from .features import class_means, squared_distance
 from .form import Noise, Outcome, Stage, Support, Tensors, cross_entropy
 from .inner_gradient import grad_and_value
-from .multi_step import weighted_states
+from .multi_step import multi_step_loss
 from .views import ViewsConfig, check_views, views
 
 # Adam moves every parameter by about its learning rate, and the head's few numbers have to move
@@ -228,12 +228,11 @@ class ProtoMAML(EmbeddingLearner):
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
         support, query, buffers = self.embedded_together(params, episode)
-        share = self.config.multi_step_loss
-        weights, states = weighted_states(self, params, support, share=share, progress=progress)
-        answers = [self.predict(params, state, query) for state in states]
-        losses = [cross_entropy(logits, episode.query_y) for logits in answers]
-        loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
-        return loss, Outcome(self.outcome(answers[-1], episode.query_y).metrics, buffers)
+        y, share = episode.query_y, self.config.multi_step_loss
+        loss, answers = multi_step_loss(
+            self, params, support, (query, y), share=share, progress=progress
+        )
+        return loss, Outcome(self.outcome(answers, y).metrics, buffers)
 
 
 def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
