@@ -75,7 +75,7 @@ def test_an_exported_step_is_the_step_in_float64(
             *moved, found = session.run(
                 None, {**fed, "support_x": x.numpy(), "support_y": y.numpy()}
             )
-            assert float(found) == pytest.approx(float(loss), rel=1e-5)
+            assert float(np.asarray(found)) == pytest.approx(float(loss), rel=1e-5)
             for (name, wanted), ours in zip(after.items(), moved, strict=True):
                 change = float((wanted - state[name]).abs().max())
                 assert float(np.abs(ours - wanted.numpy()).max()) <= 1e-4 * change, (count, name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch.func import grad, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -20,8 +22,11 @@ def test_a_traced_cross_entropy_has_autograds_gradients() -> None:
         slopes: torch.Tensor = grad(cross_entropy)(logits, y)
         return (slopes * direction).sum()
 
-    for function in (cross_entropy, slope):  # the gradient, and that of the gradient
-        given = (logits, y) if function is cross_entropy else (logits, y, direction)
+    cases: list[tuple[Any, tuple[torch.Tensor, ...]]] = [
+        (cross_entropy, (logits, y)),
+        (slope, (logits, y, direction)),  # the gradient of the gradient
+    ]
+    for function, given in cases:
         wanted = vmap(grad(function))(*given)
         found = make_fx(vmap(grad(function)))(*given)(*given)
         torch.testing.assert_close(found, wanted, rtol=1e-12, atol=1e-15)
