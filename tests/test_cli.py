@@ -22,8 +22,7 @@ from .commands.called import error, run
 
 SHIPPED = [
     "keywords-proto-maml", "omniglot-lake", "omniglot-leo", "omniglot-maml",
-    "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo", "strokes-proto-maml",
-    "words-proto-maml",
+    "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo",
 ]  # fmt: skip
 
 

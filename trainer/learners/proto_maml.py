@@ -47,7 +47,7 @@ from .views import ViewsConfig, check_views, views
 TENTHS = 10.0
 TINY = 1e-30  # beside the share of any exemplar that counts
 # Bytes of the four tensors [S V, S V] that comparing the support set's views with each other fills
-# at once. A process adapting strokes-proto-maml (V = 4) grew by 14 MiB at S = 200, 45 at 400, 161
+# at once. A process adapting a package with V = 4 grew by 14 MiB at S = 200, 45 at 400, 161
 # at 800 and 226 at 968
 PAIRS_BYTES = 240_000_000
 
