@@ -17,15 +17,12 @@ from .paths import as_path
 from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, is_one_hot, outputs, within
 
-# formats; what needs nothing of a later one is written as an earlier one: negatives are of the
-# second, where the package lies is of the third
-PLAIN, WITH_NEGATIVES, WITH_PLACE = 1, 2, 3
+FORMAT = 1
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
 MAX_BYTES = 2**28
 MAX_SAMPLES = 1000
 MEMBER = 2**10  # bytes of an array's headers, more than it has
-FIELDS = {"format", "package", "classes", "seed", "samples"}
-PLACE = "place"  # a field of the third format
+FIELDS = {"format", "package", "classes", "seed", "samples", "place"}
 
 
 class Saved(NamedTuple):
@@ -68,7 +65,7 @@ def read(path: object, manifest: Manifest, identity: str) -> Saved:
 def maker(path: Path) -> Maker:
     """The package that the task in `path` was saved with."""
     about = _about(path.name, _read(path).get("about"))
-    return Maker(str(about["package"]), about.get(PLACE))
+    return Maker(str(about["package"]), about["place"])
 
 
 def _read(file: Path) -> dict[str, Array]:
@@ -81,14 +78,13 @@ def _read(file: Path) -> dict[str, Array]:
 
 def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
     about = {
-        "format": PLAIN if saved.negatives is None else WITH_NEGATIVES,
+        "format": FORMAT,
         "package": identity,
         "classes": saved.support.classes,
         "seed": saved.seed,
         "samples": len(saved.states),
+        "place": saved.place,
     }
-    if saved.place is not None:
-        about |= {"format": WITH_PLACE, PLACE: saved.place}
     arrays: dict[str, Array] = {
         "about": np.frombuffer(json.dumps(about).encode(), np.uint8),
         "support_x": saved.support.x,
@@ -132,17 +128,16 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
             for tensor in manifest.read_by_predict
         }
         states.append(State(tensors, sizes))
-    rejects = about["format"] == WITH_NEGATIVES or "negatives" in arrays
-    negatives = _negatives(name, arrays, manifest) if rejects and about["format"] > PLAIN else None
+    negatives = _negatives(name, arrays, manifest) if "negatives" in arrays else None
     if arrays:
         raise TaskFileError(f"{name} has an unknown array {shown(min(arrays))}")
-    return Saved(support, tuple(states), about["seed"], negatives, about.get(PLACE))
+    return Saved(support, tuple(states), about["seed"], negatives, about["place"])
 
 
 def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
     """Embedded examples of none of the classes, which thresholds are needed for."""
-    value = arrays.get("negatives")
-    count = len(value) if value is not None and value.ndim else 0
+    value = arrays["negatives"]
+    count = len(value) if value.ndim else 0
     spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
     negatives = _take(name, arrays, "negatives", spec, {"S": count})
     if not 0 < count <= MAX_NEGATIVES or not manifest.confidence:
@@ -161,19 +156,18 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
         about = json.loads(array.tobytes().decode())
     except (ValueError, RecursionError) as cause:
         raise wrong from cause
-    if not isinstance(about, dict) or about.keys() - {PLACE} != FIELDS:
+    if not isinstance(about, dict) or "format" not in about:
         raise wrong
-    formats = (PLAIN, WITH_NEGATIVES, WITH_PLACE)
-    if type(about["format"]) is not int or about["format"] not in formats:
+    if type(about["format"]) is not int or about["format"] != FORMAT:
         raise TaskFileError(
-            f"{name} has format {shown(about['format'])}, this runtime reads {PLAIN} to"
-            f" {WITH_PLACE}",
+            f"{name} has format {shown(about['format'])}, this runtime reads {FORMAT}",
             hint="load it with the handful that saved it, or adapt again",
         )
-    if (about["format"] == WITH_PLACE) != (PLACE in about) or not _path(about.get(PLACE, ".")):
+    if about.keys() != FIELDS:
         raise wrong
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
-    ok = isinstance(classes, list) and all(isinstance(label, str) for label in classes)
+    ok = about["place"] is None or _path(about["place"])
+    ok = ok and isinstance(classes, list) and all(isinstance(label, str) for label in classes)
     ok = ok and len(set(classes)) == len(classes) and type(samples) is int
     ok = ok and 1 <= samples <= MAX_SAMPLES and (samples == 1 if seed is None else _seed(seed))
     if not ok:

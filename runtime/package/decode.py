@@ -13,7 +13,7 @@ from handful.runtime.errors import ManifestError
 
 from .files import brief as brief_path
 from .files import is_folder, mode_of, read_regular
-from .manifest import FILE, FORMAT, OPTIONAL, Manifest
+from .manifest import FILE, FORMAT, Manifest
 from .rules import check
 from .strict import HINT, brief, plain, read, shown
 
@@ -21,89 +21,19 @@ MAX_BYTES = 2**20
 MAX_DEPTH = 64  # of objects and lists within each other
 MAX_INTEGER = 2**53
 SURROGATE = re.compile("[\ud800-\udfff]")
-READABLE = (1, 2, 3, FORMAT)
-UNBOUNDED = {"min": 1, "max": None}
 
 
 def parse(content: object) -> Manifest:
     """A manifest decoded from JSON, every field checked."""
     if isinstance(content, Mapping) and "format" in content:
         number = content["format"]
-        if type(number) is not int or number not in READABLE:
+        if type(number) is not int or number != FORMAT:
             raise ManifestError(
-                f"manifest has format {shown(number)}, this runtime reads"
-                f" {READABLE[0]} to {READABLE[-1]}",
-                hint=HINT,
+                f"manifest has format {shown(number)}, this runtime reads {FORMAT}", hint=HINT
             )
-        if number == 1:
-            content = as_format_2(content)
-        if number <= 2:
-            content = as_format_3(content)
-        if number <= 3:
-            content = as_format_4(content)
-        content = {**OPTIONAL, **content}
     manifest = read(Manifest, content, "")
     check(manifest)
     return manifest
-
-
-def as_format_2(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 1 with what format 2 added: no limit in all, nothing compared."""
-    new = dict(content)
-    if isinstance(limits := content.get("limits"), Mapping):
-        new["limits"] = _with_field(limits, "limits", "support", UNBOUNDED)
-    if isinstance(evaluation := content.get("evaluation"), list):
-        new["evaluation"] = [
-            _with_field(entry, f"evaluation[{i}]", "compared", [])
-            if isinstance(entry, Mapping)
-            else entry
-            for i, entry in enumerate(evaluation)
-        ]
-    return new
-
-
-def as_format_3(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 2 with what format 3 added: a measure beside accuracy."""
-    new = dict(content)
-    if isinstance(evaluation := content.get("evaluation"), list):
-        new["evaluation"] = [
-            _with_measure(entry, f"evaluation[{i}]") if isinstance(entry, Mapping) else entry
-            for i, entry in enumerate(evaluation)
-        ]
-    return new
-
-
-def as_format_4(content: Mapping[str, Any]) -> dict[str, Any]:
-    """A manifest of format 3 with what format 4 added: sound, `seen` and `confidence`."""
-    new = _with_field(content, "", "confidence", [])
-    for name, value in OPTIONAL.items():
-        new = _with_field(new, "", name, value)
-    if isinstance(examples := content.get("input"), Mapping):
-        if examples.get("kind") == "audio":
-            raise ManifestError("`input.kind` is audio, which format 4 began", hint=HINT)
-        seen = _with_field(examples, "input", "seen", None)
-        new["input"] = _with_field(seen, "input", "rate", None)
-    return new
-
-
-def _with_measure(entry: Mapping[str, Any], place: str) -> dict[str, Any]:
-    """An entry of `evaluation` and what it is compared with, all of which are accuracies."""
-    new = _with_field(entry, place, "mean_squared_error", None)
-    if isinstance(compared := entry.get("compared"), list):
-        new["compared"] = [
-            _with_field(other, f"{place}.compared[{j}]", "mean_squared_error", None)
-            if isinstance(other, Mapping)
-            else other
-            for j, other in enumerate(compared)
-        ]
-    return new
-
-
-def _with_field(fields: Mapping[str, Any], place: str, name: str, value: object) -> dict[str, Any]:
-    if name in fields:
-        where = f"{place}.{name}" if place else name
-        raise ManifestError(f"unknown field in manifest: `{where}`", hint=HINT)
-    return {**fields, name: value}
 
 
 def decode(data: bytes) -> Manifest:
@@ -173,11 +103,7 @@ def read_bytes(path: Path) -> bytes:
 def to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
     check(manifest)
-    content = plain(manifest)
-    for name, value in OPTIONAL.items():
-        if content[name] == value:
-            del content[name]
-    return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(plain(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -3,12 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-FORMAT = 4
+FORMAT = 1
 FILE = "manifest.json"
 Precision = Literal["float32", "float16", "int8"]
-OPTIONAL = {
-    "precision": "float32"
-}  # fields of the manifest that may be left out: what they are then
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from .flow import MAX_STEPS
-from .manifest import FORMAT, OPTIONAL, Manifest
+from .manifest import FORMAT, Manifest
 from .measured import MAX_ERROR, MAX_EVALUATIONS, MAX_TEXT
 from .names import HASH, INNER, NAME, NEXT, OBJECTS, ROLES
 from .rules import (
@@ -129,7 +129,7 @@ def _object(cls: type, place: str) -> dict[str, Any]:
         "type": "object",
         "description": (cls.__doc__ or "").split("\n")[0],
         "additionalProperties": False,
-        "required": [name for name in names if place or name not in OPTIONAL],
+        "required": list(names),
         "properties": {name: _ruled(kind, prefix + name) for name, kind in names.items()},
     }
 

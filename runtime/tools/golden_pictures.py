@@ -10,7 +10,6 @@ from handful.runtime.images import prepare
 from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.pictures.pixels import Pixels, resized, too_narrow
 
-SINCE = 2  # the format that brought them
 COUNT = 2
 TOLERANCE = 1e-6  # two roundings of float32; a grey level is a thousand times more
 MAX_PIXELS = 2**23  # of a picture
@@ -24,9 +23,9 @@ def take_pictures(
 ) -> list[tuple[Pixels, Array]]:
     """Remove the pictures from `golden`: the pixels of each, and what is to be made of them.
 
-    Packages of arrays, and those of format 1, have none.
+    Packages of arrays and of sound have none.
     """
-    if manifest.input.kind != "image" or manifest.format < SINCE:
+    if manifest.input.kind != "image":
         return []
     pairs = []
     for name, prepared_name in ((f"picture/{i}", f"picture/{i}/x") for i in range(COUNT)):

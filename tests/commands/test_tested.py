@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image, ImageDraw
 
-from handful.runtime.package.decode import read_manifest, to_json
-from handful.runtime.package.manifest import FORMAT
 from handful.runtime.package.shipped import SHIPPED
 
 from ..runtime.confident import grid, sure
@@ -98,8 +95,6 @@ def test_what_is_none_of_the_classes_is_right_without_a_label(
     """Thresholds that accept nothing at 1 %, and everything at 50 %."""
     package, task = tmp_path / "package", tmp_path / "sure.npz"
     shutil.copytree(SHIPPED / "omniglot-leo", package)
-    manifest = replace(read_manifest(package), format=FORMAT)
-    (package / "manifest.json").write_text(to_json(manifest))
     sure(package, grid(scores=(1e9, 0.0, -1e9)))
     assert run("adapt", package, photos, "--out", task).exit_code == 0
     (others / "dash").rename(others / "hat")

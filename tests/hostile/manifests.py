@@ -115,8 +115,8 @@ def compared(**values: Any) -> Callable[[Path], object]:
 
 WRONG = "ManifestError: "
 CASES: dict[str, Case] = {
-    "format 1.0": (text('"format": 4', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
-    "format 2e0": (text('"format": 4', '"format": 2e0'), WRONG + "manifest has format 2.0, this"),
+    "format 1.0": (text('"format": 1', '"format": 1.0'), WRONG + "manifest has format 1.0, this"),
+    "format 1e0": (text('"format": 1', '"format": 1e0'), WRONG + "manifest has format 1.0, this"),
     "a byte-order mark": (encoded("utf-8-sig"), WRONG + "manifest.json begins with a byte-order"),
     "UTF-16": (encoded("utf-16"), WRONG + "manifest.json begins with a byte-order mark"),
     "UTF-16 without a mark": (encoded("utf-16-le"), WRONG + "manifest.json is not JSON"),

@@ -24,12 +24,6 @@ def manifest(folder: Path, change: Callable[[Any], object]) -> None:
     file.write_text(json.dumps(content))
 
 
-def older(content: Any, number: int) -> None:
-    """A manifest of this format, 3 or below, without what format 4 added."""
-    content["format"] = number
-    del content["confidence"], content["input"]["seen"], content["input"]["rate"]
-
-
 def put(folder: Path, graph: str, data: bytes) -> None:
     """Give a graph other bytes, and the manifest their hash."""
     (folder / f"{graph}.onnx").write_bytes(data)

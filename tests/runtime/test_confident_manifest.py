@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from handful.runtime.errors import ManifestError
-from handful.runtime.package.decode import read_manifest, to_json
+from handful.runtime.package.decode import to_json
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import described
 
@@ -32,16 +32,6 @@ def test_it_is_read_written_and_shown(packages: Any, tmp_path: Path) -> None:
         "  8     1  1.50         1.00                 90.0",
         "  8     4  1.50         1.00                 90.0",
     ]
-
-
-def test_older_packages_do_not_say(packages: Any, tmp_path: Path) -> None:
-    folder = packages.copy("prototypes", tmp_path)
-    edit.manifest(folder, lambda content: edit.older(content, 3))
-    assert read_manifest(folder).confidence == ()
-    edit.manifest(folder, lambda content: content.update(confidence=[]))
-    with pytest.raises(ManifestError) as error:
-        read_manifest(folder)
-    assert str(error.value) == "unknown field in manifest: `confidence`"
 
 
 def of(place: str, **values: Any) -> Change:

@@ -53,7 +53,7 @@ def test_without_pillow_they_are_replayed_by_numpy(
     assert verify(packages("line")).pictures == {}
 
 
-def test_a_package_of_format_1_has_none(packages: Any, tmp_path: Path) -> None:
+def test_a_package_of_pictures_without_them_is_refused(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
     for i in (0, 1):
         edit.golden(folder, **{f"picture/{i}": None, f"picture/{i}/x": None})
@@ -61,13 +61,6 @@ def test_a_package_of_format_1_has_none(packages: Any, tmp_path: Path) -> None:
         verify(folder)
     assert str(error.value) == "conformance.npz has no `picture/0`"
     assert error.value.hint == "export the package again"
-
-    def as_format_1(content: Any) -> None:
-        edit.older(content, 1)
-        del content["limits"]["support"]
-
-    edit.manifest(folder, as_format_1)
-    assert verify(folder).pictures == {}
 
 
 @pytest.mark.parametrize(

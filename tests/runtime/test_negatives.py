@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -92,21 +91,9 @@ def test_saved_and_loaded_with_the_task(
     assert loaded.add([NEAR], ["near"])._negatives is not None
 
 
-def test_a_task_without_negatives_is_written_as_older_runtimes_read_it(
-    task: handful.Task, tmp_path: Path
-) -> None:
-    formats = []
-    for saved in (task, task.with_negatives([BETWEEN])):
-        saved.save(tmp_path / "task.npz")
-        with np.load(tmp_path / "task.npz") as file:
-            formats.append(json.loads(file["about"].tobytes())["format"])
-    assert formats == [1, 2]
-
-
 @pytest.mark.parametrize(
     ("negatives", "words"),
     [
-        (None, "task.npz has no array `negatives`"),
         (np.zeros((0, 4), np.float32),
          "task.npz has 0 negatives, wanted 1 to 1000 and thresholds in the package"),
         (np.zeros((1001, 4), np.float32),
@@ -126,8 +113,7 @@ def test_altered_negatives_are_refused(
     task.with_negatives([BETWEEN]).save(file)
     with np.load(file) as archive:
         arrays = {name: archive[name] for name in archive}
-    del arrays["negatives"]
-    file.write_bytes(pack_npz(arrays if negatives is None else arrays | {"negatives": negatives}))
+    file.write_bytes(pack_npz(arrays | {"negatives": negatives}))
     with pytest.raises(TaskFileError) as error:
         learner.load_task(file)
     assert str(error.value) == words

@@ -12,6 +12,7 @@ from handful import runtime
 from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.package import shipped as finding
+from handful.runtime.package.decode import read_bytes, read_manifest, to_json
 from handful.runtime.providers import Setup
 from handful.runtime.tools import saved_tasks
 from handful.runtime.tools.inspect import describe
@@ -41,6 +42,12 @@ def test_shipped_packages_are_found_by_name(
         handful.load("tail")
     assert str(error.value) == "no folder tail, and no shipped package of that name"
     assert error.value.hint == "shipped packages: head"
+
+
+@pytest.mark.parametrize("name", finding.shipped())
+def test_a_shipped_manifest_is_as_an_export_writes_it(name: str) -> None:
+    folder = finding.find(name)
+    assert read_bytes(folder) == to_json(read_manifest(folder)).encode()
 
 
 def test_a_plain_name_means_the_shipped_package_whatever_lies_here(

@@ -1,6 +1,5 @@
 """8-bit groups and weights of 16 bits: what exporting makes passes, all else is refused."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.errors import ManifestError, PackageError
-from handful.runtime.package.decode import decode, read_manifest, to_json
 from handful.runtime.package.operators import OPSET
 from handful.runtime.package.vet import vet
 
@@ -109,14 +107,8 @@ def test_weights_of_16_bits_are_read_by_a_cast_alone() -> None:
     assert str(caught.value) == "embed.onnx: a Conv of float16, which only a Cast may read"
 
 
-def test_a_precision_that_is_left_out_is_float32(packages: Any, tmp_path: Path) -> None:
+def test_a_precision_is_one_of_three_and_needs_an_embedding(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("head", tmp_path)
-    content = json.loads((folder / "manifest.json").read_text())
-    assert "precision" not in content  # as in every package of before
-    assert read_manifest(folder).precision == "float32"
-    named = decode(json.dumps({**content, "precision": "float32"}).encode())
-    assert named == read_manifest(folder)
-    assert json.loads(to_json(named)) == content
     edit.manifest(folder, lambda c: c.update(precision="int4"))
     refused(
         folder,
@@ -124,18 +116,7 @@ def test_a_precision_that_is_left_out_is_float32(packages: Any, tmp_path: Path) 
         "`precision` is 'int4', wanted one of `float32`, `float16`, `int8`",
         "export the package again, or install the handful that made it",
     )
-
-
-def test_a_precision_needs_an_embedding_and_format_4(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("prototypes", tmp_path)
     edit.manifest(folder, lambda c: c.update(precision="int8"))
     words = "`precision` is int8, wanted float32: there is no `embed`"
     refused(folder, ManifestError, words)
-    edit.manifest(folder, lambda c: edit.older(c, 3))
-    words = "unknown field in manifest: `precision`"
-    refused(
-        folder,
-        ManifestError,
-        words,
-        "export the package again, or install the handful that made it",
-    )

@@ -9,10 +9,7 @@ import pytest
 
 import handful
 from handful.runtime.errors import ManifestError, PackageError
-from handful.runtime.package.decode import read_manifest
-from handful.runtime.package.manifest import Bounds
 
-from .edit import older
 from .refusal import refused
 
 AGAIN = "export the package again, or install the handful that made it"
@@ -45,12 +42,14 @@ def drop(path: str) -> Callable[[dict[str, Any]], None]:
 
 
 MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
-    (put("format", 5), "manifest has format 5, this runtime reads 1 to 4", AGAIN),
-    (put("format", True), "manifest has format true, this runtime reads 1 to 4", AGAIN),
+    (put("format", 2), "manifest has format 2, this runtime reads 1", AGAIN),
+    (put("format", 0), "manifest has format 0, this runtime reads 1", AGAIN),
+    (put("format", True), "manifest has format true, this runtime reads 1", AGAIN),
     (put("flavour", 1), "unknown field in manifest: `flavour`", AGAIN),
     (put("stages/0/foo", 1), "unknown field in manifest: `stages[0].foo`", AGAIN),
     (drop("licence"), "missing field in manifest: `licence`", AGAIN),
     (drop("format"), "missing field in manifest: `format`", AGAIN),
+    (drop("precision"), "missing field in manifest: `precision`", AGAIN),
     (drop("graphs/embed/sha256"), "missing field in manifest: `graphs.embed.sha256`", AGAIN),
     (put("stages/0/steps", "3"), "`stages[0].steps` is '3', wanted an integer", AGAIN),
     (put("stages/0/steps", True), "`stages[0].steps` is true, wanted an integer", AGAIN),
@@ -219,46 +218,3 @@ def test_a_pipe_does_not_hang_us(folder: Path) -> None:
     file.unlink()
     os.mkfifo(file)
     refused(folder, PackageError, f"{file} is not a regular file", "copy the file itself")
-
-
-def test_a_package_of_format_1_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
-    def as_format_1(content: dict[str, Any]) -> None:
-        older(content, 1)
-        del content["limits"]["support"]
-
-    edit(folder, as_format_1)
-    assert read_manifest(folder).limits.support == Bounds(1)
-    edit(folder, lambda content: content["limits"].update(support={"min": 1, "max": None}))
-    with pytest.raises(ManifestError, match=r"unknown field in manifest: `limits\.support`"):
-        read_manifest(folder)
-
-
-def test_a_package_of_format_2_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
-    other = {"name": "class means", "accuracy": 0.8, "difference": 0.1, "interval": 0.01}
-    entry = {
-        "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 9, "accuracy": 0.9,
-        "interval": 0.01, "transductive": False, "compared": [other],
-    }  # fmt: skip
-    edit(folder, lambda content: older(content, 2))
-    edit(folder, lambda content: content.update(evaluation=[entry]))
-    (read,) = read_manifest(folder).evaluation
-    assert (read.accuracy, read.mean_squared_error, read.value) == (0.9, None, 0.9)
-    assert (read.compared[0].value, read.compared[0].difference) == (0.8, 0.1)
-    other["mean_squared_error"] = 0.1
-    edit(folder, lambda content: content.update(evaluation=[entry]))
-    with pytest.raises(ManifestError) as error:
-        read_manifest(folder)
-    assert str(error.value) == (
-        "unknown field in manifest: `evaluation[0].compared[0].mean_squared_error`"
-    )
-
-
-def test_a_package_of_format_3_is_still_read(folder: Path, edit: Callable[..., None]) -> None:
-    edit(folder, lambda content: older(content, 3))
-    read = read_manifest(folder)
-    assert (read.input.seen, read.input.rate, read.confidence) == (None, None, ())
-    for name in ("seen", "rate"):
-        edit(folder, lambda content, name=name: content["input"].update({name: None}))
-        with pytest.raises(ManifestError, match=rf"unknown field in manifest: `input\.{name}`"):
-            read_manifest(folder)
-        edit(folder, lambda content, name=name: content["input"].pop(name))

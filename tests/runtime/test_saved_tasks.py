@@ -91,11 +91,10 @@ def test_other_places_are_not_used(
     assert refusal(lambda: opened(task), TaskFileError) == ABSENT
 
 
-def test_files_of_older_formats_are_read_and_python_notes_nothing(task: Path, folder: Path) -> None:
+def test_python_notes_no_place(task: Path, folder: Path) -> None:
     loaded = opened(task)
     loaded.save(task)
-    assert about(task).keys() == {"format", "package", "classes", "seed", "samples"}
-    assert about(task)["format"] == 1
+    assert about(task)["place"] is None
     assert refusal(lambda: opened(task), TaskFileError) == ABSENT
     np.testing.assert_array_equal(
         handful.load(folder).load_task(task).predict_proba(IMAGES), loaded.predict_proba(IMAGES)
@@ -107,5 +106,5 @@ def test_a_package_that_ships_is_not_noted(tmp_path: Path) -> None:
     x = np.zeros((2, *learner.input.shape), np.float32)
     x[0, ..., 5:9], x[1, 5:9] = 1, 1
     written(learner.adapt(x, ["a", "b"]), tmp_path / "task.npz")
-    assert "place" not in about(tmp_path / "task.npz")
+    assert about(tmp_path / "task.npz")["place"] is None
     assert maker_of(tmp_path / "task.npz").path == SHIPPED / "omniglot-leo"

@@ -85,7 +85,7 @@ def test_the_search_for_a_key_given_twice_is_linear() -> None:
 def test_numbers_are_those_that_every_language_reads() -> None:
     for number in (2**53, -(2**53)):
         with pytest.raises(ManifestError, match="missing field in manifest: `name`"):
-            decode(json.dumps({"format": 2, "training": {"n": number}}).encode())
+            decode(json.dumps({"format": 1, "training": {"n": number}}).encode())
         larger = number + (1 if number > 0 else -1)
         with pytest.raises(ManifestError, match=f"{larger} in manifest, integers are at most"):
-            decode(json.dumps({"format": 2, "training": {"n": larger}}).encode())
+            decode(json.dumps({"format": 1, "training": {"n": larger}}).encode())

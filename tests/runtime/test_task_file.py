@@ -41,6 +41,15 @@ def about(**changes: Any) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+def without(name: str) -> Callable[[dict[str, Any]], None]:
+    def change(contents: dict[str, Any]) -> None:
+        values = json.loads(contents["about"].tobytes())
+        del values[name]
+        contents["about"] = np.frombuffer(json.dumps(values).encode(), np.uint8)
+
+    return change
+
+
 def encoded(encoding: str) -> Callable[[dict[str, Any]], None]:
     def change(contents: dict[str, Any]) -> None:
         text = contents["about"].tobytes().decode()
@@ -53,13 +62,13 @@ def put(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
     return lambda contents: contents.update({name: value})
 
 
-FORMATS = (4, True, 1.0, "1", None, "\x1b[2J")
+FORMATS = (2, 0, True, 1.0, "1", None, "\x1b[2J")
 MADE = "`Task.save` writes them"
 CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (about(package="0" * 64),
      "task.npz was saved with another package than head as it is now",
      "load it with the package that made it, or adapt again"),
-    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1 to 3",
+    *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1",
        "load it with the handful that saved it, or adapt again") for number in FORMATS),
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),
@@ -74,11 +83,13 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     (put("about", np.frombuffer(b'{"format": 1' + b"0" * 5000 + b"}", np.uint8)),
      "task.npz is not a saved task", MADE),
     (about(more=2), "task.npz is not a saved task", MADE),
-    (about(format=3), "task.npz is not a saved task", MADE),
-    (about(place="/packages/mine"), "task.npz is not a saved task", MADE),
-    (about(format=3, place=5), "task.npz is not a saved task", MADE),
-    (about(format=3, place=""), "task.npz is not a saved task", MADE),
-    (about(format=3, place="a\0b"), "task.npz is not a saved task", MADE),
+    (about(format=2, more=2), "task.npz has format 2, this runtime reads 1",
+     "load it with the handful that saved it, or adapt again"),
+    (without("format"), "task.npz is not a saved task", MADE),
+    (without("place"), "task.npz is not a saved task", MADE),
+    (about(place=5), "task.npz is not a saved task", MADE),
+    (about(place=""), "task.npz is not a saved task", MADE),
+    (about(place="a\0b"), "task.npz is not a saved task", MADE),
     (lambda contents: contents.pop("about"), "task.npz is not a saved task", MADE),
     (about(classes=["a", "b", "c"]),
      "task.npz: `support_y` is float32 [3, 2], wanted float32 [3, 3]", None),

@@ -1,9 +1,8 @@
-"""A run and its data: written down, found from another folder, moved, changed, recorded late."""
+"""A run and its data: written down, found from another folder, moved or changed."""
 
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,6 @@ from handful.trainer.evaluation import Result
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import RunError, read_record, write_config, write_record
 from handful.trainer.training.job import Options
-from handful.trainer.training.record import record_data
 from handful.trainer.training.report import Silent
 from handful.trainer.training.run import train
 
@@ -127,34 +125,12 @@ def test_changed_data_are_refused_by_all_who_read_them(here: Path) -> None:
     assert not (here / "package").exists()
 
 
-def test_a_run_without_a_record_is_refused_until_it_has_one(here: Path) -> None:
+def test_a_run_without_a_record_is_refused(here: Path) -> None:
     (here / "run" / "data.json").unlink()
     with pytest.raises(RunError) as caught:
         measured(here / "run")
-    assert str(caught.value) == (
-        f"no data.json in {here / 'run'}: the run did not record what its data were"
-    )
-    assert caught.value.hint == (
-        "if they have not changed since, record them now:"
-        f" python -m handful.trainer.training.record {here / 'run'}"
-    )
-    record = record_data(here / "run")
-    assert read_record(here / "run") == record
-    assert len(measured(here / "run")) == 1
-    with pytest.raises(RunError) as caught:
-        record_data(here / "run")
-    assert str(caught.value) == f"{here / 'run'} has recorded its data already"
-
-
-def test_a_late_record_finds_moved_data(here: Path) -> None:
-    written = json.loads((here / "run" / "data.json").read_text())
-    (here / "run" / "data.json").unlink()
-    (here / "there").mkdir()
-    shutil.move(here / "points.npz", here / "there" / "points.npz")
-    record_data(here / "run", str(here / "there" / "points.npz"))
-    late = json.loads((here / "run" / "data.json").read_text())
-    assert late["parts"] == written["parts"]
-    assert late["places"] == {"source": str(here / "there" / "points.npz")}
+    assert str(caught.value) == f"no data.json in {here / 'run'}"
+    assert caught.value.hint == "a run is a folder made by `handful train`"
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\udcff", "[" * 100_000])

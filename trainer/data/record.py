@@ -162,7 +162,7 @@ def from_json(content: Any, where: str) -> DataRecord:
             parts={part: unlisted(content["parts"][part], where) for part in PARTS},
             left_out=tuple(map(str, content["left_out"])),
             backbone=content["backbone"],
-            seen=_seen(content.get("seen")),  # a run of an older handful has none
+            seen=_seen(content["seen"]),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as cause:
         raise DataError(

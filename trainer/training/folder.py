@@ -102,11 +102,7 @@ def read_record(folder: Path) -> DataRecord:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise RunError(
-            f"no {DATA} in {folder}: the run did not record what its data were",
-            hint="if they have not changed since, record them now:"
-            f" python -m handful.trainer.training.record {folder}",
-        ) from None
+        raise RunError(f"no {DATA} in {folder}", hint=MADE) from None
     except (OSError, ValueError, RecursionError) as cause:
         raise RunError(f"{path} cannot be read: {cause}", hint="it was changed by hand") from cause
     return record.from_json(content, str(path))

@@ -62,7 +62,7 @@ class Job:
         before = read_checkpoint(run.folder / LAST)[1]["progress"] if resume else {}
         steps_taken = before.get("step", 0)
         count = min(self.workers.size, run.config.tasks)
-        earlier = before.get("workers", 1) if before else count
+        earlier = before["workers"] if before else count
         if earlier != count and not before["finished"]:
             self.options.report.say(
                 f"{run.folder} was trained by {earlier} {_workers(earlier)} so far, now by {count}:"
