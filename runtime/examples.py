@@ -16,6 +16,7 @@ import numpy as np
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.folders import MAX_FILES, Files, class_folders, read_classes, shown
 from handful.runtime.pictures.pixels import Pixels
+from handful.runtime.sound.wav import Sound
 
 from . import images, readings, sounds
 from .arrays import Array, Floats, as_array, refuse_more
@@ -92,7 +93,9 @@ def read_folder(
     kind.ready()
     found: dict[str, list[Array]] = {}
     count = 0
-    for label, arrays in read_classes(path, kind.files, partial(kind.read, spec=spec), most=most):
+    for label, arrays in read_classes(
+        path, kind.files, lambda file: kind.read(file, spec), most=most
+    ):
         found[label] = [example for array in arrays for example in array]
         count += len(found[label])
         if count > most:  # before the memory for more of them is taken
@@ -223,7 +226,7 @@ KINDS: Mapping[str, Kind] = {
         files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
         batch=sounds.batch,
-        owns=lambda value: isinstance(value, sounds.Sound),
+        owns=lambda value: isinstance(value, Sound),
     ),
     # a recording is cut into windows, and may give several examples
     "array": Kind(

@@ -24,6 +24,19 @@ TRAINING_ONLY = {
     "matplotlib", "PIL", "handful.trainer",
 }  # fmt: skip
 RUNTIME_NEEDS = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
+# The rooms from the ground up: a room is a folder, or a file that lies beside folders, and knows
+# those before it alone.
+ROOMS = (
+    "runtime/errors.py", "runtime/arrays.py", "runtime/package", "runtime/pictures",
+    "runtime/series", "runtime/sound", "runtime", "runtime/tools",
+    "__init__.py", "console.py",
+    "trainer/__init__.py", "trainer/errors.py", "trainer/bounds.py", "trainer/import_path.py",
+    "trainer/settings.py", "trainer/listing.py", "trainer/sizes.py", "trainer/episodes.py",
+    "trainer/networks", "trainer/learners", "trainer/data/functions", "trainer/data",
+    "trainer/workers", "trainer/evaluation", "trainer/config.py", "trainer/recipe.py",
+    "trainer/training", "trainer/markdown.py", "trainer/export", "trainer/commands", "trainer/demo",
+    "cli_training.py", "cli_device.py", "cli.py", "__main__.py",
+)  # fmt: skip
 COMMAND_LINE = {"cli", "cli_device", "cli_training", "console"}
 
 
@@ -39,6 +52,21 @@ def dotted(path: Path) -> str:
     return ".".join(["handful", *path.relative_to(ROOT).with_suffix("").parts])
 
 
+def named_in(module: str, name: str) -> str:
+    """What `from module import name` imports: the module of that name where there is one."""
+    folder = ROOT.joinpath(*module.split(".")[1:])
+    own = module.partition(".")[0] == "handful"
+    if module == "handful" or (own and file_of(folder / name)):
+        return f"{module}.{name}"
+    return module
+
+
+def file_of(place: Path) -> Path | None:
+    """The file of the module at this place: its own, or a folder's."""
+    files = (place.with_name(f"{place.name}.py"), place / "__init__.py")
+    return next((file for file in files if file.is_file()), None)
+
+
 def imports_of(source: str, path: Path) -> Iterator[Import]:
     """Every import of a file that lies at `path` below the root."""
     tree = ast.parse(source)
@@ -52,13 +80,10 @@ def imports_of(source: str, path: Path) -> Iterator[Import]:
         modules: list[str] = []
         if isinstance(node, ast.Import):
             modules = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            folder = path.parts[: -node.level]
-            modules = [".".join(["handful", *folder, *filter(None, [node.module])])]
-        elif isinstance(node, ast.ImportFrom) and node.module == "handful":
-            modules = [f"handful.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
+            folder = ["handful", *path.parts[: -node.level]] if node.level else []
+            module = ".".join([*folder, *filter(None, [node.module])])
+            modules = [named_in(module, alias.name) for alias in node.names]
         yield from (Import(module, id(node) in inside, id(node) in typing) for module in modules)
 
 
@@ -186,6 +211,40 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
             graph[dotted(path)] = {found.module for found in imports(path)}
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle(graph) == []
+
+
+def room_of(path: Path) -> int:
+    """The place in ROOMS of the file that lies at `path` below the root; -1 where it has none."""
+    above = (path, *path.parents)
+    rooms = (ROOMS.index(str(place)) for place in above if str(place) in ROOMS)
+    return next(rooms, -1)
+
+
+def arrows_up(graph: dict[Path, set[Path]]) -> list[str]:
+    """The imports, by files below the root, of a room that comes later; and files without one."""
+    homeless = [f"{path} has no room in ROOMS" for path in sorted(graph) if room_of(path) < 0]
+    return homeless + [
+        f"{path} imports {other}: {ROOMS[room_of(path)]} lies below {ROOMS[room_of(other)]}"
+        for path in sorted(graph)
+        for other in sorted(graph[path])
+        if room_of(path) < room_of(other)
+    ]
+
+
+def test_no_arrow_between_rooms_runs_back_up() -> None:
+    graph: dict[Path, set[Path]] = {}
+    for path in (*RUNTIME, *TRAINER, *ROOT.glob("*.py")):
+        own = (m.split(".")[1:] for m, *_ in imports(path) if m.partition(".")[0] == "handful")
+        files = filter(None, (file_of(ROOT.joinpath(*parts)) for parts in own if parts))
+        graph[path.relative_to(ROOT)] = {file.relative_to(ROOT) for file in files}
+    up, down = Path("trainer/evaluation/x.py"), Path("trainer/export/y.py")
+    assert arrows_up({down: {up}, up: {up}}) == []
+    assert arrows_up({up: {down}}) == [
+        f"{up} imports {down}: trainer/evaluation lies below trainer/export"
+    ]
+    assert arrows_up({Path("new/z.py"): set()}) == ["new/z.py has no room in ROOMS"]
+    assert not arrows_up(graph), "\n".join(arrows_up(graph))
+    assert {ROOMS[room_of(path)] for path in graph} == set(ROOMS)
 
 
 def test_the_public_names_are_those_of_the_runtime() -> None:
