@@ -32,6 +32,7 @@ class Kind:
     """One kind of input, as `input.kind` of a manifest names it."""
 
     takes: str  # what a package of this kind takes, as an error says it
+    forms: Callable[[InputSpec], str]  # in which S examples are given, as a model card says it
     files: Files  # their endings, and what they are called
     read: Callable[[str | Path, InputSpec], Array]  # the examples [n, …] in a file, cut to shape
     # float32 [B, …] of what an application has, and whether that was a single example
@@ -184,10 +185,15 @@ def _with_files(
     return _array_batch(readings.opened(examples, spec), spec, what, arrays=arrays)
 
 
+def _many(spec: InputSpec) -> str:
+    return f"[S, {', '.join(map(str, spec.shape))}]"
+
+
 KINDS: Mapping[str, Kind] = {
     # a picture of any size is resized, and its centre cut out
     "image": Kind(
         takes="pictures",
+        forms=lambda spec: f"examples {_many(spec)}, or pictures: paths, PIL images, frames",
         files=Files(
             "picture",
             (
@@ -223,6 +229,7 @@ KINDS: Mapping[str, Kind] = {
     # a sound is resampled, and cut about its middle or padded with silence
     "audio": Kind(
         takes="sound",
+        forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
         files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
         batch=sounds.batch,
@@ -231,6 +238,7 @@ KINDS: Mapping[str, Kind] = {
     # a recording is cut into windows, and may give several examples
     "array": Kind(
         takes="arrays",
+        forms=lambda spec: f"examples {_many(spec)}",
         files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
         read=readings.read_examples,
         batch=partial(
