@@ -56,31 +56,6 @@ QUERIES: list[tuple[Any, str, str | None]] = [
 ]  # fmt: skip
 
 
-def test_the_table_has_each_kind_that_a_manifest_may_name() -> None:
-    kinds = get_args(get_type_hints(InputSpec)["kind"])
-    assert sorted(KINDS) == sorted(kinds)
-    endings = [ending for kind in KINDS.values() for ending in kind.files.suffixes]
-    assert len(endings) == len(set(endings))  # so that a file's name says its kind
-
-
-@pytest.mark.parametrize("name", sorted(KINDS))
-def test_objects_of_another_kind_are_refused(name: str) -> None:
-    """Alone and in a list, before anything is made of them."""
-    spec = InputSpec(kind=name, shape=(4,), rate=8000)  # type: ignore[arg-type]
-    objects = {
-        "image": Image.new("RGB", (4, 4)),
-        "audio": handful.Sound(np.zeros(4, np.float32), 8000),
-    }
-    for other in objects.keys() - {name}:
-        for given in (objects[other], [np.zeros(4, np.float32), objects[other]]):
-            with pytest.raises(InputError) as error:
-                to_batch(given, spec, "query")
-            assert str(error.value) == (
-                f"the package takes {KINDS[name].takes}, not {KINDS[other].takes}"
-            )
-            assert error.value.hint == "give adapt and predict what it was trained on"
-
-
 @pytest.mark.parametrize(("query", "words", "hint"), QUERIES, ids=[w for _, w, _ in QUERIES])
 def test_queries(head: handful.Learner, query: Any, words: str, hint: str | None) -> None:
     task = head.adapt(TWO, ["a", "b"])
@@ -308,3 +283,28 @@ def test_episodes_that_do_not_fit(packages: Any) -> None:
         with pytest.raises(SupportSetError) as error:
             evaluate(learner, x, Episodes(*parts))
         assert str(error.value) == words
+
+
+def test_the_table_has_each_kind_that_a_manifest_may_name() -> None:
+    kinds = get_args(get_type_hints(InputSpec)["kind"])
+    assert sorted(KINDS) == sorted(kinds)
+    endings = [ending for kind in KINDS.values() for ending in kind.files.suffixes]
+    assert len(endings) == len(set(endings))  # so that a file's name says its kind
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_objects_of_another_kind_are_refused(name: str) -> None:
+    """Alone and in a list, before anything is made of them."""
+    spec = InputSpec(kind=name, shape=(4,), rate=8000)  # type: ignore[arg-type]
+    objects = {
+        "image": Image.new("RGB", (4, 4)),
+        "audio": handful.Sound(np.zeros(4, np.float32), 8000),
+    }
+    for other in objects.keys() - {name}:
+        for given in (objects[other], [np.zeros(4, np.float32), objects[other]]):
+            with pytest.raises(InputError) as error:
+                to_batch(given, spec, "query")
+            assert str(error.value) == (
+                f"the package takes {KINDS[name].takes}, not {KINDS[other].takes}"
+            )
+            assert error.value.hint == "give adapt and predict what it was trained on"
