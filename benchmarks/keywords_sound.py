@@ -24,7 +24,7 @@ from handful.runtime.learner import load
 from handful.runtime.package.read import read_package
 from handful.runtime.package.shipped import find
 from handful.runtime.tools.evaluate import Episodes, evaluate
-from handful.trainer.export.front import behind_front
+from handful.trainer.evaluation.packages import behind_front
 
 WAY, EPISODES, SEED = 5, 1000, 0
 SHOTS = (1, 5)

@@ -13,7 +13,7 @@ from timing import medians
 from handful.trainer.episodes import Episode
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.training.gradient import meta_gradient
-from handful.trainer.training.memory import keep_memory
+from handful.trainer.workers.host import keep_memory
 
 TASKS, QUERIES = 16, (1, 15)
 

@@ -18,7 +18,7 @@ from handful.runtime.tools.text import difference, mean, value
 from handful.trainer.data.functions import load_functions
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.evaluation import Result, summarise
-from handful.trainer.evaluation.packages import Loaded, package_errors
+from handful.trainer.evaluation.packages import MeasuredPackage, package_errors
 from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.sizes import TaskSize
@@ -69,7 +69,7 @@ def row(name: str, cells: list[str]) -> str:
 
 def table(package: str) -> list[str]:
     """The package's error at each size, and beside it what it has to beat, paired."""
-    loaded = Loaded(find(package))
+    loaded = MeasuredPackage(find(package))
     manifest = loaded.package.manifest
     source = load_functions(manifest.training["config"]["data"]["source"])
     results = [measured(loaded, source, TaskSize(1, shot, QUERIES)) for shot in SHOTS]
@@ -83,7 +83,7 @@ def table(package: str) -> list[str]:
     return lines
 
 
-def measured(loaded: Loaded, source: EpisodeSource, size: TaskSize) -> Result:
+def measured(loaded: MeasuredPackage, source: EpisodeSource, size: TaskSize) -> Result:
     """The package on the tasks of the seed, beside fits, networks from scratch and fewer steps."""
     with workers(Shape()) as pool:
         after = package_errors(

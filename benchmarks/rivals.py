@@ -23,14 +23,14 @@ from results import section
 from rival_worker import LIBRARIES
 from throughput import CASES, CHUNK, episodes, learner
 
-from handful.trainer.training.memory import keep_memory
 from handful.trainer.training.shared import shared_gradient
 from handful.trainer.workers import Shape, Workers, workers
+from handful.trainer.workers.host import keep_memory
 
 PACKAGES = ("higher==0.2.1", "torchopt==0.7.3")
 SOURCE = "learn2learn==0.2.0"  # unpacked alone: it does not build under Python 3.11
 KEPT = ", memory kept"
-# what trainer/training/memory.py tells glibc, in the words of its environment
+# what trainer/workers/host.py tells glibc, in the words of its environment
 KEEPING = {"MALLOC_TRIM_THRESHOLD_": str(2**31 - 1), "MALLOC_MMAP_MAX_": "0"}
 WORKER = Path(__file__).parent / "rival_worker.py"
 

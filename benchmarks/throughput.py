@@ -17,9 +17,9 @@ from handful.trainer.learners import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.training.gradient import meta_gradient
-from handful.trainer.training.memory import keep_memory
 from handful.trainer.training.shared import shared_gradient
 from handful.trainer.workers import Shape, Workers, workers
+from handful.trainer.workers.host import keep_memory
 
 WAY, CHUNK, INNER_LR = 5, 8, 0.01
 SPEC = InputSpec(kind="image", shape=(28, 28, 1))

@@ -28,7 +28,7 @@ from handful.trainer.data import LabelledSet
 from handful.trainer.data.groups import ONE_GROUP
 from handful.trainer.episodes import draw_rows
 from handful.trainer.evaluation.confidence import asked, with_unknown
-from handful.trainer.evaluation.packages import Loaded, embed_shared, package_logits
+from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.evaluation.promises import promises
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
@@ -55,7 +55,7 @@ NEGATIVES, RATE, TASKS = (0, 5, 20), 0.05, 300
 class Subject(NamedTuple):
     """A package with its meta-test examples."""
 
-    loaded: Loaded
+    loaded: MeasuredPackage
     data: LabelledSet
     h: Floats  # [M, ...] embedded
     sizes: Sizes
@@ -68,7 +68,7 @@ def subject(name: str, pool: Workers) -> Subject:
     manifest = read_manifest(package)
     recorded = RecordedData.of_package(manifest.training, moved or None)
     data = recorded.pictures("meta_test", package=manifest.input)
-    loaded = Loaded.reading(package, data.input)
+    loaded = MeasuredPackage.reading(package, data.input)
     return Subject(loaded, data, embed_shared(loaded, data.x.numpy(), pool), Sizes(manifest))
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import handful
-from handful.runtime.images import class_folders
+from handful.runtime.examples import files_of
 
 
 def arrivals(inbox: Path, pause: float) -> Iterator[Path]:
@@ -41,7 +41,8 @@ def main() -> None:
     parser.add_argument("--count", type=int, help="end after so many files")
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two looks")
     asked = parser.parse_args()
-    task = handful.load(asked.package).adapt(class_folders(asked.classes))
+    learner = handful.load(asked.package)
+    task = learner.adapt(files_of(asked.classes, learner.input))
     print("learned", *(f"{label} ({count})" for label, count in task.counts.items()), flush=True)
     for number, file in enumerate(arrivals(asked.inbox, asked.pause), start=1):
         try:

@@ -1,29 +1,58 @@
-"""Examples as an application has them → the float32 batch that the graphs read.
+"""The kinds of input, one row a kind: what users call it, and how files and objects are examples.
 
-An example is an array of the package's shape, a file's path, or, where the package takes pictures,
-a picture of any size: a PIL.Image, or a camera's frame, uint8 [h, w, 3] in the order R, G, B.
+Everything that depends on a package's kind of input asks this table. An example is an array of the
+package's shape, a file's path, or an object of the kind: of pictures a PIL.Image or a camera's
+frame, uint8 [h, w, 3] in the order R, G, B; of sounds a `Sound`.
 """
 
-import os
-import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
+from handful.runtime.pictures.folders import MAX_FILES, Files, class_folders, read_classes, shown
+from handful.runtime.pictures.pixels import Pixels
+from handful.runtime.sound.wav import Sound
 
-from .arrays import Array, Floats
-from .errors import InputError
-from .images import prepare, prepare_image, read_image
-from .readings import opened
-from .sounds import sound_batch
+from . import images, readings, sounds
+from .arrays import Array, Floats, as_array, refuse_more
+from .errors import InputError, SupportSetError
 
-MAX_EXAMPLES = 1_000_000
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
-FILLED = "fill it in with .filled(value), or leave the examples with masked values out"
-NUMBERS = "integers or floats"
 PIXELS = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)"
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of input, as `input.kind` of a manifest names it."""
+
+    takes: str  # what a package of this kind takes, as an error says it
+    forms: Callable[[InputSpec], str]  # in which S examples are given, as a model card says it
+    files: Files  # their endings, and what they are called
+    read: Callable[[str | Path, InputSpec], Array]  # the examples [n, …] in a file, cut to shape
+    # float32 [B, …] of what an application has, and whether that was a single example
+    batch: Callable[[Any, InputSpec, str], tuple[Floats, bool]]
+    owns: Callable[[object], bool] = lambda value: False  # whether it is an object of this kind
+    ready: Callable[[], None] = lambda: None  # InputError where its files cannot be read here
+    pixels: Callable[[Floats, InputSpec], Pixels] | None = None  # of an example that can be shown
+
+
+@dataclass(frozen=True)
+class _Arrays:
+    """How the examples of a kind are given as arrays."""
+
+    shapes: Callable[[InputSpec], tuple[tuple[int, ...], ...]]  # that one example may have
+    hint: Callable[[InputSpec, Array], str]  # for an array of another shape
+    integers: str  # the kinds of numpy's types that are scaled as the manifest says
+    wanted: str  # the types that are taken
+    convert: str  # what to do about another one
+    # a value as an array, or as what becomes one
+    given: Callable[[Any, InputSpec, str], Array] = lambda value, spec, what: as_array(value, what)
 
 
 def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
@@ -31,136 +60,101 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
 
     Pictures of any size are resized and cut by the manifest's preprocessing; paths of .npy and
     .csv files become arrays, see `readings.opened`; of audio `examples` may be paths and Sounds,
-    see `sound_batch`. An array of the package's own shape is an example already: uint8, and where
+    see `sounds.batch`. An array of the package's own shape is an example already: uint8, and where
     the kind is "array" any integers, are scaled as the manifest says, floats are checked and taken
     as they are; the channel axis of a one-channel image may be missing. A list may mix all of
     these. `what` names the examples in errors: `query`. InputError where they are not what the
     manifest says, and for masked arrays: a graph sees no mask.
     """
-    if spec.kind == "audio":
-        _unmasked(examples, what)
-        x, single = sound_batch(examples, spec, what)
-        _count(len(x), what)
-        return x, single
-    if spec.kind == "array":
-        examples = opened(examples, spec)
+    kind = KINDS[spec.kind]
+    several = isinstance(examples, list | tuple)
+    if several:
+        refuse_more(len(examples), what)
+    for value in examples if several else (examples,):
+        for other in KINDS.values():
+            if other is not kind and other.owns(value):
+                raise InputError(
+                    f"the package takes {kind.takes}, not {other.takes}",
+                    hint="give adapt and predict what it was trained on",
+                )
+    x, single = kind.batch(examples, spec, what)
+    refuse_more(len(x), what)
+    return x, single
+
+
+def read_folder(
+    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
+) -> dict[str, list[Array]]:
+    """{label: [examples]} of a folder with one sub-folder a class, both in order of name.
+
+    SupportSetError where the folder is not of this form (see `class_folders`) or has more than
+    `most` files or examples, InputError with all files that cannot be read.
+    """
+    kind = KINDS[spec.kind]
+    kind.ready()
+    found: dict[str, list[Array]] = {}
+    count = 0
+    for label, arrays in read_classes(
+        path, kind.files, lambda file: kind.read(file, spec), most=most
+    ):
+        found[label] = [example for array in arrays for example in array]
+        count += len(found[label])
+        if count > most:  # before the memory for more of them is taken
+            raise SupportSetError(
+                f"the files in {shown(path)} hold more than {most} examples, which is the most that"
+                " is taken",
+                hint="leave some of them out: a recording gives one for each half a window",
+            )
+    return found
+
+
+def files_of(path: str | Path, spec: InputSpec) -> dict[str, list[Path]]:
+    """{label: [files]} of such a folder, none of them opened; see `class_folders`."""
+    return class_folders(path, KINDS[spec.kind].files)
+
+
+def _array_batch(
+    examples: Any, spec: InputSpec, what: str, *, arrays: _Arrays
+) -> tuple[Floats, bool]:
+    shapes = arrays.shapes(spec)
     if isinstance(examples, list | tuple):
-        _count(len(examples), what)
-        items = [_given(item, spec, f"{what} {i}") for i, item in enumerate(examples)]
+        items = [arrays.given(item, spec, f"{what} {i}") for i, item in enumerate(examples)]
         if not items or items[0].ndim:
-            shaped = [_one(item, spec, f"{what} {i}") for i, item in enumerate(items)]
+            shaped = [_one(item, spec, f"{what} {i}", arrays) for i, item in enumerate(items)]
             empty = np.zeros((0, *spec.shape), np.float32)
             return np.stack(shaped) if shaped else empty, False
-    array = _given(examples, spec, what)
-    single = array.shape in _shapes(spec)
-    if not single and array.shape[1:] not in _shapes(spec):
-        raise _wrong_shape(array, spec, what)
+    array = arrays.given(examples, spec, what)
+    single = array.shape in shapes
+    if not single and array.shape[1:] not in shapes:
+        raise _wrong_shape(array, spec, what, arrays)
     array = array.reshape((1 if single else len(array), *spec.shape))
-    _count(len(array), what)
-    return _floats(array, spec, what, single), single
+    refuse_more(len(array), what)
+    return _floats(array, spec, what, single, arrays), single
 
 
-def _one(array: Array, spec: InputSpec, what: str) -> Floats:
-    if array.shape not in _shapes(spec):
-        raise _wrong_shape(array, spec, what)
-    example: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True)[0]
+def _one(array: Array, spec: InputSpec, what: str, arrays: _Arrays) -> Floats:
+    if array.shape not in arrays.shapes(spec):
+        raise _wrong_shape(array, spec, what, arrays)
+    example: Floats = _floats(array.reshape((1, *spec.shape)), spec, what, True, arrays)[0]
     return example
 
 
-def _given(value: Any, spec: InputSpec, what: str) -> Array:
-    """An array as it is; a picture, or a batch of frames, as the graphs see it."""
-    pillow = sys.modules.get("PIL.Image")  # without it no value can be one of its images
-    if pillow is not None and isinstance(value, pillow.Image):
-        return prepare_image(value, spec)
-    if (path := _path(value)) is not None:
-        return read_image(path, spec)
-    array = _array(value, what)
-    shapes = _shapes(spec)
-    is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
-    if spec.kind != "image" or not is_pixels or array.shape in shapes or array.shape[1:] in shapes:
-        return array
-    if array.ndim == 4:
-        _count(len(array), what)
-        return np.stack([prepare(frame, spec) for frame in array])
-    return prepare(array, spec) if array.ndim == 3 else array
-
-
-def _path(value: object) -> str | None:
-    if not isinstance(value, str | os.PathLike):
-        return None
-    try:
-        return os.fsdecode(value)
-    except Exception:  # an application's object whose __fspath__ fails; it may be an array
-        return None
-
-
-def _array(value: Any, what: str) -> Array:
-    _unmasked(value, what)
-    try:
-        return np.asarray(value)
-    except Exception as error:  # an object's own __array__ raises what it likes
-        why = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise InputError(
-            f"{what} of type {type(value).__name__} is not an array: {why}",
-            hint="give a numpy array, or what numpy.asarray makes one of",
-        ) from error
-
-
-def _unmasked(value: Any, what: str) -> None:
-    if is_masked(value):
-        raise InputError(f"{what} is a masked array, whose mask no graph would see", hint=FILLED)
-
-
-def is_masked(value: object) -> bool:
-    """Whether it is one of numpy's masked arrays, or a list that has one in it."""
-    masked = sys.modules.get("numpy.ma")  # numpy loads it with the first one, in some 10 ms
-    if masked is None:
-        return False
-    if isinstance(value, list | tuple):
-        return any(isinstance(item, masked.MaskedArray) for item in value)
-    return isinstance(value, masked.MaskedArray)
-
-
-def _shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
-    if spec.kind == "image" and spec.colour == "grey":
-        return spec.shape, spec.shape[:-1] if spec.layout == "HWC" else spec.shape[1:]
-    return (spec.shape,)
-
-
-def _wrong_shape(array: Array, spec: InputSpec, what: str) -> InputError:
-    hint = "one example a call, or a list or a batch of them, all of this shape"
-    if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
-        hint = f"a recording is cut by handful.windows(x, {spec.shape[0]})"
-    if spec.kind == "image":
-        hint = (
-            f"the layout is {spec.layout}; pictures of any size are given as paths, as PIL.Image,"
-            " or as uint8 [h, w, 3]"
-        )
+def _wrong_shape(array: Array, spec: InputSpec, what: str, arrays: _Arrays) -> InputError:
     return InputError(
         f"{what} has shape {list(array.shape)}, wanted {list(spec.shape)} or a batch of them",
-        hint=hint,
+        hint=arrays.hint(spec, array),
     )
 
 
-def _count(number: int, what: str) -> None:
-    if number > MAX_EXAMPLES:
-        raise InputError(
-            f"{number} examples in one call ({what}), at most {MAX_EXAMPLES} are taken",
-            hint="give them in several calls",
-        )
-
-
-def _floats(array: Array, spec: InputSpec, what: str, single: bool) -> Floats:
+def _floats(array: Array, spec: InputSpec, what: str, single: bool, arrays: _Arrays) -> Floats:
     if array.dtype == np.uint8:
         scaled = array * np.float32(spec.scale) + np.float32(spec.offset)
         return np.ascontiguousarray(scaled, dtype=np.float32)
-    if array.dtype.kind in "iu" and spec.kind == "array":
+    if array.dtype.kind in arrays.integers:
         array = array.astype(np.float32) * np.float32(spec.scale) + np.float32(spec.offset)
     if array.dtype.kind != "f":
-        pixels = spec.kind == "image"
         raise InputError(
-            f"{what} has dtype {array.dtype}, wanted {'uint8 or float32' if pixels else NUMBERS}",
-            hint=PIXELS if pixels else "convert with .astype(np.float32)",
+            f"{what} has dtype {array.dtype}, wanted {arrays.wanted}", hint=arrays.convert
         )
     with np.errstate(over="ignore"):  # a float64 too large becomes infinite and is refused below
         floats = np.ascontiguousarray(array, dtype=np.float32)
@@ -183,3 +177,79 @@ def _floats(array: Array, spec: InputSpec, what: str, single: bool) -> Floats:
 def _which(bad: Array, what: str, single: bool) -> str:
     first = int(np.argmax(bad.reshape(len(bad), -1).any(axis=1)))
     return what if single else f"{what} {first}"
+
+
+def _with_files(
+    examples: Any, spec: InputSpec, what: str, *, arrays: _Arrays
+) -> tuple[Floats, bool]:
+    return _array_batch(readings.opened(examples, spec), spec, what, arrays=arrays)
+
+
+def _many(spec: InputSpec) -> str:
+    return f"[S, {', '.join(map(str, spec.shape))}]"
+
+
+KINDS: Mapping[str, Kind] = {
+    # a picture of any size is resized, and its centre cut out
+    "image": Kind(
+        takes="pictures",
+        forms=lambda spec: f"examples {_many(spec)}, or pictures: paths, PIL images, frames",
+        files=Files(
+            "picture",
+            (
+                ".png",
+                ".jpg",
+                ".jpeg",
+                ".bmp",
+                ".gif",
+                ".webp",
+                ".tif",
+                ".tiff",
+                ".ppm",
+                ".pgm",
+                ".pbm",
+            ),
+        ),
+        read=lambda path, spec: images.read_image(path, spec)[None],
+        batch=partial(
+            _array_batch,
+            arrays=_Arrays(
+                shapes=images.shapes,
+                hint=images.shape_hint,
+                integers="",  # uint8 alone
+                wanted="uint8 or float32",
+                convert=PIXELS,
+                given=images.given,
+            ),
+        ),
+        owns=images.is_picture,
+        ready=images.require_pillow,
+        pixels=images.levels,
+    ),
+    # a sound is resampled, and cut about its middle or padded with silence
+    "audio": Kind(
+        takes="sound",
+        forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
+        files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
+        read=lambda path, spec: sounds.read_sound(path, spec)[None],
+        batch=sounds.batch,
+        owns=lambda value: isinstance(value, Sound),
+    ),
+    # a recording is cut into windows, and may give several examples
+    "array": Kind(
+        takes="arrays",
+        forms=lambda spec: f"examples {_many(spec)}",
+        files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
+        read=readings.read_examples,
+        batch=partial(
+            _with_files,
+            arrays=_Arrays(
+                shapes=lambda spec: (spec.shape,),
+                hint=readings.shape_hint,
+                integers="iu",
+                wanted="integers or floats",
+                convert="convert with .astype(np.float32)",
+            ),
+        ),
+    ),
+}

@@ -1,9 +1,10 @@
-"""Pictures to arrays, by the manifest's preprocessing: files, decoded pixels, folders of files."""
+"""Pictures to arrays, by the manifest's preprocessing: files, images, frames, decoded pixels."""
 
+import os
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +12,24 @@ import numpy as np
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.file import decode, opened
-from handful.runtime.pictures.folders import PICTURES, class_folders, read_classes
 from handful.runtime.pictures.pixels import Pixels, Upright, centre, fit, resized, too_narrow
 from handful.runtime.pictures.resample import coloured, resample
 
-from .arrays import Floats
+from .arrays import Array, Floats, as_array, refuse_more
 from .errors import InputError, InputWarning
-
-__all__ = [
-    "class_folders", "fit_pixels", "has_pillow", "levels", "prepare", "prepare_image", "quiet",
-    "read_folder", "read_image", "read_pixels",
-]  # fmt: skip
-
-MAX_FILES = 100_000  # of a folder to adapt to
 
 
 def read_image(path: str | Path, spec: InputSpec) -> Floats:
     """The picture in the file `path` as the package wants an example: float32, in its shape.
 
-    InputError where the file is no picture, is broken or too large, or the package takes arrays.
+    InputError where the file is no picture, is broken or too large. The spec is of pictures.
     """
     return _values(read_pixels(path, spec), spec)
 
 
 def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
     """The picture in the file `path`, uint8 [H, W, C], before `invert`, `scale` and `layout`."""
-    _readable(spec)
+    require_pillow()
     return fit(decode(Path(path), spec), spec)
 
 
@@ -50,7 +43,6 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
 
     By Pillow where it is installed, because it is faster; by numpy elsewhere, with the same values.
     """
-    _takes_pictures(spec)
     height, width = pixels.shape[:2]
     if too_narrow((width, height), spec):
         raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
@@ -66,22 +58,53 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
 
 def prepare_image(image: Any, spec: InputSpec) -> Floats:
     """What `read_image` makes of a file that holds this PIL.Image."""
-    _takes_pictures(spec)
     return _values(fit(opened(image, spec), spec), spec)
 
 
-def read_folder(
-    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
-) -> dict[str, list[Floats]]:
-    """{label: [pictures]} of a folder with one sub-folder a class, both in order of name.
+def given(value: Any, spec: InputSpec, what: str) -> Array:
+    """An array as it is; a picture, or a batch of frames, as the graphs see it."""
+    if is_picture(value):
+        return prepare_image(value, spec)
+    if (path := _path(value)) is not None:
+        return read_image(path, spec)
+    array, own = as_array(value, what), shapes(spec)
+    is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
+    if not is_pixels or array.shape in own or array.shape[1:] in own:
+        return array
+    if array.ndim == 4:
+        refuse_more(len(array), what)
+        return np.stack([prepare(frame, spec) for frame in array])
+    return prepare(array, spec) if array.ndim == 3 else array
 
-    SupportSetError where the folder is not of this form (see `class_folders`) or has more than
-    `most` pictures, InputError with all files that cannot be read.
-    """
-    _readable(spec)
-    what, hint = "pictures", "leave some pictures out"
-    read = partial(read_image, spec=spec)
-    return dict(read_classes(path, PICTURES, read, most=most, what=what, hint=hint))
+
+def is_picture(value: object) -> bool:
+    """Whether it is a PIL.Image."""
+    pillow = sys.modules.get("PIL.Image")  # without it no value can be one of its images
+    return pillow is not None and isinstance(value, pillow.Image)
+
+
+def _path(value: object) -> str | None:
+    if not isinstance(value, str | os.PathLike):
+        return None
+    try:
+        return os.fsdecode(value)
+    except Exception:  # an application's object whose __fspath__ fails; it may be an array
+        return None
+
+
+def shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
+    """Those that an array of one example may have: the axis of a single channel may be missing."""
+    if spec.colour == "grey":
+        return spec.shape, spec.shape[:-1] if spec.layout == "HWC" else spec.shape[1:]
+    return (spec.shape,)
+
+
+def shape_hint(spec: InputSpec, array: Array) -> str:
+    """What to do where an array has another shape."""
+    return (
+        f"the layout is {spec.layout}; pictures of any size are given as paths, as PIL.Image,"
+        " or as uint8 [h, w, 3]"
+    )
 
 
 @contextmanager
@@ -113,18 +136,8 @@ def levels(example: Floats, spec: InputSpec) -> Pixels:
     return 255 - pixels if spec.invert else pixels
 
 
-def _takes_pictures(spec: InputSpec) -> None:
-    if spec.kind != "image":
-        raise InputError(
-            f"the package takes {'sound' if spec.kind == 'audio' else 'arrays'}, not pictures",
-            hint="give adapt and predict what it was trained on"
-            if spec.kind == "audio"
-            else "give the arrays it was trained on to adapt and predict",
-        )
-
-
-def _readable(spec: InputSpec) -> None:
-    _takes_pictures(spec)
+def require_pillow() -> None:
+    """InputError where files of pictures cannot be read here."""
     if not has_pillow():
         raise InputError(
             "reading pictures needs Pillow, which is not installed",

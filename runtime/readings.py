@@ -1,21 +1,16 @@
-"""Files of readings to examples of a package that takes arrays: one file, lists, folders."""
+"""Files of readings to examples of a package that takes arrays: one file, or a list with some."""
 
 import os
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import READINGS, read_classes, shown
+from handful.runtime.pictures.folders import shown
 from handful.runtime.series.file import read_array
 from handful.runtime.series.windows import windows
 
 from .arrays import Array
-from .errors import InputError, SupportSetError
-
-__all__ = ["opened", "read_examples", "read_folder"]
-
-MAX_FILES = 100_000  # of a folder to adapt to
+from .errors import InputError
 
 
 def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) -> Array:
@@ -28,11 +23,6 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
     """
     array = read_array(path)
     shape = tuple(spec.shape)
-    if spec.kind != "array":
-        raise InputError(
-            f"the package takes {'pictures' if spec.kind == 'image' else 'sound'}, not readings",
-            hint="give adapt and predict what it was trained on",
-        )
     if array.shape == shape:
         return array[None]
     if array.shape[1:] == shape:
@@ -71,25 +61,8 @@ def _is_path(value: Any) -> bool:
     return isinstance(value, str | os.PathLike)
 
 
-def read_folder(
-    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
-) -> dict[str, list[Array]]:
-    """{label: [examples]} of a folder with one sub-folder a class, both in order of name.
-
-    SupportSetError where the folder is not of this form (see `class_folders`) or has more than
-    `most` files or examples, InputError with all files that cannot be read.
-    """
-    what, hint = "files", "leave some of them out"
-    read = partial(read_examples, spec=spec)
-    found: dict[str, list[Array]] = {}
-    examples = 0
-    for label, arrays in read_classes(path, READINGS, read, most=most, what=what, hint=hint):
-        found[label] = [example for array in arrays for example in array]
-        examples += len(found[label])
-        if examples > most:  # before the memory for more of them is taken
-            raise SupportSetError(
-                f"the files in {shown(path)} hold more than {most} examples, which is the most that"
-                " is taken",
-                hint="leave some of them out: a recording gives one for each half a window",
-            )
-    return found
+def shape_hint(spec: InputSpec, array: Array) -> str:
+    """What to do where an array has another shape."""
+    if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
+        return f"a recording is cut by handful.windows(x, {spec.shape[0]})"
+    return "one example a call, or a list or a batch of them, all of this shape"

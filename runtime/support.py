@@ -9,10 +9,10 @@ import numpy as np
 
 from handful.runtime.package.manifest import Limits, Manifest
 
-from .arrays import Array, Floats
+from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, shown
-from .examples import FILLED, is_masked, to_batch
+from .examples import to_batch
 
 EXAMPLES = "the examples are"  # how a warning begins
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000

@@ -19,7 +19,9 @@ from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.find import find_learner
 from handful.trainer.settings import read_sections
 from handful.trainer.sizes import TaskSize
-from handful.trainer.training.gradient import Batching
+
+# how the tasks of a step are computed: one by one, or `vmap` over chunks of them
+Batching = Literal["auto", "loop", "vmap"]
 
 
 @dataclass(frozen=True, kw_only=True)

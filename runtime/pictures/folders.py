@@ -14,11 +14,12 @@ LABELS = "one sub-folder a class, named as the class"
 IGNORED = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
 MOST_LISTED = 20
+MAX_FILES = 100_000  # of a folder to adapt to
 
 
 @dataclass(frozen=True)
-class Kind:
-    """What the files of a class are.
+class Files:
+    """The files of one kind of input.
 
     A file beside the classes is passed over (a README, a split), unless it is named as one of
     these.
@@ -34,18 +35,12 @@ class Kind:
         return self.several or f"{self.word}s"
 
 
-PICTURES = Kind(
-    "picture",
-    (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"),
-)
-SOUNDS = Kind("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a"))
-READINGS = Kind("readings", (".npy", ".csv", ".tsv"), "files of readings")
 Error = TypeVar("Error", bound=HandfulError)
 Value = TypeVar("Value")
 Fault = tuple[str, str | None]  # message and hint
 
 
-def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Path]]:
+def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     """{class: its files} of a folder with one sub-folder a class, both in order of name.
 
     Links are followed. Hidden files and what file managers leave behind are passed over, and so
@@ -79,23 +74,22 @@ def class_folders(path: str | Path, kind: Kind = PICTURES) -> dict[str, list[Pat
 
 def read_classes(
     path: str | Path,
-    kind: Kind,
+    kind: Files,
     read: Callable[[Path], Value],
     *,
-    most: int,
-    what: str,
-    hint: str,
+    most: int = MAX_FILES,
 ) -> Iterator[tuple[str, list[Value]]]:
     """Each class of a folder (see `class_folders`) with what `read` makes of each of its files.
 
-    SupportSetError above `most` files, before any is opened: `what` is what it calls them, `hint`
-    what to do. InputError with all files that `read` refused, after the last class.
+    SupportSetError above `most` files, before any is opened. InputError with all files that `read`
+    refused, after the last class.
     """
     classes = class_folders(path, kind)
     count = sum(map(len, classes.values()))
     if count > most:
         raise SupportSetError(
-            f"{count} {what} in {shown(path)}, at most {most} are taken", hint=hint
+            f"{count} {kind.words} in {shown(path)}, at most {most} are taken",
+            hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
     for label, files in classes.items():
@@ -104,7 +98,7 @@ def read_classes(
         raise unreadable(bad, count, kind)
 
 
-def files_below(folder: Path, kind: Kind) -> list[Path]:
+def files_below(folder: Path, kind: Files) -> list[Path]:
     """The files of a kind in a folder and in those below it, in order of name.
 
     Files with other endings are passed over, and so is what `class_folders` passes over; links to
@@ -122,7 +116,7 @@ def files_below(folder: Path, kind: Kind) -> list[Path]:
     return found
 
 
-def _below(folder: Path, kind: Kind, faults: list[Fault]) -> Iterator[Path]:
+def _below(folder: Path, kind: Files, faults: list[Fault]) -> Iterator[Path]:
     for entry in _visible(folder, faults):
         if _is_a(entry, "folder"):
             if not entry.is_symlink():
@@ -155,7 +149,7 @@ def read_each(
             yield file, value
 
 
-def unreadable(bad: Mapping[Path, InputError], count: int, kind: Kind) -> InputError:
+def unreadable(bad: Mapping[Path, InputError], count: int, kind: Files) -> InputError:
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]
     what = f"of {count} {kind.words} cannot be read"

@@ -32,7 +32,7 @@ def prepare(sound: Sound, spec: InputSpec, what: str) -> Floats:
     if max(x.size, new) > MAX_SAMPLES:
         raise InputError(
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
-            hint="cut the example out of it; handful.runtime.sound.listener hears streams",
+            hint="cut the example out of it; handful.runtime.listener hears streams",
         )
     mono = unscaled(x, what, beyond=True)
     mono = mono if mono.ndim == 1 else mono.mean(axis=1)

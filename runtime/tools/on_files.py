@@ -5,18 +5,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from handful.runtime import images, readings, sounds
 from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError
+from handful.runtime.examples import KINDS, files_of, read_folder
+from handful.runtime.images import quiet
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.pictures.folders import (
-    PICTURES,
-    READINGS,
-    SOUNDS,
-    class_folders,
+    MAX_FILES,
     files_below,
     printable,
     read_each,
@@ -26,20 +23,6 @@ from handful.runtime.task import Task
 
 from .near import Origin, warn_of_near
 from .saved_tasks import free, opened, place_for, written
-
-Reader = Callable[[Path, InputSpec], Array]  # the examples in a file
-READERS: dict[str, Reader] = {
-    "array": readings.read_examples,
-    "audio": lambda file, spec: sounds.read_sound(file, spec)[None],
-    "image": lambda file, spec: images.read_image(file, spec)[None],
-}
-FOLDERS = {
-    "array": readings.read_folder,
-    "audio": sounds.read_folder,
-    "image": images.read_folder,
-}
-
-KINDS = {"array": READINGS, "audio": SOUNDS, "image": PICTURES}
 
 
 @dataclass(frozen=True)
@@ -64,7 +47,7 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     task = learner.adapt(examples)
     written(task, out)
     support = task._support
-    warn_of_near(support.x, support.labels, folder_origins(folder, learner.input.kind, examples))
+    warn_of_near(support.x, support.labels, folder_origins(folder, learner.input, examples))
     return task
 
 
@@ -86,7 +69,7 @@ def add_folder(
     new = old.add(examples)
     written(new, place)
     known = [Origin(name, name) for name in numbered(old)]
-    origins = [*known, *folder_origins(folder, new.learner.input.kind, examples)]
+    origins = [*known, *folder_origins(folder, new.learner.input, examples)]
     warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
     return new
 
@@ -110,17 +93,15 @@ def remove_classes(
 
 def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
-    read_folder: Any = FOLDERS[manifest.input.kind]
-    most = manifest.limits.support.max or images.MAX_FILES
-    with images.quiet():
-        examples: dict[str, list[Array]] = read_folder(folder, manifest.input, most=most)
-    return examples
+    most = manifest.limits.support.max or MAX_FILES
+    with quiet():
+        return read_folder(folder, manifest.input, most=most)
 
 
-def folder_origins(folder: Path, kind: str, examples: dict[str, list[Array]]) -> list[Origin]:
+def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, list[Array]]) -> list[Origin]:
     """What each example of a folder is called: its file, or its number where files hold several."""
     origins: list[Origin] = []
-    for label, files in class_folders(folder, KINDS[kind]).items():
+    for label, files in files_of(folder, spec).items():
         if len(files) == len(examples[label]):
             origins += [Origin(printable(str(file)), str(file)) for file in files]
         else:
@@ -153,7 +134,7 @@ def predict_files(
     files that cannot be read, after the others were looked at.
     """
     loaded = opened(task, package)
-    kind = KINDS[loaded.learner.input.kind]
+    kind = KINDS[loaded.learner.input.kind].files
     single = [
         file
         for given in files
@@ -173,18 +154,18 @@ def answers_of(
     `observe` is told each answer with its file and its example, which nobody keeps otherwise.
     """
     spec = task.learner.input
-    read = READERS[spec.kind]
+    kind = KINDS[spec.kind]
     bad: dict[Path, InputError] = {}
     answers = []
-    with images.quiet():
-        for file, examples in read_each(files, lambda file: read(file, spec), bad):
+    with quiet():
+        for file, examples in read_each(files, lambda file: kind.read(file, spec), bad):
             for i, one in enumerate(examples):
                 name = f"{file}[{i}]" if len(examples) > 1 else str(file)
                 answers.append(_answer(task, name, one, unknown))
                 if observe is not None:
                     observe(file, answers[-1], one)
     if bad:
-        raise unreadable(bad, len(files), KINDS[spec.kind])
+        raise unreadable(bad, len(files), kind.files)
     return answers
 
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from handful.runtime import images
 from handful.runtime.arrays import Array
 from handful.runtime.errors import TaskFileError
-from handful.runtime.examples import to_batch
+from handful.runtime.examples import KINDS, to_batch
 from handful.runtime.package.files import write_atomic
 from handful.runtime.support import gather
 from handful.runtime.task import Task
@@ -113,7 +112,7 @@ def _support(task: Task, folder: Path | None) -> list[Shown]:
         return shown
     learner = task.learner
     examples = folder_examples(folder, learner.manifest)
-    origins = folder_origins(folder, learner.input.kind, examples)
+    origins = folder_origins(folder, learner.input, examples)
     given = gather(learner._engine, examples, None)
     read = [example for of_class in examples.values() for example in of_class]
     rows = zip(given.x, given.labels, origins, read, strict=True)
@@ -129,7 +128,8 @@ def _support(task: Task, folder: Path | None) -> list[Shown]:
 def _picture(task: Task, example: Array, file: str) -> str:
     """An example as the package sees it, before its numbers are scaled."""
     spec = task.learner.input
-    return html.picture(images.levels(example, spec), file) if spec.kind == "image" else ""
+    pixels = KINDS[spec.kind].pixels
+    return html.picture(pixels(example, spec), file) if pixels else ""
 
 
 def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:

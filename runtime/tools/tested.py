@@ -8,10 +8,10 @@ from typing import Any
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import SupportSetError
-from handful.runtime.pictures.folders import class_folders
+from handful.runtime.examples import files_of
 from handful.runtime.task import Task
 
-from .on_files import KINDS, Answer, answers_of
+from .on_files import Answer, answers_of
 from .saved_tasks import opened
 from .text import table
 
@@ -106,7 +106,7 @@ def measured(
     observe: Callable[[Checked, Array], None] | None = None,
 ) -> Outcome:
     """The same of a task that was opened already; `observe` is told each answer and its example."""
-    found = class_folders(folder, KINDS[task.learner.input.kind])
+    found = files_of(folder, task.learner.input)
     others = [label for label in found if label not in task.classes]
     if others and unknown is None:
         more = ", …" if len(others) > MOST_COLUMNS else ""

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.images import class_folders, read_folder
+from handful.runtime.examples import files_of, read_folder
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.folders import shown
 
@@ -30,7 +30,7 @@ def picture(path: Path, level: int = 0) -> Path:
 
 
 def refused(folder: Path) -> tuple[str, str | None]:
-    return refusal_in(folder, lambda: class_folders(folder), SupportSetError)
+    return refusal_in(folder, lambda: files_of(folder, GREY), SupportSetError)
 
 
 def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
         "a": [picture(tmp_path / "a" / name) for name in ("10.png", "2.png", "B.png", "a.png")],
         "ö": [picture(tmp_path / "ö" / "1.png")],
     }
-    classes = class_folders(str(tmp_path))
+    classes = files_of(str(tmp_path), GREY)
     assert classes == wanted
     assert list(classes) == ["A", "a", "ö"]  # handwriting has classes that differ in case alone
 
@@ -54,7 +54,7 @@ def test_what_is_passed_over(tmp_path: Path) -> None:
         (tmp_path / "ka" / name).mkdir()
     for name in ("README.md", "split.json", "labels"):
         (tmp_path / name).write_text("about the pictures")
-    assert class_folders(tmp_path) == {"ka": [file]}
+    assert files_of(tmp_path, GREY) == {"ka": [file]}
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_links_are_followed(tmp_path: Path) -> None:
     (tmp_path / "photos" / "ga").mkdir(parents=True)
     (tmp_path / "photos" / "ka").symlink_to(tmp_path / "elsewhere" / "ka")
     (tmp_path / "photos" / "ga" / "1.png").symlink_to(tmp_path / "elsewhere" / "ka" / "1.png")
-    classes = class_folders(tmp_path / "photos")
+    classes = files_of(tmp_path / "photos", GREY)
     assert {label: [file.name for file in files] for label, files in classes.items()} == {
         "ga": ["1.png"],
         "ka": ["1.png"],
@@ -71,7 +71,7 @@ def test_links_are_followed(tmp_path: Path) -> None:
 
 def test_a_label_is_in_its_composed_form(tmp_path: Path) -> None:
     picture(tmp_path / "e\u0301cru" / "1.png")  # as macOS may write it
-    assert list(class_folders(tmp_path)) == ["\u00e9cru"]
+    assert list(files_of(tmp_path, GREY)) == ["\u00e9cru"]
     picture(tmp_path / "\u00e9cru" / "1.png")
     words = "two folders in … are named \u00e9cru, in different Unicode forms"
     assert refused(tmp_path) == (words, "rename one, or put the files of both into one")
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("name", ["a\0b", "x" * 5000, "a\ud800b"])
 def test_names_that_are_no_folders(name: str) -> None:
     with pytest.raises(SupportSetError) as error:
-        class_folders(name)
+        files_of(name, GREY)
     assert str(error.value) == f"no folder {shown(name)}"
 
 
@@ -175,12 +175,5 @@ def test_more_pictures_than_are_taken(tmp_path: Path) -> None:
         picture(tmp_path / label / "1.png").write_bytes(b"never opened")
     assert refusal_in(tmp_path, lambda: read_folder(tmp_path, GREY, most=1), SupportSetError) == (
         "2 pictures in …, at most 1 are taken",
-        "leave some pictures out",
+        "leave some of them out",
     )
-
-
-def test_a_package_of_arrays_takes_no_folder(tmp_path: Path) -> None:
-    spec = InputSpec(kind="array", shape=(4,))
-    words, hint = refusal_in(tmp_path, lambda: read_folder(tmp_path, spec), InputError)
-    assert words == "the package takes arrays, not pictures"
-    assert hint == "give the arrays it was trained on to adapt and predict"

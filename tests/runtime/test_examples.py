@@ -1,10 +1,11 @@
 """Wrong examples, labels and support sets: each is refused, in these words."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import handful
 from handful.runtime.errors import (
@@ -14,7 +15,9 @@ from handful.runtime.errors import (
     SessionError,
     SupportSetError,
 )
+from handful.runtime.examples import KINDS, to_batch
 from handful.runtime.ort import one_onnxruntime, onnxruntime
+from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
 ONE = np.zeros((6, 6, 1), np.uint8)
@@ -280,3 +283,28 @@ def test_episodes_that_do_not_fit(packages: Any) -> None:
         with pytest.raises(SupportSetError) as error:
             evaluate(learner, x, Episodes(*parts))
         assert str(error.value) == words
+
+
+def test_the_table_has_each_kind_that_a_manifest_may_name() -> None:
+    kinds = get_args(get_type_hints(InputSpec)["kind"])
+    assert sorted(KINDS) == sorted(kinds)
+    endings = [ending for kind in KINDS.values() for ending in kind.files.suffixes]
+    assert len(endings) == len(set(endings))  # so that a file's name says its kind
+
+
+@pytest.mark.parametrize("name", sorted(KINDS))
+def test_objects_of_another_kind_are_refused(name: str) -> None:
+    """Alone and in a list, before anything is made of them."""
+    spec = InputSpec(kind=name, shape=(4,), rate=8000)  # type: ignore[arg-type]
+    objects = {
+        "image": Image.new("RGB", (4, 4)),
+        "audio": handful.Sound(np.zeros(4, np.float32), 8000),
+    }
+    for other in objects.keys() - {name}:
+        for given in (objects[other], [np.zeros(4, np.float32), objects[other]]):
+            with pytest.raises(InputError) as error:
+                to_batch(given, spec, "query")
+            assert str(error.value) == (
+                f"the package takes {KINDS[name].takes}, not {KINDS[other].takes}"
+            )
+            assert error.value.hint == "give adapt and predict what it was trained on"

@@ -139,7 +139,7 @@ def test_pictures_that_cannot_be_examples_are_refused(tmp_path: Path) -> None:
     arrays = InputSpec(kind="array", shape=(4,))
     takes_arrays = (
         "the package takes arrays, not pictures",
-        "give the arrays it was trained on to adapt and predict",
+        "give adapt and predict what it was trained on",
     )
     picture = Image.new("RGB", (4, 4))
     assert refusal(lambda: to_batch(picture, arrays, "query"), InputError) == takes_arrays

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError
-from handful.runtime.images import read_folder, read_image
+from handful.runtime.examples import read_folder
+from handful.runtime.images import read_image
 from handful.runtime.package.manifest import InputSpec
 
 from .refusal import refusal
@@ -85,14 +86,6 @@ def test_a_folder_a_class(tmp_path: Path) -> None:
     classes = read_folder(tmp_path, GREY)
     assert {label: len(pictures) for label, pictures in classes.items()} == {"ga": 1, "ka": 2}
     assert classes["ka"][1].max() == pytest.approx(10 / 255)
-
-
-def test_a_package_of_arrays_reads_no_pictures(tmp_path: Path) -> None:
-    arrays = InputSpec(kind="array", shape=(4,))
-    assert refusal(lambda: read_image(tmp_path, arrays), InputError) == (
-        "the package takes arrays, not pictures",
-        "give the arrays it was trained on to adapt and predict",
-    )
 
 
 def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

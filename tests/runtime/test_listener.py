@@ -8,7 +8,7 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError
-from handful.runtime.sound.listener import Heard, Listener, words
+from handful.runtime.listener import Heard, Listener, words
 from handful.runtime.task import Task
 
 from .refusal import refusal

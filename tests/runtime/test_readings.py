@@ -1,6 +1,5 @@
 """From readings to answers: integers, files, folders, recordings longer than an example."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +8,9 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.examples import read_folder
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.readings import read_examples, read_folder
+from handful.runtime.readings import read_examples
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from .refusal import refusal, refusal_in
@@ -140,15 +140,6 @@ def test_other_shapes_are_refused(
     assert hint == LINE
 
 
-def test_packages_of_pictures_and_sounds_take_no_readings(packages: Any, tmp_path: Path) -> None:
-    file = write_npy(tmp_path / "x.npy", still())
-    for name, kind in (("head", "pictures"), ("tones", "sound")):
-        spec = handful.load(packages(name)).input
-        words, hint = refusal(partial(read_examples, file, spec), InputError)
-        assert words == f"the package takes {kind}, not readings"
-        assert hint == "give adapt and predict what it was trained on"
-
-
 def test_from_a_folder_to_answers(packages: Any, moves: Path, tmp_path: Path) -> None:
     out = tmp_path / "task.npz"
     task = adapt_folder(packages("series"), moves, out)
@@ -171,7 +162,10 @@ def test_more_examples_than_are_taken(moves: Path, tmp_path: Path) -> None:
     )
     assert hint == "leave some of them out: a recording gives one for each half a window"
     words, hint = refusal_in(tmp_path, lambda: read_folder(moves, SPEC, most=2), SupportSetError)
-    assert (words, hint) == ("3 files in …/moves, at most 2 are taken", "leave some of them out")
+    assert (words, hint) == (
+        "3 files of readings in …/moves, at most 2 are taken",
+        "leave some of them out",
+    )
 
 
 def test_all_files_that_cannot_be_read_are_named(

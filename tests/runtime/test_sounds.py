@@ -8,10 +8,11 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.examples import read_folder
 from handful.runtime.package.sound import sound_spec
 from handful.runtime.sound.fit import cut, middle
 from handful.runtime.sound.resample import resampled
-from handful.runtime.sounds import read_folder, sound_batch
+from handful.runtime.sounds import batch
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from .refusal import refusal, refusal_in
@@ -68,7 +69,7 @@ def test_of_a_long_sound_the_middle_of_its_energy_is_kept() -> None:
 
 def test_channels_are_averaged() -> None:
     both = np.array([[2**14, 0], [2**13, -(2**13)]] * 2, np.int16)
-    x, single = sound_batch(handful.Sound(both, RATE), SHORT, "query")
+    x, single = batch(handful.Sound(both, RATE), SHORT, "query")
     assert single
     assert x.tolist() == [[0.25, 0, 0.25, 0]]
 
@@ -85,7 +86,7 @@ def test_channels_are_averaged() -> None:
     ],
 )
 def test_samples_are_scaled_by_their_type(samples: Any, wanted: list[float]) -> None:
-    x, single = sound_batch(samples, SHORT, "query")
+    x, single = batch(samples, SHORT, "query")
     assert single
     assert x.dtype == np.float32
     assert x.tolist() == [wanted]
@@ -93,14 +94,14 @@ def test_samples_are_scaled_by_their_type(samples: Any, wanted: list[float]) -> 
 
 def test_batches_and_lists() -> None:
     rows = np.eye(4, dtype=np.float32)[:3]
-    assert sound_batch(rows, SHORT, "query")[0].tolist() == rows.tolist()
-    assert sound_batch(list(rows), SHORT, "query")[0].tolist() == rows.tolist()
-    assert sound_batch(rows[:, :2], SHORT, "query")[0].tolist() == [
+    assert batch(rows, SHORT, "query")[0].tolist() == rows.tolist()
+    assert batch(list(rows), SHORT, "query")[0].tolist() == rows.tolist()
+    assert batch(rows[:, :2], SHORT, "query")[0].tolist() == [
         [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0],
     ]  # fmt: skip
-    mixed, single = sound_batch([rows[0], handful.Sound(rows[0], RATE)], SHORT, "query")
+    mixed, single = batch([rows[0], handful.Sound(rows[0], RATE)], SHORT, "query")
     assert (mixed.tolist(), single) == ([rows[0].tolist()] * 2, False)
-    assert sound_batch([], SHORT, "query")[0].shape == (0, 4)
+    assert batch([], SHORT, "query")[0].shape == (0, 4)
 
 
 REFUSED = {
@@ -121,7 +122,7 @@ REFUSED = {
     "too long": (
         handful.Sound(np.zeros(2**22 + 1, np.uint8), 4000),
         "query has 4194305 samples, 8388610 at 8000 hertz; at most 8388608",
-        "cut the example out of it; handful.runtime.sound.listener hears streams"),
+        "cut the example out of it; handful.runtime.listener hears streams"),
     "masked": (np.ma.masked_equal([0.0, 1.0], 1),
                "query is a masked array, whose mask no graph would see",
                "fill it in with .filled(value), or leave the examples with masked values out"),
@@ -182,18 +183,5 @@ def test_more_sounds_than_are_taken(packages: Any, tmp_path: Path) -> None:
     spec = handful.load(packages("tones")).input
     assert refusal_in(tmp_path, lambda: read_folder(tmp_path, spec, most=1), SupportSetError) == (
         "2 sounds in …, at most 1 are taken",
-        "leave some sounds out",
+        "leave some of them out",
     )
-
-
-def test_sounds_are_refused_by_packages_of_another_kind(packages: Any, tmp_path: Path) -> None:
-    file = write_tone(tmp_path / "a.wav", 200)
-    from handful.runtime.images import read_image
-    from handful.runtime.sounds import read_sound
-
-    hint = "give adapt and predict what it was trained on"
-    spec = handful.load(packages("prototypes")).input
-    words = "the package takes arrays, not sound"
-    assert refusal(lambda: read_sound(file, spec), InputError) == (words, hint)
-    words = "the package takes sound, not pictures"
-    assert refusal(lambda: read_image(file, SHORT), InputError) == (words, hint)

@@ -10,7 +10,7 @@ import torch
 from handful.trainer.errors import ConfigError
 from handful.trainer.workers import (
     Shape,
-    cores,
+    host,
     shape_of,
 )
 
@@ -40,7 +40,7 @@ def test_the_cores_are_shared_out(
 ) -> None:
     monkeypatch.delenv("WORLD_SIZE", raising=False)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setattr(cores, "CGROUP", Path("nowhere"))
+    monkeypatch.setattr(host, "CGROUP", Path("nowhere"))
     assert shape_of(workers, threads, most=most) == Shape(*wanted)
 
 
@@ -79,4 +79,4 @@ def test_a_container_may_use_fewer_cores(
     for name, text in files.items():
         (tmp_path / name).write_text(text)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    assert cores.usable_cores(tmp_path) == wanted
+    assert host.usable_cores(tmp_path) == wanted

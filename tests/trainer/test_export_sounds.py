@@ -12,12 +12,12 @@ import pytest
 import torch
 
 import handful
+from handful.runtime.errors import PackageError
 from handful.runtime.package.read import read_package
 from handful.runtime.package.sound import sound_spec
 from handful.runtime.tools.verify import verify
 from handful.trainer.data.log_mel import LogMel
-from handful.trainer.errors import ExportError
-from handful.trainer.export.front import behind_front
+from handful.trainer.evaluation.packages import behind_front
 from handful.trainer.export.made_sounds import made_sounds
 
 from ..commands.called import error, run, settings
@@ -116,7 +116,7 @@ def test_energies_stand_in_for_sounds(heard: Path) -> None:
 
 def test_a_package_without_sound_has_nothing_in_front(package: Callable[[str], Path]) -> None:
     other = read_package(package("nearest"))
-    with pytest.raises(ExportError) as refusal:
+    with pytest.raises(PackageError) as refusal:
         behind_front(other, other.manifest.input)
     assert str(refusal.value) == "package nearest takes no sounds"
 

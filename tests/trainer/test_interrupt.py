@@ -10,8 +10,7 @@ import pytest
 import torch
 
 from handful.trainer.errors import ConfigError
-from handful.trainer.training.device import device_of
-from handful.trainer.training.interrupt import interrupted
+from handful.trainer.workers.host import device_of, interrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -166,7 +166,7 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
 def test_freed_memory_is_kept() -> None:
     program = """
 import resource, torch
-from handful.trainer.training.memory import keep_memory
+from handful.trainer.workers.host import keep_memory
 faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def used():
     before = faults()

@@ -21,7 +21,7 @@ from handful.trainer.data.functions.sinusoid import Sinusoid
 from handful.trainer.episodes import rows_of, sample
 from handful.trainer.evaluation import embed_set, evaluate
 from handful.trainer.evaluation.accuracy import features_of, measured
-from handful.trainer.evaluation.packages import Loaded, embed_shared, package_accuracies
+from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
 from handful.trainer.learners import Outcome, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
@@ -264,7 +264,7 @@ def test_a_package_is_measured_as_by_the_runtime_alone(
     name: str, every_step: bool, pool: Workers, package: object
 ) -> None:
     subject, size = case(name), TaskSize(4, 2, 3)
-    loaded = Loaded(package(name))  # type: ignore[operator]
+    loaded = MeasuredPackage(package(name))  # type: ignore[operator]
     x = subject.data.x.numpy()
     h = embedded(loaded.package, x)
     episodes = as_episodes(rows_of(subject.data, size, episodes=40, seed=1), size)

@@ -8,7 +8,7 @@ from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Confidence, Manifest
 from handful.trainer.data import LabelledSet
 from handful.trainer.evaluation.confidence import Asked, asked, measured_confidence, with_unknown
-from handful.trainer.evaluation.packages import Loaded, embed_shared, package_logits
+from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Workers
@@ -41,7 +41,7 @@ def package_confidence(
     if not sizes:
         return ()
     found = answers_at(
-        Loaded.reading(folder, data.input),
+        MeasuredPackage.reading(folder, data.input),
         data,
         sizes,
         episodes=episodes,
@@ -53,7 +53,7 @@ def package_confidence(
 
 
 def answers_at(
-    loaded: Loaded,
+    loaded: MeasuredPackage,
     data: LabelledSet,
     sizes: list[TaskSize],
     *,

@@ -13,8 +13,8 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import Features, Result
 from handful.trainer.evaluation.promises import as_text as sureness
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.device import device_of
 from handful.trainer.workers import Workers, shape_of, workers
+from handful.trainer.workers.host import device_of
 
 from .subjects import Count, PackageSubject, Plan, RunSubject, is_run
 

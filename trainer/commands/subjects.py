@@ -13,8 +13,7 @@ from torch import Tensor
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import HandfulError
-from handful.runtime.learner import Learner as Package
-from handful.runtime.package.manifest import FILE
+from handful.runtime.package.manifest import FILE, Manifest
 from handful.runtime.tools.evaluate import Episodes, embedded
 from handful.trainer.config import data_from_dict
 from handful.trainer.data import DataConfig, LabelledSet
@@ -31,7 +30,7 @@ from handful.trainer.evaluation import (
 )
 from handful.trainer.evaluation.accuracy import features_of
 from handful.trainer.evaluation.packages import (
-    Loaded,
+    MeasuredPackage,
     embed_shared,
     package_accuracies,
     package_errors,
@@ -44,9 +43,9 @@ from handful.trainer.learners import Learner
 from handful.trainer.learners.adapted_network import AdaptedNetwork
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.device import device_of
 from handful.trainer.training.folder import Trained, load_run, read_config
 from handful.trainer.workers import Workers
+from handful.trainer.workers.host import device_of
 
 from .conditions import Conditions, apart
 
@@ -178,7 +177,7 @@ class PackageSubject:
 
     recorded: RecordedData
     data: EpisodeSource
-    loaded: Loaded
+    loaded: MeasuredPackage
 
     @classmethod
     def of(
@@ -193,9 +192,9 @@ class PackageSubject:
 
         Its data are `recorded`, or what the manifest says.
         """
-        loaded = Loaded(folder)
+        loaded = MeasuredPackage(folder)
         manifest = loaded.package.manifest
-        moved, source = apart(_config_of(loaded.package), moved)
+        moved, source = apart(_config_of(manifest), moved)
         recorded = recorded or RecordedData.of_package(manifest.training, moved)
         conditions = replace(plan.conditions, source=source)
 
@@ -204,7 +203,7 @@ class PackageSubject:
 
         home = recorded.functions or test_classes(recorded)
         data = conditions.applied(home, recorded, test_classes, plan.seed)
-        return cls(recorded, data, Loaded.reading(folder, data.input))
+        return cls(recorded, data, MeasuredPackage.reading(folder, data.input))
 
     def measured(
         self,
@@ -256,7 +255,7 @@ class PackageSubject:
 
 
 def _on_functions(
-    loaded: Loaded, functions: EpisodeSource, plan: Plan, pool: Workers, count: Count
+    loaded: MeasuredPackage, functions: EpisodeSource, plan: Plan, pool: Workers, count: Count
 ) -> list[Result]:
     """The package's error on functions, beside fits to the readings and fewer inner steps."""
     results = []
@@ -279,10 +278,10 @@ def _on_functions(
     return results
 
 
-def _config_of(package: Package) -> DataConfig:
-    training = package.manifest.training
+def _config_of(manifest: Manifest) -> DataConfig:
+    training = manifest.training
     if not isinstance(training.get("config"), dict):
-        raise HandfulError(f"package {package.name} does not say what data it was trained on")
+        raise HandfulError(f"package {manifest.name} does not say what data it was trained on")
     return data_from_dict(training["config"], where=FILE)
 
 

@@ -13,15 +13,14 @@ import torch
 from handful.trainer.config import RunConfig
 from handful.trainer.recipe import read_recipe
 from handful.trainer.training.curves import draw_curves
-from handful.trainer.training.device import device_of
 from handful.trainer.training.folder import read_config
-from handful.trainer.training.interrupt import interrupted
 from handful.trainer.training.job import Options
 from handful.trainer.training.log import METRICS
 from handful.trainer.training.report import Reporter, Silent
 from handful.trainer.training.run import train
 from handful.trainer.training.taken import pretraining_of
 from handful.trainer.workers import shape_of
+from handful.trainer.workers.host import device_of, interrupted
 
 
 @dataclass(frozen=True, kw_only=True)

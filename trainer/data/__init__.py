@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ __all__ = [
     "Part",
     "Progress",
     "embedded",
+    "folder_kind",
     "load_data",
     "load_pictures",
 ]
@@ -134,18 +136,9 @@ def _read(
         from .glyphs import load_glyphs
 
         return load_glyphs(config, part, recorded=recorded)
-    if path.is_dir() and config.rate is not None:
-        from .sounds import load_sounds
-
-        return load_sounds(config, part, recorded=recorded, skip_bad=skip_bad)
     if path.is_dir():
-        from .recordings import holds_readings, load_recordings
-
-        if config.window is not None or holds_readings(path):
-            return load_recordings(config, part, recorded=recorded, skip_bad=skip_bad)
-        from .folder import load_folder
-
-        return load_folder(config, part, recorded=recorded, skip_bad=skip_bad)
+        load = _loader(folder_kind(config))
+        return load(config, part, recorded=recorded, skip_bad=skip_bad)
     if path.suffix == ".npz":
         from .arrays import load_arrays
 
@@ -154,3 +147,27 @@ def _read(
         f"no data source {config.source}",
         hint=f"there are: {', '.join(SOURCES)}; no folder of that name exists",
     )
+
+
+def folder_kind(config: DataConfig) -> str:
+    """The kind of input that a folder's files are, as the runtime's table names it."""
+    if config.rate is not None:
+        return "audio"
+    from .recordings import holds_readings
+
+    readings = config.window is not None or holds_readings(Path(config.source))
+    return "array" if readings else "image"
+
+
+def _loader(kind: str) -> Callable[..., LabelledSet]:
+    if kind == "audio":
+        from .sounds import load_sounds
+
+        return load_sounds
+    if kind == "array":
+        from .recordings import load_recordings
+
+        return load_recordings
+    from .folder import load_folder
+
+    return load_folder

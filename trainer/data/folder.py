@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.images import class_folders, quiet, read_pixels
+from handful.runtime.examples import KINDS
+from handful.runtime.images import quiet, read_pixels
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import read_each
+from handful.runtime.pictures.folders import class_folders, read_each
 
 from .backbones import Interpolation
 from .config import DataConfig
@@ -76,7 +77,7 @@ def relative(file: Path, folder: Path) -> str:
 def image_files(folder: Path) -> dict[str, list[Path]]:
     """Class → its files, both sorted: by the very rules of a folder that a device adapts to."""
     try:
-        return class_folders(folder)
+        return class_folders(folder, KINDS["image"].files)
     except SupportSetError as error:
         raise DataError(str(error), hint=error.hint) from error
 

@@ -30,6 +30,7 @@ from handful.trainer.errors import SettingError
 from .errors import DataError
 
 MOST = 2**16  # samples, places, bands
+ENERGIES = "log_mel"  # the tensor inside an exported `embed` that its learner was trained on
 
 
 @dataclass(frozen=True, kw_only=True)

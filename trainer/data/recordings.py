@@ -9,8 +9,9 @@ import torch
 
 from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.examples import KINDS
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import READINGS, class_folders
+from handful.runtime.pictures.folders import class_folders
 from handful.runtime.readings import read_examples
 from handful.runtime.series.file import read_array
 
@@ -21,6 +22,8 @@ from .folder import relative
 from .labelled import LabelledSet
 from .record import RecordedPart
 from .splits import Part, choose
+
+READINGS = KINDS["array"].files
 
 
 def holds_readings(folder: Path) -> bool:
@@ -77,7 +80,7 @@ def load_recordings(
             found[name].append(x.astype(np.float32))
             kept[name].append(file)
     if bad and not skip_bad:
-        raise BadFilesError(bad, count, "files of readings")
+        raise BadFilesError(bad, count, READINGS.words)
     if empty := [name for name in chosen if not kept[name]]:
         raise DataError(f"class {empty[0]} in {folder} has no recordings that can be read")
     every = [np.empty((0, *spec.shape), np.float32), *(x for name in chosen for x in found[name])]
@@ -100,4 +103,4 @@ def _spec(files: list[Path], window: int) -> InputSpec:
             continue  # it is named where its own part is read
         channels = array.shape[-1] if array.ndim > 1 else 1
         return InputSpec(kind="array", shape=(window, channels))
-    raise DataError(f"none of {len(files)} files of readings can be read", hint=str(files[0]))
+    raise DataError(f"none of {len(files)} {READINGS.words} can be read", hint=str(files[0]))

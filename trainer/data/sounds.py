@@ -11,10 +11,10 @@ import torch
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.examples import KINDS, files_of
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.sound import MAX_RATE, MAX_SAMPLES, MIN_RATE, sound_spec
-from handful.runtime.pictures.folders import SOUNDS, class_folders
-from handful.runtime.sounds import read_sound, sound_batch
+from handful.runtime.sounds import batch, read_sound
 
 from .config import DataConfig
 from .errors import BadFilesError, DataError
@@ -69,7 +69,7 @@ def examples(x: Array, config: DataConfig, where: str) -> tuple[Array, InputSpec
             hint=FORM,
         )
     try:
-        return sound_batch(x, spec, where)[0], spec
+        return batch(x, spec, where)[0], spec
     except InputError as error:
         raise DataError(str(error), hint=error.hint) from error
 
@@ -87,7 +87,7 @@ def load_sounds(
     """
     folder, spec = Path(config.source), hears(config)
     try:
-        files = class_folders(folder, SOUNDS)
+        files = files_of(folder, spec)
     except SupportSetError as error:
         raise DataError(str(error), hint=error.hint) from error
     classes = list(files)
@@ -102,7 +102,7 @@ def load_sounds(
     bad: dict[Path, InputError] = {}
     x = [sound for name in chosen for sound in _read(wanted[name], spec, bad)]
     if bad and not skip_bad:
-        raise BadFilesError(bad, sum(map(len, wanted.values())), SOUNDS.word + "s")
+        raise BadFilesError(bad, sum(map(len, wanted.values())), KINDS[spec.kind].files.words)
     kept = {name: [file for file in wanted[name] if file not in bad] for name in chosen}
     if empty := [name for name in chosen if not kept[name]]:
         raise DataError(f"class {empty[0]} in {folder} has no examples that can be read")

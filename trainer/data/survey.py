@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from statistics import median
@@ -13,12 +13,13 @@ from typing import NamedTuple
 import torch
 
 from handful.runtime.errors import InputError
+from handful.runtime.examples import KINDS
 from handful.runtime.images import quiet
-from handful.runtime.pictures.folders import PICTURES, READINGS, SOUNDS, Kind, class_folders
+from handful.runtime.pictures.folders import class_folders
 from handful.runtime.series.file import read_array
 from handful.runtime.sound.wav import read_wav
 
-from . import load_pictures
+from . import folder_kind, load_pictures
 from .config import DataConfig
 from .download import Progress, silent
 from .errors import BadFilesError, DataError
@@ -26,10 +27,10 @@ from .fingerprint import of_file
 from .folder import relative
 from .labelled import LabelledSet
 from .record import is_name
-from .recordings import holds_readings
 from .splits import PARTS, Part
 
 Range = tuple[float, float, float]  # least, median, most
+Facts = tuple[dict[str, dict[str, int]], dict[str, Range]]  # what → value → files, and → over them
 
 
 class Place(NamedTuple):
@@ -80,10 +81,11 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
     folder = Path(config.source)
     if is_name(config.source) or not folder.is_dir():
         return replace(found, duplicates=_same(_examples(parts)), counts=_shapes(parts))
-    kind = _kind(config)
-    files = class_folders(folder, kind)
+    kind = folder_kind(config)
+    files = class_folders(folder, KINDS[kind].files)
     good = {label: [file for file in files[label] if file not in bad] for label in files}
-    counts, ranges = _measured([file for of_class in good.values() for file in of_class], kind)
+    every = [file for of_class in good.values() for file in of_class]
+    counts, ranges = HEADERS[kind](every) if every else ({}, {})
     return replace(
         found,
         bad={relative(file, folder): str(error) for file, error in bad.items()},
@@ -96,14 +98,6 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
 def spread(numbers: Sequence[float]) -> Range:
     """The least, the median and the most."""
     return min(numbers), median(numbers), max(numbers)
-
-
-def _kind(config: DataConfig) -> Kind:
-    """What a folder's files are, by the rule by which they are read."""
-    if config.rate is not None:
-        return SOUNDS
-    readings = config.window is not None or holds_readings(Path(config.source))
-    return READINGS if readings else PICTURES
 
 
 def _files(
@@ -153,35 +147,39 @@ def _shapes(parts: Mapping[Part, LabelledSet]) -> dict[str, dict[str, int]]:
     return {f"examples of {kind}": {shape: sum(len(data.x) for data in parts.values())}}
 
 
-def _measured(
-    files: Sequence[Path], kind: Kind
-) -> tuple[dict[str, dict[str, int]], dict[str, Range]]:
-    """What the files' own headers say: how often each value occurs, and how long they are."""
-    if not files:
-        return {}, {}
-    if kind is PICTURES:
-        from PIL import Image
+def _of_pictures(files: Sequence[Path]) -> Facts:
+    from PIL import Image
 
-        with quiet():
-            facts = []
-            for file in files:
-                with Image.open(file) as image:
-                    facts.append((f"{image.width} × {image.height}", image.mode))
-        return {
-            "sizes": _often(size for size, _ in facts),
-            "modes": _often(m for _, m in facts),
-        }, {}
-    if kind is SOUNDS:
-        sounds = [(sound.rate, len(sound.samples)) for sound in map(read_wav, files)]
-        return (
-            {"samples a second": _often(str(rate) for rate, _ in sounds)},
-            {"seconds": spread([count / rate for rate, count in sounds])},
-        )
+    with quiet():
+        facts = []
+        for file in files:
+            with Image.open(file) as image:
+                facts.append((f"{image.width} × {image.height}", image.mode))
+    return {"sizes": _often(size for size, _ in facts), "modes": _often(m for _, m in facts)}, {}
+
+
+def _of_sounds(files: Sequence[Path]) -> Facts:
+    sounds = [(sound.rate, len(sound.samples)) for sound in map(read_wav, files)]
+    return (
+        {"samples a second": _often(str(rate) for rate, _ in sounds)},
+        {"seconds": spread([count / rate for rate, count in sounds])},
+    )
+
+
+def _of_readings(files: Sequence[Path]) -> Facts:
     shapes = [array.shape for array in map(read_array, files)]
     return (
         {"channels": _often(str(shape[-1] if len(shape) > 1 else 1) for shape in shapes)},
         {"readings a file": spread([shape[0] for shape in shapes])},
     )
+
+
+# what the files' own headers say: how often each value occurs, and how long they are
+HEADERS: Mapping[str, Callable[[Sequence[Path]], Facts]] = {
+    "image": _of_pictures,
+    "audio": _of_sounds,
+    "array": _of_readings,
+}
 
 
 def _often(values: Iterator[str]) -> dict[str, int]:

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes
-from handful.runtime.learner import load
-from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.read import read_package
+from handful.runtime.errors import PackageError
+from handful.runtime.learner import Learner, learner_of, load
+from handful.runtime.package.manifest import GraphSpec, InputSpec, TensorSpec
+from handful.runtime.package.read import Package, read_package
 from handful.runtime.package.shipped import find
+from handful.runtime.providers import setup
 from handful.runtime.tools.evaluate import (
     PER_TIME,
     Episodes,
@@ -25,8 +29,8 @@ from handful.runtime.tools.evaluate import (
     outputs_by_step,
 )
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.log_mel import ENERGIES
 from handful.trainer.episodes import Episode, EpisodeSource
-from handful.trainer.export.front import behind_front
 from handful.trainer.sizes import TaskSize
 from handful.trainer.workers import Workers, episode_blocks
 
@@ -35,7 +39,7 @@ from .confidence import asked, with_unknown
 from .promises import Sure, promises
 
 
-class Loaded:
+class MeasuredPackage:
     """A package loaded from a folder; a process that is sent it loads the folder itself."""
 
     def __init__(self, folder: Path, energies: InputSpec | None = None) -> None:
@@ -50,7 +54,7 @@ class Loaded:
             self.package = behind_front(read_package(find(folder)), energies)
 
     @classmethod
-    def reading(cls, folder: Path, examples: InputSpec) -> Loaded:
+    def reading(cls, folder: Path, examples: InputSpec) -> MeasuredPackage:
         """The package as it reads such examples: behind its front end, where they are energies."""
         loaded = cls(folder)
         if loaded.package.input.kind == "audio" and examples.kind == "array":
@@ -59,10 +63,55 @@ class Loaded:
 
     def __reduce__(self) -> Any:
         """Its class and what it was made of."""
-        return Loaded, (self.folder, self.energies)
+        return MeasuredPackage, (self.folder, self.energies)
 
 
-def embed_shared(loaded: Loaded, x: Any, workers: Workers) -> Floats:
+def behind_front(package: Package, energies: InputSpec) -> Learner:
+    """A package that takes sounds, taking their energies instead: to measure it on these.
+
+    The nodes before ENERGIES are left out of its `embed`; all others are those of the package.
+    """
+    manifest = package.manifest
+    if manifest.embed is None or package.manifest.input.kind != "audio":
+        raise PackageError(f"package {manifest.name} takes no sounds")
+    model = onnx.load_from_string(package.graphs[manifest.embed])
+    graphs = dict(package.graphs)
+    specs = dict(manifest.graphs)
+    embed: str | None = manifest.embed
+    if any(ENERGIES in node.output for node in model.graph.node):
+        graphs[manifest.embed] = _cut(model, energies)
+        specs[manifest.embed] = _reads(specs[manifest.embed], energies)
+    else:  # the energies are the embedding
+        del graphs[manifest.embed], specs[manifest.embed]
+        embed = None
+    manifest = replace(manifest, input=energies, graphs=specs, embed=embed)
+    return learner_of(replace(package, manifest=manifest, graphs=graphs), setup(None, 1, None))
+
+
+def _cut(model: onnx.ModelProto, energies: InputSpec) -> bytes:
+    """The nodes behind ENERGIES, which is its input `x` now."""
+    graph = model.graph
+    wanted, kept = {graph.output[0].name}, []
+    for node in reversed(graph.node):
+        if wanted & set(node.output):
+            wanted |= set(node.input) - {ENERGIES}
+            node.input[:] = ["x" if name == ENERGIES else name for name in node.input]
+            kept.append(node)
+    nodes, constants = kept[::-1], [t for t in graph.initializer if t.name in wanted]
+    del graph.node[:], graph.initializer[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(constants)
+    shape: list[str | int] = ["B", *energies.shape]
+    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
+    graph.input[0].CopyFrom(value)
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def _reads(spec: GraphSpec, energies: InputSpec) -> GraphSpec:
+    return replace(spec, inputs=(TensorSpec("x", "float32", ("B", *energies.shape)),))
+
+
+def embed_shared(loaded: MeasuredPackage, x: Any, workers: Workers) -> Floats:
     """The embeddings of all examples x [M, ...], as the stages read them."""
     if loaded.package.manifest.embed is None:  # then nothing is computed
         return embedded(loaded.package, x)
@@ -71,7 +120,7 @@ def embed_shared(loaded: Loaded, x: Any, workers: Workers) -> Floats:
 
 
 def package_accuracies(
-    loaded: Loaded,
+    loaded: MeasuredPackage,
     h: Floats,
     episodes: Episodes,
     *,
@@ -87,7 +136,12 @@ def package_accuracies(
 
 
 def package_logits(
-    loaded: Loaded, h: Floats, episodes: Episodes, *, tick: Callable[[], None], workers: Workers
+    loaded: MeasuredPackage,
+    h: Floats,
+    episodes: Episodes,
+    *,
+    tick: Callable[[], None],
+    workers: Workers,
 ) -> Floats:
     """What the package answers the queries of each episode of embeddings h [M, ...]: [E, Q, N]."""
     check(episodes, len(h))
@@ -97,7 +151,7 @@ def package_logits(
 
 
 def package_promises(
-    loaded: Loaded,
+    loaded: MeasuredPackage,
     data: LabelledSet,
     h: Floats,
     size: TaskSize,
@@ -122,7 +176,7 @@ def package_promises(
 
 
 def package_errors(
-    loaded: Loaded,
+    loaded: MeasuredPackage,
     functions: EpisodeSource,
     size: TaskSize,
     *,
@@ -138,7 +192,7 @@ def package_errors(
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
 
 
-def _errors(loaded: Loaded, every_step: bool, tasks: Sequence[Episode]) -> Array:
+def _errors(loaded: MeasuredPackage, every_step: bool, tasks: Sequence[Episode]) -> Array:
     errors = []
     for task in tasks:
         support_x, support_y, query_x, query_y = (t.numpy() for t in task[:4])
@@ -150,15 +204,15 @@ def _errors(loaded: Loaded, every_step: bool, tasks: Sequence[Episode]) -> Array
     return np.stack(errors)
 
 
-def _embed(loaded: Loaded, x: Any) -> Floats:
+def _embed(loaded: MeasuredPackage, x: Any) -> Floats:
     return embedded(loaded.package, x)
 
 
-def _measure(loaded: Loaded, every_step: bool, share: tuple[Floats, Episodes]) -> Array:
+def _measure(loaded: MeasuredPackage, every_step: bool, share: tuple[Floats, Episodes]) -> Array:
     return evaluate_embedded(loaded.package, *share, every_step=every_step).by_step
 
 
-def _answers(loaded: Loaded, share: tuple[Floats, Episodes]) -> Floats:
+def _answers(loaded: MeasuredPackage, share: tuple[Floats, Episodes]) -> Floats:
     return logits_embedded(loaded.package, *share)
 
 

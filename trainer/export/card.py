@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from handful.runtime.examples import KINDS
 from handful.runtime.package.manifest import Manifest
 from handful.runtime.tools.text import ERROR, SHOWN, mean
 from handful.trainer.data.backbones import BACKBONES
@@ -44,12 +45,7 @@ def _learnt(manifest: Manifest) -> str:
 
 
 def _use(manifest: Manifest) -> str:
-    shape = ", ".join(map(str, manifest.input.shape))
-    labels, sizes = "labels", f"examples [S, {shape}]"
-    if manifest.input.kind == "image":
-        sizes += ", or pictures: paths, PIL images, frames"
-    if manifest.input.kind == "audio":
-        sizes = f"WAV files, or samples [S, {shape}] at {manifest.input.rate} Hz"
+    labels, sizes = "labels", KINDS[manifest.input.kind].forms(manifest.input)
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
         labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"

@@ -7,19 +7,13 @@ from dataclasses import replace
 import onnx
 import torch
 
-from handful.runtime.learner import Learner as Loaded
-from handful.runtime.learner import learner_of
-from handful.runtime.package.manifest import GraphSpec, InputSpec, TensorSpec
-from handful.runtime.package.read import Package
-from handful.runtime.providers import setup
-from handful.trainer.data.log_mel import LogMel
-from handful.trainer.errors import ExportError
+from handful.runtime.package.manifest import TensorSpec
+from handful.trainer.data.log_mel import ENERGIES, LogMel
 
 from .graphs import Graphs
 from .simplify import simplify
 from .trace import Port, trace
 
-ENERGIES = "log_mel"  # the tensor inside `embed` that a learner was trained on
 EXAMPLES = 2  # traced with
 
 
@@ -84,48 +78,3 @@ def joined(front: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto:
         node.name = f"{node.op_type}_{i}"
     onnx.checker.check_model(model, full_check=True)
     return model
-
-
-def behind_front(package: Package, energies: InputSpec) -> Loaded:
-    """A package that takes sounds, taking their energies instead: to measure it on these.
-
-    The nodes before ENERGIES are left out of its `embed`; all others are those of the package.
-    """
-    manifest = package.manifest
-    if manifest.embed is None or package.manifest.input.kind != "audio":
-        raise ExportError(f"package {manifest.name} takes no sounds")
-    model = onnx.load_from_string(package.graphs[manifest.embed])
-    graphs = dict(package.graphs)
-    specs = dict(manifest.graphs)
-    embed: str | None = manifest.embed
-    if any(ENERGIES in node.output for node in model.graph.node):
-        graphs[manifest.embed] = _cut(model, energies)
-        specs[manifest.embed] = _reads(specs[manifest.embed], energies)
-    else:  # the energies are the embedding
-        del graphs[manifest.embed], specs[manifest.embed]
-        embed = None
-    manifest = replace(manifest, input=energies, graphs=specs, embed=embed)
-    return learner_of(replace(package, manifest=manifest, graphs=graphs), setup(None, 1, None))
-
-
-def _cut(model: onnx.ModelProto, energies: InputSpec) -> bytes:
-    """The nodes behind ENERGIES, which is its input `x` now."""
-    graph = model.graph
-    wanted, kept = {graph.output[0].name}, []
-    for node in reversed(graph.node):
-        if wanted & set(node.output):
-            wanted |= set(node.input) - {ENERGIES}
-            node.input[:] = ["x" if name == ENERGIES else name for name in node.input]
-            kept.append(node)
-    nodes, constants = kept[::-1], [t for t in graph.initializer if t.name in wanted]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(constants)
-    shape: list[str | int] = ["B", *energies.shape]
-    value = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, shape)
-    graph.input[0].CopyFrom(value)
-    return bytes(model.SerializeToString(deterministic=True))
-
-
-def _reads(spec: GraphSpec, energies: InputSpec) -> GraphSpec:
-    return replace(spec, inputs=(TensorSpec("x", "float32", ("B", *energies.shape)),))

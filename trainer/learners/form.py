@@ -23,7 +23,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 from .stage import Noise, Stage, Support, Tensors
-from .task import CLASSIFICATION, REGRESSION, Task, TaskName, cross_entropy
+from .task import CLASSIFICATION, REGRESSION, TaskKind, TaskName, cross_entropy
 
 __all__ = [
     "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors", "adapt", "cross_entropy",
@@ -69,7 +69,7 @@ class Learner(ABC):
         self.targets = targets
 
     @property
-    def task(self) -> Task:
+    def task(self) -> TaskKind:
         """What it is asked for here: its loss, its measure, what its answers are called."""
         return CLASSIFICATION if self.targets is None else REGRESSION
 

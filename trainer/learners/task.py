@@ -19,7 +19,7 @@ Measure = Literal["accuracy", "mean_squared_error"]
 
 
 @dataclass(frozen=True)
-class Task:
+class TaskKind:
     """One kind of task; `y` are one-hot labels [B, N] or targets [B, O]."""
 
     name: TaskName
@@ -44,8 +44,8 @@ class Task:
         return 1 if self.name == "classification" else -1
 
 
-CLASSIFICATION = Task("classification", "accuracy", "logits")
-REGRESSION = Task("regression", "mean_squared_error", "outputs")
+CLASSIFICATION = TaskKind("classification", "accuracy", "logits")
+REGRESSION = TaskKind("regression", "mean_squared_error", "outputs")
 
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:

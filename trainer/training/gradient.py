@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.func import vmap
 
+from handful.trainer.config import Batching
 from handful.trainer.episodes import Episode
 from handful.trainer.learners import Learner, Outcome, Tensors
-
-Batching = Literal["auto", "loop", "vmap"]
 
 
 def meta_gradient(

@@ -41,7 +41,7 @@ class Options:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Call:
     """One call of `train`, its data read and its folder claimed."""
 
     config: RunConfig

@@ -21,42 +21,42 @@ from handful.trainer.networks.standardise import fitted
 from .checkpoint import BEST, LAST, read_checkpoint
 from .data import as_drawn
 from .folder import PRETRAINED, build_learner, versions, write_config, write_record
-from .job import Job
+from .job import Call
 from .state import Run
 
 PREPARED = 8192  # examples by which inputs are standardised, and a learner prepares its start
 DEFAULT = PretrainConfig(way=(60,), queries=5, tasks=1)
 
 
-def pretrain(job: Job, network: NetworkConfig) -> Tensors | None:
+def pretrain(call: Call, network: NetworkConfig) -> Tensors | None:
     """The network's best parameters; None when stopped on the way."""
-    config = pretraining(job.config, job.data.train, network)
-    folder = job.folder / PRETRAINED
-    learner = build_learner(config, job.data.train)
+    config = pretraining(call.config, call.data.train, network)
+    folder = call.folder / PRETRAINED
+    learner = build_learner(config, call.data.train)
     params = learner.init(torch.Generator().manual_seed(config.meta.seed))
-    params = fitted(params, job.data.train.some(PREPARED, job.config.meta.seed)[0])
+    params = fitted(params, call.data.train.some(PREPARED, call.config.meta.seed)[0])
     run = Run(
         learner=learner,
-        params=job.on_device(params),
-        train=as_drawn(job.data.train, config.meta.training_groups, config.meta.distortion),
-        validation=as_drawn(job.data.validation, config.meta.validation_groups),
+        params=call.on_device(params),
+        train=as_drawn(call.data.train, config.meta.training_groups, config.meta.distortion),
+        validation=as_drawn(call.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,
         section="pretrain",
         facts={"config": to_dict(config), "versions": versions()},
-        world=job.world,
-        workers=job.workers,
+        world=call.world,
+        workers=call.workers,
     )
     resume = (folder / LAST).exists()
-    if job.world.first:
-        write_record(job.data.record, folder)
+    if call.world.first:
+        write_record(call.data.record, folder)
         write_config(config, folder)
-    progress = job.phase(run, "pre-training", resume=resume)
+    progress = call.phase(run, "pre-training", resume=resume)
     if not progress.finished:
         return None
-    job.world.wait()
+    call.world.wait()
     best = read_checkpoint(folder / BEST)[0]
-    return job.on_device({n: value for n, value in best.items() if not n.startswith(HEAD)})
+    return call.on_device({n: value for n, value in best.items() if not n.startswith(HEAD)})
 
 
 def pretraining(run: RunConfig, train: EpisodeSource, network: NetworkConfig) -> RunConfig:

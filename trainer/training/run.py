@@ -12,10 +12,10 @@ from handful.trainer.evaluation import embed_set
 from handful.trainer.learners import Learner, Tensors
 from handful.trainer.networks.standardise import fitted
 from handful.trainer.workers import workers
+from handful.trainer.workers.host import device_of, keep_memory
 
 from .checkpoint import LAST
 from .data import as_drawn, read_data
-from .device import device_of
 from .distributed import World
 from .events import require_tensorboard
 from .files import storing
@@ -28,9 +28,8 @@ from .folder import (
     write_config,
     write_record,
 )
-from .job import Job, Options
+from .job import Call, Options
 from .lock import ROOM, locked
-from .memory import keep_memory
 from .pretrain import PREPARED, pretrain, pretraining
 from .state import Progress, Run
 from .taken import check_same, copy_to
@@ -79,7 +78,7 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             if options.pretrained:
                 copy_to(folder, options.pretrained)
         world.wait()
-        job = Job(
+        call = Call(
             config=config,
             folder=folder,
             options=options,
@@ -88,40 +87,40 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             world=world,
             workers=pool,
         )
-        return _carried_out(job, learner)
+        return _carried_out(call, learner)
 
 
-def _carried_out(job: Job, learner: Learner) -> Progress:
+def _carried_out(call: Call, learner: Learner) -> Progress:
     """Initialise the learner, then meta-train it; a stopped run is saved and returns early."""
-    params = _start(job, learner)
+    params = _start(call, learner)
     if params is None:
         return Progress()
-    train_set, validation, meta = job.data.train, job.data.validation, job.config.meta
+    train_set, validation, meta = call.data.train, call.data.validation, call.config.meta
     if learner.frozen_embed:
-        train_set = embed_set(learner, params, train_set, job.workers)
-        validation = embed_set(learner, params, validation, job.workers)
+        train_set = embed_set(learner, params, train_set, call.workers)
+        validation = embed_set(learner, params, validation, call.workers)
     run = Run(
         learner=learner,
         params=params,
         train=as_drawn(train_set, meta.training_groups, meta.distortion),
         validation=as_drawn(validation, meta.validation_groups),
         config=meta,
-        folder=job.folder,
-        facts={"config": to_dict(job.config), "versions": versions()},
-        world=job.world,
-        workers=job.workers,
+        folder=call.folder,
+        facts={"config": to_dict(call.config), "versions": versions()},
+        world=call.world,
+        workers=call.workers,
     )
-    resume = job.options.resume and (job.folder / LAST).exists()
-    return job.phase(run, job.config.learner, resume=resume)
+    resume = call.options.resume and (call.folder / LAST).exists()
+    return call.phase(run, call.config.learner, resume=resume)
 
 
-def _start(job: Job, learner: Learner) -> Tensors | None:
+def _start(call: Call, learner: Learner) -> Tensors | None:
     """Fresh parameters, with a pre-trained network where there is one, prepared on the data."""
-    config, train_set = job.config, job.data.train
-    params = job.on_device(learner.init(torch.Generator().manual_seed(config.meta.seed)))
+    config, train_set = call.config, call.data.train
+    params = call.on_device(learner.init(torch.Generator().manual_seed(config.meta.seed)))
     network = learner.pretrained_network()
     if network is not None and (learner.frozen_embed or config.pretrain is not None):
-        weights = pretrain(job, network)
+        weights = pretrain(call, network)
         if weights is None:
             return None
         params = learner.with_pretrained(params, weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .cores import ALONE, Shape, shape_of
+from .host import ALONE, Shape, shape_of
 from .pool import Workers, blocks, episode_blocks, workers
 from .worker import WorkerError
 

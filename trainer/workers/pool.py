@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from .cores import Shape
+from .host import Shape
 from .messages import pack
 from .worker import Answer, Held, Job, Worker, WorkerError
 

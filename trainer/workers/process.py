@@ -15,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handful.trainer.training.interrupt import SIGNALS
-from handful.trainer.training.memory import keep_memory
+from handful.trainer.workers.host import SIGNALS, keep_memory
 
 from .messages import Parts, pack, receive, send, unpack
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.training.interrupt import SIGNALS
+from handful.trainer.workers.host import SIGNALS
 
 from .messages import Parts, pack, receive, send, unpack
 from .process import HOLD, JOB, SHARE, serve

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.images import class_folders, read_image
-from handful.runtime.pictures.folders import LABELS
+from handful.runtime.examples import KINDS
+from handful.runtime.images import read_image
+from handful.runtime.pictures.folders import LABELS, class_folders
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.folder import image_files, load_folder
 
@@ -134,7 +135,7 @@ def test_pictures_beside_the_classes_and_folders_inside_them_are_refused(animals
 
 def test_training_takes_a_folder_as_a_device_does(animals: Path) -> None:
     (animals / "cat" / "Thumbs.db").write_bytes(b"x")
-    assert image_files(animals) == class_folders(animals)
+    assert image_files(animals) == class_folders(animals, KINDS["image"].files)
 
 
 def test_all_files_that_are_no_pictures(animals: Path) -> None:

@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.arrays import Array, Floats
-from handful.runtime.errors import InputError
-from handful.runtime.task import Task
+from handful.runtime.sound.fit import middle, prepare, unscaled
+from handful.runtime.sound.wav import MAX_RATE, MIN_RATE, Sound
 
-from .fit import middle, prepare, unscaled
-from .wav import MAX_RATE, MIN_RATE, Sound
+from .arrays import Array, Floats
+from .errors import InputError
+from .task import Task
 
 
 @dataclass(frozen=True)
