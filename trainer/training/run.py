@@ -97,7 +97,7 @@ def _carried_out(job: Job, learner: Learner) -> Progress:
     if params is None:
         return Progress()
     train_set, validation, meta = job.data.train, job.data.validation, job.config.meta
-    if learner.frozen_embed:
+    if learner.embeds_ahead:
         train_set = embed_set(learner, params, train_set, job.workers)
         validation = embed_set(learner, params, validation, job.workers)
     run = Run(
@@ -120,7 +120,7 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
     config, train_set = job.config, job.data.train
     params = job.on_device(learner.init(torch.Generator().manual_seed(config.meta.seed)))
     network = learner.pretrained_network()
-    if network is not None and (learner.frozen_embed or config.pretrain is not None):
+    if network is not None and (learner.embeds_ahead or config.pretrain is not None):
         weights = pretrain(job, network)
         if weights is None:
             return None
@@ -132,7 +132,7 @@ def _start(job: Job, learner: Learner) -> Tensors | None:
 
 
 def _distortable(config: RunConfig, learner: Learner) -> None:
-    if config.meta.distortion is not None and learner.frozen_embed:
+    if config.meta.distortion is not None and learner.embeds_ahead:
         raise RunError(
             f"{config.learner} trains on what a frozen network gave once, which is not distorted",
             hint="distort the pictures that the network is trained on: pretrain.distort",
