@@ -182,7 +182,8 @@ class Learner(ABC):
                 " learner.network.normalisation = support or running",
             )
         network = replace(network, normalisation="transductive", views=1)
-        return type(self)(replace(self.config, network=network), self.spec, self.way, self.targets)
+        targets = () if self.targets is None else (self.targets,)
+        return type(self)(replace(self.config, network=network), self.spec, self.way, *targets)
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
