@@ -8,17 +8,22 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args, get_type_hints
 
+import numpy as np
 import pytest
 from PIL import Image
 
-from handful.trainer.data import DataConfig, load_data
+from handful.trainer.config import PretrainConfig
 from handful.trainer.learners import LEARNERS
+from handful.trainer.training.pretrain import pretraining_learners
 
 ROOT = Path(__file__).parents[1]
 SHARED = ("conftest.py", "trainer/conftest.py", "trainer/cases.py", "trainer/small.py",
           "trainer/test_learners.py")  # fmt: skip
-BRIEF = ("meta.steps=4", "meta.validate_every=4", "meta.validation_episodes=4", "meta.queries=3")
+BRIEF = ("data.image_size=12", "data.rotations=false", "data.split=random", "meta.steps=4",
+         "meta.way=3", "meta.validate_every=4", "meta.validation_episodes=4", "meta.queries=3",
+         "meta.validation_way=3", "meta.validation_queries=3")  # fmt: skip
 
 
 def copy_of_handful(folder: Path) -> Path:
@@ -74,24 +79,60 @@ def test_a_learner_is_added_in_one_file_and_one_line(tmp_path: Path) -> None:
     passed = run(tmp_path, "pytest", "-q", "-p", "no:cacheprovider", shared, "-k", "tuned-means")
     assert re.search(r"\b3 passed", passed)  # symmetries, one by one, meta-training
 
+    draw(tmp_path / "data")
     settings = [word for change in BRIEF for word in ("--set", change)]
-    run(tmp_path, "handful", "train", "tuned-means", "--data", "glyphs", "--out", "run", *settings)
-    table = run(tmp_path, "handful", "evaluate", "run", "--episodes", 5, "--workers", 1)
-    assert re.search(r"5 +1 +5 +\d+\.\d+ ±", table)
-    run(tmp_path, "handful", "export", "run", "mine", "--episodes", 5)
+    one = ("--workers", 1)
+    train = ("train", "tuned-means", "--data", "data", "--out", "run", *settings, *one)
+    run(tmp_path, "handful", *train)
+    few = ("--episodes", 5, "--queries", 3, "--way", 3)
+    table = run(tmp_path, "handful", "evaluate", "run", *few, *one)
+    assert re.search(r"3 +1 +5 +\d+\.\d+ ±", table)
+    run(tmp_path, "handful", "export", "run", "mine", "--episodes", 0)
     assert "tuned-means" in run(tmp_path, "handful", "inspect", "mine")
     run(tmp_path, "handful", "verify", "mine")
+    run(tmp_path, "handful", "adapt", "mine", "support", "--out", "task.npz")
+    asked = ("support/c0/0.png", "support/c1/0.png")
+    answers = run(tmp_path, "handful", "predict", "task.npz", *asked, "--package", "mine")
+    assert [line.split()[0] for line in answers.splitlines()] == ["c0", "c1"]
 
-    test = load_data(DataConfig(source="glyphs"), "meta_test")
-    for c, name in enumerate(("left", "right")):
-        (tmp_path / "drawn" / name).mkdir(parents=True)
-        for k in range(4):
-            drawing = Image.fromarray(255 - test.x[int(test.start[c]) + k, :, :, 0].numpy())
-            drawing.save(tmp_path / (f"{name}.png" if k == 3 else f"drawn/{name}/{k}.png"))
-    run(tmp_path, "handful", "adapt", "mine", "drawn", "--out", "task.npz")
-    answers = run(
-        tmp_path, "handful", "predict", "task.npz", "left.png", "right.png", "--package", "mine"
-    )
-    labels = [line.split()[0] for line in answers.splitlines()]
-    assert len(labels) == 2
-    assert set(labels) <= {"left", "right"}
+
+def draw(folder: Path) -> None:
+    """Twenty classes of eight noisy pictures, and two of them as a task beside the folder."""
+    rng = np.random.default_rng(0)
+    for c in range(20):
+        ink = rng.random((12, 12)) < 0.4
+        for place in (folder, *([folder.parent / "support"] if c < 2 else [])):
+            (place / f"c{c}").mkdir(parents=True)
+            for k in range(8):
+                paper = 255 - 200 * ink - rng.integers(0, 40, (12, 12))
+                Image.fromarray(paper.astype(np.uint8)).save(place / f"c{c}" / f"{k}.png")
+
+
+def test_nothing_outside_chooses_by_a_learners_name() -> None:
+    """`handful photos` and the demo are made of one learner each, and import it."""
+    made_of_one = {"photos.py", "__main__.py"}
+    modules = "|".join(kind.__module__.rpartition(".")[2] for kind in LEARNERS.values())
+    names = "|".join(LEARNERS)
+    chosen = re.compile(rf"learners\.({modules}) import|== \"({names})\"|LEARNERS\[\"")
+    trainer = ROOT / "trainer"
+    for file in trainer.rglob("*.py"):
+        if file.parent.name != "learners" and file.name not in made_of_one:
+            found = chosen.search(file.read_text(encoding="utf-8"))
+            assert not found, f"{file.relative_to(trainer)}: {found[0]}"
+
+
+def test_every_learner_has_a_page_and_the_contents_list_it() -> None:
+    pages = {
+        file: file.read_text(encoding="utf-8") for file in (ROOT / "docs/learners").glob("*.md")
+    }
+    contents = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    for name, kind in LEARNERS.items():
+        file = f"trainer/learners/{kind.__module__.rpartition('.')[2]}"
+        assert any(file in text for text in pages.values()), f"no page of {name} names {file}.py"
+    for page in pages:
+        assert f"](learners/{page.name})" in contents, f"docs/index.md does not list {page.name}"
+
+
+def test_pre_training_offers_what_the_learners_train_networks_by() -> None:
+    offered = get_args(get_type_hints(PretrainConfig)["objective"])
+    assert set(offered) == set(pretraining_learners())
