@@ -42,8 +42,12 @@ def exact(name: str) -> Case:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_answers_have_the_symmetries_that_the_learner_says(name: str) -> None:
-    subject = exact(name)
+def test_answers_keep_to_the_form(name: str) -> None:
+    have_the_symmetries_that_the_learner_says(exact(name))
+    are_one_by_one_at_any_size_and_leave_no_trace(case(name))
+
+
+def have_the_symmetries_that_the_learner_says(subject: Case) -> None:
     x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
     answer = subject.answer(x, y, query)
 
@@ -62,9 +66,7 @@ def test_answers_have_the_symmetries_that_the_learner_says(name: str) -> None:
         torch.testing.assert_close(turned, answer, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_task_is_answered_one_by_one_at_any_size_and_leaves_no_trace(name: str) -> None:
-    subject = case(name)
+def are_one_by_one_at_any_size_and_leave_no_trace(subject: Case) -> None:
     learner, params = subject.learner, subject.params
     before = {n: p.clone() for n, p in params.items()}
     x, y, query = uneven(subject.data, SHOTS)

@@ -20,6 +20,7 @@ network that the features come from. docs/learners/leo.md lists the smaller diff
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,9 +76,14 @@ class LEO(EmbeddingLearner):
     @classmethod
     def variants(cls) -> dict[str, Variant]:
         """On features, on those of a frozen network, and on learned ones."""
-        rates = {"latent_lr": 0.3, "finetuning_lr": 0.05}
-        small = {"latent_dim": 6, "latent_steps": 2, "finetuning_steps": 2, **rates}
-        one = {"latent_dim": 6, "latent_steps": 1, "finetuning_steps": 1, "network": OF_PICTURES}
+        rates: dict[str, Any] = {"latent_lr": 0.3, "finetuning_lr": 0.05}
+        small: dict[str, Any] = {"latent_dim": 6, "latent_steps": 2, "finetuning_steps": 2, **rates}
+        one: dict[str, Any] = {
+            "latent_dim": 6,
+            "latent_steps": 1,
+            "finetuning_steps": 1,
+            "network": OF_PICTURES,
+        }
         return {
             "leo": Variant(cls.Config(**small)),
             "leo-pictures": Variant(cls.Config(**one)),

@@ -68,15 +68,16 @@ class MAML(AdaptedNetwork):
 
         def conv4(normalisation: Normalisation, filters: int = 8, **settings: Any) -> Variant:
             network = NetworkConfig(filters=filters, halving="stride", normalisation=normalisation)
-            steps = {"inner_steps": 2, "inner_lr": 0.05}
+            steps: dict[str, Any] = {"inner_steps": 2, "inner_lr": 0.05}
             return Variant(cls.Config(network=network, **steps, **settings))
 
         def mlp(normalisation: Normalisation, **settings: Any) -> Variant:
             network = NetworkConfig(kind="mlp", hidden=(32, 24), normalisation=normalisation)
             return Variant(cls.Config(network=network, inner_steps=2, **settings))
 
-        coordinate, step = {"rates": "coordinate"}, {"rates": "step"}
-        shared = {"head": "shared"}
+        coordinate: dict[str, Any] = {"rates": "coordinate"}
+        step: dict[str, Any] = {"rates": "step"}
+        shared: dict[str, Any] = {"head": "shared"}
         return {
             "maml-support-fixed": conv4("support"),
             "maml-task-shared-step": conv4("task", **shared, **step),

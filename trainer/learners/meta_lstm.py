@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -112,7 +112,7 @@ class MetaLSTM(AdaptedNetwork):
         """A Conv4 with a head of five classes; dense layers with one of any number."""
         dense = NetworkConfig(kind="mlp", hidden=(16, 12), normalisation="layer")
         strided = NetworkConfig(filters=8, halving="stride", normalisation="support")
-        shared = {"head": "shared", "evaluation_steps": 3, "network": dense}
+        shared: dict[str, Any] = {"head": "shared", "evaluation_steps": 3, "network": dense}
         return {
             "meta-lstm": Variant(
                 cls.Config(inner_steps=2, hidden=6, p=4.0, network=strided), opened

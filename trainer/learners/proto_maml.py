@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -91,7 +92,7 @@ class ProtoMAML(EmbeddingLearner):
         every = ViewsConfig(shifts=(-2, 1), turns=(20.0,), reverse=True)
         series = NetworkConfig(kind="conv1d", filters=8)
         shifted = ViewsConfig(shifts=(1,))
-        small = {
+        small: dict[str, dict[str, Any]] = {
             "proto-maml-vectors": {"network": None},
             "proto-maml-no-exemplars": {"network": None, "exemplars": 0.0, "power": 0.0},
             "proto-maml-pictures": {"network": OF_PICTURES, "views": shifted},

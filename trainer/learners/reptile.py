@@ -21,6 +21,7 @@ authors' non-transductive evaluation adds the query itself to them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,10 +82,15 @@ class Reptile(AdaptedNetwork):
     @classmethod
     def variants(cls) -> dict[str, Variant]:
         """A Conv4 with a head of five classes; dense layers with one of any number."""
-        small = {"inner_steps": 3, "evaluation_steps": 3, "batch": 6, "inner_lr": 0.01}
+        small: dict[str, Any] = {
+            "inner_steps": 3,
+            "evaluation_steps": 3,
+            "batch": 6,
+            "inner_lr": 0.01,
+        }
         strided = NetworkConfig(filters=8, halving="stride", normalisation="support")
         dense = NetworkConfig(kind="mlp", hidden=(32, 24), normalisation="layer")
-        shared = {**small, "head": "shared", "network": dense}
+        shared: dict[str, Any] = {**small, "head": "shared", "network": dense}
         return {
             "reptile": Variant(cls.Config(**small, network=strided), after_training),
             "reptile-shared": Variant(cls.Config(**shared), after_training),

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -75,7 +76,7 @@ class Ridge(MetricLearner):
     def variants(cls) -> dict[str, Variant]:
         """On features, and through features that it learns."""
         network = NetworkConfig(kind="mlp", hidden=(16, 12))
-        learned = {"metric": "euclidean", "train_network": True, "network": network}
+        learned: dict[str, Any] = {"metric": "euclidean", "train_network": True, "network": network}
         return {"ridge": cls.variant(), "ridge-learned": cls.variant(**learned)}
 
     def init(self, generator: torch.Generator) -> Tensors:
