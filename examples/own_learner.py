@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.trainer.learners import Learner, Stage, Support, Tensors
+from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors
 from handful.trainer.learners.features import class_means, unit_length
 from handful.trainer.learners.form import Noise, cross_entropy
 
@@ -22,12 +22,22 @@ class Config:
     temperature: float = 10.0
 
 
+def embed(params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    """x [B, ...] → h [B, D]; no parameter moves with it."""
+    return unit_length(x.flatten(1) @ params["map"]), {}
+
+
+def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """w [N, D], the class means."""
+    return {"w": class_means(support.x, support.y)}
+
+
 class TunedMeans(Learner):
     """w starts at the class means and descends the support set's loss."""
 
     name = "tuned-means"
     Config = Config
-    has_embed = True
+    embedding = Embedding(embed)
 
     def init(self, generator: torch.Generator) -> Tensors:
         """Fresh meta-parameters: what is trained across tasks."""
@@ -35,22 +45,9 @@ class TunedMeans(Learner):
         normal = torch.randn(pixels, self.config.features, generator=generator)
         return {"map": normal * pixels**-0.5, "rate": torch.tensor(0.1)}
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, D]."""
-        return unit_length(x.flatten(1) @ params["map"])
-
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage: the class means, then the steps."""
-        return (
-            Stage(
-                name="means",
-                init=start,
-                init_name="start",
-                step=self.step,
-                step_name="step",
-                steps=self.config.steps,
-            ),
-        )
+        return (Stage(name="means", init=start, step=self.step, steps=self.config.steps),)
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """w − rate · ∇ loss, and the loss."""
@@ -64,8 +61,3 @@ class TunedMeans(Learner):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """Logits [Q, N]."""
         return self.config.temperature * query_x @ state["w"].T
-
-
-def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-    """w [N, D], the class means."""
-    return {"w": class_means(support.x, support.y)}

@@ -187,7 +187,7 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("leo", "--set", "meta.sped=3"),
             "error: omniglot-leo.toml: there is no setting meta.sped\n"
             "\n"
-            "hint: did you mean meta.seed? there are: batching, checkpoint_seconds, chunk, ",
+            "hint: did you mean meta.seed? there are: batching, chunk, ",
         ),
         (("leo", "--set", "meta"), "error: a setting is written name=value, found: meta\n"),
         (

@@ -36,12 +36,10 @@ class MetaConfig:
     optimiser: Literal["adam", "sgd"] = "adam"  # sgd: without momentum, Reptile's meta-step
     lr: float = 1e-3
     schedule: Literal["constant", "halve", "cosine", "linear"] = "constant"
-    halve_every: int = 2000
     clip_value: float | None = None  # each gradient entry into ±this, then
     clip_norm: float | None = None  # the whole gradient's norm to at most this
     batching: Batching = "auto"
     chunk: int = 8
-    checkpoint_seconds: float = 60.0  # at most, between two checkpoints
     validate_every: int = 500
     validation_episodes: int = 200
     validation_way: int = 5
@@ -52,7 +50,6 @@ class MetaConfig:
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
     hearing: HearingConfig | None = None  # of the sounds of training tasks
-    patience: int | None = None  # stop after so many validations without a better one
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -153,7 +150,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} holds no sections", hint="wanted learner, data and meta")
     learner = values.get("learner", {})
-    wanted = f'add a section [learner] with name = "maml", or one of: {", ".join(LEARNERS)}'
+    wanted = f'add a section [learner] with a line name = "…", one of: {", ".join(LEARNERS)}'
     if not isinstance(learner, Mapping):
         raise ConfigError(f"{where}: learner is {learner!r}, wanted a section", hint=wanted)
     if "name" not in learner:

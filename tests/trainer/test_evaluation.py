@@ -120,7 +120,7 @@ def test_embedding_a_set_once_is_embedding_its_episodes() -> None:
 
 def test_a_transductive_result_says_so() -> None:
     subject = case("maml-support-fixed")
-    learner = subject.learner.with_normalisation("transductive")  # type: ignore[attr-defined]
+    learner = subject.learner.transductive_form()
     result = evaluate(learner, subject.params, subject.data, SIZE, episodes=2, seed=0)
     assert result.transductive
 

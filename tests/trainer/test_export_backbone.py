@@ -9,14 +9,12 @@ import onnx
 import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
-from torch import Tensor
 
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.verify import verify
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Tensors
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
 from .small import SIZE, generator, pictures
@@ -27,10 +25,9 @@ FEATURES = 6
 class Bare(Nearest):
     """Compares what the backbone gives, as it is."""
 
-    has_embed = False
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        return x
+    def __init__(self, config: NearestConfig, spec: InputSpec, way: int) -> None:
+        super().__init__(config, spec, way)
+        self.embedding = None
 
 
 def write_backbone(path: Path, *, ir_version: int) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handful.runtime.package.manifest import InputSpec
 from handful.trainer.errors import ExportError
 from handful.trainer.export.package import export
 from handful.trainer.learners import Tensors
@@ -59,10 +60,9 @@ def test_the_innermost_cause_is_shown(
     change: Callable[[Tensor], Tensor], words: str, tmp_path: Path
 ) -> None:
     class Own(Nearest):
-        has_embed = False
-
-        def embed(self, params: Tensors, x: Tensor) -> Tensor:
-            return x
+        def __init__(self, config: NearestConfig, spec: InputSpec, way: int) -> None:
+            super().__init__(config, spec, way)
+            self.embedding = None
 
         def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
             return change(super().predict(params, state, query_x))

@@ -158,7 +158,7 @@ def test_an_embedding_without_convolutions_says_so(tmp_path: Path) -> None:
 
 
 def test_the_tool_prints_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    export(in_8_bits("proto-maml-frozen"), tmp_path / "package")
+    export(in_8_bits("proto-maml-pictures"), tmp_path / "package")
     assert verify(tmp_path / "package").ok
     printed = capfd.readouterr()
     assert (printed.out, printed.err) == ("", "")

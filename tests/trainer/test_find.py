@@ -88,12 +88,12 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "message", "hint"), WRONG, ids=[name for name, _, _ in WRONG])
-def test_what_is_no_learner_is_refused(module: str, name: str, message: str, hint: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        find_learner(name.format(m=module), where="mine.toml")
-    assert str(caught.value) == f"mine.toml: {message.format(m=module)}"
-    assert caught.value.hint == hint
+def test_what_is_no_learner_is_refused(module: str) -> None:
+    for name, message, hint in WRONG:
+        with pytest.raises(ConfigError) as caught:
+            find_learner(name.format(m=module), where="mine.toml")
+        assert str(caught.value) == f"mine.toml: {message.format(m=module)}"
+        assert caught.value.hint == hint
 
 
 BROKEN = [
@@ -103,14 +103,14 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("n", range(len(BROKEN)))
-def test_a_module_that_fails_says_where(module: str, n: int) -> None:
-    text, message = BROKEN[n]
-    Path(f"broken_{n}.py").write_text(text)
-    with pytest.raises(ConfigError) as caught:
-        find_learner(f"broken_{n}:Mine", where="mine.toml")
-    assert str(caught.value) == f"mine.toml: broken_{n} cannot be imported: {message.format(n=n)}"
-    assert caught.value.hint == "put it right there: the module's own code failed"
+def test_a_module_that_fails_says_where(module: str) -> None:
+    for n, (text, message) in enumerate(BROKEN):
+        name = f"broken_{n}"
+        Path(f"{name}.py").write_text(text)
+        with pytest.raises(ConfigError) as caught:
+            find_learner(f"{name}:Mine", where="mine.toml")
+        assert str(caught.value) == f"mine.toml: {name} cannot be imported: {message.format(n=n)}"
+        assert caught.value.hint == "put it right there: the module's own code failed"
 
 
 def test_a_packages_data_are_read_without_its_learner(module: str) -> None:

@@ -15,7 +15,7 @@ from handful.runtime.package.names import INNER_HINT
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ExportError, LearnerError
 from handful.trainer.export.package import export
-from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
+from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
 
 from .cases import Case, source
@@ -75,6 +75,11 @@ def result_of(function: str, change: Callable[[Any], Any]) -> dict[str, Any]:
     return {function: changed}
 
 
+def embedding_by(function: Callable[..., Any]) -> dict[str, Any]:
+    """A learner with that embedding."""
+    return {"embedding": Embedding(function)}
+
+
 def still(self: Rule, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
     """A step that moves nothing."""
     return {name: value for name, value in state.items()}, support.x.mean()
@@ -126,15 +131,13 @@ MISTAKES: list[tuple[dict[str, Any], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("functions", "words", "hint"), MISTAKES, ids=[m[1] for m in MISTAKES])
-def test_mistakes_are_named_where_the_learner_adapts(
-    functions: dict[str, Any], words: str, hint: str | None
-) -> None:
-    subject = mistaken(**functions)
-    x, y, _ = uneven(subject.data, [2, 1, 1])
-    with pytest.raises(LearnerError) as caught:
-        adapt(subject.learner, {}, Support(x, y))
-    assert (str(caught.value), caught.value.hint) == (words, hint)
+def test_mistakes_are_named_where_the_learner_adapts() -> None:
+    for functions, words, hint in MISTAKES:
+        subject = mistaken(**functions)
+        x, y, _ = uneven(subject.data, [2, 1, 1])
+        with pytest.raises(LearnerError) as caught:
+            adapt(subject.learner, {}, Support(x, y))
+        assert (str(caught.value), caught.value.hint) == (words, hint)
 
 
 # of 60 classes of vectors [10] the sizes to try are Q = 7, N = 5, S = 11 and B = 13, then others
@@ -160,13 +163,13 @@ TRIED: list[tuple[dict[str, Any], str]] = [
      "`Mistaken.predict` returns a value of type tuple for 7 queries and 5 classes,"
      " wanted [Q, N]: [7, 5]"),
     (result_of("stages", lambda r: r + r), "two stages of rule are called `means`"),
-    ({"embed": lambda self, params, x: x.repeat(1, len(x)), "has_embed": True},
+    (embedding_by(lambda params, x, together: (x.repeat(1, len(x)), {})),
      "`<lambda>` returns [130] for an example among 13 and [150] for one among 15,"
      " wanted the same shape"),
-    ({"embed": lambda self, params, x: 2 * x},
-     "`<lambda>` changes the examples, but rule says that it does not embed"),
-    ({"embed": lambda self, params, x: x[:-1], "has_embed": True},
+    (embedding_by(lambda params, x, together: (x[:-1], {})),
      "`<lambda>` returns [1, 10] for 2 examples, wanted [2, ...]"),
+    (embedding_by(lambda params, x, together: x),
+     "`<lambda>` returns [2, 10], wanted the embedded examples and new buffers"),
     ({"names": ("be gin", "move")},
      "a package of rule breaks the format: `graphs` is 'be gin', wanted plain names"),
     (result_of("move", divided),
@@ -179,15 +182,12 @@ TRIED: list[tuple[dict[str, Any], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("functions", "words"), TRIED, ids=[t[1] for t in TRIED])
-def test_mistakes_are_named_before_a_package_is_written(
-    functions: dict[str, Any], words: str, tmp_path: Path
-) -> None:
-    subject = mistaken(**functions)
-    with pytest.raises(ExportError) as caught:
-        export(source(subject), tmp_path / "one")
-    assert str(caught.value) == words
-    assert not list(tmp_path.iterdir())
+def test_mistakes_are_named_before_a_package_is_written(tmp_path: Path) -> None:
+    for functions, words in TRIED:
+        with pytest.raises(ExportError) as caught:
+            export(source(mistaken(**functions)), tmp_path / "one")
+        assert str(caught.value) == words
+        assert not list(tmp_path.iterdir())
 
 
 def test_the_usual_meta_loss_reads_the_noise_of_training() -> None:

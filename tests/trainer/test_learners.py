@@ -1,4 +1,7 @@
-"""What holds for every learner: symmetries, one by one, vmap, and that it learns."""
+"""What holds for every learner: symmetries, one by one, vmap, and that it learns.
+
+A learner in LEARNERS is found here by the small forms that its `variants` give.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import torch
 from torch import Tensor
 
 from handful.trainer.config import MetaConfig
-from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.errors import ConfigError
-from handful.trainer.evaluation import embed_set
-from handful.trainer.learners import LEARNERS, Support, adapt
+from handful.trainer.evaluation import embed_set, evaluate
+from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
+from handful.trainer.learners.embedding import EmbeddingLearner
 from handful.trainer.learners.form import cross_entropy
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.sizes import TaskSize
@@ -24,19 +27,12 @@ from .cases import CASES, Case, case
 from .small import double, double_episode, generator, uneven, vectors
 
 SHOTS = [1, 3, 2, 2]
-UNTRAINED = ("nearest", "baseline")  # all their parameters are frozen: a test below says so
-TRAINED = [name for name in CASES if not name.startswith(UNTRAINED)]
 CLOSE: Any = {"rtol": 1e-4, "atol": 1e-4}
 
 
-def test_every_learner_has_a_case() -> None:
+def test_every_learner_has_its_name_and_a_case() -> None:
+    assert all(kind.name == name for name, kind in LEARNERS.items())
     assert {case(name).learner.name for name in CASES} == set(LEARNERS)
-    assert all(LEARNERS[name].name == name for name in LEARNERS)
-
-
-@pytest.mark.parametrize("name", [name for name in CASES if name not in TRAINED])
-def test_what_is_not_trained_has_nothing_to_train(name: str) -> None:
-    assert case(name).trainable == ()
 
 
 def exact(name: str) -> Case:
@@ -46,105 +42,100 @@ def exact(name: str) -> Case:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_renaming_the_classes_permutes_the_answers(name: str) -> None:
-    subject = exact(name)
+def test_answers_keep_to_the_form(name: str) -> None:
+    have_the_symmetries_that_the_learner_says(exact(name))
+    are_one_by_one_at_any_size_and_leave_no_trace(case(name))
+
+
+def have_the_symmetries_that_the_learner_says(subject: Case) -> None:
     x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
-    order = torch.tensor([2, 0, 3, 1])
-    answer, renamed = subject.answer(x, y, query), subject.answer(x, y[:, order], query)
-    if subject.learner.symmetric:
-        torch.testing.assert_close(renamed, answer[:, order], rtol=1e-9, atol=1e-9)
+    answer = subject.answer(x, y, query)
+
+    renaming = torch.tensor([2, 0, 3, 1])
+    renamed, wanted = subject.answer(x, y[:, renaming], query), answer[:, renaming]
+    if subject.learner.max_way is None:
+        torch.testing.assert_close(renamed, wanted, rtol=1e-9, atol=1e-9)
     else:  # a row of the head for each class: says so, and means it
-        assert not torch.allclose(renamed, answer[:, order], rtol=1e-3)
+        assert not torch.allclose(renamed, wanted, rtol=1e-3)
 
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_order_of_the_support_set_counts_only_where_the_learner_says_so(name: str) -> None:
-    subject = exact(name)
-    x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
     order = torch.randperm(len(x), generator=generator(5))
-    answer, turned = subject.answer(x, y, query), subject.answer(x[order], y[order], query)
-    if subject.learner.ordered:  # an LSTM reads the support set: says so, and means it
+    turned = subject.answer(x[order], y[order], query)
+    if subject.learner.ordered:  # it reads the support set in its order: says so, and means it
         assert not torch.allclose(turned, answer, rtol=1e-4)
     else:
         torch.testing.assert_close(turned, answer, rtol=1e-8, atol=1e-8)
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_a_prediction_does_not_depend_on_the_other_queries(name: str) -> None:
-    subject = case(name)
+def are_one_by_one_at_any_size_and_leave_no_trace(subject: Case) -> None:
+    learner, params = subject.learner, subject.params
+    before = {n: p.clone() for n, p in params.items()}
     x, y, query = uneven(subject.data, SHOTS)
-    together = subject.answer(x, y, query)
-    alone = torch.cat([subject.answer(x, y, q[None]) for q in query])
-    torch.testing.assert_close(alone, together, **CLOSE)
+    support = Support(learner.embed(params, x), y)
+    alone = torch.cat([learner.embed(params, one[None]) for one in x])
+    torch.testing.assert_close(alone, support.x, **CLOSE)
+
+    copies = support.x.clone(), support.y.clone()
+    state, again = (adapt(learner, params, support) for _ in range(2))
+    assert all(torch.equal(state[n], again[n]) for n in state)
+    q = learner.embed(params, query)
+    together = learner.predict(params, state, q)
+    apart = torch.cat([learner.predict(params, state, one[None]) for one in q])
+    torch.testing.assert_close(apart, together, **CLOSE)
+    assert all(torch.equal(before[n], p) for n, p in params.items())
+    assert torch.equal(copies[0], support.x)
+    assert torch.equal(copies[1], support.y)
+
+    for way in {min(way, learner.max_way or way) for way in (2, 5, 9)}:
+        answer = subject.answer(*uneven(subject.data, [1] * way))
+        assert answer.shape == (2 * way, way)
+        assert bool(answer.isfinite().all())
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_an_embedding_does_not_depend_on_the_other_examples(name: str) -> None:
-    subject = case(name)
-    x, _, _ = uneven(subject.data, SHOTS)
-    together = subject.learner.embed(subject.params, x)
-    alone = torch.cat([subject.learner.embed(subject.params, one[None]) for one in x])
-    torch.testing.assert_close(alone, together, **CLOSE)
-
-
-@pytest.mark.parametrize("name", CASES)
-@pytest.mark.parametrize("way", [2, 5, 9])
-def test_any_number_of_classes_within_the_limit(name: str, way: int) -> None:
-    subject = case(name)
-    way = min(way, subject.learner.max_way or way)
-    x, y, query = uneven(subject.data, [1] * way)
-    assert subject.answer(x, y, query).shape == (2 * way, way)
-    assert bool(subject.answer(x, y, query).isfinite().all())
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_vmap_over_tasks_is_the_mean_of_each_alone(name: str) -> None:
+def test_meta_training_batches_tasks_and_learns(name: str) -> None:
     subject = exact(name)
-    data = embedded(case(name))
-    episodes = sample(data, TaskSize(4, 2, 2), tasks=3, generator=generator())
-    episodes = double_episode(episodes)
-    noise = double(subject.learner.training_noise(episodes, generator()))
-    leaves = subject.trainable
+    learner, leaves = subject.learner, subject.trainable
+    if not leaves:  # nothing of it is meta-trained: all its parameters are frozen
+        assert all(learner.frozen(name) for name in subject.params)
+        return
+    data = case(name).data
+    if learner.embeds_ahead:
+        data = embed_set(learner, case(name).params, data)
+    episodes = double_episode(sample(data, TaskSize(4, 2, 2), tasks=3, generator=generator()))
+    noise = double(learner.training_noise(episodes, generator()))
     one, two = (
-        meta_gradient(
-            subject.learner, subject.params, leaves, episodes, noise, progress=0.5, chunk=chunk
-        )
+        meta_gradient(learner, subject.params, leaves, episodes, noise, progress=0.5, chunk=chunk)
         for chunk in (1, 3)
     )
-    for name_ in leaves:
-        torch.testing.assert_close(one[0][name_], two[0][name_], rtol=1e-7, atol=1e-9)
+    for leaf in leaves:
+        torch.testing.assert_close(one[0][leaf], two[0][leaf], rtol=1e-7, atol=1e-9)
     torch.testing.assert_close(one[1], two[1])
     for left, right in zip(one[2], two[2], strict=True):
         assert left.keys() == right.keys()
         for key in left:
             torch.testing.assert_close(left[key], right[key], rtol=1e-6, atol=1e-6)
     assert any(float(g.abs().max()) > 0 for g in one[0].values())
+    assert learns(case(name), sample(data, TaskSize(5, 1, 3), tasks=4, generator=generator(3)))
 
 
-def embedded(subject: Case) -> LabelledSet:
-    """The data as the meta-loss sees them."""
-    frozen = subject.learner.frozen_embed
-    return embed_set(subject.learner, subject.params, subject.data) if frozen else subject.data
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_few_meta_steps_lower_the_loss(name: str) -> None:
-    subject = case(name)
+def learns(subject: Case, episodes: Episode) -> bool:
+    """Whether 15 meta-steps lower the meta-loss or, where that is a distance, the queries'."""
     learner, leaves = subject.learner, subject.trainable
-    episodes = sample(embedded(subject), TaskSize(5, 1, 3), tasks=4, generator=generator(3))
     noise = learner.training_noise(episodes, generator())
     params = {n: p.clone() for n, p in subject.params.items()}
+    start = {n: p.clone() for n, p in params.items()}
     optimiser = MetaOptimiser({n: params[n] for n in leaves}, MetaConfig(lr=5e-3))
     losses = []
     for step in range(1, 16):
         gradient, loss, _ = meta_gradient(
             learner, params, leaves, episodes, noise, progress=0.0, chunk=4
         )
-        if learner.name == "reptile":  # its meta-loss is a distance, which has no reason to fall
-            loss = queries_loss(Case(learner, params, subject.data), episodes)
         optimiser.step(gradient, step)
         losses.append(float(loss))
-    assert losses[-1] < 0.97 * losses[0]
+    if losses[-1] < 0.97 * losses[0]:
+        return True
+    first, last = (queries_loss(Case(learner, p, subject.data), episodes) for p in (start, params))
+    return bool(last < 0.97 * first)
 
 
 def queries_loss(subject: Case, episodes: Episode) -> Tensor:
@@ -156,29 +147,70 @@ def queries_loss(subject: Case, episodes: Episode) -> Tensor:
     return torch.stack(losses).mean().detach()
 
 
-@pytest.mark.parametrize("name", CASES)
-def test_adapting_twice_gives_the_same_and_writes_to_nothing(name: str) -> None:
+def reads_the_batch(name: str) -> bool:
+    """Whether the case's network is meta-trained and normalises by moments of a batch."""
+    network = getattr(case(name).learner.config, "network", None)
+    batch = network is not None and network.normalisation in ("support", "running")
+    return batch and not case(name).learner.embeds_ahead
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if reads_the_batch(name)])
+def test_the_transductive_form_answers_by_the_batch_as_papers_report(name: str) -> None:
     subject = case(name)
-    before = {n: p.clone() for n, p in subject.params.items()}
-    x, y, _ = uneven(subject.data, SHOTS)
-    support = Support(subject.learner.embed(subject.params, x), y)
-    copies = support.x.clone(), support.y.clone()
-    one, two = (adapt(subject.learner, subject.params, support) for _ in range(2))
-    assert all(torch.equal(one[n], two[n]) for n in one)
-    assert all(torch.equal(before[n], p) for n, p in subject.params.items())
-    assert torch.equal(copies[0], support.x)
-    assert torch.equal(copies[1], support.y)
-
-
-@pytest.mark.parametrize(
-    "name", ["leo", "matching", "nearest", "prototypical", "relation", "siamese"]
-)
-def test_a_network_of_pictures_for_vectors_is_refused(name: str) -> None:
-    kind = LEARNERS[name]
-    with pytest.raises(ConfigError) as caught:
-        kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
-    assert str(caught.value) == (
-        'learner.network.kind is "conv4", which reads images [H, W, C],'
-        " the examples have the shape [10]"
+    form = subject.learner.transductive_form()
+    assert form.transductive
+    assert not subject.learner.transductive
+    assert form.name == subject.learner.name
+    episode = Episode(
+        *(t[0] for t in sample(subject.data, TaskSize(4, 2, 3), tasks=1, generator=generator(2)))
     )
-    assert caught.value.hint == 'set learner.network.kind = "mlp" for vectors'
+    answers = read_and_answered(form, subject.params, episode)
+    first = read_and_answered(form, subject.params, first_queries(episode))
+    assert not torch.allclose(answers[: len(first)], first, rtol=1e-3)  # the others count
+    data = embed_set(form, subject.params, subject.data)
+    result = evaluate(form, subject.params, data, TaskSize(4, 2, 3), episodes=3, seed=1)
+    assert result.transductive
+    hits = []
+    for task in sampled(subject, 3):
+        right = read_and_answered(form, subject.params, task).argmax(1) == task.query_y.argmax(1)
+        hits.append(float(right.double().mean()))
+    assert result.accuracy == pytest.approx(sum(hits) / 3)
+
+
+def sampled(subject: Case, episodes: int) -> list[Episode]:
+    """The tasks that `evaluate` draws from the seed 1."""
+    draw = generator(1)
+    size = TaskSize(4, 2, 3)
+    drawn = [subject.data.episodes(size, tasks=1, generator=draw) for _ in range(episodes)]
+    return [Episode(*(t[0] for t in one)) for one in drawn]
+
+
+def first_queries(episode: Episode) -> Episode:
+    return episode._replace(query_x=episode.query_x[:5], query_y=episode.query_y[:5])
+
+
+@torch.no_grad()
+def read_and_answered(learner: Any, params: Tensors, episode: Episode) -> Tensor:
+    support, query, _ = learner.embed_task(params, episode)
+    answer: Tensor = learner.predict(params, adapt(learner, params, support), query)
+    return answer
+
+
+def test_a_frozen_network_has_no_transductive_form() -> None:
+    for name in CASES:
+        if case(name).learner.embeds_ahead:
+            with pytest.raises(ConfigError, match="has no transductive form"):
+                case(name).learner.transductive_form()
+
+
+def test_a_network_of_pictures_for_vectors_is_refused() -> None:
+    for kind in LEARNERS.values():
+        if not issubclass(kind, EmbeddingLearner):
+            continue
+        with pytest.raises(ConfigError) as caught:
+            kind(kind.Config(network=NetworkConfig()), vectors().input, 5)
+        assert str(caught.value) == (
+            'learner.network.kind is "conv4", which reads images [H, W, C],'
+            " the examples have the shape [10]"
+        )
+        assert caught.value.hint == 'set learner.network.kind = "mlp" for vectors'

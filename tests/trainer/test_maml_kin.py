@@ -91,7 +91,7 @@ def test_the_multi_step_loss_is_the_weighted_sum() -> None:
 
 def test_anil_leaves_the_body_alone() -> None:
     subject = build("anil")
-    assert subject.learner.has_embed
+    assert subject.learner.embedding is not None
     x, y, _ = uneven(subject.data, [1, 2, 1])
     h = subject.learner.embed(subject.params, x)
     state = adapt(subject.learner, subject.params, Support(h, y))
@@ -160,7 +160,7 @@ def test_the_norms_scale_and_shift_are_not_adapted() -> None:
 def test_the_same_weights_under_the_query_batchs_statistics() -> None:
     subject = build("maml-support-fixed")
     assert isinstance(subject.learner, MAML)
-    other = subject.learner.with_normalisation("transductive")
+    other = subject.learner.transductive_form()
     assert other.transductive
     assert not subject.learner.transductive
     x, y, query = uneven(subject.data, [1, 1, 1])

@@ -17,7 +17,7 @@ from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
     ("settings", "rates"),
     [
         ({"schedule": "constant"}, [0.8] * 6),
-        ({"schedule": "halve", "halve_every": 2}, [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]),
+        ({"schedule": "halve"}, [0.8, 0.8, 0.4, 0.4, 0.2, 0.2]),
         ({"schedule": "linear", "lr": 1.2}, [1.2, 1.0, 0.8, 0.6, 0.4, 0.2]),
         # ½ (1 + cos πt): t = 0, 1/6, 2/6, …
         (
@@ -26,7 +26,10 @@ from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
         ),
     ],
 )
-def test_the_course_of_the_rate_by_hand(settings: dict[str, Any], rates: list[float]) -> None:
+def test_the_course_of_the_rate_by_hand(
+    settings: dict[str, Any], rates: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("handful.trainer.training.optimiser.HALVE_EVERY", 2)
     config = MetaConfig(**{"steps": 6, "lr": 0.8, **settings})
     assert [learning_rate(config, step) for step in range(1, 7)] == pytest.approx(rates)
 

@@ -20,8 +20,8 @@ from handful.trainer.sizes import TaskSize
 from .data.test_embeddings import clipped, pictures
 
 NAMES = [
-    'means, metric = "euclidean"', 'means, metric = "cosine"', "logistic", "ridge", "nearest",
-    'means, metric = "power", support_center = 0.5',
+    'means, metric = "euclidean"', 'means, metric = "cosine"', "logistic",
+    'means, metric = "power", support_center = 0.5', "nearest", "ridge",
 ]  # fmt: skip
 PLAN = Plan(shots=(1, 3), queries=4, episodes=12, seed=2)
 

@@ -86,7 +86,7 @@ def test_one_example_a_class_is_its_own_prototype() -> None:
     torch.testing.assert_close(logits.diagonal(), torch.zeros(3))
 
 
-@pytest.mark.parametrize("normalisation", ["support", "task", "transductive"])
+@pytest.mark.parametrize("normalisation", ["support", "task"])
 def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Prototypical(PrototypicalConfig(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]
@@ -102,7 +102,7 @@ def test_embeddings_of_a_set_length_by_hand() -> None:
     network = NetworkConfig(kind="mlp", hidden=(3,))
     learner = Prototypical(PrototypicalConfig(network=network, length=2.0), IMAGE, 5)
     torch.testing.assert_close(
-        learner.brought(torch.tensor([[3.0, 4.0], [0.0, 0.0]])),
+        learner.at_length(torch.tensor([[3.0, 4.0], [0.0, 0.0]])),
         torch.tensor([[1.2, 1.6], [0.0, 0.0]]),
     )
     params = learner.init(generator())

@@ -98,7 +98,7 @@ def test_the_averages_of_both_networks_move_by_a_tenth() -> None:
     _, outcome = learner.meta_loss(params, episode, {}, 0.0)
     assert outcome.buffers.keys() == {name for name in params if ".running_" in name}
 
-    support, of_query, _ = learner.embedded_together(params, episode)  # type: ignore[attr-defined]
+    support, of_query, _ = learner.embed_task(params, episode)
     state = adapt(learner, params, support)
     g = part(params, RELATION)
     channels = of_query.shape[1]

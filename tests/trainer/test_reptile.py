@@ -238,7 +238,7 @@ def test_it_learns_to_learn_and_runs_on_a_device(tmp_path: Path) -> None:
 def test_the_transductive_form_has_the_same_weights() -> None:
     subject = case("reptile")
     assert isinstance(subject.learner, Reptile)
-    other = subject.learner.with_normalisation("transductive")
+    other = subject.learner.transductive_form()
     assert (other.name, other.transductive, other.max_way) == ("reptile", True, 5)
     x, y, query = uneven(subject.data, [1] * 5)
     answer = Case(other, subject.params, subject.data).answer(x, y, query)

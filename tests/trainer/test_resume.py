@@ -60,9 +60,10 @@ def killed_at(step: int) -> Callable[[], bool]:
     ("seconds", "last"), [(1e-9, 4), (3600.0, 1)], ids=["always late", "the first one alone"]
 )
 def test_a_killed_run_goes_on_from_a_checkpoint_between_validations(
-    seconds: float, last: int, tmp_path: Path
+    seconds: float, last: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = changed(checkpoint_seconds=seconds, validate_every=6)
+    monkeypatch.setattr("handful.trainer.training.loop.CHECKPOINT_SECONDS", seconds)
+    config = changed(validate_every=6)
     whole, _ = run_of("leo", tmp_path / "whole", config)
     meta_train(whole)
     killed, _ = run_of("leo", tmp_path / "parts", config)

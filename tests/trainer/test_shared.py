@@ -67,7 +67,7 @@ def test_the_gradient_is_that_of_one_process(
     """
     subject = case(name)
     data = embed_set(subject.learner, subject.params, subject.data)
-    data = data if subject.learner.frozen_embed else subject.data
+    data = data if subject.learner.embeds_ahead else subject.data
     episodes = sample(data, TaskSize(3, 2, 2), tasks=tasks, generator=generator())
     noise = subject.learner.training_noise(episodes, generator(1))
     params, episodes, noise = double(subject.params), double_episode(episodes), double(noise)

@@ -17,6 +17,7 @@ from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners import LEARNERS
+from handful.trainer.learners.embedding import EmbeddingLearner
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.standardise import (
@@ -70,7 +71,7 @@ def test_a_constant_does_not_divide_by_zero(level: float) -> None:
 
 def names_with_an_embedding_network() -> list[str]:
     """Learners whose `embed` is, or begins with, the network of their setting `network`."""
-    return [name for name, kind in LEARNERS.items() if name not in ("maml", "reptile", "meta-lstm")]
+    return [name for name, kind in LEARNERS.items() if issubclass(kind, EmbeddingLearner)]
 
 
 @pytest.mark.parametrize("name", names_with_an_embedding_network())

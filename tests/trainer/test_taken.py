@@ -145,7 +145,9 @@ def test_what_was_not_pre_trained_or_has_not_finished_is_refused(
     assert str(caught.value) == (
         f"{tmp_path / 'maml'} has no pre-trained network: it is a run of maml"
     )
-    assert caught.value.hint == "name a run of prototypical, or one with a folder pretrained"
+    assert caught.value.hint == (
+        "name a run with a folder pretrained, or one of classifier or prototypical"
+    )
     train(config, tmp_path / "leo", Options(stop=lambda: True))
     with pytest.raises(RunError) as caught:
         pretraining_of(tmp_path / "leo")

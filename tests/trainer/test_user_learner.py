@@ -18,7 +18,7 @@ from handful.runtime.tools.verify import relative_difference, verify
 from handful.trainer.config import MetaConfig
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
+from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
 from handful.trainer.training.loop import meta_train
 from handful.trainer.training.state import Run
@@ -33,12 +33,16 @@ class Config:
     steps: int = 3
 
 
+def embed(params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    return torch.tanh(x @ params["map"]), {}
+
+
 class Heavy(Learner):
     """A linear map, then a linear head by heavy-ball steps whose rate decays with a counter."""
 
     name = "heavy-ball"
     Config = Config
-    has_embed = True
+    embedding = Embedding(embed)
 
     def init(self, generator: torch.Generator) -> Tensors:
         size = self.spec.shape[0]
@@ -47,19 +51,10 @@ class Heavy(Learner):
             "rate": torch.tensor(1.0),
         }
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        return torch.tanh(x @ params["map"])
-
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
+        steps = self.config.steps
         return (
-            Stage(
-                name="head",
-                init=self.begin,
-                init_name="begin",
-                step=self.step,
-                step_name="descend",
-                steps=self.config.steps,
-            ),
+            Stage(name="head", init=self.begin, step=self.step, step_name="descend", steps=steps),
         )
 
     def begin(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:

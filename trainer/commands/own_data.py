@@ -22,6 +22,7 @@ from handful.trainer.data.record import is_name
 from handful.trainer.evaluation import embed_set, fits
 from handful.trainer.evaluation.accuracy import measured
 from handful.trainer.learners import LEARNERS, Learner, Tensors
+from handful.trainer.learners.form import Untrained
 from handful.trainer.sizes import TaskSize
 from handful.trainer.workers import Workers
 
@@ -29,15 +30,6 @@ from .compared import Compared, Kind, entries_of
 from .evaluate import evaluators
 from .subjects import Count, Plan
 
-CLOSED: tuple[tuple[str, Mapping[str, Any]], ...] = (
-    ("means", {"metric": "euclidean"}),
-    ("means", {"metric": "cosine"}),
-    ("logistic", {}),
-    ("ridge", {}),
-    ("nearest", {}),
-    ("means", {"metric": "power", "support_center": 0.5}),  # that of `handful photos`
-)
-YARDSTICKS = 3  # the first of them
 LEFT_OUT = (
     'means, metric = "within", is left out: it needs the within-class covariance of classes that'
     " are in no task"
@@ -80,11 +72,13 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
     data = embedded(pictures, config)
     sizes, lowered = sizes_for(plan, data)
     kinds: dict[str, Kind] = {}
+    references: tuple[str, ...] = ()
     by_size: list[dict[str, Array]] = [{} for _ in sizes]
     with evaluators(workers, plan) as pool:
-        for learner, settings in CLOSED:
+        for learner, (settings, yardstick) in closed_forms():
             name = ", ".join([learner, *(f"{k} = {json.dumps(v)}" for k, v in settings.items())])
             kinds[name] = "learner"
+            references += (name,) if yardstick else ()
             prepared = _prepared(learner, settings, data, max(size.way for size in sizes), pool)
             for size, accuracies in zip(sizes, by_size, strict=True):
                 fits(prepared.learner, prepared.data, size, where=config.source, prefix="--")
@@ -96,7 +90,6 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
                     tick=count(f"{name}, {size}", plan.episodes),
                     workers=pool,
                 )[:, -1]
-    references = tuple(kinds)[:YARDSTICKS]
     return Compared(
         task="classification",
         seed=plan.seed,
@@ -104,6 +97,12 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
         entries=entries_of(list(zip(sizes, by_size, strict=True)), kinds, references),
         notes=(*lowered, *_notes(data, pictures, config), LEFT_OUT, OF_THESE),
     )
+
+
+def closed_forms() -> list[tuple[str, Untrained]]:
+    """Every learner in each form that needs no meta-training: the yardsticks first, in order."""
+    forms = [(name, form) for name, kind in LEARNERS.items() for form in kind.untrained]
+    return sorted(forms, key=lambda found: found[1].yardstick or len(forms))
 
 
 @dataclass(frozen=True)

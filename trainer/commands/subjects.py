@@ -18,7 +18,6 @@ from handful.runtime.tools.evaluate import Episodes, embedded
 from handful.trainer.config import data_from_dict
 from handful.trainer.data import DataConfig, LabelledSet
 from handful.trainer.episodes import EpisodeSource, Rows, one_hot, rows_of
-from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import (
     Features,
     Result,
@@ -39,8 +38,6 @@ from handful.trainer.evaluation.packages import (
 from handful.trainer.evaluation.regression import Fits
 from handful.trainer.evaluation.result import earlier_steps
 from handful.trainer.evaluation.yardsticks import yardsticks
-from handful.trainer.learners import Learner
-from handful.trainer.learners.adapted_network import AdaptedNetwork
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import Trained, load_run, read_config
@@ -114,7 +111,9 @@ class RunSubject:
     ) -> list[Result]:
         """A result for each size of the plan, in torch."""
         trained, data = self.trained, self.data
-        learner = _transductive(trained.learner) if transductive else trained.learner
+        learner = trained.learner
+        if transductive and not learner.transductive:
+            learner = learner.transductive_form()
         sizes = plan.sizes(data)
         for size in sizes:
             fits(learner, data, size, where=SPLIT, prefix="--")
@@ -157,18 +156,6 @@ def run_features(
 def meta_training_sample(data: LabelledSet) -> Tensor:
     """Some meta-training examples as a learner sees them, [R, ...]."""
     return data.some(SAMPLE, seed=0)[0]
-
-
-def _transductive(learner: Learner) -> Learner:
-    if learner.transductive:
-        return learner
-    if not isinstance(learner, AdaptedNetwork) or learner.config.network.normalisation != "support":
-        raise ConfigError(
-            f"{learner.name} of this run has no transductive form",
-            hint="only a learner whose network moves has one, with"
-            ' learner.network.normalisation = "support"',
-        )
-    return learner.with_normalisation("transductive")
 
 
 @dataclass(frozen=True)

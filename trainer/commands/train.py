@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from handful.trainer.config import RunConfig
+from handful.trainer.learners.form import is_transductive
 from handful.trainer.recipe import read_recipe
 from handful.trainer.training.curves import draw_curves
 from handful.trainer.training.folder import read_config
@@ -71,7 +72,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
         progress = train(config, folder, options)
     if first and (folder / METRICS).exists():
         draw_curves(folder)
-    return Done(finished=progress.finished, exportable=not _transductive(config))
+    return Done(finished=progress.finished, exportable=not is_transductive(config.settings))
 
 
 def _config(folder: Path, request: Request) -> RunConfig:
@@ -113,9 +114,3 @@ def _changes(request: Request) -> list[str]:
     if request.data is None:
         return list(request.changes)
     return [f"data.source={json.dumps(request.data, ensure_ascii=False)}", *request.changes]
-
-
-def _transductive(config: RunConfig) -> bool:
-    """Whether the run's predictions will depend on the other queries, which `export` refuses."""
-    network = getattr(config.settings, "network", None)
-    return getattr(network, "normalisation", None) == "transductive"

@@ -36,7 +36,7 @@ def evaluate(
     tick: Callable[[], None] = lambda: None,
     workers: Workers | None = None,
 ) -> Result:
-    """The learner on `episodes` tasks; `data` must be embedded already, where it embeds.
+    """The learner on `episodes` tasks of what `embed_set` gives.
 
     Every learner and the exported package see the same tasks for the same seed. With `yardsticks`
     the result is compared with them and, unless `inner_steps` is false, with what the learner
@@ -139,19 +139,27 @@ def fits(
 
 @torch.no_grad()
 def in_the_end(learner: Learner, params: Tensors, episode: Episode) -> list[float]:
-    """The measure on an embedded episode's queries after all inner steps, alone in a list."""
-    state = adapt(learner, params, Support(episode.support_x, episode.support_y))
-    return [_measure(learner, learner.predict(params, state, episode.query_x), episode)]
+    """The measure on the episode's queries after all inner steps, alone in a list."""
+    support, query = _read(learner, params, episode)
+    state = adapt(learner, params, support)
+    return [_measure(learner, learner.predict(params, state, query), episode)]
 
 
 @torch.no_grad()
 def by_step(learner: Learner, params: Tensors, episode: Episode) -> list[float]:
     """The measure after 0, 1, … n inner steps."""
-    support = Support(episode.support_x, episode.support_y)
+    support, query = _read(learner, params, episode)
     return [
-        _measure(learner, learner.predict(params, state, episode.query_x), episode)
+        _measure(learner, learner.predict(params, state, query), episode)
         for state in after_each_step(learner, params, support)
     ]
+
+
+def _read(learner: Learner, params: Tensors, episode: Episode) -> tuple[Support, Tensor]:
+    """The embedded task; a transductive learner embeds it here, as one batch."""
+    if learner.transductive:
+        return learner.embed_task(params, episode)[:2]
+    return Support(episode.support_x, episode.support_y), episode.query_x
 
 
 def _measure(learner: Learner, answers: Tensor, episode: Episode) -> float:
@@ -169,8 +177,11 @@ def embed_set(
 def embed_set(
     learner: Learner, params: Tensors, data: EpisodeSource, workers: Workers | None = None
 ) -> EpisodeSource:
-    """The source of embedded examples, each embedded once where they are counted."""
-    if not learner.has_embed:
+    """The source of embedded examples, each embedded once where they are counted.
+
+    A transductive learner embeds no example by itself: each task goes through it as one batch.
+    """
+    if learner.embedding is None or learner.transductive:
         return data
     embed = partial(_without_gradient, learner.embed, params)
     if isinstance(data, LabelledSet):

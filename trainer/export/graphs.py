@@ -67,10 +67,10 @@ class _Tracer:
 
     def run(self) -> Graphs:
         learner, params, inner = self.learner, self.params, self.inner
-        if learner.has_embed:
+        if learner.embedding is not None:
             self._add(
                 "embed",
-                learner.embed,
+                learner.embedding.function,
                 lambda t: {"h": learner.embed(params, t["x"])},
                 {"x": self.trial.x},
                 [Port("x", ("B", *learner.spec.shape))],
@@ -86,7 +86,7 @@ class _Tracer:
             [*_ports(self.shapes, state), Port("query_x", ("Q", *inner))],
             {answer: ("Q", self.width)},
         )
-        embed = "embed" if learner.has_embed else None
+        embed = "embed" if learner.embedding is not None else None
         return Graphs(self.models, self.ports, embed, stages, "predict")
 
     def _stage(self, stage: Stage) -> StageSpec:
@@ -112,7 +112,7 @@ class _Tracer:
         self.state |= {name: t.detach().clone() for name, t in returned.items()}
         step_name = None
         if stage.step is not None and stage.steps:
-            step_name = stage.step_name or f"{stage.name}_step"
+            step_name = stage.step_name
             self._add(
                 step_name,
                 stage.step,

@@ -113,7 +113,7 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
         limits=Limits(
             way=Bounds(2, learner.max_way),
             # in regression both count all examples
-            shot=Bounds(learner.min_shot, learner.max_support if learner.targets else None),
+            shot=Bounds(1, learner.max_support if learner.targets else None),
             support=Bounds(1, learner.max_support),
         ),
         training=source.training,

@@ -118,7 +118,7 @@ def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, .
     shape, other_shape = (tuple(t.support.x.shape[1:]) for t in (trial, other))
     if shape != other_shape:
         raise LearnerError(
-            f"`{name_of(learner.embed)}` returns {list(shape)} for an example among"
+            f"`{_embedder(learner)}` returns {list(shape)} for an example among"
             f" {trial.sizes['B']} and {list(other_shape)} for one among {other.sizes['B']},"
             " wanted the same shape"
         )
@@ -158,20 +158,28 @@ def _symbol(
     return pair[0] if pair[0] == pair[1] else None
 
 
+def _embedder(learner: Learner) -> str:
+    """What the learner's file calls the function of its embedding."""
+    return name_of(learner.embedding.function if learner.embedding else learner.embed)
+
+
 def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
-    embedded = _called(learner.embed, {"B": len(x)}, learner.embed, params, x)
+    if learner.embedding is None:
+        return x
+    function = learner.embedding.function
+    result = _called(function, {"B": len(x)}, function, params, x, False)
+    name = name_of(function)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise LearnerError(
+            f"`{name}` returns {_shape(result)}, wanted the embedded examples and new buffers",
+            hint="return h, {} where embedding a task moves no parameter",
+        )
+    embedded = result[0]
     if not isinstance(embedded, Tensor) or embedded.ndim < 2 or len(embedded) != len(x):
         raise LearnerError(
-            f"`{name_of(learner.embed)}` returns {_shape(embedded)} for {len(x)} examples,"
-            f" wanted [{len(x)}, ...]"
+            f"`{name}` returns {_shape(embedded)} for {len(x)} examples, wanted [{len(x)}, ...]"
         )
-    _typed(embedded, (torch.float32,), "embeddings", name_of(learner.embed))
-    if not learner.has_embed and not torch.equal(embedded, x):
-        raise LearnerError(
-            f"`{name_of(learner.embed)}` changes the examples, but {learner.name} says that it does"
-            " not embed",
-            hint="set has_embed = True",
-        )
+    _typed(embedded, (torch.float32,), "embeddings", name)
     return embedded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from .baseline import Baseline
 from .baseline_pp import BaselinePP
 from .classifier import Classifier
-from .form import Learner, Outcome, Stage, Support, Tensors, adapt
+from .form import Embedding, Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
 from .logistic import Logistic
 from .maml import MAML
@@ -20,7 +20,7 @@ from .reptile import Reptile
 from .ridge import Ridge
 from .siamese import Siamese
 
-__all__ = ["LEARNERS", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
+__all__ = ["LEARNERS", "Embedding", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
 
 LEARNERS: dict[str, type[Learner]] = {
     "baseline": Baseline,

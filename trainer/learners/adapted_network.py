@@ -10,7 +10,7 @@ A subclass says how θ′ is reached from θ, and which of its tensors move.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -21,8 +21,8 @@ from handful.trainer.networks.layers import Form
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.transfer import trained_as, transferred
 
-from .features import OF_THE_BATCH, running
-from .form import Learner, Noise, Stage, Support, Tensors, part
+from .features import OF_A_SET, features_at
+from .form import Learner, Noise, Stage, Support, Tensors, named, part
 
 THETA, STATISTICS = "theta.", "statistics."
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
@@ -36,10 +36,8 @@ class AdaptedNetwork(Learner):
     def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         super().__init__(config, spec, way, targets)
-        self.form: Form = "convolution" if self.has_embed else "matmul"
+        self.form: Form = "matmul" if self.embedding is None else "convolution"
         self.network = build_network(config.network, tuple(spec.shape), self.form)
-        self.transductive = config.network.normalisation == "transductive"
-        self.symmetric = config.head == "shared"
         self.max_way = way if config.head == "fixed" and targets is None else None
 
     def fresh_theta(self, generator: torch.Generator) -> Tensors:
@@ -61,24 +59,16 @@ class AdaptedNetwork(Learner):
         body = transferred(pretrained, normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
-    def with_normalisation(self, normalisation: Literal["transductive", "support"]) -> Self:
-        """The same weights evaluated with another source of statistics."""
-        network = replace(self.config.network, normalisation=normalisation)
-        config = replace(self.config, network=network)
-        return type(self)(config, self.spec, self.way, self.targets)
-
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The body's output at θ; moments of a set are those of the sample."""
-        theta = part(params, THETA)
-        of_a_set = self.config.network.normalisation in OF_THE_BATCH
-        statistics = self.network(theta, sample)[1] if of_a_set else running(theta)
-        return self.network(theta, x, statistics)[0]
+        of_a_set = self.config.network.normalisation in OF_A_SET
+        return features_at(self.network, part(params, THETA), x, sample if of_a_set else None)
 
     def moves(self, name: str) -> bool:
         """Whether the inner steps change `name` of θ."""
         return True
 
-    def begun(self, params: Tensors, support: Support) -> Tensors:
+    def start_theta(self, params: Tensors, support: Support) -> Tensors:
         """θ′ = θ: the tensors that move, the head with a column for each output."""
         theta = part(params, THETA)
         return {
@@ -100,14 +90,14 @@ class AdaptedNetwork(Learner):
         """The stage that ends the adaptation where queries read the support set's statistics."""
         if self.config.network.normalisation not in ("support", "task"):
             return ()
-        return (Stage(name="statistics", init=self.statistics, init_name="statistics"),)
+        return (Stage(name="statistics", init=self.statistics),)
 
     def statistics(
         self, params: Tensors, state: Tensors, support: Support, noise: Noise
     ) -> Tensors:
         """The moments of the support set under θ′, layer by layer."""
         _, gathered = self.network(self.theta(params, state), support.x)
-        return {STATISTICS + name: value for name, value in gathered.items()}
+        return named(gathered, STATISTICS)
 
     def theta(self, params: Tensors, state: Tensors) -> Tensors:
         """θ′: what moved, and the rest of θ."""

@@ -15,30 +15,23 @@ few examples of each of its classes; Adam with the settings of `[pretrain]`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.networks import NetworkConfig
 
-from .features import (
-    class_means,
-    embedding_network,
-    is_buffer,
-    running,
-    squared_distance,
-    unit_length,
-    updated_buffers,
-)
-from .form import Learner, Noise, Outcome, Stage, Support, Tensors
+from .embedding import OF_PICTURES, Asked, PretrainingLearner
+from .features import class_means, squared_distance, unit_length
+from .form import Noise, Outcome, Stage, Support, Tensors, Variant
 
 HEAD = "head."  # what the names of the head's parameters begin with
+OBJECTIVES = {"linear": "softmax", "cosine": "cosine"}  # what [pretrain] calls the heads
 MANY = 200  # classes, above which the authors' cosine head has the larger scale
 SCALES = (2.0, 10.0)
 
@@ -56,17 +49,36 @@ class ClassifierConfig:
         check_numbers(self)
 
 
-class Classifier(Learner):
+class Classifier(PretrainingLearner):
     """An embedding learned as a classifier."""
 
     name = "classifier"
     Config = ClassifierConfig
-    has_embed = True
+    objectives = tuple(OBJECTIVES.values())
 
-    def __init__(self, config: ClassifierConfig, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.network = embedding_network(config.network, tuple(spec.shape))
+    @classmethod
+    def pretraining(cls, network: NetworkConfig, asked: Asked) -> ClassifierConfig:
+        """The settings with which it trains `network` for others."""
+        head: Literal["linear", "cosine"] = "cosine" if asked.objective == "cosine" else "linear"
+        return ClassifierConfig(network=network, classes=asked.classes, head=head)
+
+    @classmethod
+    def asked(cls, config: ClassifierConfig) -> Asked:
+        """What `[pretrain]` asks for where it trains with these settings."""
+        return Asked(OBJECTIVES[config.head])
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Both heads."""
+        layer = replace(OF_PICTURES, normalisation="layer")
+        return {
+            "classifier": Variant(cls.Config(classes=60, network=OF_PICTURES)),
+            "classifier-cosine": Variant(cls.Config(classes=60, head="cosine", network=layer)),
+        }
+
+    def network_of(self, params: Tensors) -> Tensors:
+        """The parameters without the head."""
+        return {name: value for name, value in params.items() if not name.startswith(HEAD)}
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network and the head, which starts as torch's Linear."""
@@ -74,24 +86,16 @@ class Classifier(Learner):
             raise SettingError(
                 "learner.classes", "is not set", hint="set it to the number of training classes"
             )
-        shape = (self.config.classes, self.network.features)
-        params = self.network.init(generator)
+        shape = (self.config.classes, self.features)
+        params = self.network_params(generator)
         weight = (torch.rand(shape, generator=generator) * 2 - 1) * shape[1] ** -0.5
         if self.config.head == "linear":
             return params | {HEAD + "weight": weight, HEAD + "bias": torch.zeros(shape[0])}
         return params | {HEAD + "weight": weight, HEAD + "length": weight.norm(dim=1)}
 
-    def frozen(self, name: str) -> bool:
-        """Running averages and the standardisation are buffers."""
-        return is_buffer(name)
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, H, W, C] → h [B, D]."""
-        return self.network(params, x, running(params))[0]
-
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps: the class means."""
-        return (Stage(name="means", init=means, init_name="means"),)
+        return (Stage(name="means", init=means),)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−‖h/‖h‖ − c_n‖² for h [Q, D]: [Q, N]."""
@@ -113,11 +117,11 @@ class Classifier(Learner):
         """Cross-entropy over all C classes of every example in the episode, as one batch."""
         y = torch.cat([episode.support_y, episode.query_y])
         numbers = episode.classes.gather(0, y.argmax(dim=1))
-        h, statistics = self.network(params, torch.cat([episode.support_x, episode.query_x]))
-        logits = self.all_classes(params, h)
+        support, query, buffers = self.embed_task(params, episode)
+        logits = self.all_classes(params, torch.cat([support.x, query]))
         loss = -torch.log_softmax(logits, dim=1).gather(1, numbers[:, None]).mean()
         right = (logits.argmax(dim=1) == numbers).to(logits.dtype).mean()
-        return loss, Outcome({"accuracy": right.detach()}, updated_buffers(params, statistics))
+        return loss, Outcome({"accuracy": right.detach()}, buffers)
 
     def all_classes(self, params: Tensors, h: Tensor) -> Tensor:
         """The head's logits of h [B, D]: [B, C]."""

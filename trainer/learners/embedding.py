@@ -1,21 +1,32 @@
-"""The part common to learners with an embedding network, meta-trained with the rest or frozen."""
+"""The parts common to learners with an embedding network, meta-trained with the rest or frozen."""
 
 from __future__ import annotations
 
-from typing import Any
+from abc import abstractmethod
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Statistics
 
-from .features import embedding_network, is_buffer, running, updated_buffers
-from .form import Learner, Support, Tensors, part
+from .features import embed_by, embedding_network, features_at, is_buffer, running
+from .form import Embedding, Learner, Tensors, named, part
 
 EMBED = "embed."  # what the names of the network's parameters begin with
+
+# small networks for the variants of learners
+OF_PICTURES = NetworkConfig(filters=8, halving="stride")
+OF_VECTORS = NetworkConfig(kind="mlp", hidden=(12,))
+
+
+class Asked(NamedTuple):
+    """What `[pretrain]` says of the learner that trains a network for others."""
+
+    objective: str
+    length: float | None = None
+    classes: int | None = None  # of the meta-training data
 
 
 class EmbeddingLearner(Learner):
@@ -24,25 +35,26 @@ class EmbeddingLearner(Learner):
     Where the setting is None, the examples are features already.
     """
 
-    has_embed = True
+    prefix: ClassVar[str] = EMBED
 
-    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
+    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        shape = tuple(spec.shape)
-        self.network = embedding_network(config.network, shape) if config.network else None
+        super().__init__(config, spec, way, targets)
+        shape, trained = tuple(spec.shape), config.network is not None and self.trains_network
+        self.network = (
+            embedding_network(config.network, shape, trained=trained) if config.network else None
+        )
         self.features = self.network.features if self.network else torch.Size(shape).numel()
-        self.frozen_embed = self.network is None or not self.trains_network
+        self.embedding = Embedding(self.embedded, trained)
 
     @property
     def trains_network(self) -> bool:
-        """Whether the network, if there is one, is meta-trained with the rest."""
-        return True
+        """Whether the network is meta-trained with the rest: the setting, if there is one."""
+        return bool(getattr(self.config, "train_network", True))
 
     def network_params(self, generator: torch.Generator) -> Tensors:
         """Fresh parameters of the network, if there is one, under their names in `params`."""
-        fresh = self.network.init(generator) if self.network else {}
-        return {EMBED + name: value for name, value in fresh.items()}
+        return named(self.network.init(generator), self.prefix) if self.network else {}
 
     def pretrained_network(self) -> NetworkConfig | None:
         """The network that can be pre-trained, unless examples are features already."""
@@ -51,45 +63,60 @@ class EmbeddingLearner(Learner):
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """The network starts from the pre-trained parameters."""
-        return params | {EMBED + name: value for name, value in pretrained.items()}
+        return params | named(pretrained, self.prefix)
 
     def frozen(self, name: str) -> bool:
         """Running averages and the standardisation are buffers; a frozen network is all frozen."""
-        return is_buffer(name) or (self.frozen_embed and name.startswith(EMBED))
+        return is_buffer(name) or (self.embeds_ahead and name.startswith(self.prefix))
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, D], as the network gives it."""
-        return self.network_features(params, x)
-
-    def network_features(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] through the network; where there is none, flattened: [B, D]."""
-        return self.through(params, x, running(part(params, EMBED)))[0]
-
-    def through(
-        self, params: Tensors, x: Tensor, averages: Statistics | None
-    ) -> tuple[Tensor, Statistics]:
-        """x [B, ...] → h [B, D], and the statistics of the batch, which no averages stand for."""
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+        """x [B, ...] → h [B, D] as the network gives it; flattened, where there is none."""
         if self.network is None:
-            return x.flatten(1), Statistics()
-        return self.network(part(params, EMBED), x, averages)
+            return x.flatten(1), {}
+        return embed_by(self.network, self.prefix, params, x, together)
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The network's features as they come, neither centred nor scaled: [B, D]."""
-        return self.network_features(params, x)
+        if self.network is None:
+            return x.flatten(1)
+        own = part(params, self.prefix)
+        of_a_set = self.transductive and running(own) is None
+        return features_at(self.network, own, x, sample if of_a_set else None)
 
-    def embedded_together(
-        self, params: Tensors, episode: Episode
-    ) -> tuple[Support, Tensor, Tensors]:
-        """Support set and queries as the network gives them, and its running averages after them.
 
-        In meta-training they are one batch: batch normalisation reads the moments of both. Of a
-        frozen network the episode holds the features already.
-        """
-        if self.frozen_embed:
-            return Support(episode.support_x, episode.support_y), episode.query_x, {}
-        x = torch.cat([episode.support_x, episode.query_x])
-        h, statistics = self.through(params, x, None)
-        averages = updated_buffers(part(params, EMBED), statistics)
-        buffers = {EMBED + name: value for name, value in averages.items()}
-        count = episode.support_x.shape[0]
-        return Support(h[:count], episode.support_y), h[count:], buffers
+class PretrainingLearner(EmbeddingLearner):
+    """A learner that trains networks for others too: `objectives` are those of `[pretrain]`."""
+
+    prefix = ""
+    objectives: ClassVar[tuple[str, ...]] = ()
+
+    @classmethod
+    @abstractmethod
+    def pretraining(cls, network: NetworkConfig, asked: Asked) -> Any:
+        """The settings with which it trains `network` for others, as `[pretrain]` asks."""
+
+    @classmethod
+    @abstractmethod
+    def asked(cls, config: Any) -> Asked:
+        """What `[pretrain]` asks for where it trains with these settings: undoes `pretraining`."""
+
+    def network_of(self, params: Tensors) -> Tensors:
+        """The parameters that are the network's, without a head that served training alone."""
+        return params
+
+
+class UntrainedLearner(EmbeddingLearner):
+    """A learner of which nothing is meta-trained; its network, if there is one, is pre-trained."""
+
+    @property
+    def trains_network(self) -> bool:
+        """No."""
+        return False
+
+    def init(self, generator: torch.Generator) -> Tensors:
+        """The frozen network's parameters, if there is one."""
+        return self.network_params(generator)
+
+    def frozen(self, name: str) -> bool:
+        """All parameters are frozen."""
+        return True

@@ -10,17 +10,37 @@ from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.normalise import Statistics
 from handful.trainer.networks.standardise import is_standardisation
 
-from .form import Tensors
+from .form import Tensors, named, part
 
 MOMENTUM = 0.1  # the share of the newest batch in a running average, torch's default
-OF_THE_BATCH = ("support", "task", "transductive")  # normalisations that read their batch
+OF_A_SET = ("support", "task", "transductive")  # normalisations that read the moments of a set
 
 
-def embedding_network(config: NetworkConfig, shape: tuple[int, ...]) -> Network:
-    """The network of an `embed`, which sees each example by itself."""
-    if config.normalisation in OF_THE_BATCH:
+def embedding_network(config: NetworkConfig, shape: tuple[int, ...], *, trained: bool) -> Network:
+    """The network of an embedding; one that is `trained` may read the batch, as papers report."""
+    of_a_set = config.normalisation in OF_A_SET
+    if of_a_set and not (trained and config.normalisation == "transductive"):
         raise frozen_body("learner.network.normalisation", config.normalisation)
     return build_network(config, shape, "convolution")
+
+
+def embed_by(
+    network: Network, prefix: str, params: Tensors, x: Tensor, together: bool
+) -> tuple[Tensor, Tensors]:
+    """x [B, ...] → h [B, D] by a network whose parameters stand under `prefix`; new buffers.
+
+    Each example by itself under the running averages; or all `together`, normalised by their
+    moments, which move the averages.
+    """
+    own = part(params, prefix)
+    h, moments = network(own, x, None if together else running(own))
+    return h, named(updated_buffers(own, moments), prefix) if together else {}
+
+
+def features_at(network: Network, own: Tensors, x: Tensor, sample: Tensor | None) -> Tensor:
+    """x [B, ...] → [B, D], each by itself; under the moments of the sample, where one is given."""
+    moments = running(own) if sample is None else network(own, sample)[1]
+    return network(own, x, moments)[0]
 
 
 def is_buffer(name: str) -> bool:

@@ -1,9 +1,9 @@
 """The form of every learner: functions of tensors, written for a single task.
 
-    embed    x → h                                frozen while adapting; may be the identity
-    stages   init(state, support) → new tensors   the state is one dict of tensors that grows
-             step(state, support) → tensors, loss    run `steps` times; the gradient is inside
-    predict  (state, query) → logits [Q, N]       in regression outputs [Q, O]
+    embedding  x → h                              the same for all tasks; may be the identity
+    stages     init(state, support) → new tensors the state is one dict of tensors that grows
+               step(state, support) → tensors, loss  run `steps` times; the gradient is inside
+    predict    (state, query) → logits [Q, N]     in regression outputs [Q, O]
 
 These functions, and no others, are meta-trained (`vmap` makes one task T), evaluated and traced to
 ONNX. Randomness is an argument: a learner names the noise tensors it reads, zeros give the mean.
@@ -12,23 +12,28 @@ ONNX. Randomness is an argument: a learner names the noise tensors it reads, zer
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
+from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig
 
 from .stage import Noise, Stage, Support, Tensors
 from .task import CLASSIFICATION, REGRESSION, TaskKind, TaskName, cross_entropy
 
 __all__ = [
-    "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors", "adapt", "cross_entropy",
-    "embedded", "part",
+    "Embedded", "Embedding", "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors",
+    "Untrained",
+    "Variant", "adapt", "cross_entropy", "is_transductive", "named", "part",
 ]  # fmt: skip
+
+OF_THE_BATCH = ("support", "running")  # normalisations that have a transductive form
 
 
 class Outcome(NamedTuple):
@@ -36,6 +41,57 @@ class Outcome(NamedTuple):
 
     metrics: Tensors  # scalars for the log
     buffers: Tensors  # new values of parameters that have no gradient (running statistics)
+
+
+class Embedded(NamedTuple):
+    """A task as its stages and `predict` read it."""
+
+    support: Support
+    query: Tensor  # [Q, ...]
+    buffers: Tensors  # new values of the parameters that embedding the task moves
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """What a learner does to each example before it adapts, the same for all tasks.
+
+    `function(params, x, together)` takes x [B, ...] to h [B, ...] and new buffers. On a device each
+    example is embedded by itself. In meta-training `together` is true and x are all examples of a
+    task: a network may normalise by their moments, which also move its running averages.
+    """
+
+    function: Callable[[Tensors, Tensor, bool], tuple[Tensor, Tensors]]
+    trained: bool = True  # False: frozen, so that training embeds its data once, ahead
+
+    def each(self, params: Tensors, x: Tensor) -> Tensor:
+        """x [B, ...] → h [B, ...], each example by itself: what a package holds as `embed`."""
+        return self.function(params, x, False)[0]
+
+    def task(self, params: Tensors, episode: Episode) -> Embedded:
+        """Support set and queries of raw examples as one batch."""
+        x = torch.cat([episode.support_x, episode.query_x])
+        h, buffers = self.function(params, x, True)
+        count = episode.support_x.shape[0]
+        return Embedded(Support(h[:count], episode.support_y), h[count:], buffers)
+
+
+def unchanged(params: Tensors) -> Tensors:
+    """The parameters as they are."""
+    return params
+
+
+class Variant(NamedTuple):
+    """A small form of a learner, in which the tests that all learners share try it."""
+
+    config: Any  # its settings; `network` says which examples it reads: vectors, where it has none
+    start: Callable[[Tensors], Tensors] = unchanged  # a start at which there is something to see
+
+
+class Untrained(NamedTuple):
+    """Settings in which a learner needs no meta-training: `handful compare --data` measures it."""
+
+    settings: Mapping[str, Any]
+    yardstick: int | None = None  # its place among the yardsticks of every evaluation
 
 
 class Learner(ABC):
@@ -49,12 +105,9 @@ class Learner(ABC):
         None  # a head with a fixed number of outputs serves up to this many classes
     )
     max_support: int | None = None  # examples in all, where memory grows faster than their number
-    min_shot: int = 1
-    frozen_embed: bool = False  # True: embed is not meta-trained, episodes are of embeddings
-    has_embed: bool = False  # False: embed is the identity and the package carries no embed graph
-    transductive: bool = False  # True: predictions depend on the query batch; export refuses
+    embedding: Embedding | None = None  # None: stages read the examples as they come
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
-    symmetric: bool = True  # renaming the classes permutes the answers
+    untrained: ClassVar[tuple[Untrained, ...]] = ()  # in which it needs no meta-training
     ordered: bool = False  # True: answers may depend on the order of the support set
 
     def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
@@ -97,8 +150,45 @@ class Learner(ABC):
         return False
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, ...], each example by itself."""
-        return x
+        """x [B, ...] → h [B, ...], each example by itself, by the learner's `embedding`."""
+        return x if self.embedding is None else self.embedding.each(params, x)
+
+    def embed_task(self, params: Tensors, episode: Episode) -> Embedded:
+        """What the meta-loss reads: the examples as one batch, unless they are embedded already."""
+        if self.embedding is None or self.embeds_ahead:
+            return Embedded(Support(episode.support_x, episode.support_y), episode.query_x, {})
+        return self.embedding.task(params, episode)
+
+    @property
+    def embeds_ahead(self) -> bool:
+        """Whether training embeds its data once, ahead, because the embedding is frozen."""
+        return self.embedding is not None and not self.embedding.trained
+
+    @property
+    def transductive(self) -> bool:
+        """Whether a prediction depends on the other queries, which `export` refuses."""
+        return is_transductive(self.config)
+
+    def transductive_form(self) -> Self:
+        """The same parameters, normalised by each task's batch: published results may be so.
+
+        Raises a ConfigError where the network reads no batch.
+        """
+        network = getattr(self.config, "network", None)
+        if network is None or self.embeds_ahead or network.normalisation not in OF_THE_BATCH:
+            raise ConfigError(
+                f"{self.name} of this run has no transductive form",
+                hint="only a learner whose network is meta-trained has one, with"
+                " learner.network.normalisation = support or running",
+            )
+        network = replace(network, normalisation="transductive", views=1)
+        targets = () if self.targets is None else (self.targets,)
+        return type(self)(replace(self.config, network=network), self.spec, self.way, *targets)
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Small forms that the shared tests try, by name: as it is, where it does not say."""
+        return {cls.name: Variant(cls.Config())}
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """What yardsticks are measured on: x [B, ...] → [B, D], each example by itself.
@@ -128,22 +218,21 @@ class Learner(ABC):
 
         `progress` runs from 0 to 1 over the meta-training, for schedules.
         """
-        support, query = embedded(self, params, episode)
+        support, query, buffers = self.embed_task(params, episode)
         state = adapt(self, params, support, noise=noise, training=True)
-        answers = self.predict(params, state, query)
-        return self.task.loss(answers, episode.query_y), self.outcome(answers, episode.query_y)
+        answers, y = self.predict(params, state, query), episode.query_y
+        return self.task.loss(answers, y), self.outcome(answers, y, buffers)
 
-    def outcome(self, answers: Tensor, y: Tensor, **metrics: Tensor) -> Outcome:
-        """The measure on the queries, and what else the learner wants in the log."""
+    def outcome(self, answers: Tensor, y: Tensor, buffers: Tensors, **metrics: Tensor) -> Outcome:
+        """The measure on the queries, new buffers, and what else the learner wants in the log."""
         values = {self.task.measure: self.task.measured(answers, y), **metrics}
-        return Outcome({name: value.detach() for name, value in values.items()}, {})
+        return Outcome({name: value.detach() for name, value in values.items()}, buffers)
 
 
-def embedded(learner: Learner, params: Tensors, episode: Episode) -> tuple[Support, Tensor]:
-    """The support set and the queries through `embed`, unless the episode is embedded already."""
-    embed = (lambda _, x: x) if learner.frozen_embed else learner.embed
-    support = Support(embed(params, episode.support_x), episode.support_y)
-    return support, embed(params, episode.query_x)
+def is_transductive(config: Any) -> bool:
+    """Whether a learner of these settings answers by the query batch: nothing else decides it."""
+    network = getattr(config, "network", None)
+    return getattr(network, "normalisation", None) == "transductive"
 
 
 def adapt(
@@ -177,3 +266,8 @@ def adapt(
 def part(tensors: Tensors, prefix: str) -> Tensors:
     """The tensors whose name starts with `prefix`, without it."""
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
+
+
+def named(tensors: Tensors, prefix: str) -> Tensors:
+    """The tensors with `prefix` before their names: `part` undoes it."""
+    return {prefix + name: value for name, value in tensors.items()}

@@ -20,6 +20,7 @@ network that the features come from. docs/learners/leo.md lists the smaller diff
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -28,7 +29,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.errors import ConfigError
 
-from .embedding import EmbeddingLearner
+from .embedding import OF_PICTURES, EmbeddingLearner
 from .features import squared_distance, unit_length
 from .form import (
     Noise,
@@ -36,6 +37,7 @@ from .form import (
     Stage,
     Support,
     Tensors,
+    Variant,
     cross_entropy,
 )
 from .leo_config import LEOConfig
@@ -71,10 +73,22 @@ class LEO(EmbeddingLearner):
             )
         self.max_support = math.isqrt(PAIRS_BYTES // (2 * 2 * config.latent_dim * 4))
 
-    @property
-    def trains_network(self) -> bool:
-        """Where the setting is true."""
-        return bool(self.config.train_network)
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """On features, on those of a frozen network, and on learned ones."""
+        rates: dict[str, Any] = {"latent_lr": 0.3, "finetuning_lr": 0.05}
+        small: dict[str, Any] = {"latent_dim": 6, "latent_steps": 2, "finetuning_steps": 2, **rates}
+        one: dict[str, Any] = {
+            "latent_dim": 6,
+            "latent_steps": 1,
+            "finetuning_steps": 1,
+            "network": OF_PICTURES,
+        }
+        return {
+            "leo": Variant(cls.Config(**small)),
+            "leo-pictures": Variant(cls.Config(**one)),
+            "leo-learned": Variant(cls.Config(**one, train_network=True, scores="distance")),
+        }
 
     def init(self, generator: torch.Generator) -> Tensors:
         """Four maps, two rate vectors, the features' mean; `embed.` is the frozen network."""
@@ -101,17 +115,14 @@ class LEO(EmbeddingLearner):
 
     def frozen(self, name: str) -> bool:
         """A frozen network, and with it the mean of its features."""
-        return super().frozen(name) or (self.frozen_embed and name == "center")
+        return super().frozen(name) or (name == "center" and self.embeds_ahead)
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → centred features [B, D], of unit length unless they are raw."""
-        return self.centred(params, self.network_features(params, x))
-
-    def centred(self, params: Tensors, h: Tensor) -> Tensor:
-        """Features [B, D] as the network gives them, centred; of unit length unless raw."""
+        h, buffers = super().embedded(params, x, together)
         if self.config.features == "raw":
-            return h - params["center"]
-        return unit_length(unit_length(h) - params["center"])
+            return h - params["center"], buffers
+        return unit_length(unit_length(h) - params["center"]), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""
@@ -120,16 +131,13 @@ class LEO(EmbeddingLearner):
             init=encode,
             init_name="encoder",
             step=self.latent_step,
-            step_name="latent_step",
             steps=self.config.latent_steps,
             noise={"z_noise": ("N", self.config.latent_dim)},
         )
         weights = Stage(
             name="weights",
             init=decoder,
-            init_name="decoder",
             step=self.finetune_step,
-            step_name="finetune_step",
             steps=self.config.finetuning_steps,
             noise={"w_noise": ("N", self.features)},
         )
@@ -188,7 +196,7 @@ class LEO(EmbeddingLearner):
     ) -> tuple[Tensor, Outcome]:
         """The authors' objective; in training every decode draws w and drops features anew."""
         config = self.config
-        support, query_x, buffers = self.embedded(params, episode)
+        support, query_x, buffers = self.embed_task(params, episode)
         mean, std = latent_moments(params, support)
         start = {"z": mean + std * noise["z_noise"]}
         z = start
@@ -214,13 +222,5 @@ class LEO(EmbeddingLearner):
             + config.l2_weight * squared_norm(params)
             + config.orthogonality * penalties["orthogonality"]
         )
-        outcome = self.outcome(logits, episode.query_y, query_loss=query_loss, **penalties)
-        return loss, Outcome(outcome.metrics, buffers)
-
-    def embedded(self, params: Tensors, episode: Episode) -> tuple[Support, Tensor, Tensors]:
-        """Support set and queries as `embed` gives them, and the network's running averages."""
-        if self.frozen_embed:
-            return Support(episode.support_x, episode.support_y), episode.query_x, {}
-        support, query, buffers = self.embedded_together(params, episode)
-        support = Support(self.centred(params, support.x), support.y)
-        return support, self.centred(params, query), buffers
+        y = episode.query_y
+        return loss, self.outcome(logits, y, buffers, query_loss=query_loss, **penalties)

@@ -28,7 +28,7 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .form import Noise, Stage, Support, Tensors
+from .form import Noise, Stage, Support, Tensors, Untrained, Variant
 from .metric import Metric, MetricLearner
 
 LENGTHS = 5  # of a step: 1, ½, … 1/16
@@ -61,22 +61,21 @@ class Logistic(MetricLearner):
     name = "logistic"
     Config = LogisticConfig
 
+    untrained = (Untrained({}, yardstick=3),)
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """On features."""
+        return {"logistic": cls.variant(log_scale=-0.5)}
+
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network, the metric and s."""
         return self.start(1.0, generator)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """w by Newton's method."""
-        return (
-            Stage(
-                name="fit",
-                init=self.begin,
-                init_name="begin",
-                step=self.newton_step,
-                step_name="newton_step",
-                steps=self.config.steps,
-            ),
-        )
+        steps = self.config.steps
+        return (Stage(name="fit", init=self.begin, step=self.newton_step, steps=steps),)
 
     def examples(self, params: Tensors, h: Tensor) -> Tensor:
         """x [B, D + 1] of h [B, D]."""

@@ -44,5 +44,5 @@ class MAMLConfig:
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":
             raise moving_body()
-        if normalisation in ("support", "task", "transductive") and self.adapt_only == "head":
+        if normalisation in ("support", "task") and self.adapt_only == "head":
             raise frozen_body("network.normalisation", normalisation)

@@ -29,9 +29,9 @@ from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
 from .context import init_context, query_in_context, support_in_context
-from .embedding import EmbeddingLearner
+from .embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
 from .features import squared_distance, unit_length
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, cross_entropy, part
+from .form import Noise, Outcome, Stage, Support, Tensors, Variant, named, part
 from .memory import MEMORY, log_probability, remember
 
 CONTEXT = "context."  # what the names of full context embeddings' parameters begin with
@@ -62,13 +62,22 @@ class Matching(EmbeddingLearner):
         super().__init__(config, spec, way)
         self.ordered = config.context_steps > 0
 
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Each kind of attention."""
+        return {
+            "matching": Variant(cls.Config(scale=5.0, network=OF_VECTORS)),
+            "matching-context": Variant(cls.Config(scale=5.0, context_steps=2, network=OF_VECTORS)),
+            "matching-squared": Variant(cls.Config(metric="squared", network=OF_PICTURES)),
+        }
+
     def init(self, generator: torch.Generator) -> Tensors:
         """The network's parameters, and those of full context embeddings."""
         params = self.network_params(generator)
         if not self.config.context_steps:
             return params
         context = init_context(self.features, generator)
-        return params | {CONTEXT + name: value for name, value in context.items()}
+        return params | named(context, CONTEXT)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state, in its context if there is one."""
@@ -100,14 +109,12 @@ class Matching(EmbeddingLearner):
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
-        """−log p(y | x) of the queries; the batch's statistics move the running averages."""
-        support, query, buffers = self.embedded_together(params, episode)
+        """−log p(y | x) of the queries, after a support set in the order that was drawn."""
         if "order" in noise:
-            support = Support(support.x[noise["order"]], support.y[noise["order"]])
-        state = adapt(self, params, support, training=True)
-        logits = self.predict(params, state, query)
-        metrics = self.outcome(logits, episode.query_y).metrics
-        return cross_entropy(logits, episode.query_y), Outcome(metrics, buffers)
+            order = noise["order"]
+            x, y = episode.support_x[order], episode.support_y[order]
+            episode = episode._replace(support_x=x, support_y=y)
+        return super().meta_loss(params, episode, noise, progress)
 
 
 def in_context(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:

@@ -30,8 +30,9 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
+from .embedding import OF_PICTURES
 from .features import class_means, squared_distance, unit_length
-from .form import Noise, Stage, Support, Tensors
+from .form import Noise, Stage, Support, Tensors, Untrained, Variant
 from .metric import Metric, MetricLearner
 
 SCALE = 10.0  # where s starts: squared distances of unit vectors are 0 to 4
@@ -60,13 +61,29 @@ class Means(MetricLearner):
     name = "means"
     Config = MeansConfig
 
+    untrained = (
+        Untrained({"metric": "euclidean"}, yardstick=1),
+        Untrained({"metric": "cosine"}, yardstick=2),
+        Untrained({"metric": "power", "support_center": 0.5}),  # that of `handful photos`
+    )
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Under each kind of metric."""
+        return {
+            "means": cls.variant(),
+            "means-within": cls.variant(metric="within"),
+            "means-power": cls.variant(metric="power", support_center=0.5, shot_scale=True),
+            "means-pictures": cls.variant(network=OF_PICTURES),
+        }
+
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network, the metric and s."""
         return self.start(SCALE, generator)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps."""
-        return (Stage(name="means", init=self.means, init_name="means"),)
+        return (Stage(name="means", init=self.means),)
 
     def means(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """c [N, D], the class means; a [D], what was subtracted first; s, as the settings say."""

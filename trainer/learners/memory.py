@@ -15,7 +15,7 @@ def remember(params: Tensors, state: Tensors, support: Support, noise: Noise) ->
     return {"memory_x": support.x * 1.0, "memory_y": support.y * 1.0}
 
 
-MEMORY = Stage(name="memory", init=remember, init_name="remember")
+MEMORY = Stage(name="memory", init=remember)
 
 
 def best_of_class(scores: Tensor, y: Tensor) -> Tensor:

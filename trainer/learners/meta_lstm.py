@@ -34,7 +34,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,7 +47,7 @@ from handful.trainer.networks import NetworkConfig
 
 from .adapted_network import THETA, AdaptedNetwork, Head
 from .features import moving_body
-from .form import Noise, Stage, Support, Tensors, part
+from .form import Noise, Stage, Support, Tensors, Variant, named, part
 from .inner_gradient import grad_and_value
 
 WEIGHTS = 0.01  # where the two cells' weights start: within ± this
@@ -107,6 +107,19 @@ class MetaLSTM(AdaptedNetwork):
                 hint="set fewer learner.network.filters, or smaller hidden layers",
             )
 
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """A Conv4 with a head of five classes; dense layers with one of any number."""
+        dense = NetworkConfig(kind="mlp", hidden=(16, 12), normalisation="layer")
+        strided = NetworkConfig(filters=8, halving="stride", normalisation="support")
+        shared: dict[str, Any] = {"head": "shared", "evaluation_steps": 3, "network": dense}
+        return {
+            "meta-lstm": Variant(
+                cls.Config(inner_steps=2, hidden=6, p=4.0, network=strided), opened
+            ),
+            "meta-lstm-shared": Variant(cls.Config(inner_steps=2, hidden=6, **shared), opened),
+        }
+
     def init(self, generator: torch.Generator) -> Tensors:
         """c₀ under "theta.", and the two cells."""
         hidden = self.config.hidden
@@ -122,7 +135,7 @@ class MetaLSTM(AdaptedNetwork):
             "gates.bias": torch.cat([uniform(*FORGET_BIAS, 1), uniform(*INPUT_BIAS, 1)]),
         }
         theta = self.fresh_theta(generator)
-        return {**{THETA + name: value for name, value in theta.items()}, **cells}
+        return {**named(theta, THETA), **cells}
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ by the learned rule, then the support set's statistics under it."""
@@ -130,7 +143,6 @@ class MetaLSTM(AdaptedNetwork):
         inner = Stage(
             name="inner",
             init=self.start,
-            init_name="start",
             step=self.step,
             step_name="inner_step",
             steps=steps if training else self.config.evaluation_steps or steps,
@@ -139,7 +151,7 @@ class MetaLSTM(AdaptedNetwork):
 
     def start(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """c₀ as one vector for the body and a matrix [D + 1, N] for the head; the rest is 0."""
-        theta = part(self.begun(params, support), THETA)
+        theta = part(self.start_theta(params, support), THETA)
         body = torch.cat([theta[name].reshape(-1) for name in body_names(theta)])
         head = torch.cat([theta["head.weight"], theta["head.bias"][None]])
         return tensors({BODY: self.at_rest(body), HEAD: self.at_rest(head)})
@@ -182,6 +194,11 @@ class MetaLSTM(AdaptedNetwork):
             for name, piece in zip(body_names(start), pieces, strict=True)
         }
         return {**body, "head.weight": theta[HEAD][:-1], "head.bias": theta[HEAD][-1]}
+
+
+def opened(params: Tensors) -> Tensors:
+    """Gates that open wider than at the start, so that a few steps go somewhere."""
+    return {**params, "gates.bias": torch.tensor([3.0, -1.0])}
 
 
 def body_names(theta: Tensors) -> list[str]:

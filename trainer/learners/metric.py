@@ -13,7 +13,8 @@ meta-training examples; it makes activations less skewed, as in Hu, Gripon and P
 
 from __future__ import annotations
 
-from typing import Literal
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -22,7 +23,7 @@ from handful.trainer.errors import ConfigError
 
 from .embedding import EmbeddingLearner
 from .features import unit_length
-from .form import Tensors
+from .form import Tensors, Variant
 
 Metric = Literal["euclidean", "cosine", "within", "power"]
 FIXED = ("euclidean", "power")  # by no example
@@ -38,8 +39,13 @@ class MetricLearner(EmbeddingLearner):
 
     @property
     def trains_network(self) -> bool:
-        """No: the metric is fixed before."""
-        return False
+        """Only where a setting asks for it: the metric is fixed before."""
+        return bool(getattr(self.config, "train_network", False))
+
+    @classmethod
+    def variant(cls, log_scale: float = 0.5, **settings: Any) -> Variant:
+        """On features, with logits that are too small at first."""
+        return Variant(cls.Config(**settings), partial(scaled, log_scale=log_scale))
 
     def start(self, scale: float, generator: torch.Generator) -> Tensors:
         """The frozen network, the metric before it is prepared, and the scale of the logits."""
@@ -72,6 +78,11 @@ class MetricLearner(EmbeddingLearner):
             return unit_length(h.sign() * h.abs() ** POWER)
         h = h - params["center"]
         return unit_length(h @ params["whitening"] if self.config.metric == "within" else h)
+
+
+def scaled(params: Tensors, *, log_scale: float) -> Tensors:
+    """The parameters with another scale of the logits."""
+    return {**params, "log_scale": torch.tensor(log_scale)}
 
 
 def whitening(x: Tensor, y: Tensor, shrinkage: float) -> Tensor:

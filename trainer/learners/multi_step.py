@@ -8,32 +8,27 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .form import Learner, Support, Tensors, adapt
+from handful.trainer.episodes import Episode
+
+from .form import Learner, Outcome, Support, Tensors, adapt
 from .steps import after_each_step
 
 MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
 
 
 def multi_step_loss(
-    learner: Learner,
-    params: Tensors,
-    support: Support,
-    query: tuple[Tensor, Tensor],
-    *,
-    share: float,
-    progress: float,
-) -> tuple[Tensor, Tensor]:
-    """L_query, summed over states by their weights, and the answers of the last one.
+    learner: Learner, params: Tensors, episode: Episode, *, share: float, progress: float
+) -> tuple[Tensor, Outcome]:
+    """A meta-loss: L_query, summed over states by their weights; the outcome is the last one's.
 
-    `query` are the examples as `embed` gives them and their y; `share` and `progress` are those of
-    `weighted_states`.
+    `share` and `progress` are those of `weighted_states`.
     """
-    x, y = query
+    support, query, buffers = learner.embed_task(params, episode)
     weights, states = weighted_states(learner, params, support, share=share, progress=progress)
-    answers = [learner.predict(params, state, x) for state in states]
+    answers, y = [learner.predict(params, state, query) for state in states], episode.query_y
     losses = [learner.task.loss(answer, y) for answer in answers]
     loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
-    return loss, answers[-1]
+    return loss, learner.outcome(answers[-1], y, buffers)
 
 
 def weighted_states(

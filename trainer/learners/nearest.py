@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
+from .embedding import OF_PICTURES, UntrainedLearner
 from .features import unit_length
-from .form import Stage, Tensors
-from .frozen import FrozenNetworkLearner
+from .form import Stage, Tensors, Untrained, Variant
 from .memory import MEMORY, best_of_class
 
 
@@ -33,23 +32,24 @@ class NearestConfig:
         check_numbers(self)
 
 
-class Nearest(FrozenNetworkLearner):
+class Nearest(UntrainedLearner):
     """The nearest neighbour, a yardstick for every learner."""
 
     name = "nearest"
     Config = NearestConfig
 
-    def init(self, generator: torch.Generator) -> Tensors:
-        """The frozen network's parameters, if there is one."""
-        return self.network_params(generator)
+    untrained = (Untrained({}),)
 
-    def frozen(self, name: str) -> bool:
-        """All parameters are frozen."""
-        return True
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """On vectors, and on the features of a network."""
+        of_pictures = Variant(cls.Config(network=OF_PICTURES))
+        return {"nearest": Variant(cls.Config()), "nearest-network": of_pictures}
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → h [B, D] of unit length."""
-        return unit_length(self.network_features(params, x))
+        h, buffers = super().embedded(params, x, together)
+        return unit_length(h), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -33,11 +34,10 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Statistics
 
-from .embedding import EmbeddingLearner
+from .embedding import OF_PICTURES, EmbeddingLearner
 from .features import class_means, squared_distance
-from .form import Noise, Outcome, Stage, Support, Tensors, cross_entropy
+from .form import Noise, Outcome, Stage, Support, Tensors, Variant, cross_entropy
 from .inner_gradient import grad_and_value
 from .multi_step import multi_step_loss
 from .views import ViewsConfig, check_views, views
@@ -45,6 +45,10 @@ from .views import ViewsConfig, check_views, views
 # Adam moves every parameter by about its learning rate, and the head's few numbers have to move
 # further than weights: their parameters are tenths of them.
 TENTHS = 10.0
+# where meta-training starts from
+TEMPERATURE, ANSWER_SCALE = 2.0, 2.0  # τ and γ
+SHARPNESS = 10.0  # g
+SHOT_EXPONENT = 0.75  # e: with more examples of a class there is more to fit
 TINY = 1e-30  # beside the share of any exemplar that counts
 # Bytes of the four tensors [S V, S V] that comparing the support set's views with each other fills
 # at once. A process adapting a package with V = 4 grew by 14 MiB at S = 200, 45 at 400, 161
@@ -58,22 +62,15 @@ class ProtoMAMLConfig:
 
     inner_steps: int = 5
     inner_lr: float = 0.3  # α
-    shot_exponent: float = 0.75  # e: with more examples of a class there is more to fit
-    temperature: float = 2.0  # τ
-    answer_scale: float = 2.0  # γ
     power: float = 0.5  # p
     exemplars: float = 1.0  # κ; 0: none
-    sharpness: float = 10.0  # g
     multi_step_loss: float = 0.5  # the share of the meta-training over which MSL is annealed
-    freeze: bool = False  # the network stays as it was pre-trained
     views: ViewsConfig = field(default_factory=ViewsConfig)
     network: NetworkConfig | None = field(default_factory=NetworkConfig)  # None: x are features
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(
-            self, least=dict.fromkeys(("shot_exponent", "power", "exemplars", "multi_step_loss"), 0)
-        )
+        check_numbers(self, least=dict.fromkeys(("power", "exemplars", "multi_step_loss"), 0))
 
 
 class ProtoMAML(EmbeddingLearner):
@@ -89,17 +86,26 @@ class ProtoMAML(EmbeddingLearner):
         if config.exemplars:
             self.max_support = math.isqrt(PAIRS_BYTES // (4 * 4)) // config.views.count
 
-    @property
-    def trains_network(self) -> bool:
-        """Unless the setting `freeze` is true."""
-        return not self.config.freeze
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """With and without exemplars, on features and on each kind of views."""
+        every = ViewsConfig(shifts=(-2, 1), turns=(20.0,), reverse=True)
+        series = NetworkConfig(kind="conv1d", filters=8)
+        shifted = ViewsConfig(shifts=(1,))
+        small: dict[str, dict[str, Any]] = {
+            "proto-maml-vectors": {"network": None},
+            "proto-maml-no-exemplars": {"network": None, "exemplars": 0.0, "power": 0.0},
+            "proto-maml-pictures": {"network": OF_PICTURES, "views": shifted},
+            "proto-maml-series": {"network": series, "views": every},
+        }
+        return {name: Variant(cls.Config(inner_steps=2, **more)) for name, more in small.items()}
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network's parameters, and the head's numbers as they are set."""
         config = self.config
-        positive = {"temperature": config.temperature, "answer_scale": config.answer_scale}
+        positive = {"temperature": TEMPERATURE, "answer_scale": ANSWER_SCALE}
         if config.exemplars:
-            positive |= {"exemplars": config.exemplars, "sharpness": config.sharpness}
+            positive |= {"exemplars": config.exemplars, "sharpness": SHARPNESS}
         logarithms = {name: torch.tensor(math.log(value)) for name, value in positive.items()}
         for name in ("rate.w", "rate.b"):
             logarithms[name] = torch.full((config.inner_steps,), math.log(config.inner_lr))
@@ -107,7 +113,7 @@ class ProtoMAML(EmbeddingLearner):
             **self.network_params(generator),
             **{f"log.{name}": value / TENTHS for name, value in logarithms.items()},
             "power": torch.tensor(config.power / TENTHS),
-            "shot_exponent": torch.tensor(config.shot_exponent / TENTHS),
+            "shot_exponent": torch.tensor(SHOT_EXPONENT / TENTHS),
             "centre": torch.zeros(self.features),
             "spread": torch.ones(()),
         }
@@ -119,32 +125,31 @@ class ProtoMAML(EmbeddingLearner):
         return params | {"centre": centre, "spread": square.sqrt().clamp(min=1e-6)}
 
     def frozen(self, name: str) -> bool:
-        """Running averages and s are buffers; with `freeze` the network keeps its weights."""
+        """Running averages and s are buffers."""
         return super().frozen(name) or name == "spread"
 
-    def through(
-        self, params: Tensors, x: Tensor, averages: Statistics | None
-    ) -> tuple[Tensor, Statistics]:
-        """Every view of x through the network, and the statistics of the batch."""
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+        """Every view of x through the network: [B, V, D]."""
         several = views(self.config.views, x).flatten(0, 1)
-        h, statistics = super().through(params, several, averages)
-        return h.reshape(x.shape[0], self.config.views.count, self.features), statistics
+        h, buffers = super().embedded(params, several, together)
+        return h.reshape(x.shape[0], self.config.views.count, self.features), buffers
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The network's features as they come, averaged over the views: [B, D]."""
-        return self.embed(params, x).mean(dim=1)
+        several, of_sample = (views(self.config.views, t).flatten(0, 1) for t in (x, sample))
+        h = super().yardstick_features(params, several, of_sample)
+        return h.reshape(x.shape[0], self.config.views.count, self.features).mean(dim=1)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """What the support set is, then the linear head."""
         head = Stage(
             name="head",
             init=start,
-            init_name="start",
             step=self.step,
             step_name="head_step",
             steps=self.config.inner_steps,
         )
-        return (Stage(name="memory", init=self.remember, init_name="remember"), head)
+        return (Stage(name="memory", init=self.remember), head)
 
     def remember(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """The class means [N, D]; the exemplars, their classes, and k of the support set."""
@@ -227,12 +232,8 @@ class ProtoMAML(EmbeddingLearner):
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """L_query after the last step; under MSL, while it lasts, a weighted sum over all steps."""
-        support, query, buffers = self.embedded_together(params, episode)
-        y, share = episode.query_y, self.config.multi_step_loss
-        loss, answers = multi_step_loss(
-            self, params, support, (query, y), share=share, progress=progress
-        )
-        return loss, Outcome(self.outcome(answers, y).metrics, buffers)
+        share = self.config.multi_step_loss
+        return multi_step_loss(self, params, episode, share=share, progress=progress)
 
 
 def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:

@@ -20,21 +20,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from handful.runtime.package.manifest import InputSpec
 from handful.trainer.bounds import check_numbers
-from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-from .features import (
-    class_means,
-    embedding_network,
-    is_buffer,
-    running,
-    squared_distance,
-    unit_length,
-    updated_buffers,
-)
-from .form import Learner, Noise, Outcome, Stage, Support, Tensors, cross_entropy
+from .embedding import OF_PICTURES, Asked, PretrainingLearner
+from .features import class_means, squared_distance, unit_length
+from .form import Noise, Stage, Support, Tensors, Variant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,64 +40,52 @@ class PrototypicalConfig:
         check_numbers(self)
 
 
-class Prototypical(Learner):
+class Prototypical(PretrainingLearner):
     """The class means of a learned embedding."""
 
     name = "prototypical"
     Config = PrototypicalConfig
-    has_embed = True
+    objectives = ("prototypical",)
 
-    def __init__(self, config: PrototypicalConfig, spec: InputSpec, way: int) -> None:
-        """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way)
-        self.network = embedding_network(config.network, tuple(spec.shape))
+    @classmethod
+    def pretraining(cls, network: NetworkConfig, asked: Asked) -> PrototypicalConfig:
+        """The settings with which it trains `network` for others."""
+        return PrototypicalConfig(network=network, length=asked.length)
+
+    @classmethod
+    def asked(cls, config: PrototypicalConfig) -> Asked:
+        """What `[pretrain]` asks for where it trains with these settings."""
+        return Asked(cls.name, length=config.length)
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """On pictures."""
+        return {"prototypical": Variant(cls.Config(network=OF_PICTURES))}
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network's parameters."""
-        return self.network.init(generator)
+        return self.network_params(generator)
 
-    def frozen(self, name: str) -> bool:
-        """Running averages and the standardisation are buffers."""
-        return is_buffer(name)
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+        """x [B, ...] → h [B, D], at the length that is set."""
+        h, buffers = super().embedded(params, x, together)
+        return self.at_length(h), buffers
 
-    def pretrained_network(self) -> NetworkConfig:
-        """The whole learner: it may begin as one that was trained on other tasks."""
-        network: NetworkConfig = self.config.network
-        return network
-
-    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """The network goes on from there."""
-        return params | pretrained
-
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, H, W, C] → h [B, D]."""
-        return self.brought(self.network(params, x, running(params))[0])
-
-    def brought(self, h: Tensor) -> Tensor:
+    def at_length(self, h: Tensor) -> Tensor:
         """h [B, D] at the length that is set."""
         return h if self.config.length is None else self.config.length * unit_length(h)
 
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """What it compares: [B, D]."""
+        return self.at_length(super().yardstick_features(params, x, sample))
+
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps: the class means."""
-        return (Stage(name="prototypes", init=prototypes, init_name="prototypes"),)
+        return (Stage(name="prototypes", init=prototypes),)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−‖h − c_n‖² for h [Q, D]: [Q, N]."""
         return -squared_distance(query_x, state["c"])
-
-    def meta_loss(
-        self, params: Tensors, episode: Episode, noise: Noise, progress: float
-    ) -> tuple[Tensor, Outcome]:
-        """Cross-entropy of the queries; the batch's statistics move the running averages."""
-        count = episode.support_x.shape[0]
-        x = torch.cat([episode.support_x, episode.query_x])
-        h, statistics = self.network(params, x)
-        h = self.brought(h)
-        c = class_means(h[:count], episode.support_y)
-        logits = -squared_distance(h[count:], c)
-        metrics, _ = self.outcome(logits, episode.query_y)
-        loss = cross_entropy(logits, episode.query_y)
-        return loss, Outcome(metrics, updated_buffers(params, statistics))
 
 
 def prototypes(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:

@@ -30,9 +30,9 @@ from handful.trainer.networks import Conv4, NetworkConfig
 from handful.trainer.networks.relation import RelationModule
 from handful.trainer.networks.views import Views
 
-from .embedding import EmbeddingLearner
+from .embedding import OF_VECTORS, EmbeddingLearner
 from .features import class_means, running, updated_buffers
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
+from .form import Noise, Outcome, Stage, Support, Tensors, Variant, adapt, named, part
 
 RELATION = "relation."  # what the names of g's parameters begin with
 
@@ -72,15 +72,26 @@ class Relation(EmbeddingLearner):
             normalisation=config.network.normalisation,
         )
 
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Maps of 5×5, whose sides the relation module halves twice; and vectors."""
+        maps = NetworkConfig(filters=8, halvings=2)
+        vectors = cls.Config(filters=16, shots="mean", network=OF_VECTORS)
+        return {
+            "relation": Variant(cls.Config(filters=6, network=maps)),
+            "relation-vectors": Variant(vectors),
+        }
+
     def init(self, generator: torch.Generator) -> Tensors:
         """The network f, and the relation module g."""
         fresh = self.network_params(generator)
         module = self.module.init(generator)
-        return fresh | {RELATION + name: value for name, value in module.items()}
+        return fresh | named(module, RELATION)
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, H, W, C] → maps [B, filters, h, w]; of vectors [B, D, 1, 1]."""
-        return self.as_maps(super().embed(params, x))
+        h, buffers = super().embedded(params, x, together)
+        return self.as_maps(h), buffers
 
     def as_maps(self, x: Tensor) -> Tensor:
         """Flat features [B, D] as maps [B, C, h, w]."""
@@ -88,7 +99,7 @@ class Relation(EmbeddingLearner):
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps: what g reads of each class."""
-        return (Stage(name="classes", init=self.classes, init_name="classes"),)
+        return (Stage(name="classes", init=self.classes),)
 
     def classes(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """c [N, F, h, w]: the first convolution of g over each class's sum of maps."""
@@ -99,28 +110,24 @@ class Relation(EmbeddingLearner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """g's scores before the sigmoid, for maps [Q, C, h, w]: [Q, N]."""
+        return self.scores(params, state, query_x, together=self.transductive)[0]
+
+    def scores(
+        self, params: Tensors, state: Tensors, query: Tensor, *, together: bool
+    ) -> tuple[Tensor, Tensors]:
+        """g's scores [Q, N] and new buffers: under its averages, or all pairs as one batch."""
         module = part(params, RELATION)
-        queries = self.module.projected(module, query_x, "query")
-        return self.module(module, state["c"], queries, running(module))[0]
+        queries = self.module.projected(module, query, "query")
+        moments = None if together else running(module)
+        scores, gathered = self.module(module, state["c"], queries, moments)
+        return scores, named(updated_buffers(module, gathered), RELATION) if together else {}
 
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """The mean of (σ(s) − y)² over queries and classes; all averages move."""
-        support, query, buffers = self.embedded_together(params, episode)
+        support, query, buffers = self.embed_task(params, episode)
         state = adapt(self, params, support, training=True)
-        module = part(params, RELATION)
-        queries = self.module.projected(module, query, "query")
-        scores, statistics = self.module(module, state["c"], queries)
+        scores, more = self.scores(params, state, query, together=True)
         error = torch.sigmoid(scores) - episode.query_y
-        averages = updated_buffers(module, statistics)
-        buffers |= {RELATION + name: value for name, value in averages.items()}
-        metrics = self.outcome(scores, episode.query_y).metrics
-        return (error * error).mean(), Outcome(metrics, buffers)
-
-    def embedded_together(
-        self, params: Tensors, episode: Episode
-    ) -> tuple[Support, Tensor, Tensors]:
-        """As maps."""
-        support, query, buffers = super().embedded_together(params, episode)
-        return Support(self.as_maps(support.x), support.y), self.as_maps(query), buffers
+        return (error * error).mean(), self.outcome(scores, episode.query_y, buffers | more)

@@ -21,6 +21,7 @@ authors' non-transductive evaluation adds the query itself to them.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ from handful.trainer.networks import NetworkConfig
 from .adapted_network import THETA, AdaptedNetwork, Head
 from .batches import first_batch, next_batch
 from .features import moving_body
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt, part
+from .form import Noise, Outcome, Stage, Support, Tensors, Variant, adapt, part
 from .inner_gradient import grad_and_value
 
 MOMENT = "moment."
@@ -78,6 +79,23 @@ class Reptile(AdaptedNetwork):
         moments = {MOMENT + name: torch.zeros_like(value) for name, value in theta.items()}
         return {**params, **moments, POWER: torch.ones(())}
 
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """A Conv4 with a head of five classes; dense layers with one of any number."""
+        small: dict[str, Any] = {
+            "inner_steps": 3,
+            "evaluation_steps": 3,
+            "batch": 6,
+            "inner_lr": 0.01,
+        }
+        strided = NetworkConfig(filters=8, halving="stride", normalisation="support")
+        dense = NetworkConfig(kind="mlp", hidden=(32, 24), normalisation="layer")
+        shared: dict[str, Any] = {**small, "head": "shared", "network": dense}
+        return {
+            "reptile": Variant(cls.Config(**small, network=strided), after_training),
+            "reptile-shared": Variant(cls.Config(**shared), after_training),
+        }
+
     def frozen(self, name: str) -> bool:
         """The moments are buffers."""
         return name.startswith(MOMENT) or name == POWER
@@ -101,7 +119,7 @@ class Reptile(AdaptedNetwork):
             for name, value in part(params, MOMENT).items()
         }
         places = first_batch(support.y, classes=self.targets is None)
-        return {**self.begun(params, support), **moments, POWER: params[POWER], **places}
+        return {**self.start_theta(params, support), **moments, POWER: params[POWER], **places}
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One inner step at evaluation and on the device."""
@@ -147,7 +165,7 @@ class Reptile(AdaptedNetwork):
         )
         shared = self.config.head == "shared" and self.targets is None
         distance = torch.zeros((), device=support.y.device)
-        for name, start in self.begun(params, support).items():
+        for name, start in self.start_theta(params, support).items():
             away = start - state[name].detach()
             of_all = shared and name.startswith(f"{THETA}head.")
             share = 1 / support.y.shape[1] if of_all else 1.0
@@ -166,3 +184,14 @@ class Reptile(AdaptedNetwork):
                 new = torch.cat([new, old[..., new.shape[-1] :]], dim=-1)
             buffers[MOMENT + name] = new
         return buffers
+
+
+def after_training(params: Tensors) -> Tensors:
+    """Moments as training leaves them: of gradients around a tenth, the bias long gone."""
+    draw = torch.Generator().manual_seed(8)
+    moments = {
+        name: 0.01 + 0.01 * torch.rand(value.shape, generator=draw)
+        for name, value in params.items()
+        if name.startswith(MOMENT)
+    }
+    return {**params, **moments, POWER: torch.tensor(0.0)}

@@ -18,17 +18,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from handful.trainer.bounds import check_numbers
-from handful.trainer.episodes import Episode
 from handful.trainer.errors import SettingError
 from handful.trainer.networks import NetworkConfig
 
 from .features import no_network
-from .form import Noise, Outcome, Stage, Support, Tensors, adapt
+from .form import Noise, Stage, Support, Tensors, Untrained, Variant
 from .metric import Metric, MetricLearner
 from .newton_schulz import inverse
 
@@ -70,10 +70,14 @@ class Ridge(MetricLearner):
     Config = RidgeConfig
     max_support = MOST
 
-    @property
-    def trains_network(self) -> bool:
-        """Where the setting is true."""
-        return bool(self.config.train_network)
+    untrained = (Untrained({}),)
+
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """On features, and through features that it learns."""
+        network = NetworkConfig(kind="mlp", hidden=(16, 12))
+        learned: dict[str, Any] = {"metric": "euclidean", "train_network": True, "network": network}
+        return {"ridge": cls.variant(), "ridge-learned": cls.variant(**learned)}
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network and its metric, log λ, log α and β."""
@@ -85,7 +89,7 @@ class Ridge(MetricLearner):
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps."""
-        return (Stage(name="solution", init=self.solve, init_name="solve"),)
+        return (Stage(name="solution", init=self.solve),)
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """w [N, D] and the intercepts b [N]."""
@@ -101,13 +105,3 @@ class Ridge(MetricLearner):
         """α (⟨x, w_n⟩ + b_n) for h [Q, D]: [Q, N]."""
         scores = self.measured(params, query_x) @ state["w"].T + state["b"]
         return params["log_scale"].exp() * scores
-
-    def meta_loss(
-        self, params: Tensors, episode: Episode, noise: Noise, progress: float
-    ) -> tuple[Tensor, Outcome]:
-        """The query loss; a network that is learned sees both sets as one batch."""
-        support, query, buffers = self.embedded_together(params, episode)
-        state = adapt(self, params, support, training=True)
-        logits = self.predict(params, state, query)
-        metrics = self.outcome(logits, episode.query_y).metrics
-        return self.task.loss(logits, episode.query_y), Outcome(metrics, buffers)

@@ -20,8 +20,8 @@ from torch import Tensor
 from handful.trainer.bounds import check_numbers
 from handful.trainer.networks import NetworkConfig
 
-from .form import Noise, Stage, Support, Tensors, cross_entropy, part
-from .frozen import FrozenNetworkLearner
+from .embedding import UntrainedLearner
+from .form import Noise, Stage, Support, Tensors, Variant, cross_entropy, named, part
 from .inner_gradient import grad_and_value
 
 HEAD, MOMENTUM = "head.", "momentum."
@@ -49,18 +49,15 @@ class SGDConfig:
         )
 
 
-class SGDHead(FrozenNetworkLearner):
-    """A learner whose head moves; nothing is meta-trained, its network is pre-trained."""
+class SGDHead(UntrainedLearner):
+    """A learner whose head moves."""
 
     config: SGDConfig
 
-    def init(self, generator: torch.Generator) -> Tensors:
-        """The frozen network's parameters, if there is one."""
-        return self.network_params(generator)
-
-    def frozen(self, name: str) -> bool:
-        """All parameters are frozen."""
-        return True
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """With fewer steps."""
+        return {cls.name: Variant(cls.Config(steps=12))}
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ and v by SGD."""
@@ -68,9 +65,7 @@ class SGDHead(FrozenNetworkLearner):
             Stage(
                 name="head",
                 init=self.start,
-                init_name="start",
                 step=self.sgd_step,
-                step_name="sgd_step",
                 steps=self.config.steps,
                 noise={"w_noise": ("N", self.features)},
             ),
@@ -127,8 +122,3 @@ class SGDHead(FrozenNetworkLearner):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """The head's logits of h [Q, D]: [Q, N]."""
         return self.logits(part(state, HEAD), query_x)
-
-
-def named(tensors: Tensors, prefix: str) -> Tensors:
-    """The tensors with `prefix` before their names."""
-    return {prefix + name: value for name, value in tensors.items()}

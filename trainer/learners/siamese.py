@@ -14,7 +14,7 @@ normalisation included.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 import torch.nn.functional as F
@@ -25,8 +25,8 @@ from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
 from handful.trainer.networks import NetworkConfig
 
-from .embedding import EmbeddingLearner
-from .form import Noise, Outcome, Stage, Tensors
+from .embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
+from .form import Noise, Outcome, Stage, Tensors, Variant
 from .memory import MEMORY, best_of_class
 
 
@@ -54,6 +54,15 @@ class Siamese(EmbeddingLearner):
         self.inputs = self.features
         self.features = config.units or self.inputs
 
+    @classmethod
+    def variants(cls) -> dict[str, Variant]:
+        """Without the last layer, and with it."""
+        group = replace(OF_PICTURES, normalisation="group")
+        return {
+            "siamese": Variant(cls.Config(network=OF_VECTORS)),
+            "siamese-dense": Variant(cls.Config(units=9, network=group)),
+        }
+
     def init(self, generator: torch.Generator) -> Tensors:
         """The network, and w and b, which start at an even verdict on the usual distance."""
         params = self.network_params(generator)
@@ -65,15 +74,12 @@ class Siamese(EmbeddingLearner):
         params["pair.bias"] = torch.zeros(())
         return params
 
-    def embed(self, params: Tensors, x: Tensor) -> Tensor:
-        """x [B, ...] → h [B, D]."""
-        return self.last_layer(params, super().embed(params, x))
-
-    def last_layer(self, params: Tensors, h: Tensor) -> Tensor:
-        """σ(A h + a), if there is such a layer."""
+    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+        """x [B, ...] → h [B, D], or σ(A h + a) if there is such a layer."""
+        h, buffers = super().embedded(params, x, together)
         if not self.config.units:
-            return h
-        return torch.sigmoid(h @ params["dense.weight"] + params["dense.bias"])
+            return h, buffers
+        return torch.sigmoid(h @ params["dense.weight"] + params["dense.bias"]), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state."""
@@ -87,8 +93,8 @@ class Siamese(EmbeddingLearner):
         self, params: Tensors, episode: Episode, noise: Noise, progress: float
     ) -> tuple[Tensor, Outcome]:
         """Cross-entropy of all pairs of two different examples of the episode."""
-        support, query, buffers = self.embedded_together(params, episode)
-        h = self.last_layer(params, torch.cat([support.x, query]))
+        support, query, buffers = self.embed_task(params, episode)
+        h = torch.cat([support.x, query])
         y = torch.cat([support.y, episode.query_y])
         different = 1 - y @ y.T
         same = 1 - different - torch.eye(len(y), dtype=y.dtype, device=y.device)
@@ -97,7 +103,7 @@ class Siamese(EmbeddingLearner):
         loss = 0.5 * (loss + (F.softplus(logits) * different).sum() / different.sum())
         count = len(support.y)
         answers = best_of_class(logits[count:, :count], support.y)
-        return loss, Outcome(self.outcome(answers, episode.query_y).metrics, buffers)
+        return loss, self.outcome(answers, episode.query_y, buffers)
 
 
 def pairs(params: Tensors, left: Tensor, right: Tensor) -> Tensor:

@@ -37,13 +37,19 @@ class Stage:
 
     name: str
     init: Init  # (params, state, support, noise) → the tensors that this stage adds to the state
-    init_name: str  # the graph's name in the package
     step: Step | None = None  # (params, state, support) → the same tensors after one step, the loss
-    step_name: str | None = None
     steps: int = 0
+    init_name: str = ""  # the graph's name in the package; that of the function if it is not given
+    step_name: str = ""
     noise: Mapping[str, tuple[str | int, ...]] = field(
         default_factory=dict
     )  # {"z_noise": ("N", 64)}; a size is a number, S (examples) or N (classes)
+
+    def __post_init__(self) -> None:
+        """Name the graphs after their functions."""
+        for role, function in (("init_name", self.init), ("step_name", self.step)):
+            if function is not None and not getattr(self, role):
+                object.__setattr__(self, role, name_of(function).rpartition(".")[2])
 
     def begin(
         self, params: Tensors, state: Tensors, support: Support, noise: Noise | None = None

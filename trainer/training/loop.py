@@ -23,6 +23,7 @@ from .shared import shared_gradient
 from .state import Progress, Run, restore, save, save_best
 
 BAD_STEPS = 3  # non-finite steps in a row that end a run
+CHECKPOINT_SECONDS = 60.0  # at most, between two checkpoints
 
 
 class TrainingError(HandfulError):
@@ -35,7 +36,7 @@ def meta_train(
     """Sample, loss, step, log, validate, checkpoint; returns early, saved, after `stop()`.
 
     The last checkpoint is written at each validation, after the first step, and whenever
-    `checkpoint_seconds` have passed: a resumed run is the same from any of them.
+    CHECKPOINT_SECONDS have passed: a resumed run is the same from any of them.
     """
     config, learner = run.config, run.learner
     _check(run)
@@ -93,11 +94,11 @@ def meta_train(
         validating = progress.step % config.validate_every == 0 or progress.step == config.steps
         if validating:
             line |= _validate(run, progress)
-        progress.finished = progress.finished or progress.step == config.steps
+        progress.finished = progress.step == config.steps
         line["seconds"] = round(progress.seconds, 3)
         if run.world.first:
             run.report(line)
-        checkpoint_due = time.monotonic() - saved >= config.checkpoint_seconds
+        checkpoint_due = time.monotonic() - saved >= CHECKPOINT_SECONDS
         if validating or stopping or checkpoint_due:
             save(run, optimiser, generator, progress)
             saved = time.monotonic()
@@ -150,8 +151,9 @@ def _give_up(learner: Learner, progress: Progress) -> None:
 def _validate(run: Run, progress: Progress) -> dict[str, float]:
     """The measure on the validation tasks; the best parameters so far are kept in a file."""
     config, learner = run.config, run.learner
-    frozen = learner.frozen_embed  # the data were then embedded once, ahead of the loop
-    data = run.validation if frozen else embed_set(learner, run.params, run.validation, run.workers)
+    data = run.validation
+    if not learner.embeds_ahead:  # of the loop, else
+        data = embed_set(learner, run.params, data, run.workers)
     result = evaluate(
         learner,
         run.params,
@@ -165,12 +167,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         measured = {VALIDATION: result.accuracy}
     else:
         measured = {VALIDATION_ERROR: -result.score}
-    progress.since_best += 1
-    if progress.best is None or result.score > progress.best:
-        progress.best, progress.since_best = result.score, 0
-        save_best(run, progress, measured)
-    elif result.score == progress.best:
+    if progress.best is None or result.score >= progress.best:
+        progress.best = result.score
         save_best(run, progress, measured)  # of equals the latest: it may be the better calibrated
-    if config.patience is not None and progress.since_best >= config.patience:
-        progress.finished = True
     return {**measured, "interval": result.interval}

@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 from handful.trainer.config import MetaConfig
 from handful.trainer.learners import Tensors
 
+HALVE_EVERY = 2000  # steps of schedule = "halve", as prototypical networks were trained
 OPTIMISERS: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {
     "adam": torch.optim.Adam,
     "sgd": torch.optim.SGD,  # θ − lr · gradient: on Reptile's meta-loss θ + lr · mean(θ′ − θ)
@@ -62,11 +63,11 @@ class MetaOptimiser:
 
 
 def learning_rate(config: MetaConfig, step: int) -> float:
-    """The rate of step 1, 2, …: constant, halved every so often, or falling to zero after the last
+    """The rate of step 1, 2, …: constant, halved at times, or falling to zero after the last
     step, along a half cosine or a straight line.
     """
     if config.schedule == "halve":
-        return config.lr * 0.5 ** ((step - 1) // config.halve_every)
+        return config.lr * 0.5 ** ((step - 1) // HALVE_EVERY)
     if config.schedule == "cosine":
         return config.lr * 0.5 * (1 + math.cos(math.pi * (step - 1) / config.steps))
     if config.schedule == "linear":

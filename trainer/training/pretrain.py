@@ -1,20 +1,17 @@
-"""Pre-training of a learner's network, as a prototypical network or as a classifier.
+"""Pre-training of a learner's network, by a learner that trains networks for others.
 
 It is a run of its own, in the sub-folder `pretrained`, with its own checkpoints.
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 
 from handful.trainer.config import PretrainConfig, RunConfig, to_dict
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import EpisodeSource
-from handful.trainer.learners import Tensors
-from handful.trainer.learners.classifier import HEAD, Classifier, ClassifierConfig
-from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
+from handful.trainer.learners import LEARNERS, Tensors
+from handful.trainer.learners.embedding import Asked, PretrainingLearner
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.standardise import fitted
 
@@ -55,22 +52,21 @@ def pretrain(call: Call, network: NetworkConfig) -> Tensors | None:
     if not progress.finished:
         return None
     call.world.wait()
-    best = read_checkpoint(folder / BEST)[0]
-    return call.on_device({n: value for n, value in best.items() if not n.startswith(HEAD)})
+    assert isinstance(learner, PretrainingLearner)
+    return call.on_device(learner.network_of(read_checkpoint(folder / BEST)[0]))
 
 
 def pretraining(run: RunConfig, train: EpisodeSource, network: NetworkConfig) -> RunConfig:
     """The run that pre-trains `network` for `run`, its learner chosen by `pretrain.objective`."""
     settings = run.pretrain or DEFAULT
-    if settings.objective == "prototypical":
-        learner: str = Prototypical.name
-        config: Any = PrototypicalConfig(network=network, length=settings.length)
-    else:
-        assert isinstance(train, LabelledSet)  # a source without classes was refused before
-        learner = Classifier.name
-        config = ClassifierConfig(
-            network=network,
-            classes=len(train.classes),
-            head="linear" if settings.objective == "softmax" else "cosine",
-        )
-    return RunConfig(learner=learner, settings=config, data=run.data, meta=settings.loop)
+    assert isinstance(train, LabelledSet)  # a source without classes was refused before
+    asked = Asked(settings.objective, settings.length, len(train.classes))
+    kind = pretraining_learners()[settings.objective]
+    config = kind.pretraining(network, asked)
+    return RunConfig(learner=kind.name, settings=config, data=run.data, meta=settings.loop)
+
+
+def pretraining_learners() -> dict[str, type[PretrainingLearner]]:
+    """The learner that trains a network for others, by its `pretrain.objective`."""
+    kinds = [kind for kind in LEARNERS.values() if issubclass(kind, PretrainingLearner)]
+    return {objective: kind for kind in kinds for objective in kind.objectives}

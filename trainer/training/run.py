@@ -96,7 +96,7 @@ def _carried_out(call: Call, learner: Learner) -> Progress:
     if params is None:
         return Progress()
     train_set, validation, meta = call.data.train, call.data.validation, call.config.meta
-    if learner.frozen_embed:
+    if learner.embeds_ahead:
         train_set = embed_set(learner, params, train_set, call.workers)
         validation = embed_set(learner, params, validation, call.workers)
     run = Run(
@@ -119,7 +119,7 @@ def _start(call: Call, learner: Learner) -> Tensors | None:
     config, train_set = call.config, call.data.train
     params = call.on_device(learner.init(torch.Generator().manual_seed(config.meta.seed)))
     network = learner.pretrained_network()
-    if network is not None and (learner.frozen_embed or config.pretrain is not None):
+    if network is not None and (learner.embeds_ahead or config.pretrain is not None):
         weights = pretrain(call, network)
         if weights is None:
             return None
@@ -131,7 +131,7 @@ def _start(call: Call, learner: Learner) -> Tensors | None:
 
 
 def _distortable(config: RunConfig, learner: Learner) -> None:
-    if config.meta.distortion is not None and learner.frozen_embed:
+    if config.meta.distortion is not None and learner.embeds_ahead:
         raise RunError(
             f"{config.learner} trains on what a frozen network gave once, which is not distorted",
             hint="distort the pictures that the network is trained on: pretrain.distort",

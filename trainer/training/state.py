@@ -27,7 +27,6 @@ class Progress:
     skipped: int = 0
     bad: int = 0  # skipped steps in a row, up to here
     best: float | None = None  # the score of the best validation, of which more is better
-    since_best: int = 0
     seconds: float = 0.0
     chunk: int = 0
     workers: int = 1

@@ -12,8 +12,8 @@ from handful.trainer.config import PretrainConfig, RunConfig, to_dict
 from handful.trainer.data.config import PLACES
 from handful.trainer.data.record import DataRecord
 from handful.trainer.data.splits import Part
-from handful.trainer.learners.classifier import Classifier
-from handful.trainer.learners.prototypical import Prototypical
+from handful.trainer.learners import LEARNERS
+from handful.trainer.learners.embedding import PretrainingLearner
 
 from .checkpoint import BEST, LAST
 from .files import storing
@@ -30,11 +30,11 @@ READ: tuple[Part, ...] = ("meta_train", "meta_val")
 def pretraining_of(run: Path) -> tuple[Path, PretrainConfig]:
     """The folder of the pre-training that `run` has, or is, and the settings that repeat it."""
     config = read_config(run)
-    if config.learner not in (Prototypical.name, Classifier.name):
+    if _pretraining(config) is None:
         if not (run / PRETRAINED / CONFIG).exists():
             raise RunError(
                 f"{run} has no pre-trained network: it is a run of {config.learner}",
-                hint=f"name a run of {Prototypical.name}, or one with a folder {PRETRAINED}",
+                hint=f"name a run with a folder {PRETRAINED}, or one of {_names()}",
             )
         run = run / PRETRAINED
         config = read_config(run)
@@ -48,12 +48,23 @@ def pretraining_of(run: Path) -> tuple[Path, PretrainConfig]:
             f"{run} has {left} steps still to take",
             hint=f"finish it first: handful train --resume --out {run}",
         )
-    settings = config.settings
+    kind = _pretraining(config)
+    assert kind is not None  # nothing else is in the folder of a pre-training
+    asked = kind.asked(config.settings)
     loop = {f.name: getattr(config.meta, f.name) for f in dataclasses.fields(config.meta)}
-    if config.learner == Prototypical.name:
-        return run, PretrainConfig(**loop, objective="prototypical", length=settings.length)
-    softmax = settings.head == "linear"
-    return run, PretrainConfig(**loop, objective="softmax" if softmax else "cosine")
+    objective: Any = asked.objective
+    return run, PretrainConfig(**loop, objective=objective, length=asked.length)
+
+
+def _pretraining(config: RunConfig) -> type[PretrainingLearner] | None:
+    """The run's learner, where it is one that trains networks for others."""
+    kind = LEARNERS.get(config.learner)
+    return kind if kind is not None and issubclass(kind, PretrainingLearner) else None
+
+
+def _names() -> str:
+    kinds = (kind for kind in LEARNERS.values() if issubclass(kind, PretrainingLearner))
+    return " or ".join(kind.name for kind in kinds)
 
 
 def check_same(source: Path, wanted: RunConfig, record: DataRecord) -> None:
