@@ -7,7 +7,10 @@ READY := $(VENV)/.ready
 # a worker a core, with one thread each: two threads of torch on two cores would wait for each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
-.PHONY: demo test test-all check format clean
+# where the rounding of torch's kernels shows most
+OTHER_CPU := tests/trainer/test_export_adam.py tests/trainer/test_export_magnified.py
+
+.PHONY: demo test test-all test-other-cpu check format clean
 
 # One shell, so that whatever goes wrong (an old Python, no network, Ctrl-C) leaves no half of an
 # environment that was not there before; $(READY) is made last and says that it is whole.
@@ -29,18 +32,22 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo/demo.png
 	$(BIN)/python -m handful.trainer.demo
 
-test: $(READY) # what CI runs
+test: $(READY) # the tests, but for the long ones
 	$(PYTEST) -m "not slow or contract"
+
+test-other-cpu: $(READY) # some of them as a CPU without vector instructions computes
+	ATEN_CPU_CAPABILITY=default $(PYTEST) $(OTHER_CPU)
 
 test-all: $(READY) # every check, the long ones too
 	$(PYTEST)
 
-check: $(READY) # format, lint, types, tests
+check: $(READY) # what CI runs: format, lint, types, tests, some of them as on another CPU
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(MAKE) test
+	$(MAKE) test-other-cpu
 
 format: $(READY)
 	$(BIN)/ruff format .

@@ -126,7 +126,7 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        manifest = export_command(run, folder, Request(**how), report.count)
+        manifest = export_command(run, folder, Request(**how), report.count, say)
     size = sum(graph.bytes for graph in manifest.graphs.values())
     say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, {_as_torch(how)}")
     if manifest.evaluation:

@@ -60,7 +60,9 @@ def whitening(data: LabelledSet) -> Tensor:
     covariance = residuals.T @ residuals / len(residuals)
     eye = torch.eye(len(covariance), dtype=torch.float64)
     shrunk = covariance + SHRINKAGE * covariance.trace() / len(covariance) * eye
-    return torch.linalg.solve_triangular(torch.linalg.cholesky(shrunk), eye, upper=False).T
+    root: Tensor = torch.linalg.cholesky(shrunk)
+    inverse: Tensor = torch.linalg.solve_triangular(root, eye, upper=False)
+    return inverse.T
 
 
 def results_of(run: Path, config: RunConfig, part: Part) -> list[Result]:

@@ -55,7 +55,7 @@ def draw(measured: dict[str, Found]) -> None:
     rows = -(-len(names) // COLUMNS)
     figure = Figure(figsize=(2.3 * COLUMNS, 4 * rows + 1), layout="constrained")
     FigureCanvasAgg(figure)
-    over_shots, over_shift = figure.subfigures(2, 1)
+    over_shots, over_shift = figure.subfigures(2, 1, squeeze=False)[:, 0]
     shots = {r["shot"]: str(r["shot"]) for f in measured.values() for r in f["shots"][0]["results"]}
     panels(over_shots, names, "points above a prototypical network, over shots", shots)
     title = f"the same at {SHOTS_OF_SHIFT} shots, under a shift of the test examples"

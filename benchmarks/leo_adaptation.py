@@ -13,7 +13,8 @@ from timing import medians
 import handful
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.export.package import Source, export
+from handful.trainer.export.package import export
+from handful.trainer.export.source import Source
 from handful.trainer.learners import Support, adapt
 from handful.trainer.learners.leo import LEO, LEOConfig
 
@@ -51,6 +52,7 @@ def measure(shot: int, rounds: int, threads: int) -> str:
     learner, params = source.learner, source.params
     y = torch.eye(WAY).repeat_interleave(shot, dim=0)
     rows = [c * 20 + k for c in range(WAY) for k in range(shot)]
+    assert isinstance(source.test, LabelledSet)
     h = learner.embed(params, source.test.x[rows])
     support = Support(h, y)
     x, labels = h.numpy(), y.numpy()

@@ -47,13 +47,14 @@ def from_scratch(source: EpisodeSource, size: TaskSize) -> dict[str, Array]:
     def outputs(h: Tensor) -> Tensor:
         for weight, bias in zip(weights[:-1], biases[:-1], strict=True):
             h = torch.relu(h @ weight + bias)
-        return h @ weights[-1] + biases[-1]
+        last: Tensor = h @ weights[-1] + biases[-1]
+        return last
 
     adam = torch.optim.Adam([*weights, *biases], lr=RATE)
     errors = {}
     for step in range(1, max(CHECKED) + 1):
         adam.zero_grad()
-        ((outputs(x) - y) ** 2).mean(dim=(1, 2)).sum().backward()
+        torch.autograd.backward(((outputs(x) - y) ** 2).mean(dim=(1, 2)).sum())
         adam.step()
         if step in CHECKED:
             with torch.no_grad():

@@ -67,7 +67,7 @@ def learn2learn(steps: int) -> Callable[[list[Task]], None]:
             learner = model.clone()
             for _ in range(steps):
                 learner.adapt(F.cross_entropy(learner(x), y) * WAY)
-            (F.cross_entropy(learner(query_x), query_y) / len(tasks)).backward()
+            torch.autograd.backward(F.cross_entropy(learner(query_x), query_y) / len(tasks))
 
     return run
 
@@ -85,7 +85,7 @@ def higher(steps: int) -> Callable[[list[Task]], None]:
             with higher.innerloop_ctx(model, inner, copy_initial_weights=False) as (f, optimiser):
                 for _ in range(steps):
                     optimiser.step(F.cross_entropy(f(x), y) * WAY)
-                (F.cross_entropy(f(query_x), query_y) / len(tasks)).backward()
+                torch.autograd.backward(F.cross_entropy(f(query_x), query_y) / len(tasks))
 
     return run
 
@@ -104,7 +104,7 @@ def torchopt(steps: int) -> Callable[[list[Task]], None]:
         for x, y, query_x, query_y in tasks:
             for _ in range(steps):
                 inner.step(F.cross_entropy(model(x), y) * WAY)
-            (F.cross_entropy(model(query_x), query_y) / len(tasks)).backward()
+            torch.autograd.backward(F.cross_entropy(model(query_x), query_y) / len(tasks))
             torchopt.recover_state_dict(model, before)
             torchopt.recover_state_dict(inner, state)
 

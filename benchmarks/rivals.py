@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import statistics
 import subprocess
 import sys
@@ -58,9 +59,9 @@ class Rival:
 
     def __init__(self, folder: Path, library: str, *numbers: int, keeping: bool) -> None:
         """Start it, and wait until it is ready; `keeping` freed memory as `handful train` does."""
-        command = [str(python(folder)), str(WORKER), library, *map(str, numbers)]
+        self.command = [str(python(folder)), str(WORKER), library, *map(str, numbers)]
         self.process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+            self.command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
             env={**os.environ, **(KEEPING if keeping else {})},
         )  # fmt: skip
         self.answer()
@@ -69,7 +70,7 @@ class Rival:
         """Its next line."""
         line = self.process.stdout.readline() if self.process.stdout else ""
         if not line:
-            raise SystemExit(f"{' '.join(map(str, self.process.args))} ended with an error")
+            raise SystemExit(f"{shlex.join(self.command)} ended with an error")
         return line
 
     def seconds(self) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -120,6 +120,19 @@ def in_one_run(rounds: int) -> list[str]:
     return rows
 
 
+def adapt_in_turn(learner: Learner, sets: Sequence[np.ndarray], given: Sequence[str]) -> None:
+    """To one support set after the other."""
+    for x in sets:
+        learner.adapt(x, given)
+
+
+def adapt_over(
+    pool: ThreadPoolExecutor, learner: Learner, sets: Sequence[np.ndarray], given: Sequence[str]
+) -> None:
+    """To one support set on each thread of the pool."""
+    list(pool.map(lambda x: learner.adapt(x, given), sets))
+
+
 def many_tasks(leo: Path, rounds: int) -> list[str]:
     """Tasks one after the other, by threads over one package, and by threads in its sessions."""
     rows = [
@@ -134,13 +147,9 @@ def many_tasks(leo: Path, rounds: int) -> list[str]:
                 sets = [np.roll(fitting(package), t, axis=0)[: WAY * shot] for t in range(TASKS)]
                 given = labels(shot)
                 ways: list[Callable[[], object]] = [
-                    lambda sets=sets, given=given, one=one: [one.adapt(x, given) for x in sets],
-                    lambda sets=sets, given=given, one=one: list(
-                        pool.map(lambda x: one.adapt(x, given), sets)
-                    ),
-                    lambda sets=sets, given=given, several=several: [
-                        several.adapt(x, given) for x in sets
-                    ],
+                    partial(adapt_in_turn, one, sets, given),
+                    partial(adapt_over, pool, one, sets, given),
+                    partial(adapt_in_turn, several, sets, given),
                 ]
                 turn, over, inside = (1e3 * s / TASKS for s in medians(ways, rounds))
                 rows.append(

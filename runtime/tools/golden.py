@@ -16,6 +16,8 @@ MAX_BYTES = 2**26
 MAX_EXAMPLES = 1000  # of the support set, and of the queries: each is answered alone as well
 EXAMPLES = ("support_x", "support_y", "query_x")
 SOUNDS, SCALE = ("support_x", "query_x"), 2**15  # which may be 16-bit samples, of this scale
+TOLERANCE = "/tolerance"  # ends the name of a number beside a vector: how far others may be from it
+MOST_OF_ANSWERS = 0.1  # that such a number may be of the answers: beyond it they are noise
 THINNED = re.compile(r"(?P<name>[^\[]+)\[::(?P<every>[1-9][0-9]{0,8})\]")
 
 
@@ -23,6 +25,7 @@ class Golden:
     """Examples to adapt to and to ask, and what the trainer got on the way.
 
     `vectors` has every golden vector with its step k: it holds every k-th value, flattened.
+    `tolerances` has the vectors that may differ by more than the default, and by how much.
     """
 
     def __init__(self, manifest: Manifest, arrays: dict[str, Array]) -> None:
@@ -30,15 +33,33 @@ class Golden:
         self.manifest = manifest
         self.answer = "logits" if manifest.task == "classification" else "outputs"
         self.vectors: dict[str, tuple[Array, int]] = {}
+        self.tolerances: dict[str, float] = {}
         for key, value in arrays.items():
+            if key.endswith(TOLERANCE):
+                self.tolerances[key.removesuffix(TOLERANCE)] = self._tolerance(key, value)
+                continue
             match = THINNED.fullmatch(key)
             name, every = (match["name"], int(match["every"])) if match else (key, 1)
             if name in self.vectors or "[" in name:
                 raise _unknown(key)
             self.vectors[name] = value, every
         self._names()
+        beside = self.vectors.keys() - EXAMPLES
+        for name in self.tolerances:
+            if name not in beside:
+                raise _unknown(tolerance_key(name))
         self.support_x, self.query_x = (self._examples(name) for name in ("support_x", "query_x"))
         self.support_y = self._labels()
+
+    def _tolerance(self, key: str, value: Array) -> float:
+        most = MOST_OF_ANSWERS if key == tolerance_key(self.answer) else np.inf
+        if value.dtype != np.float32 or value.shape or not 0 < value <= most or np.isinf(value):
+            wanted = "finite" if np.isinf(most) else f"at most {most:g}"
+            raise PackageError(
+                f"{FILE}: `{key[:60]}` is {_said(value)}, wanted one float32 above 0, {wanted}",
+                hint=HINT,
+            )
+        return float(value)
 
     def _names(self) -> None:
         """Every vector is there, and no other: compared one by one, no list is made of them."""
@@ -111,6 +132,16 @@ def _of_stage(stage: StageSpec, manifest: Manifest) -> Iterator[tuple[str, str]]
             yield f"{stage.name}/{i}/{tensor.name}", tensor.dtype
         if i:
             yield f"{stage.name}/{i}/loss", "float32"
+
+
+def tolerance_key(name: str) -> str:
+    """The name of the number beside a vector that says how far others may be from it."""
+    return name + TOLERANCE
+
+
+def _said(value: Array) -> str:
+    number = value.dtype == np.float32 and not value.shape
+    return f"{float(value):g}" if number else f"{value.dtype} {list(value.shape)}"
 
 
 def _unknown(key: str) -> PackageError:

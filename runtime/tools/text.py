@@ -165,6 +165,9 @@ def verified(report: "Report") -> str:
         f"{report.name}: {report.files} files, {report.bytes} bytes, "
         f"{len(report.differences)} golden vectors, worst difference {report.worst:.1e}"
     )
+    if report.tolerances:
+        most = max(report.tolerances.values())
+        line += f" ({len(report.tolerances)} magnify rounding, up to {most:.1e} is allowed)"
     for kind, found in (("pictures", report.pictures), ("sounds", report.sounds)):
         if found:
             line += f"; {len(found)} golden {kind}, worst difference {max(found.values()):.1e}"

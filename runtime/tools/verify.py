@@ -11,7 +11,7 @@ from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.learner import learner_of
 from handful.runtime.package.files import read_regular
-from handful.runtime.package.manifest import Manifest
+from handful.runtime.package.manifest import Precision
 from handful.runtime.package.npz import read_npz
 from handful.runtime.package.read import read_package
 from handful.runtime.package.shipped import find
@@ -59,7 +59,13 @@ class Report:
     one_by_one: float  # of predictions one by one from those of the batch
     pictures: dict[str, float] = field(repr=False)  # golden picture → relative difference
     sounds: dict[str, float] = field(repr=False)  # golden sound → relative difference
-    tolerance: float = TOLERANCE
+    answer: str  # `logits` or `outputs`
+    tolerance: float  # of every golden vector that is not in `tolerances`
+    tolerances: dict[str, float] = field(repr=False)  # of golden vectors that magnify rounding
+
+    def allowed(self, name: str) -> float:
+        """How far that golden vector may be, or predictions one by one: as far as the answers."""
+        return self.tolerances.get(self.answer if name == ONE_BY_ONE else name, self.tolerance)
 
     @property
     def worst(self) -> float:
@@ -70,7 +76,7 @@ class Report:
     def failed(self) -> tuple[str, ...]:
         """What differs by more than the tolerance."""
         compared = {**self.differences, ONE_BY_ONE: self.one_by_one}
-        names = [name for name, value in compared.items() if not value <= self.tolerance]
+        names = [name for name, value in compared.items() if not value <= self.allowed(name)]
         names += [name for name, value in self.pictures.items() if not value <= PICTURE_TOLERANCE]
         return (
             *names,
@@ -83,18 +89,18 @@ class Report:
         return not self.failed
 
 
-def tolerance_of(manifest: Manifest) -> float:
-    """How far a golden vector of the package may be from what a runtime gets."""
-    return TOLERANCES.get(manifest.precision, TOLERANCE)
+def tolerance_of(precision: Precision) -> float:
+    """How far a golden vector may be where the package does not say that it magnifies rounding."""
+    return TOLERANCES.get(precision, TOLERANCE)
 
 
 def verify(path: str | Path, *, providers: Any = None, tolerance: float | None = None) -> Report:
     """Check hashes and graphs, replay all that is golden; PackageError where it is broken.
 
-    The tolerance is that of the package's precision unless it is given.
+    A vector may be as far as the package says, or else as its precision has it, and nothing
+    farther than `tolerance` if that is given.
     """
     package = read_package(find(path))
-    tolerance = tolerance_of(package.manifest) if tolerance is None else tolerance
     absent = "a package runs without it, but nobody can tell what it should give: export it again"
     data = read_regular(package.path / FILE, limit=MAX_BYTES, absent=absent)
     arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
@@ -113,7 +119,23 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
     differences, one_by_one = replay(engine, golden)
     files = len(package.graphs) + 1
     size = sum(map(len, package.graphs.values())) + len(data)
-    return Report(learner.name, files, size, differences, one_by_one, pictures, sounds, tolerance)
+    least = tolerance_of(package.manifest.precision)
+    return Report(
+        name=learner.name,
+        files=files,
+        bytes=size,
+        differences=differences,
+        one_by_one=one_by_one,
+        pictures=pictures,
+        sounds=sounds,
+        answer=golden.answer,
+        tolerance=least if tolerance is None else tolerance,
+        tolerances={
+            name: value
+            for name, value in golden.tolerances.items()
+            if tolerance is None and value > least
+        },
+    )
 
 
 def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:

@@ -1,7 +1,7 @@
 """Golden vectors, descriptions and measurements of packages."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from handful.runtime.errors import PackageError, harmless
 from handful.runtime.package import operators, schema
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
+from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import relative_difference, verify
 
 from .edit import golden
@@ -77,6 +78,60 @@ def test_missing_and_unknown_vectors(
         verify(folder)
     assert str(error.value) == words
     assert error.value.hint == "export the package again"
+
+
+def test_a_vector_may_be_as_far_as_the_number_beside_it_says(packages: Any, tmp_path: Path) -> None:
+    folder = packages.copy("head", tmp_path)
+    with np.load(folder / "conformance.npz") as archive:
+        w, logits = archive["head/2/w"], archive["logits"]
+    golden(folder, head__2__w=w + 0.02 * np.abs(w).max())
+    assert verify(folder).failed == ("head/2/w",)
+    golden(folder, head__2__w__tolerance=np.array(0.03, np.float32))
+    report = verify(folder)
+    assert report.ok
+    assert report.tolerances == {"head/2/w": pytest.approx(0.03)}
+    assert verified(report).startswith("head: 5 files, ")
+    assert "(1 magnify rounding, up to 3.0e-02 is allowed)" in verified(report)
+    assert verify(folder, tolerance=0.01).failed == ("head/2/w",)
+    golden(folder, logits=logits * np.float32(1.02))  # what is said of one vector is of no other
+    assert verify(folder).failed == ("logits",)
+    golden(folder, logits__tolerance=np.array(0.03, np.float32))
+    report = verify(folder)
+    assert report.ok
+    assert replace(report, one_by_one=0.02).ok  # the same answers, in another order of sums
+    assert replace(report, one_by_one=0.04).failed == ("one by one",)
+    small = np.array(1e-6, np.float32)  # no package asks for less than the default
+    golden(folder, logits=logits * np.float32(1 + 5e-5), logits__tolerance=small)
+    assert verify(folder).ok
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("logits", np.array(0.2, np.float32), "is 0.2, wanted one float32 above 0, at most 0.1"),
+        ("logits", np.array(np.nan, np.float32), "is nan, wanted one float32 above 0, at most 0.1"),
+        ("logits", np.array(0.0, np.float32), "is 0, wanted one float32 above 0, at most 0.1"),
+        ("logits", np.ones(1, np.float32), "is float32 [1], wanted one float32 above 0, at mo"),
+        ("head/1/w", np.array(1, np.int64), "is int64 [], wanted one float32 above 0, finite"),
+        ("head/1/w", np.array(np.inf, np.float32), "is inf, wanted one float32 above 0, finite"),
+    ],
+)
+def test_a_tolerance_is_one_number(
+    packages: Any, tmp_path: Path, name: str, value: Any, words: str
+) -> None:
+    folder = packages.copy("head", tmp_path)
+    golden(folder, **{f"{name}/tolerance": value})
+    with pytest.raises(PackageError) as error:
+        verify(folder)
+    assert str(error.value).startswith(f"conformance.npz: `{name}/tolerance` {words}")
+
+
+@pytest.mark.parametrize("name", ["head/9/w", "support_x", "picture/0/x"])
+def test_a_tolerance_is_of_a_vector(packages: Any, tmp_path: Path, name: str) -> None:
+    folder = packages.copy("head", tmp_path)
+    golden(folder, **{f"{name}/tolerance": np.array(0.01, np.float32)})
+    with pytest.raises(PackageError, match=r"^conformance.npz has an unknown `.*/tolerance`$"):
+        verify(folder)
 
 
 def test_relative_difference() -> None:

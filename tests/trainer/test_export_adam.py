@@ -1,10 +1,15 @@
 """A learner with Adam's moments: equal outputs, a dict in any order, 1e-8, noise over S.
 
+Its first step is slope / |slope|, which magnifies the rounding of a slope near zero: what CPUs get
+differs by more than the default tolerance, and by less than its conditioning says.
+
 The export is also tried with the library's inexact rules, which must be found by its own check.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +22,13 @@ from torch import Tensor
 from torch.func import grad_and_value
 
 from handful.runtime import load
-from handful.runtime.tools.verify import relative_difference, verify
+from handful.runtime.package.npz import pack_npz
+from handful.runtime.tools.verify import TOLERANCE, relative_difference, verify
 from handful.trainer.errors import ExportError
-from handful.trainer.export import exact
-from handful.trainer.export.package import export
+from handful.trainer.export import exact, parity
+from handful.trainer.export.conditioning import run_in_torch, tolerances
+from handful.trainer.export.package import export, magnified
+from handful.trainer.export.source import Source
 from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
 from handful.trainer.learners.form import Noise, cross_entropy
 
@@ -92,6 +100,68 @@ def test_the_state_goes_by_name(exported: Path) -> None:
     outputs = [tensor.name for tensor in manifest.graphs["head_step"].outputs]
     assert outputs == ["w", "first", "second", "loss"]
     assert verify(exported).ok
+
+
+def test_a_step_that_magnifies_rounding_has_a_tolerance_of_its_own(
+    adam: Case, exported: Path
+) -> None:
+    report = verify(exported)
+    assert (
+        1e-3 < report.allowed("head/1/w") < 0.05
+    )  # its slopes near zero, as altered inputs reveal
+    assert {"head/1/w", "head/2/w"} <= report.tolerances.keys()
+    assert report.allowed("logits") < 1e-3  # which the answers do not pass on
+    assert report.allowed("head/1/first") == report.tolerance == TOLERANCE
+    with np.load(exported / "conformance.npz") as file:
+        note = magnified(dict(file))
+    assert re.fullmatch(
+        r"rounding is magnified in [2-4] golden vectors: another CPU may differ by \de-0[123] of"
+        r" the largest value in head/1/w",
+        str(note),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "share", "failed"),
+    [
+        ("head/1/w", 0.5, False),
+        ("head/1/w", 1.5, True),
+        ("head/1/first", 0.5, False),  # nothing is magnified here
+        ("head/1/first", 1.5, True),
+    ],
+)
+def test_another_cpu_may_differ_as_far_as_rounding_is_magnified_and_no_farther(
+    name: str,
+    share: float,
+    failed: bool,
+    adam: Case,
+    exported: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Golden vectors, and torch at export, as a CPU would have them that differs by a share."""
+    with np.load(exported / "conformance.npz") as file:
+        golden = dict(file)
+    allowed = float(golden.get(f"{name}/tolerance", TOLERANCE))
+    golden[name] = golden[name] + np.float32(share * allowed) * np.abs(golden[name]).max()
+    copy = Path(shutil.copytree(exported, tmp_path / "copy"))
+    (copy / "conformance.npz").write_bytes(pack_npz(golden))
+    assert verify(copy).failed == ((name,) if failed else ())
+
+    def elsewhere(subject: Source, *task: Tensor) -> Tensors:
+        here = run_in_torch(subject, *task)
+        allowed = max(tolerances(subject, *task)[name], TOLERANCE)
+        there = here[name] + share * allowed * here[name].abs().max()
+        return {**here, name: there}
+
+    monkeypatch.setattr(parity, "run_in_torch", elsewhere)
+    if failed:
+        with pytest.raises(
+            ExportError, match=rf"agree with torch: {name}.* differs by .*, allowed"
+        ):
+            parity.check_parity(source(adam), exported)
+    else:
+        parity.check_parity(source(adam), exported)
 
 
 def test_an_adam_step_on_zeros_is_finite(adam: Case, exported: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from handful.runtime.learner import load
 from handful.trainer.errors import ExportError
-from handful.trainer.export import parity
-from handful.trainer.export.package import export
+from handful.trainer.export import conditioning
+from handful.trainer.export.conditioning import tolerances
+from handful.trainer.export.package import export, golden_vectors
 from handful.trainer.learners import Learner, Stage, Support, Tensors
-from handful.trainer.learners.form import Noise
+from handful.trainer.learners.form import Noise as Draws
 
 from .cases import Case, source
 from .small import vectors
@@ -41,7 +43,7 @@ class Spread(Learner):
         return query_x @ state["means"].T
 
 
-def begin(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+def begin(params: Tensors, state: Tensors, support: Support, noise: Draws) -> Tensors:
     projected = support.x @ params["w"]
     # the same sums in another order: their difference is rounding, and so is what divides it
     again = (support.x.flip(1)[:, :, None] * params["w"].flip(0)[None]).sum(dim=1)
@@ -62,7 +64,7 @@ def test_rounding_that_torch_magnifies_as_well_is_no_difference(
 ) -> None:
     export(source(spread), tmp_path / "one")
     assert load(tmp_path / "one").manifest.name == "one"
-    monkeypatch.setattr(parity, "HEADROOM", 0.0)  # as if torch magnified nothing
+    monkeypatch.setattr(conditioning, "HEADROOM", 0.0)  # as if torch magnified nothing
     with pytest.raises(ExportError, match=r"means/0/scaled on ones differs by .*, allowed: 1e-04"):
         export(source(spread), tmp_path / "two")
 
@@ -71,5 +73,23 @@ def test_on_zeros_nothing_more_is_allowed(spread: Case) -> None:
     subject = source(spread)
     y = torch.eye(2)
     zeros, ones = torch.zeros(2, 10), torch.ones(2, 10)
-    assert parity._magnified(subject, zeros, y, zeros) == 0.0
-    assert parity._magnified(subject, ones, y, ones) > 1e-4
+    on_zeros, on_ones = (tolerances(subject, x, y, x) for x in (zeros, ones))
+    assert set(on_zeros.values()) == {0.0}
+    assert on_ones["means/0/scaled"] > 1e-3
+    assert on_ones["logits"] < 1e-4  # a tensor that magnifies rounding does not excuse another
+
+
+def test_answers_that_are_rounding_are_refused(spread: Case) -> None:
+    class Noise(Spread):
+        def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+            return torch.sin(1e7 * super().predict(params, state, query_x))
+
+    noise = Noise(Config(), spread.data.input, 5)
+    with pytest.raises(ExportError) as caught:
+        golden_vectors(source(Case(noise, spread.params, spread.data)))
+    assert re.fullmatch(
+        r"the answers of spread are rounding: they move by [12]\.\de\+00 of the largest when each"
+        r" number moves by 1e-06 of itself, at most 2\.5e-02 can be exported",
+        str(caught.value),
+    )
+    assert "lower its learning rate" in str(caught.value.hint)

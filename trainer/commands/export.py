@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,13 @@ class Request:
     precision: Precision = "float32"  # of the graph `embed`
 
 
-def export_command(run: Path, folder: Path, request: Request, count: Count) -> Manifest:
+def export_command(
+    run: Path,
+    folder: Path,
+    request: Request,
+    count: Count,
+    say: Callable[[str], object] | None = None,
+) -> Manifest:
     """Export a run's best parameters, then measure the package through the runtime.
 
     It is compared with the yardsticks, which read the run's features in torch on the same tasks,
@@ -91,7 +97,7 @@ def export_command(run: Path, folder: Path, request: Request, count: Count) -> M
         calibration=_calibration(recorded) if request.precision == "int8" else None,
     )
     with storing(folder, ROOM):
-        manifest = export(source, folder, name=request.name, force=request.force)
+        manifest = export(source, folder, name=request.name, force=request.force, say=say)
     if not request.episodes:
         return manifest
     plan = _plan(manifest, recorded, request)

@@ -72,7 +72,7 @@ def photos_command(folder: Path, request: Request, say: Callable[[str], None]) -
         calibration=pictures.as_float(pictures.x),
     )
     with storing(folder, ROOM):
-        manifest = export(source, folder, name=request.name, force=request.force)
+        manifest = export(source, folder, name=request.name, force=request.force, say=say)
     return sum(graph.bytes for graph in manifest.graphs.values())
 
 

@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,27 +22,37 @@ from handful.runtime.package.manifest import Bounds, Confidence, Evaluation, Lim
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
-from handful.runtime.tools.golden import SCALE, SOUNDS
+from handful.runtime.tools.golden import MOST_OF_ANSWERS, SCALE, SOUNDS, TOLERANCE, tolerance_key
 from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.golden_sounds import draw_sounds
+from handful.runtime.tools.verify import tolerance_of
 from handful.trainer.errors import ExportError
-from handful.trainer.learners import Support, Tensors, adapt
 
 from .backbone import compose
 from .card import card
+from .conditioning import ALTERED, HEADROOM, run_in_torch, tolerances
 from .front import put_in_front
 from .graphs import Graphs, trace_learner
 from .parity import check_parity
 from .precision import in_precision
 from .source import Source, checkable
 
+Arrays = dict[str, np.ndarray[Any, Any]]
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 
 
 def export(
-    source: Source, folder: Path, *, name: str | None = None, force: bool = False
+    source: Source,
+    folder: Path,
+    *,
+    name: str | None = None,
+    force: bool = False,
+    say: Callable[[str], object] | None = None,
 ) -> Manifest:
-    """Trace, write, check against torch; the folder appears only when everything agrees."""
+    """Trace, write, check against torch; the folder appears only when everything agrees.
+
+    A note is said where the learner magnifies rounding.
+    """
     if source.learner.transductive:
         raise ExportError(
             f"{source.learner.name} with transductive normalisation cannot be exported:"
@@ -71,11 +81,14 @@ def export(
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
         os.chmod(temporary, 0o755)
-        manifest = _write(source, graphs, temporary, name or folder.name)
+        golden = golden_vectors(source)
+        manifest = _write(source, graphs, golden, temporary, name or folder.name)
         check_parity(source, temporary)
         _move(temporary, folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+    if say is not None and (note := magnified(golden)):
+        say(f"note: {note}")
     return manifest
 
 
@@ -92,7 +105,7 @@ def with_evaluation(
     return manifest
 
 
-def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
+def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: str) -> Manifest:
     specs = {}
     for key, model in graphs.models.items():
         content = model.SerializeToString(deterministic=True)
@@ -122,11 +135,10 @@ def _write(source: Source, graphs: Graphs, folder: Path, name: str) -> Manifest:
     _check(manifest)
     (folder / "manifest.json").write_text(to_json(manifest), encoding="utf-8")
     (folder / "README.md").write_text(card(manifest), encoding="utf-8")
-    golden = golden_vectors(source)
     if manifest.input.kind == "image":
-        golden |= draw_pictures(manifest.input)
+        golden = golden | draw_pictures(manifest.input)
     if manifest.input.kind == "audio":
-        golden |= draw_sounds(manifest.input)
+        golden = golden | draw_sounds(manifest.input)
     (folder / CONFORMANCE).write_bytes(pack_npz(golden))
     return manifest
 
@@ -143,9 +155,14 @@ def _check(manifest: Manifest) -> None:
 
 
 @torch.no_grad()
-def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
-    """Real support and query examples, every state on the way, the answers, as torch gets them."""
+def golden_vectors(source: Source) -> Arrays:
+    """Real support and query examples, every state on the way, the answers, as torch gets them.
+
+    Beside what is conditioned so that another CPU may get more than the default from it stands by
+    how much. ExportError where the answers themselves are.
+    """
     learner, data = source.learner, source.test
+    answer = learner.task.outputs
     way = min(5, learner.max_way or 5)
     shots = [1 + i % 3 for i in range(way)]
     while not data.holds(shots):
@@ -153,18 +170,44 @@ def golden_vectors(source: Source) -> dict[str, np.ndarray[Any, Any]]:
     support, y, query = data.uneven(shots, queries=1, generator=torch.Generator().manual_seed(0))
     if data.input.kind == "audio":  # 16 bits are half the bytes, and what most sounds come with
         support, query = (_in_steps(x) for x in (support, query))
-    golden: dict[str, Tensor] = {"support_x": support, "support_y": y, "query_x": query}
-
-    def observe(stage: str, i: int, tensors: Tensors) -> None:
-        golden.update({f"{stage}/{i}/{name}": value for name, value in tensors.items()})
-
-    params = source.params
-    state = adapt(learner, params, Support(source.embed(support), y), observe=observe)
-    golden[learner.task.outputs] = learner.predict(params, state, source.embed(query))
-    arrays = dict(_thin(name, value.detach().cpu()) for name, value in golden.items())
+    vectors = run_in_torch(source, support, y, query)
+    found = tolerances(source, support, y, query)
+    del vectors["embed"]
+    examples = {"support_x": support, "support_y": y, "query_x": query}
+    arrays = dict(_thin(name, x.detach().cpu()) for name, x in {**examples, **vectors}.items())
+    if not found[answer] <= MOST_OF_ANSWERS:
+        raise ExportError(
+            f"the answers of {learner.name} are rounding: they move by"
+            f" {found[answer] / HEADROOM:.1e} of the largest when each number moves by"
+            f" {ALTERED:.0e} of itself, at most {MOST_OF_ANSWERS / HEADROOM:.1e} can be exported",
+            hint="the package was not written; a diverging inner step magnifies rounding,"
+            " lower its learning rate",
+        )
+    least = tolerance_of(source.precision)
+    arrays |= {
+        tolerance_key(name): np.array(found[name], np.float32)
+        for name in vectors
+        if found[name] > least
+    }
     if data.input.kind == "audio":
         arrays |= {name: (arrays[name] * SCALE).astype(np.int16) for name in SOUNDS}
     return arrays
+
+
+def magnified(golden: Arrays) -> str | None:
+    """A sentence about golden vectors whose tolerance is not the default, if there are any."""
+    found = {
+        key.removesuffix(TOLERANCE): float(value)
+        for key, value in golden.items()
+        if key.endswith(TOLERANCE)
+    }
+    if not found:
+        return None
+    worst = max(found, key=lambda name: found[name])
+    return (
+        f"rounding is magnified in {len(found)} golden vectors: another CPU may differ by"
+        f" {found[worst]:.0e} of the largest value in {worst}"
+    )
 
 
 def _in_steps(x: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +14,13 @@ from handful.runtime.arrays import Array
 from handful.runtime.engine import Engine
 from handful.runtime.errors import AdaptError
 from handful.runtime.learner import load
+from handful.runtime.tools.golden import MOST_OF_ANSWERS
 from handful.runtime.tools.verify import TOLERANCE, relative_difference
 from handful.trainer.errors import ExportError
-from handful.trainer.learners import Support, Tensors, adapt
 
+from .conditioning import run_in_torch, tolerances
 from .extremes import extremes
 from .source import Source
-
-ALTERED = 1e-6  # of a number: about what summing some hundred products in another order does
-ANSWER = "answer"  # what `predict` gives, logits or outputs
-HEADROOM = 10.0  # how far beyond what ALTERED does in torch the graphs may be
 
 # (shots of each class): several ways, several shots, uneven shots; other sizes than traced with
 EPISODES: tuple[tuple[int, ...], ...] = (
@@ -50,13 +47,12 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
     ]
     for shots in fitting:
         support, y, query = source.test.uneven(shots, queries=2, generator=generator)
-        differences.compare("", support, y, query, TOLERANCE)
+        differences.compare("", support, y, query, most=MOST_OF_ANSWERS)
     example = source.test.some(1, seed=0)[0][0].cpu()
     for name, support, y, query in extremes(
         source.test.input, example, max_way=learner.max_way, targets=learner.targets
     ):
-        allowed = max(TOLERANCE, HEADROOM * _magnified(source, support, y, query))
-        differences.compare(f" {name}", support, y, query, allowed)
+        differences.compare(f" {name}", support, y, query, most=math.inf)
     if differences.failed:
         name, (value, allowed) = max(differences.failed.items(), key=lambda item: item[1][0])
         raise ExportError(
@@ -68,45 +64,6 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
     return differences.worst
 
 
-@torch.no_grad()
-def _magnified(source: Source, support: Tensor, y: Tensor, query: Tensor) -> float:
-    """The worst relative difference in torch alone when each number given is altered by ALTERED.
-
-    Batch normalisation divides by the spread of equal examples, which is rounding: there float32
-    itself says no more than this. Zeros stay zeros, so that on them nothing more is allowed.
-    """
-    generator = torch.Generator().manual_seed(2)
-
-    def alter(x: Tensor) -> Tensor:
-        if not x.is_floating_point():
-            return x
-        return (x * (1 + ALTERED * (2 * torch.rand(x.shape, generator=generator) - 1))).to(x.dtype)
-
-    params = {name: alter(p) for name, p in source.params.items()}
-    exact = _run_in_torch(source, support, y, query)
-    altered = _run_in_torch(replace(source, params=params), alter(support), y, alter(query))
-    differences = [
-        relative_difference(altered[name].numpy(), tensor.numpy(), name)
-        for name, tensor in exact.items()
-    ]
-    return max((value for value in differences if math.isfinite(value)), default=0.0)
-
-
-def _run_in_torch(source: Source, support: Tensor, y: Tensor, query: Tensor) -> Tensors:
-    """The embedded support set, the tensors of every stage and step, and the answers."""
-    tensors: Tensors = {"embed": source.embed(support)}
-    state = adapt(
-        source.learner,
-        source.params,
-        Support(tensors["embed"], y),
-        observe=lambda stage, i, values: tensors.update(
-            {f"{stage}/{i}/{name}": value for name, value in values.items()}
-        ),
-    )
-    tensors[ANSWER] = source.learner.predict(source.params, state, source.embed(query))
-    return tensors
-
-
 class _Differences:
     """The largest difference of each tensor so far."""
 
@@ -116,23 +73,32 @@ class _Differences:
         self.worst: dict[str, float] = {}
         self.failed: dict[str, tuple[float, float]] = {}  # the difference and what was allowed
 
-    def note(self, name: str, value: object, wanted: Tensor, where: str, allowed: float) -> None:
-        difference = relative_difference(value, wanted.numpy(), name)
-        name += where
-        self.worst[name] = max(self.worst.get(name, 0.0), difference)
-        if not difference <= allowed:
-            self.failed[name] = (self.worst[name], allowed)
-
     @torch.no_grad()
     def compare(
-        self, where: str, support: Tensor, y: Tensor, query: Tensor, allowed: float
+        self, where: str, support: Tensor, y: Tensor, query: Tensor, *, most: float
     ) -> None:
-        """Adapt and answer in both; `where` says which support set it is, after a space."""
-        engine = self.engine
-        wanted = _run_in_torch(self.source, support, y, query)
+        """Adapt and answer in both; `where` says which support set it is, after a space.
+
+        How each tensor is conditioned is computed where one differs by more than TOLERANCE. Answers
+        may never differ by more than `most`, however they are conditioned.
+        """
+        engine, answer = self.engine, self.answer
+        wanted = run_in_torch(self.source, support, y, query)
+
+        @cache
+        def conditioned() -> dict[str, float]:
+            found = tolerances(self.source, support, y, query)
+            return {**found, answer: min(found[answer], most)}
 
         def note(name: str, value: object, in_torch: str) -> None:
-            self.note(name, value, wanted[in_torch], where, allowed)
+            difference = relative_difference(value, wanted[in_torch].numpy(), in_torch)
+            noted = name + where
+            self.worst[noted] = max(self.worst.get(noted, 0.0), difference)
+            if difference <= TOLERANCE:
+                return
+            allowed = max(TOLERANCE, conditioned()[in_torch])
+            if not difference <= allowed:
+                self.failed[noted] = (self.worst[noted], allowed)
 
         def compare(stage: str, i: int, tensors: dict[str, Array]) -> None:
             for name, value in tensors.items():
@@ -142,9 +108,9 @@ class _Differences:
             h = engine.embed(support.numpy())
             note("embed", h, "embed")
             adapted = engine.adapt(h, y.numpy(), observe=compare)
-            note(self.answer, engine.predict(adapted, engine.embed(query.numpy())), ANSWER)
+            note(answer, engine.predict(adapted, engine.embed(query.numpy())), answer)
             alone = [engine.predict(adapted, engine.embed(q[None].numpy())) for q in query]
-            note("one by one", np.concatenate(alone), ANSWER)
+            note("one by one", np.concatenate(alone), answer)
         except AdaptError as error:
             # what the runtime refuses may well not be finite in torch either
             if all(bool(tensor.isfinite().all()) for tensor in wanted.values()):
