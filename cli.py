@@ -173,13 +173,31 @@ def learners() -> None:
     click.echo(f"\nrecipes: {', '.join(recipes())}")
 
 
-@main.command()
-def data() -> None:
-    """List the data sources."""
-    from handful.runtime.tools.text import pairs
-    from handful.trainer.listing import SOURCES
+@main.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def data(context: click.Context) -> None:
+    """List the data sources; or prepare downloads."""
+    if context.invoked_subcommand is None:
+        from handful.runtime.tools.text import pairs
+        from handful.trainer.listing import SOURCES
 
-    click.echo(pairs(SOURCES.items()))
+        click.echo(pairs(SOURCES.items()))
+
+
+@data.command()
+@click.argument("folder", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The folder to write to.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def prepare(folder: Path, out: Path, force: bool) -> None:
+    """Prepare downloaded words and pen strokes for the recipes.
+
+    FOLDER holds arabic_speech_commands or pen_strokes, or both. Writes words.npz and keywords.npz,
+    strokes.npz and pen.npz, each with its split, a JSON file of the same name.
+    """
+    from handful.trainer.data.prepare import prepare as prepare_data
+
+    for file in prepare_data(folder, out, force=force):
+        say(f"wrote {file}")
 
 
 @main.command()

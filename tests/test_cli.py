@@ -54,7 +54,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  report    Write a page about a task: examples, answers, advice.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
         "  learners  List the learners and the recipes.\n"
-        "  data      List the data sources.\n"
+        "  data      List the data sources; or prepare downloads.\n"
         "  packages  List the packages that ship with handful.\n"
     )
 
