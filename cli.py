@@ -58,7 +58,7 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     RUN_OR_PACKAGE is the folder of either, or the name of a package that ships with handful. A
     run is measured in torch, a package through the runtime, both on the same tasks. Beside the
     accuracy stands what it has to beat: class means, logistic regression, fewer inner steps; and
-    of a package its confidence and unknown inputs, beside what it promises.
+    of a package what it promises of its confidence and of unknown inputs.
     """
     from handful.trainer.commands.evaluate import as_text, evaluate_command
     from handful.trainer.commands.subjects import planned

@@ -55,7 +55,7 @@ def main() -> None:
     """Write the section of RESULTS.md."""
     argparse.ArgumentParser(description=__doc__).parse_args()
     text = PAGE.read_text(encoding="utf-8")
-    write_atomic(PAGE, SECTION.sub(lambda m: m[1] + section() + m[2], text).encode())
+    write_atomic(PAGE, SECTION.sub(lambda m: f"{m[1]}\n{section()}\n{m[2]}", text).encode())
 
 
 if __name__ == "__main__":

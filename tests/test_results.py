@@ -53,7 +53,7 @@ def test_the_table_of_packages_is_that_of_their_manifests(monkeypatch: pytest.Mo
     import packages
 
     assert packages.SECTION.search(packages.PAGE.read_text(encoding="utf-8"))[0] == (
-        f"<!-- packages -->\n{packages.section()}\n<!-- /packages -->"
+        f"<!-- packages -->\n\n{packages.section()}\n\n<!-- /packages -->"
     ), "run `python benchmarks/packages.py`"
 
 
