@@ -131,7 +131,9 @@ def _say_task(file: Path, task: Task) -> None:
 @click.argument("task", type=PATH)
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @its_package
-@click.option("--unknown", type=Share(), help="Print - for unknown inputs; X% of them may still get a label.")
+@click.option(
+    "--unknown", type=Share(), help="Print - for unknown inputs; X% of them may still get a label."
+)
 @as_json
 def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label files by a task: label, score, file.
@@ -149,7 +151,9 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
 @click.argument("task", type=PATH)
 @click.argument("folder", type=PATH)
 @its_package
-@click.option("--unknown", type=Share(), help="Unknown inputs, as for predict; other classes may be tested.")
+@click.option(
+    "--unknown", type=Share(), help="Unknown inputs, as for predict; other classes may be tested."
+)
 @number("--worst", least=0, default=10, help="Wrong answers to list.")
 @click.option("--png", type=PATH, help="Write the confusion matrix to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
