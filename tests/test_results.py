@@ -63,14 +63,15 @@ def test_every_written_table_is_linked() -> None:
 
 def test_confidence_repeats_what_was_measured() -> None:
     """Size, calibration error, false accepts and what is kept at 5 %, of each row."""
-    measured = {}
+    measured: dict[tuple[str, str], list[str]] = {}
     for part in (BENCHMARKS / "results" / "unknown.md").read_text("utf-8").split("\n## ")[1:]:
         for row in re.findall(r"^\| (\d+-way \d+-shot)[ *]* \| (.*) \|$", part, re.MULTILINE):
             _, error, _, accepts, _, _, kept, *_ = row[1].split(" | ")
             measured[part.split("\n")[0], row[0]] = [error, accepts, kept]
     page = (ROOT / "docs" / "confidence.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| ([\w-]*) ?\| (\d+-way \d+-shot) \| (.*) \|$", page, re.MULTILINE)
-    package, shown = "", {}
+    package = ""
+    shown: dict[tuple[str, str], list[str]] = {}
     for name, size, cells in rows:
         package = name or package
         shown[package, size] = cells.split(" | ")
