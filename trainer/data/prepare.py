@@ -2,7 +2,10 @@
 
 Two collections are known, a folder each:
 
-arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0), as stored log-mel energies of all takes:
+arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0): asc_logmel.npz has `logmel`, uint8
+[M, 49, 40], ln(energy) = logmel / 10 − 14 by the defaults of log_mel.py, and `keyword` and
+`speaker` [M]; asc_index.json has `keywords`, their `keyword_split` (train, val, test) and
+`speaker_split_official`.
 - words.npz: energies [49, 40, 1], natural logarithms, as (x + 5) / 4: about zero mean and unit
   deviation, by two constants that a device applies as well. The split by keyword is combined with
   the official one by speaker, so the meta-test words are new and their speakers too; recordings of
@@ -10,7 +13,8 @@ arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0), as stored log-mel ene
 - keywords.npz: the same with each meta-training word backwards as a class of its own, since 25
   words are few to learn from.
 
-pen_strokes (of Omniglot's drawings; Lake et al. 2015, MIT), new alphabets are meta-test:
+pen_strokes (of Omniglot's drawings; Lake et al. 2015, MIT): pen_strokes.npz has `x` [M, 64, 3] and
+`label` [M]; pen_strokes_index.json has `classes` and `class_split`. New alphabets are meta-test.
 - strokes.npz: [64, 3]. x and y less the trace's own mean, over the root mean square of both; the
   pen as 1 (down) or −1.
 - pen.npz: the same traces as they are: x and y in pixels, the pen 1 (down) or 0. The network
