@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.arrays import Array
-from handful.runtime.package.files import read_regular, write_atomic
+from handful.runtime.package.files import write_atomic
 from handful.runtime.package.npz import pack_npz
 
 from .arrays import read_arrays
@@ -39,7 +39,6 @@ from .errors import DataError
 
 BACKWARDS = " backwards"
 PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}
-MOST_BYTES = 2**20  # of an index
 Split = dict[str, list[str]]
 Prepared = dict[str, tuple[Array, Array, Split]]  # examples, label of each, split, by file name
 
@@ -111,10 +110,11 @@ def strokes(folder: Path) -> Prepared:
 
 def _index(path: Path, *names: str) -> Mapping[str, Any]:
     """An index file, which has to have these names."""
-    data = read_regular(path, limit=MOST_BYTES, error=DataError, absent="download it again")
     try:
-        found = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no file {path}", hint="download it again") from None
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}", hint="download it again") from error
     missing = [name for name in names if not isinstance(found, Mapping) or name not in found]
     if missing:
