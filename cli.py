@@ -58,7 +58,7 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     RUN_OR_PACKAGE is the folder of either, or the name of a package that ships with handful. A
     run is measured in torch, a package through the runtime, both on the same tasks. Beside the
     accuracy stands what it has to beat: class means, logistic regression, fewer inner steps; and
-    of a package how sure its answers are, beside what it promises.
+    of a package what it promises of its confidence and of unknown inputs.
     """
     from handful.trainer.commands.evaluate import as_text, evaluate_command
     from handful.trainer.commands.subjects import planned
@@ -73,25 +73,26 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
 @click.argument("run_or_package", type=NAME_OR_PATH, nargs=-1)
 @measured_on(shots=(1, 5))
 @under_conditions
-@click.option("--data", help="One's own data, or where a run's data are now.")
-@click.option("--backbone", help="Embeds one's own pictures: a name, or an ONNX file.")
-@settings(help="A setting of one's own data, as data.image_size=64; may be repeated.")
+@click.option("--data", help="Your own data, or where a run's data are now.")
+@click.option("--backbone", help="Embeds your own pictures: a name, or an ONNX file.")
+@settings(help="A setting of your own data, as data.image_size=64; may be repeated.")
 @click.option("--plot", type=PATH, help="Write a picture, accuracy over shots, to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
 @several_workers
 @as_json
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **how: Any) -> None:
-    """Compare runs and packages; or rules on one's own data.
+    """Compare runs and packages; or baselines on your data.
 
     RUN_OR_PACKAGE are folders of either, or names of packages that ship with handful, all measured
     on the same tasks. Without any, --data is a folder of images or an .npz file: nothing is
-    trained, and class means, logistic and ridge regression are compared on it.
+    trained, and simple baselines on your own data are compared: class means, logistic and ridge
+    regression, the nearest neighbour.
     """
     if as_json and markdown:
         raise click.UsageError("--json and --markdown are two ways to print the same.")
     if not run_or_package and how["data"] is None:
-        raise click.UsageError("Missing argument 'RUN_OR_PACKAGE...', or --data of one's own.")
+        raise click.UsageError("Missing argument 'RUN_OR_PACKAGE...', or --data of your own.")
     if run_or_package and (how["backbone"] or how["changes"]):
         raise click.UsageError("--backbone and --set are for --data without a run or a package.")
     from handful.trainer.commands.compare import Request, compare_command
@@ -173,13 +174,31 @@ def learners() -> None:
     click.echo(f"\nrecipes: {', '.join(recipes())}")
 
 
-@main.command()
-def data() -> None:
-    """List the data sources."""
-    from handful.runtime.tools.text import pairs
-    from handful.trainer.listing import SOURCES
+@main.group(cls=Group, invoke_without_command=True)
+@click.pass_context
+def data(context: click.Context) -> None:
+    """List the data sources; or prepare downloads."""
+    if context.invoked_subcommand is None:
+        from handful.runtime.tools.text import pairs
+        from handful.trainer.listing import SOURCES
 
-    click.echo(pairs(SOURCES.items()))
+        click.echo(pairs(SOURCES.items()))
+
+
+@data.command()
+@click.argument("folder", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The folder to write to.")
+@click.option("--force", is_flag=True, help="Replace files that are there.")
+def prepare(folder: Path, out: Path, force: bool) -> None:
+    """Prepare downloaded words and pen strokes for the recipes.
+
+    FOLDER holds arabic_speech_commands or pen_strokes, or both. Writes words.npz and keywords.npz,
+    strokes.npz and pen.npz, each with its split, a JSON file of the same name.
+    """
+    from handful.trainer.data.prepare import prepare as prepare_data
+
+    for file in prepare_data(folder, out, force=force):
+        say(f"wrote {file}")
 
 
 @main.command()

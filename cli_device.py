@@ -131,7 +131,9 @@ def _say_task(file: Path, task: Task) -> None:
 @click.argument("task", type=PATH)
 @click.argument("files", type=PATH, nargs=-1, required=True)
 @its_package
-@click.option("--unknown", type=Share(), help="Label other things -, but for this share.")
+@click.option(
+    "--unknown", type=Share(), help="Print - for unknown inputs; X% of them may still get a label."
+)
 @as_json
 def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label files by a task: label, score, file.
@@ -149,7 +151,9 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
 @click.argument("task", type=PATH)
 @click.argument("folder", type=PATH)
 @its_package
-@click.option("--unknown", type=Share(), help="As for predict; other classes may be tested.")
+@click.option(
+    "--unknown", type=Share(), help="Unknown inputs, as for predict; other classes may be tested."
+)
 @number("--worst", least=0, default=10, help="Wrong answers to list.")
 @click.option("--png", type=PATH, help="Write the confusion matrix to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
@@ -179,7 +183,7 @@ def test_command(
 @click.option("-o", "--out", type=PATH, required=True, help="The HTML file to write.")
 @click.option("--examples", type=PATH, help="The files it was adapted to, for names and pictures.")
 @click.option("--test", type=PATH, help="A folder of other files, as for test.")
-@click.option("--unknown", type=Share(), help="As for test.")
+@click.option("--unknown", type=Share(), help="Unknown inputs, as for test.")
 @its_package
 @click.option("--force", is_flag=True, help="Replace a page that is there.")
 def report(task: Path, out: Path, **how: Any) -> None:

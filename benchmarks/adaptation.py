@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from by_hand import BLOCKS, inner_step, theta_of
-from results import section
+from tables import write_table
 from throughput import SPEC, WAY
 from timing import durations
 
@@ -97,13 +97,13 @@ def measure(halving: str, shot: int, rounds: int, clock: Callable[[], float]) ->
 
 
 def main() -> None:
-    """Print the table and put it into RESULTS.md."""
+    """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument(
         "--processor-time", action="store_true", help="of this thread, where others compute as well"
     )
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     clock = time.thread_time if options.processor_time else time.perf_counter
@@ -123,7 +123,9 @@ def main() -> None:
         f" {options.rounds} rounds in turns."
     )
     if not options.dry:
-        section("adaptation", "python benchmarks/adaptation.py", "\n".join([note, "", *rows]))
+        title = "MAML adapting: onnxruntime and torch"
+        text = "\n".join([note, "", *rows])
+        write_table("adaptation", title, "python benchmarks/adaptation.py", text)
 
 
 if __name__ == "__main__":

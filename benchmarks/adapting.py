@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ COLOURS = {
 
 def main() -> None:
     """Draw all panels and their common legend."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     figure = Figure(figsize=(11, 5.6), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(2, 4).flat

@@ -10,8 +10,8 @@ before the first step included.
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -163,10 +163,16 @@ def measured(runs: Mapping[str, Path], **plan: Any) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Train what is not trained yet, measure all, write the file."""
-    data, base, out, *only = sys.argv[1:]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=SHIFTS)
+    parser.add_argument("base", type=Path, help="a run of a prototypical network")
+    parser.add_argument("out", type=Path, help="the runs' folder")
+    parser.add_argument("only", nargs="*", metavar="LEARNER", help="by default all")
+    options = parser.parse_args()
+    data, base = options.name, options.base
     torch.set_num_threads(1)
     steps = STEPS.get(data, META["steps"])
-    runs = trained(Path(base), Path(out), only or list(learners()), steps)
+    runs = trained(base, options.out, options.only or list(learners()), steps)
     shifts = {
         shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
         for shift in SHIFTS[data]
@@ -175,7 +181,7 @@ def main() -> None:
         "data": data,
         "episodes": EPISODES,
         "queries": QUERIES,
-        "base": to_dict(read_config(Path(base))),
+        "base": to_dict(read_config(base)),
         "versions": versions(),
         "shots": measured(runs, shots=SHOTS),
         "shifts": shifts,

@@ -5,12 +5,12 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
 import torch
-from results import section
+from tables import write_table
 from torch import Tensor
 
 from handful.runtime.tools.text import difference
@@ -109,8 +109,10 @@ def table(name: str, results: list[Result]) -> list[str]:
 
 
 def main() -> None:
-    """Measure and write the section."""
-    folder = Path(sys.argv[1])
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
     lines = [
         "| Caltech-101, MobileNetV1 0.25 embeddings, accuracy %; in brackets what LEO is above it"
         f" by | {' | '.join(map(str, SIZES))} |",
@@ -127,7 +129,8 @@ def main() -> None:
             lines += table(f"{name}, test classes", results_of(run, config, "meta_test"))
             # how far it has fitted the classes that it was trained on
             lines += table(f"{name}, training classes", results_of(run, config, "meta_train"))[:1]
-    section("caltech", "python benchmarks/caltech.py FOLDER", "\n".join(lines))
+    title = "LEO on frozen embeddings of photographs"
+    write_table("caltech", title, "python benchmarks/caltech.py FOLDER", "\n".join(lines))
     print("\n".join(lines))
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from leo_adaptation import packaged
-from results import section
+from tables import write_table
 
 from handful.runtime.tools.bench import bench
 
@@ -43,10 +43,10 @@ def measure(name: str, package: str, target: str, runs: int) -> str:
 
 
 def main() -> None:
-    """Print the table and put it into RESULTS.md."""
+    """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--runs", type=int, default=21)
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     rows = [
         f"| package | cold start, s | target | peak RSS, MiB | imported of {', '.join(HEAVY)} |",
@@ -64,7 +64,9 @@ def main() -> None:
         f" cache; median of {options.runs} processes. Target of the memory: 95 MB."
     )
     if not options.dry:
-        section("cold start", "python benchmarks/cold_start.py", "\n".join([note, "", *rows]))
+        title = "From a process's start to its first adapted prediction"
+        text = "\n".join([note, "", *rows])
+        write_table("cold-start", title, "python benchmarks/cold_start.py", text)
 
 
 if __name__ == "__main__":

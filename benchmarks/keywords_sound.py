@@ -10,9 +10,9 @@ through what is behind its front end. Prints a table.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,8 +63,11 @@ def episodes(words: Array, shot: int) -> Episodes:
 
 def main() -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("package", nargs="?", default="keywords-proto-maml")
+    options = parser.parse_args()
     folder = Path(os.environ["HANDFUL_DATA"]) / "arabic_speech_commands"
-    place = find(sys.argv[1] if len(sys.argv) > 1 else "keywords-proto-maml")
+    place = find(options.package)
     sounds, energies, words = test_recordings(folder)
     package = read_package(place)
     spec = replace(

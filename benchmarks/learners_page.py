@@ -1,11 +1,12 @@
 """All learners beside each other: a picture and tables from benchmarks/learners/*.json.
 
-`python benchmarks/learners_page.py` draws docs/learners.png and writes the sections `learners-NAME`
-of RESULTS.md. Nothing is measured here; benchmarks/all_learners.py does that.
+`python benchmarks/learners_page.py` draws docs/learners.png and writes
+results/learners-NAME.md. Nothing is measured here; benchmarks/all_learners.py does that.
 """
 
 from __future__ import annotations
 
+import argparse
 import io
 import json
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
-from results import section
+from tables import write_table
 
 from handful.runtime.package.files import write_atomic
 
@@ -147,7 +148,8 @@ def beside(name: str, result: Found) -> str:
 
 
 def main() -> None:
-    """The picture, then a section for each data set."""
+    """The picture, then a table for each data set."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     measured = read()
     draw(measured)
     for name, found in measured.items():
@@ -156,7 +158,8 @@ def main() -> None:
             " in brackets the paired difference to the prototypical network, ± its 95 % interval."
         )
         command = f"python benchmarks/all_learners.py {name} BASE OUT"
-        section(f"learners-{name}", command, "\n".join([text, "", *table(found)]))
+        title = f"Every learner from one network: {DATA[name][1]}"
+        write_table(f"learners-{name}", title, command, "\n".join([text, "", *table(found)]))
 
 
 if __name__ == "__main__":

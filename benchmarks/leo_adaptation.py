@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from results import section
+from tables import write_table
 from timing import medians
 
 import handful
@@ -71,10 +71,10 @@ def measure(shot: int, rounds: int, threads: int) -> str:
 
 
 def main() -> None:
-    """Print the table and put it into RESULTS.md."""
+    """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200)
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = [
@@ -91,9 +91,9 @@ def main() -> None:
         f" Targets at 1 shot: {TARGET_MS} ms, {TARGET_RATIO:.0f} ×."
     )
     if not options.dry:
-        section(
-            "leo adaptation", "python benchmarks/leo_adaptation.py", "\n".join([note, "", *rows])
-        )
+        title = "LEO adapting: onnxruntime and torch"
+        text = "\n".join([note, "", *rows])
+        write_table("leo-adaptation", title, "python benchmarks/leo_adaptation.py", text)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 
 import torch
 from leo_adaptation import FEATURES, WAY, data
-from results import section
+from tables import write_table
 from throughput import CHUNK
 from timing import medians
 
@@ -48,10 +48,10 @@ def measure(queries: int, rounds: int) -> str:
 
 
 def main() -> None:
-    """Print the table and put it into RESULTS.md."""
+    """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     keep_memory()
@@ -67,7 +67,8 @@ def main() -> None:
     text = "\n".join([note, "", *rows])
     print(text)
     if not options.dry:
-        section("leo training", "python benchmarks/leo_training.py", text)
+        title = "LEO's meta-training: loop and vmap"
+        write_table("leo-training", title, "python benchmarks/leo_training.py", text)
 
 
 if __name__ == "__main__":

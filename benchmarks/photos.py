@@ -1,8 +1,8 @@
 """The package of `handful photos` on Caltech-101 at 84 pixels: accuracy, certainty, speed, memory.
 
 `python benchmarks/photos.py FOLDER`, FOLDER holding caltech101_84.zip and caltech101_index.json.
-`--split val` measures the validation classes, on which the metric was chosen. `--dry` leaves
-RESULTS.md as it is. Needs the extra `photos`.
+`--split val` measures the validation classes, on which the metric was chosen. `--dry` writes
+no file. Needs the extra `photos`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from results import section
+from tables import write_table
 
 import handful
 from handful.runtime.images import read_image
@@ -139,7 +139,7 @@ def _median_ms(call: Callable[[], object], runs: int) -> float:
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", default="test", choices=("val", "test"))
@@ -157,7 +157,8 @@ def main() -> None:
     text = "\n".join([f"Caltech-101 at 84 pixels, {options.split} classes.", "", *lines])
     print(text)
     if not options.dry and options.split == "test":
-        section("photos", "python benchmarks/photos.py FOLDER", text)
+        title = "The package of `handful photos` on Caltech-101"
+        write_table("photos", title, "python benchmarks/photos.py FOLDER", text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """`handful photos --precision`: accuracy, time and size of each, beside float32 on the same tasks.
 
 `python benchmarks/precision.py FOLDER`, FOLDER holding caltech101_84.zip and caltech101_index.json.
-`--split val` measures the validation classes, on which choices were made. `--dry` leaves RESULTS.md
-as it is. Needs the extra `photos`.
+`--split val` measures the validation classes, on which choices were made. `--dry` writes no
+file. Needs the extra `photos`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import get_args
 
 import numpy as np
 from photos import BACKBONE, QUERIES, SHOTS, WAYS, pictures
-from results import section
+from tables import write_table
 
 import handful
 from handful.runtime.package.manifest import Precision
@@ -77,7 +77,7 @@ def row(
 
 
 def main() -> None:
-    """Measure, print, and write the section."""
+    """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--split", default="test", choices=("val", "test"))
@@ -111,7 +111,9 @@ def main() -> None:
             lines.append(row(name, package, taken, cells))
     print("\n".join(lines))
     if not options.dry and options.split == "test":
-        section("precision", "python benchmarks/precision.py FOLDER", "\n".join(lines))
+        title = "EfficientNet-Lite0's `embed` in lower precision"
+        command = "python benchmarks/precision.py FOLDER"
+        write_table("precision", title, command, "\n".join(lines))
 
 
 if __name__ == "__main__":

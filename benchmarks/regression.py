@@ -5,11 +5,11 @@
 
 from __future__ import annotations
 
-import sys
+import argparse
 from itertools import pairwise
 
 import torch
-from results import section
+from tables import write_table
 from torch import Tensor
 
 from handful.runtime.arrays import Array
@@ -103,8 +103,10 @@ def measured(loaded: MeasuredPackage, source: EpisodeSource, size: TaskSize) -> 
 
 
 def main() -> None:
-    """Measure and write the section."""
-    names = sys.argv[1:]
+    """Measure and write the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", nargs="+", metavar="PACKAGE")
+    names = parser.parse_args().packages
     lines = [
         f"Mean squared error on {EPISODES} functions, {QUERIES} queries each, through the exported"
         " package; in brackets by how much the package is below it after all inner steps, ± the"
@@ -112,7 +114,9 @@ def main() -> None:
     ]
     for name in names:
         lines += ["", *table(name)]
-    section("regression", f"python benchmarks/regression.py {' '.join(names)}", "\n".join(lines))
+    title = "Functions: packages that calibrate and fit"
+    command = f"python benchmarks/regression.py {' '.join(names)}"
+    write_table("regression", title, command, "\n".join(lines))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ TASKS tasks and writes the seconds that this took.
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 import types
@@ -116,11 +117,15 @@ LIBRARIES = {"learn2learn": learn2learn, "higher": higher, "torchopt": torchopt}
 
 def main() -> None:
     """Answer each line with the seconds of one meta-gradient."""
-    library, queries, steps, count, threads = sys.argv[1], *map(int, sys.argv[2:])
-    torch.set_num_threads(threads)
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("library", choices=LIBRARIES)
+    for number in ("queries", "steps", "count", "threads"):
+        parser.add_argument(number, type=int)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    tasks = tasks_of(count, queries)
-    run = LIBRARIES[library](steps)
+    tasks = tasks_of(options.count, options.queries)
+    run = LIBRARIES[options.library](options.steps)
     print("ready", flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 `python benchmarks/rivals.py make ENV` makes an environment with torch and the three, which handful
 does not depend on; `python benchmarks/rivals.py ENV` then measures tasks a second, all sides in
-turns on as many threads, and writes the section `rivals` of RESULTS.md (`--dry`: leaves it).
+turns on as many threads, and writes results/rivals.md (not with `--dry`).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from results import section
 from rival_worker import LIBRARIES
+from tables import write_table
 from throughput import CASES, CHUNK, episodes, learner
 
 from handful.trainer.training.shared import shared_gradient
@@ -140,7 +140,7 @@ def main() -> None:
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2, help="of each library; ours has workers")
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     folder = Path(options.words[-1]).resolve()
     if options.words[0] == "make":
@@ -167,7 +167,8 @@ def main() -> None:
     text = "\n".join([note, "", *table(rates)])
     print(text)
     if not options.dry:
-        section("rivals", "python benchmarks/rivals.py ENV", text)
+        title = "Meta-training of MAML beside learn2learn, higher and TorchOpt"
+        write_table("rivals", title, "python benchmarks/rivals.py ENV", text)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """How the runtime's sessions use threads, memory and batches, on shipped packages.
 
-Threads inside a session against threads over one package, a support set in one run, memory and
-optimisation settings, and what a graph with an axis of tasks could win. No data are needed: the
-examples are those of each package's conformance file, in turns.
+Threads inside a session against threads over one package, and a support set in one run. No data are
+needed: the examples are those of each package's conformance file, in turns.
 """
 
 from __future__ import annotations
@@ -17,11 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from first_answer import SHOTS, WAY, labels
 from leo_adaptation import packaged
-from results import section
-from session_settings import settings_table
-from task_axis import task_axis
+from tables import write_table
 from timing import medians
 
 import handful
@@ -31,7 +27,7 @@ from handful.runtime.package.shipped import find
 from handful.runtime.providers import FATAL
 
 PACKAGES = ("omniglot-leo", "omniglot-maml", "keywords-proto-maml", "pen-proto-maml")
-IN_PROCESSES = ("omniglot-leo", "omniglot-maml")  # beside LEO on embeddings
+WAY, SHOTS = 5, 5
 THREADS = max(2, os.cpu_count() or 1)
 TASKS = 4 * THREADS
 LEO = "LEO on 640-d"
@@ -159,23 +155,22 @@ def many_tasks(leo: Path, rounds: int) -> list[str]:
     return rows
 
 
+def labels(shot: int) -> list[str]:
+    """The label of each of so many examples a class."""
+    return [str(n) for n in range(WAY) for _ in range(shot)]
+
+
 def main() -> None:
-    """Print the tables and put them into RESULTS.md."""
+    """Print the tables and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=21)
-    parser.add_argument("--runs", type=int, default=11, help="processes for each setting")
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rounds = options.rounds
     with tempfile.TemporaryDirectory() as folder:
         leo = Path(folder) / "leo"
         packaged(leo)
-        packages = {LEO: str(leo), **{name: name for name in IN_PROCESSES}}
-        given = {}
-        for i, (name, package) in enumerate(packages.items()):
-            fitting(package).tofile(examples := Path(folder) / f"examples-{i}")
-            given[name] = package, examples
         parts = [
             f"**Threads in a session**, 5-way; adapting is after embedding. {THREADS} cores.",
             *in_a_session(rounds),
@@ -183,17 +178,13 @@ def main() -> None:
             *many_tasks(leo, rounds),
             "\n**A support set of 25**, embedded. Difference: relative to the largest value.",
             *in_one_run(rounds),
-            f"\n**Memory and optimisation**, one thread: medians of {options.runs} processes a"
-            " setting; adapting from raw examples.",
-            *settings_table(given, options.runs),
-            "\n**A graph with an axis of tasks**, LEO on 640-d embeddings, 5-way, one thread.",
-            *task_axis(10 * rounds),
         ]
     text = "\n".join(parts).replace(".\n|", ".\n\n|")
     print(text)
-    note = f"Medians of {rounds} rounds in turns in one process, unless another is named."
+    note = f"Medians of {rounds} rounds in turns in one process."
     if not options.dry:
-        section("sessions", "python benchmarks/sessions.py", f"{note}\n\n{text}")
+        title = "The runtime's sessions: threads, many tasks, whole support sets"
+        write_table("sessions", title, "python benchmarks/sessions.py", f"{note}\n\n{text}")
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import statistics
 import torch
 from by_hand import meta_gradient as by_hand
 from by_hand import theta_of
-from results import section
+from tables import write_table
 from timing import medians
 
 from handful.runtime.package.manifest import InputSpec
@@ -87,14 +87,14 @@ def differences(
 
 
 def main() -> None:
-    """Print the table and put it into RESULTS.md."""
+    """Print the table and write it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, default=2, help="of one process")
     parser.add_argument("--workers", type=int, default=2, help="of one thread each")
     parser.add_argument("--halving", choices=["max", "stride"], default="max")
-    parser.add_argument("--dry", action="store_true", help="leave RESULTS.md as it is")
+    parser.add_argument("--dry", action="store_true", help="write no file")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     keep_memory()  # as `handful train` does, here for all sides
@@ -158,7 +158,10 @@ def compare(options: argparse.Namespace, pool: Workers) -> None:
     print(note)
     if not options.dry:
         command = f"python benchmarks/throughput.py --halving {options.halving}"
-        section(f"throughput {options.halving}", command, "\n".join([note, "", *rows]))
+        form = "max-pooled" if options.halving == "max" else "strided"
+        title = f"Meta-training of MAML, {form}: tasks a second"
+        text = "\n".join([note, "", *rows])
+        write_table(f"throughput-{options.halving}", title, command, text)
 
 
 if __name__ == "__main__":

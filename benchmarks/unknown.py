@@ -2,20 +2,20 @@
 
 `python benchmarks/unknown.py PACKAGE[=DATA] …` asks packages that say how sure they are (their
 manifests' `confidence`) queries of a task's classes and as many of other test classes, and writes
-the section `unknown` of RESULTS.md. DATA says where a package's data are now. All is computed by
+results/unknown.md. DATA says where a package's data are now. All is computed by
 the runtime's own rules, from thresholds that were measured on meta-validation classes.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from results import section
+from tables import write_table
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes, softmax
@@ -169,16 +169,20 @@ def _accepts(task: Task, query_x: Floats) -> float:
 
 
 def main() -> None:
-    """Measure and write the section."""
+    """Measure and write the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("packages", nargs="+", metavar="PACKAGE[=DATA]")
+    names = parser.parse_args().packages
     parts = [LEGEND]
     with workers(Shape(1, threads=1)) as pool:
-        for name in sys.argv[1:]:
+        for name in names:
             of = subject(name, pool)
-            parts += [f"### {of.loaded.package.name}", "\n".join(table(of, pool))]
+            parts += [f"## {of.loaded.package.name}", "\n".join(table(of, pool))]
             parts += ["\n".join(negatives(of))] if of.data.members else []
     text = "\n\n".join(parts)
     print(text)
-    section("unknown", f"python benchmarks/unknown.py {' '.join(sys.argv[1:])}", text)
+    title = "Calibration, false accepts and sets of labels on meta-test classes"
+    write_table("unknown", title, f"python benchmarks/unknown.py {' '.join(names)}", text)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  check     Look at data before training on them.\n"
         "  train     Meta-train a learner.\n"
         "  evaluate  Measure accuracy ± 95 % on meta-test classes.\n"
-        "  compare   Compare runs and packages; or rules on one's own data.\n"
+        "  compare   Compare runs and packages; or baselines on your data.\n"
         "  export    Trace a run, gradients included, into a package.\n"
         "  photos    Write a package for photographs; no data needed.\n"
         "  verify    Check a package: hashes, graphs, golden vectors.\n"
@@ -53,7 +53,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  report    Write a page about a task: examples, answers, advice.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
         "  learners  List the learners and the recipes.\n"
-        "  data      List the data sources.\n"
+        "  data      List the data sources; or prepare downloads.\n"
         "  packages  List the packages that ship with handful.\n"
     )
 
@@ -268,3 +268,9 @@ def test_an_empty_path_is_not_this_folder(arguments: tuple[str, ...], argument: 
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.endswith(f"\nError: Invalid value for {argument}: it is empty\n")
+
+
+def test_help_uses_the_words_that_people_search_for() -> None:
+    shown = {name: " ".join(run(name, "--help").stdout.split()) for name in ("predict", "compare")}
+    assert "Print - for unknown inputs; X% of them may still get a label." in shown["predict"]
+    assert "simple baselines on your own data" in shown["compare"]

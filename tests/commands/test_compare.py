@@ -96,7 +96,7 @@ def test_the_same_twice_and_what_is_nowhere_are_refused(trained: Path, tmp_path:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((), "Error: Missing argument 'RUN_OR_PACKAGE...', or --data of one's own."),
+        ((), "Error: Missing argument 'RUN_OR_PACKAGE...', or --data of your own."),
         (
             ("--data", "x", "--json", "--markdown"),
             "Error: --json and --markdown are two ways to print the same.",

@@ -1,7 +1,8 @@
 """Backward operators that ONNX does not have, written with those it has.
 
-Everything else comes from torch's core ATen decompositions. Slices' gradients become padding
-instead of ScatterND, which onnxruntime runs slowly.
+Everything else comes from torch's core ATen decompositions, batch norm's backward included. The
+gradients of slices and selections become concatenations with zeros: the exporter's ScatterND with
+transposes takes 36 ms of a MAML step.
 """
 
 from __future__ import annotations

@@ -1,22 +1,26 @@
-"""The script that makes the words and the strokes: which rows it keeps, and how it scales them."""
+"""`handful data prepare`: which rows it keeps, how it scales them, and what it refuses."""
 
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
-SCRIPT = Path(__file__).parents[1] / "benchmarks" / "words_and_strokes_data.py"
+from handful.trainer.data.errors import DataError
+from handful.trainer.data.prepare import prepare
+
+from ...commands.called import error, run
 
 
-def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path: Path) -> None:
-    words, strokes = tmp_path / "arabic_speech_commands", tmp_path / "pen_strokes"
-    words.mkdir()
+@pytest.fixture
+def collections(tmp_path: Path) -> Path:
+    """Three words by three speakers, of which each part has one of either; two traces."""
+    folder = tmp_path / "collections"
+    words, strokes = folder / "arabic_speech_commands", folder / "pen_strokes"
+    words.mkdir(parents=True)
     strokes.mkdir()
-    # three words by three speakers; each part has one of either
     keyword, speaker = (a.ravel() for a in np.meshgrid([0, 1, 2], [1, 2, 3], indexing="ij"))
     logmel = np.full((9, 49, 40), 90, dtype=np.uint8) + keyword[:, None, None].astype(np.uint8)
     logmel[:, 1:] += 50  # the first frame is another
@@ -35,10 +39,16 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path:
     index = {"classes": ["a/1", "b/1"], "class_split": {"meta_train": [0], "meta_val": [1]}}
     index["class_split"]["meta_test"] = []  # type: ignore[index]
     (strokes / "pen_strokes_index.json").write_text(json.dumps(index))
+    return folder
 
+
+def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
+    collections: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "out"
-    environment = {"HANDFUL_DATA": str(tmp_path)}
-    subprocess.run([sys.executable, SCRIPT, out], env=environment, check=True)
+    result = run("data", "prepare", collections, "--out", out)
+    names = ("words", "keywords", "strokes", "pen")
+    assert result.stderr == "".join(f"wrote {out / name}.npz\n" for name in names)
 
     made = np.load(out / "words.npz")
     assert made["label"].tolist() == ["yes", "no", "up"]
@@ -66,6 +76,29 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(tmp_path:
     assert split == {"meta_train": ["a/1"], "meta_val": ["b/1"], "meta_test": []}
 
     made = np.load(out / "pen.npz")  # the same as they are
+    traces = np.load(collections / "pen_strokes" / "pen_strokes.npz")["x"]
     assert made["label"].tolist() == ["b/1", "a/1"]
     np.testing.assert_array_equal(made["x"], traces)
     assert json.loads((out / "pen.json").read_text()) == split
+
+
+def test_what_is_there_is_kept_unless_it_is_forced(collections: Path, tmp_path: Path) -> None:
+    (tmp_path / "pen.json").write_text("mine")
+    with pytest.raises(DataError, match="json already"):
+        prepare(collections, tmp_path)
+    assert (tmp_path / "pen.json").read_text() == "mine"
+    assert not (tmp_path / "words.npz").exists()
+    assert [file.name for file in prepare(collections, tmp_path, force=True)][-1] == "pen.npz"
+
+
+def test_a_folder_without_either_says_what_is_wanted(tmp_path: Path) -> None:
+    assert error(run("data", "prepare", tmp_path, "--out", tmp_path / "out")) == (
+        f"error: no arabic_speech_commands or pen_strokes in {tmp_path}\n\n"
+        "hint: FOLDER holds the downloaded collections, a folder each\n"
+    )
+
+
+def test_an_index_without_its_split_is_refused(collections: Path, tmp_path: Path) -> None:
+    (collections / "pen_strokes" / "pen_strokes_index.json").write_text('{"classes": []}')
+    with pytest.raises(DataError, match="has no class_split"):
+        prepare(collections, tmp_path)

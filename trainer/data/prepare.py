@@ -1,0 +1,128 @@
+"""`handful data prepare`: downloaded collections become the .npz files and splits of the recipes.
+
+Two collections are known, a folder each:
+
+arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0): asc_logmel.npz has `logmel`, uint8
+[M, 49, 40], ln(energy) = logmel / 10 − 14 by the defaults of log_mel.py, and `keyword` and
+`speaker` [M]; asc_index.json has `keywords`, their `keyword_split` (train, val, test) and
+`speaker_split_official`.
+- words.npz: energies [49, 40, 1], natural logarithms, as (x + 5) / 4: about zero mean and unit
+  deviation, by two constants that a device applies as well. The split by keyword is combined with
+  the official one by speaker, so the meta-test words are new and their speakers too; recordings of
+  a word of one part by a speaker of another are left out.
+- keywords.npz: the same with each meta-training word backwards as a class of its own, since 25
+  words are few to learn from.
+
+pen_strokes (of Omniglot's drawings; Lake et al. 2015, MIT): pen_strokes.npz has `x` [M, 64, 3] and
+`label` [M]; pen_strokes_index.json has `classes` and `class_split`. New alphabets are meta-test.
+- strokes.npz: [64, 3]. x and y less the trace's own mean, over the root mean square of both; the
+  pen as 1 (down) or −1.
+- pen.npz: the same traces as they are: x and y in pixels, the pen 1 (down) or 0. The network
+  "trace" centres and scales them itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handful.runtime.arrays import Array
+from handful.runtime.package.files import write_atomic
+from handful.runtime.package.npz import pack_npz
+
+from .arrays import read_arrays
+from .errors import DataError
+
+BACKWARDS = " backwards"
+PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}
+Split = dict[str, list[str]]
+Prepared = dict[str, tuple[Array, Array, Split]]  # examples, label of each, split, by file name
+
+
+def prepare(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
+    """Write what the collections in `folder` give, NAME.npz and NAME.json each; returns the former.
+
+    DataError where `folder` holds neither collection, where one is not what its authors wrote, or
+    where a file is there already and `force` is not set; then nothing is written.
+    """
+    there = [name for name in COLLECTIONS if (folder / name).is_dir()]
+    if not there:
+        raise DataError(
+            f"no {' or '.join(COLLECTIONS)} in {folder}",
+            hint="FOLDER holds the downloaded collections, a folder each",
+        )
+    made: Prepared = {}
+    for name in there:
+        made |= COLLECTIONS[name](folder / name)
+    files = {out / f"{name}.npz": name for name in made}
+    taken = [file for npz in files for file in (npz, npz.with_suffix(".json")) if file.exists()]
+    if taken and not force:
+        raise DataError(f"there is a file {taken[0]} already", hint="replace it by --force")
+    out.mkdir(parents=True, exist_ok=True)
+    for file, name in files.items():
+        x, label, split = made[name]
+        write_atomic(file, pack_npz({"x": x, "label": label}))
+        text = json.dumps(split, ensure_ascii=False, indent=1)
+        write_atomic(file.with_suffix(".json"), text.encode())
+    return list(files)
+
+
+def words(folder: Path) -> Prepared:
+    """The recordings of the words and the speakers of each part."""
+    arrays = read_arrays(folder / "asc_logmel.npz", ("logmel", "keyword", "speaker"))
+    index = _index(folder / "asc_index.json", "keywords", "keyword_split", "speaker_split_official")
+    label = np.array(index["keywords"])[arrays["keyword"]]
+    kept = np.zeros(len(label), dtype=bool)
+    for part in PARTS.values():
+        words_of_part = np.isin(label, index["keyword_split"][part])
+        speakers = np.isin(arrays["speaker"], index["speaker_split_official"][part])
+        kept |= words_of_part & speakers
+    energy = arrays["logmel"][kept].astype(np.float32) / 10 - 14  # as its README defines them
+    x, label = ((energy + 5) / 4)[..., None], label[kept]
+    split: Split = {part: index["keyword_split"][short] for part, short in PARTS.items()}
+    trained = np.isin(label, split["meta_train"])
+    more = np.concatenate([x, x[trained, ::-1]])
+    names = np.concatenate([label, np.char.add(label[trained], BACKWARDS)])
+    doubled = split["meta_train"] + [word + BACKWARDS for word in split["meta_train"]]
+    return {
+        "words": (x, label, split),
+        "keywords": (more, names, {**split, "meta_train": doubled}),
+    }
+
+
+def strokes(folder: Path) -> Prepared:
+    """The traces, centred and scaled each by itself, and as they are."""
+    arrays = read_arrays(folder / "pen_strokes.npz", ("x", "label"))
+    index = _index(folder / "pen_strokes_index.json", "classes", "class_split")
+    traces = arrays["x"].astype(np.float32)
+    place = traces[..., :2] - traces[..., :2].mean(axis=1, keepdims=True)
+    place /= np.sqrt((place**2).mean(axis=(1, 2), keepdims=True) + 1e-6)
+    x = np.concatenate([place, 2 * traces[..., 2:] - 1], axis=2)
+    names = np.array(index["classes"])
+    label = names[arrays["label"]]
+    split: Split = {part: [str(names[c]) for c in index["class_split"][part]] for part in PARTS}
+    return {"strokes": (x, label, split), "pen": (traces, label, split)}
+
+
+def _index(path: Path, *names: str) -> Mapping[str, Any]:
+    """An index file, which has to have these names."""
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no file {path}", hint="download it again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not JSON: {error}", hint="download it again") from error
+    missing = [name for name in names if not isinstance(found, Mapping) or name not in found]
+    if missing:
+        raise DataError(f"{path} has no {missing[0]}", hint="download it again")
+    return dict(found)
+
+
+COLLECTIONS: dict[str, Callable[[Path], Prepared]] = {
+    "arabic_speech_commands": words,
+    "pen_strokes": strokes,
+}
