@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
@@ -19,6 +18,7 @@ from handful.trainer.export.source import Source
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
+from ..each import each
 from .small import SIZE, generator, pictures
 
 FEATURES = 6
@@ -60,8 +60,8 @@ def write_backbone(path: Path, *, ir_version: int) -> None:
     onnx.save(helper.make_model(graph, ir_version=ir_version, opset_imports=[opset]), str(path))
 
 
-@pytest.mark.parametrize("ir_version", [3, 8])
-@pytest.mark.parametrize("kind", [Nearest, Bare])
+@each("ir_version", [3, 8])
+@each("kind", [Nearest, Bare])
 def test_backbone_and_learner_are_one_graph(
     kind: type[Nearest], ir_version: int, tmp_path: Path
 ) -> None:

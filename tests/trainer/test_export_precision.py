@@ -20,6 +20,7 @@ from handful.trainer.export.filters import filter_scales
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 
+from ..each import each
 from .cases import case, source
 
 
@@ -53,7 +54,7 @@ def test_filters_are_as_fine_as_they_may_be_without_an_overflow() -> None:
     np.testing.assert_allclose(filter_scales(deep), [0.01, 1e-6], rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9, 7, 1, 1), (9, 8, 1, 1), (9, 4, 3, 3)])
+@each("shape", [(9, 7, 1, 1), (9, 8, 1, 1), (9, 4, 3, 3)])
 def test_no_pair_of_products_overflows_16_bits(shape: tuple[int, ...]) -> None:
     w = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     levels = np.round(w / filter_scales(w)[:, None, None, None])

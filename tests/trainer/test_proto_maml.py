@@ -16,6 +16,7 @@ from handful.trainer.learners.proto_maml import TENTHS, ProtoMAML, ProtoMAMLConf
 from handful.trainer.learners.views import ViewsConfig
 from handful.trainer.networks import NetworkConfig
 
+from ..each import each
 from .small import double, generator, series
 
 CLOSE: Any = {"rtol": 1e-5, "atol": 1e-5}  # the parameters are float32 numbers
@@ -95,7 +96,7 @@ def test_a_support_example_is_not_its_own_neighbour() -> None:
             torch.testing.assert_close(k[i, v].log_softmax(0), expected.log_softmax(0), **CLOSE)
 
 
-@pytest.mark.parametrize("exemplars", [0.0, 1.0])
+@each("exemplars", [0.0, 1.0])
 def test_steps_descend_the_loss_of_all_views_at_rates_of_their_own(exemplars: float) -> None:
     learner, params = head(exemplars=exemplars, inner_steps=2, inner_lr=0.4, shot_exponent=0.5)
     params["log.rate.w"] += torch.tensor([0.0, 0.05])
@@ -141,7 +142,7 @@ def test_the_yardsticks_see_what_the_views_have_in_common() -> None:
     torch.testing.assert_close(features, learner.embed(params, x).mean(dim=1))
 
 
-@pytest.mark.parametrize("freeze", [True, False])
+@each("freeze", [True, False])
 def test_a_frozen_network_is_not_meta_trained(freeze: bool) -> None:
     learner, params, _ = on_series(freeze=freeze)
     trained = {name for name in params if not learner.frozen(name)}
@@ -158,7 +159,7 @@ def test_a_rate_of_zero_is_refused() -> None:
     assert str(caught.value) == "inner_lr is 0.0, wanted more than 0"
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "most"),
     [({}, 3872), ({"views": ViewsConfig(shifts=(-1, 0, 1))}, 968), ({"exemplars": 0.0}, None)],
 )

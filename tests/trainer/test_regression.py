@@ -30,6 +30,7 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import train
 from handful.trainer.workers import Workers
 
+from ..each import each
 from .small import generator
 
 SIZE = TaskSize(1, 5, 7)
@@ -44,7 +45,7 @@ def silent(name: str, total: int) -> object:
     return lambda: None
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each("name", FUNCTIONS)
 def test_a_family_draws_other_functions_from_the_state_of_the_generator(name: str) -> None:
     source = FUNCTIONS[name]()
     episodes = source.episodes(SIZE, tasks=3, generator=generator(1))
@@ -90,7 +91,7 @@ def test_fits_by_hand() -> None:
     torch.testing.assert_close(least_squares(x[1:], y[1:], query), torch.tensor([[7.0]]))
 
 
-@pytest.mark.parametrize("normalisation", ["none", "layer"])
+@each("normalisation", ["none", "layer"])
 def test_biases_move_where_nothing_normalises(normalisation: str) -> None:
     network = NetworkConfig(kind="mlp", hidden=(8,), normalisation=normalisation)  # type: ignore[arg-type]
     learner = MAML(MAMLConfig(network=network), Sinusoid.input, 5, 1)
@@ -213,7 +214,7 @@ def test_a_source_of_ones_own_trains_and_is_not_imported_for_a_package(tmp_path:
     assert evaluate_package(tmp_path / "slope", plan, count=silent, moved=SLOPE)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "message"),
     [
         (f"{__name__}:Missing", f"data.source: {__name__} has no episode source Missing"),

@@ -25,6 +25,7 @@ from handful.trainer.training.record import record_data
 from handful.trainer.training.report import Silent
 from handful.trainer.training.run import train
 
+from ..each import each
 from .test_run import after
 from .two_processes import META, NETWORK
 
@@ -157,7 +158,7 @@ def test_a_late_record_finds_moved_data(here: Path) -> None:
     assert late["places"] == {"source": str(here / "there" / "points.npz")}
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "\udcff", "[" * 100_000])
+@each("content", ["{", "[]", "\udcff", "[" * 100_000])
 def test_a_record_that_cannot_be_read(content: str, here: Path) -> None:
     (here / "run" / "data.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises((RunError, DataError), match=str(here / "run" / "data.json")):
