@@ -29,25 +29,23 @@ from ..each import each
 from .cases import CASES, Case, case, source
 from .small import generator, uneven, vectors
 
-# One of each form that is traced; the others, slow, are those of the same form on another network.
+# One of each form that is traced. The others, slow, are of the same form on another network, or are
+# exported elsewhere: siamese as nearest, baseline as baseline-pp, reptile in test_reptile.py and
+# test_regression_kin.py, one learned rate a step in test_steps.py.
 EXPORTED = [
     "leo",
     "maml-support-fixed",
     "mlp-support-shared-coordinate",
-    "mlp-task-shared-step",
     "mlp-group-fixed-coordinate",
     "anil",
     "prototypical",
     "matching-context",
     "relation",
-    "siamese",
     "means-within",
     "logistic",
     "ridge-learned",
-    "baseline",
     "baseline-pp",
     "nearest",
-    "reptile-shared",
     "meta-lstm-shared",
 ]
 # ways and shots, all other sizes than those traced with (S = 11, N = 5)
@@ -183,10 +181,15 @@ def test_a_package_adapts_through_the_runtime(package: Callable[[str], Path]) ->
     assert relative_difference(task.logits(query.numpy()), logits.detach().numpy()) < 1e-4
 
 
-@each("size", [2, 5, 11])
-def test_sizes_of_the_learner_may_be_those_of_a_task(size: int, tmp_path: Path) -> None:
-    """A feature count that equals a way or a number of examples stays a feature count."""
-    data = vectors(size=size)
+@each("features, size", [(11, 5), (5, 2)])
+def test_sizes_of_the_learner_may_be_those_of_a_task(
+    features: int, size: int, tmp_path: Path
+) -> None:
+    """A feature count that equals a way or a number of examples stays a feature count.
+
+    5 and 11 are those that another learner is traced with.
+    """
+    data = vectors(size=features)
     learner = LEO(LEOConfig(latent_dim=size, latent_steps=1, finetuning_steps=0), data.input, 5)
     params = learner.init(generator())
     params = learner.prepare(params, learner.embed(params, data.x), data.labels)
