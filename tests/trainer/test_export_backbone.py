@@ -60,8 +60,7 @@ def write_backbone(path: Path, *, ir_version: int) -> None:
     onnx.save(helper.make_model(graph, ir_version=ir_version, opset_imports=[opset]), str(path))
 
 
-@each("ir_version", [3, 8])
-@each("kind", [Nearest, Bare])
+@each("kind, ir_version", [(Nearest, 3), (Bare, 8)])
 def test_backbone_and_learner_are_one_graph(
     kind: type[Nearest], ir_version: int, tmp_path: Path
 ) -> None:

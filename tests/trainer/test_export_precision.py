@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -120,13 +121,14 @@ def test_a_wrong_8_bit_answer_is_found(eight: Path, tmp_path: Path) -> None:
     assert verify(copy).failed == ("logits",)
 
 
-def test_weights_of_16_bits_are_half_the_file_and_the_same_arithmetic(tmp_path: Path) -> None:
+def test_weights_of_16_bits_are_half_the_file_and_the_same_arithmetic(
+    package: Callable[[str], Path], tmp_path: Path
+) -> None:
     subject = source(case("prototypical"))
-    export(subject, tmp_path / "whole")
     export(replace(subject, precision="float16"), tmp_path / "half")
     assert verify(tmp_path / "half").worst < 1e-5
     assert verify(tmp_path / "half").tolerance == 1e-4
-    whole, half = graph(tmp_path / "whole"), graph(tmp_path / "half")
+    whole, half = graph(package("prototypical")), graph(tmp_path / "half")
     rounded = {}
     for tensor in whole.initializer:
         values = numpy_helper.to_array(tensor)
