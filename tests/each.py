@@ -26,7 +26,7 @@ def each(names: str | tuple[str, ...], values: Iterable[Any]) -> Callable[[Test]
 
     def decorate(test: Test) -> Test:
         stacked: Cases = getattr(test, "cases", [])
-        body = inspect.unwrap(test) if stacked else test
+        body: Test = getattr(test, "body", test)
         signature = inspect.signature(test)
         left = [p for name, p in signature.parameters.items() if name not in names]
         if len(left) + len(names) != len(signature.parameters):
@@ -42,7 +42,7 @@ def each(names: str | tuple[str, ...], values: Iterable[Any]) -> Callable[[Test]
             _run(body, both, fixtures)
 
         run.__signature__ = signature.replace(parameters=left)  # type: ignore[attr-defined]
-        run.cases = both  # type: ignore[attr-defined]
+        run.body, run.cases = body, both  # type: ignore[attr-defined]
         return run
 
     return decorate

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from .each import each
 
@@ -32,6 +33,14 @@ def test_all_cases_run_and_those_that_fail_are_named() -> None:
         pytest.fail.Exception,
     ]
     assert caught.value.exceptions[0].__notes__ == ["in the case one=1, two='a', flag=False"]
+
+
+@each("one", [1])
+@each("two", [2])
+@torch.no_grad()
+def test_what_else_decorates_a_test_stays(one: int, two: int) -> None:
+    assert (one, two) == (1, 2)
+    assert not torch.is_grad_enabled()
 
 
 @each("number", range(3))
