@@ -14,6 +14,7 @@ from handful.trainer.learners.baseline import Baseline
 from handful.trainer.learners.baseline_pp import LENGTH, BaselinePP, BaselinePPConfig
 from handful.trainer.learners.sgd_head import SGDConfig, SGDHead
 
+from ..each import each
 from .cases import case
 from .small import double, generator, uneven
 
@@ -56,7 +57,7 @@ def test_weight_normalisation_by_hand() -> None:
     torch.testing.assert_close(logits, torch.tensor([[2 * 3 * 0.6, -2 * 0.5 * 0.8]]))
 
 
-@pytest.mark.parametrize("name", ["baseline", "baseline-pp"])
+@each("name", ["baseline", "baseline-pp"])
 def test_the_steps_are_those_of_torchs_sgd(name: str) -> None:
     subject = case(name)
     learner, config = subject.learner, subject.learner.config
@@ -102,7 +103,7 @@ def losses_of(learner: SGDHead, support: Support) -> list[float]:
     return found
 
 
-@pytest.mark.parametrize("bounded", [True, False])
+@each("bounded", [True, False])
 def test_long_features_and_many_shots_do_not_diverge(
     bounded: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,7 @@ from handful.trainer.learners import Learner, Stage, Support, Tensors
 from handful.trainer.learners.batches import CURSOR, ORDER, first_batch, next_batch
 from handful.trainer.learners.form import Noise
 
+from ..each import each
 from .small import generator, vectors
 
 BATCH = 5
@@ -57,7 +58,7 @@ def test_targets_of_a_regression_are_taken_as_they_stand() -> None:
     ]
 
 
-@pytest.mark.parametrize("size", [3, 5, 100])
+@each("size", [3, 5, 100])
 def test_a_small_support_set_is_one_batch(size: int) -> None:
     y = labels(1, 0, 1)
     assert walked(y, size, 3) == [[0, 1, 2]] * 3
@@ -125,7 +126,7 @@ def sessions() -> dict[str, onnxruntime.InferenceSession]:
     return sessions
 
 
-@pytest.mark.parametrize("examples", [1, 4, 5, 7, 40])
+@each("examples", [1, 4, 5, 7, 40])
 def test_a_graph_walks_as_torch_does(
     examples: int, sessions: dict[str, onnxruntime.InferenceSession]
 ) -> None:

@@ -22,6 +22,7 @@ from handful.trainer.training.folder import load_run
 from handful.trainer.training.job import Options
 from handful.trainer.training.run import train
 
+from ..each import each
 from .small import generator, vectors
 from .test_run import after, same, steps_of
 
@@ -39,7 +40,7 @@ def episode(size: TaskSize) -> Episode:
     return Episode(*(t[0] for t in batch))
 
 
-@pytest.mark.parametrize("head", ["linear", "cosine"])
+@each("head", ["linear", "cosine"])
 def test_the_loss_is_over_the_classes_of_the_whole_set(head: str) -> None:
     """The same examples under torch's own loss, their classes found again in the labelled set."""
     learner, data = classifier(head=head), vectors()
@@ -105,7 +106,7 @@ def run_config(folder: Path, objective: str | None, learner: str = "means") -> R
     return from_dict(settings, where="test")
 
 
-@pytest.mark.parametrize("objective", ["softmax", "cosine"])
+@each("objective", ["softmax", "cosine"])
 def test_a_stopped_run_goes_on_as_if_it_had_not(objective: str, tmp_path: Path) -> None:
     config = run_config(tmp_path, objective)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
@@ -117,7 +118,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not(objective: str, tmp_path: Path) 
     assert steps_of(parts) == steps_of(parts / "pretrained") == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize(
+@each(
     ("objective", "learner"),
     [(None, "prototypical"), ("prototypical", "prototypical"), ("softmax", "classifier")],
 )

@@ -25,6 +25,7 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.learners.task import TaskName
 from handful.trainer.sizes import TaskSize
 
+from ..each import each
 from .small import vectors
 
 A = "class 0"
@@ -40,7 +41,7 @@ def remarks(a: Any, b: Any) -> list[str]:
     return same_tasks(("one", a), ("two", b))
 
 
-@pytest.mark.parametrize(
+@each(
     ("other", "words", "hint"),
     [
         (
@@ -194,7 +195,7 @@ def test_text_and_markdown_have_the_same_cells() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize("ways", [(5,), (5, 20)])
+@each("ways", [(5,), (5, 20)])
 def test_the_legend_names_every_line_and_hides_none(ways: tuple[int, ...]) -> None:
     compared = of(ways=ways)
     figure = figure_of(compared)

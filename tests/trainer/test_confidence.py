@@ -31,6 +31,7 @@ from handful.trainer.evaluation.confidence import (
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import train
 
+from ..each import each
 from .test_export_command import config
 from .test_run_data import count
 
@@ -43,7 +44,7 @@ def drawn(temperature: float, queries: int = 20_000) -> tuple[Any, Any]:
     return logits, (rng.random((queries, 1)) > ahead).sum(axis=1)
 
 
-@pytest.mark.parametrize("temperature", [0.25, 1.0, 5.0])
+@each("temperature", [0.25, 1.0, 5.0])
 def test_the_temperature_that_made_the_answers_is_found(temperature: float) -> None:
     logits, y = drawn(temperature)
     found = fit_temperature(logits, y)
@@ -151,7 +152,7 @@ def limited(way: int | None = None, support: int | None = None, shot: int = 1) -
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(
+@each(
     ("manifest", "data", "ways", "shots", "queries"),
     [
         (limited(), spots([20] * 30), [2, 5, 10, 20], [1, 2, 5, 10], 5),

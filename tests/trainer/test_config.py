@@ -13,6 +13,8 @@ from handful.trainer.errors import ConfigError
 from handful.trainer.learners import LEARNERS, leo, maml
 from handful.trainer.listing import RECIPES
 
+from ..each import each
+
 TEXT = """
 [learner]
 name = "maml"
@@ -174,7 +176,7 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("text", "changes", "message", "hint"), REFUSED)
+@each(("text", "changes", "message", "hint"), REFUSED)
 def test_what_is_refused(text: str, changes: list[str], message: str, hint: str | None) -> None:
     with pytest.raises((ConfigError, DataError)) as caught:
         from_toml(text, where="mine.toml", changes=changes)
@@ -182,7 +184,7 @@ def test_what_is_refused(text: str, changes: list[str], message: str, hint: str 
     assert caught.value.hint == hint
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("*.toml")), ids=lambda path: path.stem)
+@each("path", sorted(RECIPES.glob("*.toml")))
 def test_every_recipe_is_read_and_comes_back_the_same(path: Path) -> None:
     config = from_toml(path.read_text(), where=path.name)
     assert config.learner in path.stem
@@ -194,7 +196,7 @@ def test_there_are_recipes_for_both_main_learners() -> None:
     assert {"omniglot-leo", "omniglot-maml"} <= names
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@each("name", LEARNERS)
 def test_a_learner_with_nothing_set_comes_back_the_same(name: str) -> None:
     config = from_dict({"learner": {"name": name}}, where="here")
     assert from_dict(to_dict(config), where="again") == config

@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from handful.trainer.errors import ConfigError
 from handful.trainer.networks import Conv1d, NetworkConfig, build_network
 
+from ..each import each
 from .small import generator
 
 
-@pytest.mark.parametrize("samples", [16, 39])
-@pytest.mark.parametrize("readout", ["flatten", "mean"])
+@each("samples", [16, 39])
+@each("readout", ["flatten", "mean"])
 def test_it_is_torch_s_convolution_and_pooling(samples: int, readout: str) -> None:
     config = NetworkConfig(
         kind="conv1d",
@@ -35,7 +36,7 @@ def test_it_is_torch_s_convolution_and_pooling(samples: int, readout: str) -> No
     assert h.shape == (2, network.features)
 
 
-@pytest.mark.parametrize("shape", [(15, 3), (28, 28, 1), (64,)])
+@each("shape", [(15, 3), (28, 28, 1), (64,)])
 def test_what_is_no_series_or_too_short_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
         build_network(NetworkConfig(kind="conv1d"), shape, "convolution")

@@ -14,8 +14,10 @@ from handful.trainer.workers import (
     shape_of,
 )
 
+from ..each import each
 
-@pytest.mark.parametrize(
+
+@each(
     ("workers", "threads", "most", "wanted"),
     [
         (None, None, 16, (8, 1)),
@@ -61,7 +63,7 @@ def test_under_torchrun_and_on_a_gpu_one_process_is_the_default(
     assert shape_of(3, None, most=16).workers == 3
 
 
-@pytest.mark.parametrize(
+@each(
     ("files", "wanted"),
     [
         ({"cpu.max": "250000 100000\n"}, 2),

@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pytest
 from matplotlib.legend import Legend
 
 from handful.trainer.training.curves import draw_curves, figure_of
 from handful.trainer.training.log import read_metrics
+
+from ..each import each
 
 
 def lines(*, rising: bool) -> list[dict[str, Any]]:
@@ -24,7 +25,7 @@ def lines(*, rising: bool) -> list[dict[str, Any]]:
     return metrics
 
 
-@pytest.mark.parametrize("rising", [True, False])
+@each("rising", [True, False])
 def test_the_legend_covers_no_curve(rising: bool) -> None:
     figure, names = figure_of(lines(rising=rising)), list[str]()
     figure.draw_without_rendering()

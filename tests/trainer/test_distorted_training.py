@@ -22,6 +22,7 @@ from handful.trainer.training.loop import meta_train
 from handful.trainer.training.run import train
 from handful.trainer.training.state import Run
 
+from ..each import each
 from .cases import case
 from .small import generator, pictures, vectors
 
@@ -117,7 +118,7 @@ def test_validation_within_groups_draws_other_tasks(tmp_path: Path) -> None:
     assert starts[0] != starts[1]
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "words"),
     [
         (

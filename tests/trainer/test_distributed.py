@@ -17,6 +17,7 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
 
+from ..each import each
 from .small import generator, vectors
 from .two_processes import RUNS, small_data, train_all
 
@@ -49,7 +50,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 FILES = [(name, file) for name in RUNS for file in (LAST, BEST)]
 
 
-@pytest.mark.parametrize(("name", "file"), [*FILES, ("leo/pretrained", LAST)])
+@each(("name", "file"), [*FILES, ("leo/pretrained", LAST)])
 def test_two_processes_train_the_parameters_of_one(
     name: str, file: str, folders: tuple[Path, Path]
 ) -> None:
@@ -63,7 +64,7 @@ def test_two_processes_train_the_parameters_of_one(
     assert facts == other
 
 
-@pytest.mark.parametrize("name", RUNS)
+@each("name", RUNS)
 def test_only_the_first_process_writes_the_log(name: str, folders: tuple[Path, Path]) -> None:
     lines = [
         [json.loads(line) for line in (folder / name / "metrics.jsonl").read_text().splitlines()]
@@ -75,7 +76,7 @@ def test_only_the_first_process_writes_the_log(name: str, folders: tuple[Path, P
         assert two.get("validation") == one.get("validation")
 
 
-@pytest.mark.parametrize("tasks", [4, 5])
+@each("tasks", [4, 5])
 def test_tasks_are_shared_out_once_each(tasks: int) -> None:
     episodes = sample(vectors(), TaskSize(2, 1, 1), tasks=tasks, generator=generator())
     noise = {"z": torch.arange(float(tasks))}

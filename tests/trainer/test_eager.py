@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 from torch.func import vmap
@@ -14,6 +13,8 @@ from handful.trainer.networks.conv4 import Conv4
 from handful.trainer.networks.convolution import convolve
 from handful.trainer.networks.layers import max_pool2x2
 from handful.trainer.networks.normalise import moments
+
+from ..each import each
 
 DRAW = 7
 
@@ -30,8 +31,8 @@ def last(x: Tensor) -> Tensor:
     return x.permute(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("channels", [1, 3, 4])
+@each("stride", [1, 2])
+@each("channels", [1, 3, 4])
 def test_a_convolution_is_that_of_the_other_form(channels: int, stride: int) -> None:
     x = maps(2, channels, 7, 6)
     weight = torch.randn(9 * channels, 5, dtype=torch.float64)
@@ -39,8 +40,8 @@ def test_a_convolution_is_that_of_the_other_form(channels: int, stride: int) -> 
     torch.testing.assert_close(last(ours), convolve(last(x), weight, stride))
 
 
-@pytest.mark.parametrize("size", [(4, 4), (5, 7)])
-@pytest.mark.parametrize("binary", [False, True])
+@each("size", [(4, 4), (5, 7)])
+@each("binary", [False, True])
 def test_moments_and_maxima_are_those_of_the_other_form(
     binary: bool, size: tuple[int, int]
 ) -> None:
@@ -68,9 +69,9 @@ def test_first_and_second_derivatives_are_right() -> None:
     assert torch.autograd.gradgradcheck(eager.pooled_moments, (x,))
 
 
-@pytest.mark.parametrize("halving", ["max", "stride"])
-@pytest.mark.parametrize("normalisation", ["support", "task", "none", "group", "transductive"])
-@pytest.mark.parametrize("binary", [False, True])
+@each("halving", ["max", "stride"])
+@each("normalisation", ["support", "task", "none", "group", "transductive"])
+@each("binary", [False, True])
 def test_a_network_alone_is_the_network_under_vmap(
     binary: bool, normalisation: str, halving: str
 ) -> None:

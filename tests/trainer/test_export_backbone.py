@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -17,6 +16,7 @@ from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
+from ..each import each
 from .small import SIZE, generator, pictures
 
 FEATURES = 6
@@ -57,8 +57,7 @@ def write_backbone(path: Path, *, ir_version: int) -> None:
     onnx.save(helper.make_model(graph, ir_version=ir_version, opset_imports=[opset]), str(path))
 
 
-@pytest.mark.parametrize("ir_version", [3, 8])
-@pytest.mark.parametrize("kind", [Nearest, Bare])
+@each("kind, ir_version", [(Nearest, 3), (Bare, 8)])
 def test_backbone_and_learner_are_one_graph(
     kind: type[Nearest], ir_version: int, tmp_path: Path
 ) -> None:

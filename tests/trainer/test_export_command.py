@@ -23,6 +23,7 @@ from handful.trainer.training.files import StorageError
 from handful.trainer.training.job import Options
 from handful.trainer.training.run import train
 
+from ..each import each
 from .test_run import after
 from .test_run_data import PLAN, count, points
 from .two_processes import META
@@ -155,7 +156,7 @@ def test_a_licence_that_is_not_stated_is_said_on_the_card(here: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("text", ["do what you want", "MIT\n", "MIT OR", "x" * 201])
+@each("text", ["do what you want", "MIT\n", "MIT OR", "x" * 201])
 def test_a_licence_that_is_none(text: str, here: Path) -> None:
     with pytest.raises(ExportError) as caught:
         exported(here, episodes=0, licence=text)

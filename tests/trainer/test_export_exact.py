@@ -15,6 +15,8 @@ from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
 from handful.trainer.learners.features import unit_length
 
+from ..each import each
+
 Function = Callable[[dict[str, Tensor]], Mapping[str, Tensor]]
 
 
@@ -63,7 +65,7 @@ def results() -> dict[str, np.ndarray]:
     return run(model, X)
 
 
-@pytest.mark.parametrize("name", EXACT)
+@each("name", EXACT)
 def test_small_constants_stay(name: str, results: dict[str, np.ndarray]) -> None:
     wanted = EXACT[name](X).numpy()
     assert np.isfinite(wanted).all()
@@ -79,7 +81,7 @@ def test_factors_of_one_and_copies_are_left_out() -> None:
     assert [node.op_type for node in model.graph.node] == ["Relu"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("factor", "left"),
     [
         (torch.ones(3), []),  # as many as x [S, 3] has columns

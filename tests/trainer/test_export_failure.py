@@ -17,6 +17,7 @@ from handful.trainer.export.package import export
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
+from ..each import each
 from .cases import Case, source
 from .small import vectors
 
@@ -55,7 +56,7 @@ REASONS: list[tuple[Callable[[Tensor], Tensor], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), REASONS, ids=[r[0].__name__ for r in REASONS])
+@each(("change", "words"), REASONS)
 def test_the_innermost_cause_is_shown(
     change: Callable[[Tensor], Tensor], words: str, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from handful.runtime.engine import Engine
 from handful.runtime.learner import load
 
+from ..each import each
 from .cases import case
 from .small import uneven
 
@@ -98,9 +99,7 @@ def test_the_exported_finetuning_step_descends_its_own_predict(
     assert float(after["loss"]) == pytest.approx(loss(w), rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    "name", ["mlp-support-shared-coordinate", "mlp-group-fixed-coordinate", "anil"]
-)
+@each("name", ["mlp-support-shared-coordinate", "mlp-group-fixed-coordinate", "anil"])
 def test_the_exported_inner_step_descends_its_own_predict(
     name: str, package: Callable[[str], Path]
 ) -> None:

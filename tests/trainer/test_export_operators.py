@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -14,6 +13,8 @@ from handful.runtime.package.vet import vet
 from handful.trainer.export.decompositions import slice_backward
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
+
+from ..each import each
 
 Function = Callable[[Tensor], Tensor]
 
@@ -79,7 +80,7 @@ CASES: dict[str, tuple[Function, tuple[int | str, ...]]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_what_is_traced_passes_the_vetting(name: str) -> None:
     function, shape = CASES[name]
     x = torch.rand([7 if isinstance(size, str) else size for size in shape])
@@ -91,9 +92,7 @@ def test_what_is_traced_passes_the_vetting(name: str) -> None:
     assert vet(model.SerializeToString(), name).operators.total() > 0
 
 
-@pytest.mark.parametrize(
-    ("start", "end"), [(0, 3), (2, 2**63 - 1), (0, -1), (-2, 2**63 - 1), (-4, -1), (1, 9)]
-)
+@each(("start", "end"), [(0, 3), (2, 2**63 - 1), (0, -1), (-2, 2**63 - 1), (-4, -1), (1, 9)])
 def test_the_gradient_of_a_slice_is_torchs(start: int, end: int) -> None:
     """Also where it counts from the end."""
     x = torch.zeros(2, 5)

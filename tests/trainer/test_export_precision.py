@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from handful.trainer.export.filters import filter_scales
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 
+from ..each import each
 from .cases import case, source
 
 
@@ -53,7 +55,7 @@ def test_filters_are_as_fine_as_they_may_be_without_an_overflow() -> None:
     np.testing.assert_allclose(filter_scales(deep), [0.01, 1e-6], rtol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(9, 7, 1, 1), (9, 8, 1, 1), (9, 4, 3, 3)])
+@each("shape", [(9, 7, 1, 1), (9, 8, 1, 1), (9, 4, 3, 3)])
 def test_no_pair_of_products_overflows_16_bits(shape: tuple[int, ...]) -> None:
     w = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
     levels = np.round(w / filter_scales(w)[:, None, None, None])
@@ -119,13 +121,14 @@ def test_a_wrong_8_bit_answer_is_found(eight: Path, tmp_path: Path) -> None:
     assert verify(copy).failed == ("logits",)
 
 
-def test_weights_of_16_bits_are_half_the_file_and_the_same_arithmetic(tmp_path: Path) -> None:
+def test_weights_of_16_bits_are_half_the_file_and_the_same_arithmetic(
+    package: Callable[[str], Path], tmp_path: Path
+) -> None:
     subject = source(case("prototypical"))
-    export(subject, tmp_path / "whole")
     export(replace(subject, precision="float16"), tmp_path / "half")
     assert verify(tmp_path / "half").worst < 1e-5
     assert verify(tmp_path / "half").tolerance == 1e-4
-    whole, half = graph(tmp_path / "whole"), graph(tmp_path / "half")
+    whole, half = graph(package("prototypical")), graph(tmp_path / "half")
     rounded = {}
     for tensor in whole.initializer:
         values = numpy_helper.to_array(tensor)

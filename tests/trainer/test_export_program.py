@@ -16,6 +16,7 @@ from handful.trainer.export.graphs import trace_learner
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 
+from ..each import each
 from .cases import Case, case, on_pictures
 from .small import IMAGE, WAY
 
@@ -49,7 +50,7 @@ def computed(model: onnx.ModelProto) -> dict[str, Any]:
     return {value.name: known[value.name] for value in graph.output}
 
 
-@pytest.mark.parametrize("name", ["leo", "maml-none-fixed-coordinate"])
+@each("name", ["leo", "maml-none-fixed-coordinate"])
 def test_nothing_is_left_to_decompose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     subject = case(name)
     ours = trace_learner(subject.learner, subject.params).models
@@ -67,9 +68,7 @@ def pooled() -> Case:
     return on_pictures(MAML(MAMLConfig(network=network, inner_steps=1), IMAGE, WAY))
 
 
-@pytest.mark.parametrize(
-    "name", ["maml-support-fixed", "maml-pooled", "reptile", "proto-maml-series", "matching"]
-)
+@each("name", ["maml-support-fixed", "maml-pooled", "reptile", "proto-maml-series", "matching"])
 def test_no_graph_is_traced_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # an operator that only the exporter decomposes would have it traced twice more: it works, but
     # omniglot-maml's export would take twice the time, as it once did for a squeeze

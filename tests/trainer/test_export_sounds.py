@@ -21,6 +21,7 @@ from handful.trainer.evaluation.packages import behind_front
 from handful.trainer.export.made_sounds import made_sounds
 
 from ..commands.called import error, run, settings
+from ..each import each
 from ..runtime.small_sounds import tone, write_tone
 from .data.test_sounds import FRONT, SMALL
 
@@ -68,7 +69,7 @@ def heard(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("data", ["sounds", "energies"])
+@each("data", ["sounds", "energies"])
 def test_a_package_takes_sound_and_proves_itself(heard: Path, data: str) -> None:
     package = heard / data / "package"
     report = verify(package)
@@ -84,7 +85,7 @@ def test_a_package_takes_sound_and_proves_itself(heard: Path, data: str) -> None
     assert task.predict(new) == list(NAMES[7::2])
 
 
-@pytest.mark.parametrize("data", ["sounds", "energies"])
+@each("data", ["sounds", "energies"])
 def test_it_is_measured_again_as_when_it_was_exported(heard: Path, data: str) -> None:
     package = heard / data / "package"
     measured = json.loads((package / "manifest.json").read_text())["evaluation"][0]

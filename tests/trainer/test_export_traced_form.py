@@ -17,6 +17,7 @@ from handful.trainer.learners import Support, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, conv4
 
+from ..each import each
 from .small import double, generator
 
 SPEC = InputSpec(kind="image", shape=(28, 28, 1))
@@ -42,7 +43,7 @@ def exported_step(learner: MAML, params: Tensors) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("halving", ["max", "stride"])
+@each("halving", ["max", "stride"])
 def test_an_exported_step_is_the_step_in_float64(
     halving: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

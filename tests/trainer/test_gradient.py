@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -12,6 +14,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation
 from handful.trainer.training.gradient import choose_chunk, meta_gradient
 
+from ..each import each
 from .small import double, double_episode, generator
 
 SPEC = InputSpec(kind="image", shape=(16, 16, 1))
@@ -22,6 +25,11 @@ NETWORKS: dict[str, NetworkConfig] = {
     "mlp": NetworkConfig(kind="mlp", hidden=(16, 8)),
 }
 NORMALISATIONS: list[Normalisation] = ["support", "task", "group", "layer", "none", "transductive"]
+# every normalisation in the network that takes a tenth of the time; in each other network, one
+# whose moments are of the set and one whose moments are of each example
+PAIRS = [("mlp", kind) for kind in NORMALISATIONS] + [
+    (network, kind) for network in NETWORKS if network != "mlp" for kind in ("support", "layer")
+]
 
 
 def episodes(tasks: int) -> Episode:
@@ -33,20 +41,17 @@ def episodes(tasks: int) -> Episode:
     )
 
 
-@pytest.mark.parametrize("normalisation", NORMALISATIONS)
-@pytest.mark.parametrize("network", NETWORKS)
+@each("network, normalisation", PAIRS)
 def test_tasks_together_have_the_gradient_of_tasks_one_by_one(
     network: str, normalisation: Normalisation
 ) -> None:
-    from dataclasses import replace
-
     config = replace(NETWORKS[network], normalisation=normalisation)
     learner = MAML(MAMLConfig(network=config, inner_steps=2, inner_lr=0.1), SPEC, 3)
     params = double(learner.init(generator()))
     batch = episodes(3)
     by_chunk = [
         meta_gradient(learner, params, tuple(params), batch, {}, progress=1.0, chunk=chunk)
-        for chunk in (1, 2, 3)
+        for chunk in (1, 2, 3)[: 3 if network == "mlp" else 2]  # 2: and one that is left over
     ]
     for gradient, loss, _ in by_chunk[1:]:
         torch.testing.assert_close(loss, by_chunk[0][1], rtol=1e-6, atol=1e-6)  # summed in float32
@@ -55,7 +60,7 @@ def test_tasks_together_have_the_gradient_of_tasks_one_by_one(
             assert float((gradient[name] - one_by_one).abs().max()) <= 1e-10 * largest + 1e-14, name
 
 
-@pytest.mark.parametrize(
+@each(
     ("batching", "chunk", "tasks", "expected"),
     [("loop", 8, 4, 1), ("vmap", 8, 4, 4), ("vmap", 8, 16, 8), ("auto", 1, 16, 1)],
 )

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
-import pytest
 import torch
 import torch.func
 from torch import Tensor
 from torch.func import vmap
 
 from handful.trainer.learners.inner_gradient import grad_and_value
+
+from ..each import each
 
 A, B = torch.tensor([1.0, 2.0]), torch.tensor([3.0, 5.0])
 
@@ -19,7 +20,7 @@ def loss(at: dict[str, Tensor], captured: Tensor) -> Tensor:
     return (at["a"] ** 3 * captured).sum() + (at["b"] * captured**2).sum()
 
 
-@pytest.mark.parametrize("needed", [(), ("a",), ("a", "b"), ("captured",), ("a", "captured")])
+@each("needed", [(), ("a",), ("a", "b"), ("captured",), ("a", "captured")])
 def test_what_flows_back_is_what_flows_through_torch_func(needed: tuple[str, ...]) -> None:
     found = []
     for way in (grad_and_value, torch.func.grad_and_value):
@@ -53,7 +54,7 @@ def test_a_constant_gradient_holds_nothing() -> None:
     assert more == 6
 
 
-@pytest.mark.parametrize("constant", [False, True])
+@each("constant", [False, True])
 def test_nothing_is_recorded_where_nothing_is_to_be(constant: bool) -> None:
     x = torch.tensor(3.0, requires_grad=True)
     with torch.no_grad():

@@ -12,8 +12,10 @@ import torch
 from handful.trainer.errors import ConfigError
 from handful.trainer.workers.host import device_of, interrupted
 
+from ..each import each
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+
+@each("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_asks_and_a_second_one_ends(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with interrupted() as stop:
@@ -38,7 +40,7 @@ def test_another_thread_gets_no_signals() -> None:
     assert answers == [False]
 
 
-@pytest.mark.parametrize("name", ["cuda", "cuda:0", "meta", "quantum", "cpu:x", ""])
+@each("name", ["cuda", "cuda:0", "meta", "quantum", "cpu:x", ""])
 def test_a_device_that_is_not_there(name: str) -> None:
     if name.startswith("cuda") and torch.cuda.is_available():
         pytest.skip("this machine has it")

@@ -16,6 +16,8 @@ from handful.trainer.training import lock
 from handful.trainer.training.files import StorageError
 from handful.trainer.training.lock import LOCK, LockError, locked
 
+from ..each import each
+
 
 def written(folder: Path, **changes: object) -> None:
     holder = {"pid": 1, "host": socket.gethostname(), "started": "2026-01-02T03:04:05Z"}
@@ -58,7 +60,7 @@ def test_the_lock_goes_when_the_work_fails(tmp_path: Path) -> None:
     assert said(tmp_path) == []
 
 
-@pytest.mark.parametrize("flock", [True, False], ids=["with flock", "without"])
+@each("flock", [True, False])
 def test_that_of_a_dead_process_is_taken_over(
     flock: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -93,7 +95,7 @@ def test_another_host_s_lock_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / LOCK).exists()
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": 3}'])
+@each("content", ["", "{", "[]", '{"pid": 3}'])
 def test_half_a_lock_holds_nobody_out(content: str, tmp_path: Path) -> None:
     (tmp_path / LOCK).write_text(content)
     assert said(tmp_path) == []

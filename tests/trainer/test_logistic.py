@@ -12,6 +12,7 @@ from handful.trainer.evaluation.logistic import TOLERANCE, NotConverged, fit, ob
 from handful.trainer.evaluation.yardsticks import LENGTH, C, logistic_regression
 from handful.trainer.learners.features import unit_length
 
+from ..each import each
 from .small import generator
 
 
@@ -26,7 +27,7 @@ def problems(
     return LENGTH * unit_length(x), torch.eye(way).double().repeat_interleave(shot, dim=0)
 
 
-@pytest.mark.parametrize("sizes", [(5, 1, 4), (5, 5, 16), (20, 5, 64), (2, 3, 40)])
+@each("sizes", [(5, 1, 4), (5, 5, 16), (20, 5, 64), (2, 3, 40)])
 def test_the_gradient_vanishes(sizes: tuple[int, int, int]) -> None:
     x, y = problems(8, *sizes)
     w = fit(x, y, c=C).requires_grad_()
@@ -76,7 +77,7 @@ def test_each_problem_is_solved_by_itself() -> None:
     assert float(together[1].abs().max()) == 0.0
 
 
-@pytest.mark.parametrize("size", [4, 15, 16, 40])
+@each("size", [4, 15, 16, 40])
 def test_fitting_in_the_span_of_the_support_set_loses_nothing(size: int) -> None:
     x, y = problems(4, 5, 3, size)
     query = torch.randn(4, 7, size, generator=generator(), dtype=torch.float64)

@@ -26,6 +26,7 @@ from handful.trainer.learners.logistic import (
 )
 from handful.trainer.sizes import TaskSize
 
+from ..each import each
 from .cases import case
 from .small import double, generator, uneven, vectors
 
@@ -107,9 +108,7 @@ def agreement(
     return float(torch.stack(same).mean()), worst
 
 
-@pytest.mark.parametrize(
-    "size", [TaskSize(5, 1, 4), TaskSize(5, 4, 4), TaskSize(20, 1, 4), TaskSize(20, 4, 4)], ids=str
-)
+@each("size", [TaskSize(5, 1, 4), TaskSize(5, 4, 4), TaskSize(20, 1, 4), TaskSize(20, 4, 4)])
 def test_the_answers_are_those_of_the_converged_fit(size: TaskSize) -> None:
     data = vectors(classes=40, size=24)
     same, worst = agreement(data, data.x.mean(dim=0), size, episodes=10)
@@ -118,9 +117,7 @@ def test_the_answers_are_those_of_the_converged_fit(size: TaskSize) -> None:
 
 
 @pytest.mark.skipif(not EMBEDDINGS.exists(), reason="needs Caltech-101 embeddings in HANDFUL_DATA")
-@pytest.mark.parametrize(
-    "size", [TaskSize(5, 1, 15), TaskSize(5, 5, 15), TaskSize(20, 5, 15)], ids=str
-)
+@each("size", [TaskSize(5, 1, 15), TaskSize(5, 5, 15), TaskSize(20, 5, 15)])
 def test_real_embeddings_are_answered_as_by_the_yardstick(size: TaskSize) -> None:
     with np.load(EMBEDDINGS) as file:
         x, labels = file["mobilenet_v1_025_128"].astype(np.float32), file["label"]

@@ -28,6 +28,7 @@ from handful.trainer.training.checkpoint import (
 from handful.trainer.training.loop import TrainingError, meta_train
 from handful.trainer.training.state import Run
 
+from ..each import each
 from .cases import case
 from .small import vectors
 
@@ -178,7 +179,7 @@ def sick(folder: Path, bad: tuple[int, ...], **settings: Any) -> tuple[Run, Line
     return run, lines
 
 
-@pytest.mark.parametrize("infinite", [False, True], ids=["loss", "gradient"])
+@each("infinite", [False, True])
 def test_steps_that_are_not_finite_are_skipped_and_counted(infinite: bool, tmp_path: Path) -> None:
     run, lines = sick(tmp_path, bad=(2, 3, 5, 6))
     run.learner.infinite_gradient = infinite  # type: ignore[attr-defined]

@@ -17,6 +17,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Normalisation, Statistics
 from handful.trainer.training.gradient import meta_gradient
 
+from ..each import each
 from .cases import tiny
 from .small import VECTOR, generator
 
@@ -45,7 +46,7 @@ def scalar(**settings: Any) -> tuple[Scalar, Tensors, Episode]:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "slope"),
     # L = (θ − a)², θ′ = θ − 2α(θ − a) = 1.5, and dL/dθ = 2(1 − 2α)(θ′ − b); first order: 2(θ′ − b)
     [({}, -5.25), ({"first_order": True}, -7.0)],
@@ -86,8 +87,12 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("normalisation", ["support", "task", "layer", "none"])
-@pytest.mark.parametrize("settings", VARIANTS, ids=str)
+# every normalisation with the plain step, and every other step under one
+@each(
+    "normalisation, settings",
+    [(kind, {}) for kind in ("support", "task", "layer", "none")]
+    + [("support", settings) for settings in VARIANTS[1:]],
+)
 def test_gradients_of_the_inner_step_in_all_entries(
     normalisation: Normalisation, settings: dict[str, Any]
 ) -> None:
@@ -117,7 +122,7 @@ def meta_loss_check(learner: MAML, params: Tensors, episode: Episode, progress: 
     return gradcheck(whole, [params[n].clone().requires_grad_() for n in names])
 
 
-@pytest.mark.parametrize("settings", [*VARIANTS, {"multi_step_loss": 1.0}], ids=str)
+@each("settings", [*VARIANTS, {"multi_step_loss": 1.0}])
 def test_gradients_of_the_meta_loss_in_all_entries(settings: dict[str, Any]) -> None:
     learner, params, episode = tiny("support", inner_steps=2, **settings)
     assert meta_loss_check(learner, params, episode, progress=0.5)

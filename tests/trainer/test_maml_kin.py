@@ -18,6 +18,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
+from ..each import each
 from .cases import CASES, Case, tiny
 from .cases import case as build
 from .small import IMAGE, VECTOR, conv4, double, double_episode, generator, pictures, uneven
@@ -199,7 +200,7 @@ def test_vmap_and_the_loop_take_the_same_gradient_under_msl() -> None:
         torch.testing.assert_close(one[name], two[name], rtol=1e-8, atol=1e-10)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "text", "hint"),
     [
         ({"inner_steps": 0}, "inner_steps is 0, wanted 1 or more", None),

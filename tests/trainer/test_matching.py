@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 
 from handful.runtime.package.manifest import InputSpec
@@ -22,6 +21,7 @@ from handful.trainer.learners.memory import best_of_class, log_probability
 from handful.trainer.learners.recurrence import lstm
 from handful.trainer.networks import NetworkConfig
 
+from ..each import each
 from .cases import case
 from .small import generator, uneven
 
@@ -67,7 +67,7 @@ def test_a_probability_that_float32_cannot_hold_still_has_its_logarithm() -> Non
     torch.testing.assert_close(logits, torch.tensor([0.0, -1600.0]))
 
 
-@pytest.mark.parametrize("name", ["matching", "matching-squared"])
+@each("name", ["matching", "matching-squared"])
 def test_the_logits_of_a_query_are_log_probabilities(name: str) -> None:
     subject = case(name)
     logits = subject.answer(*uneven(subject.data, [1, 3, 2]))

@@ -19,6 +19,7 @@ from handful.trainer.learners.metric import POWER, Metric, whitening
 from handful.trainer.sizes import TaskSize
 from handful.trainer.training.gradient import meta_gradient
 
+from ..each import each
 from .cases import case, on_features
 from .small import double, generator, uneven, vectors
 
@@ -120,7 +121,7 @@ def test_the_scale_of_the_logits_grows_with_the_shots() -> None:
         torch.testing.assert_close(found, torch.tensor([[-wanted, -4 * wanted]]))
 
 
-@pytest.mark.parametrize("rows", [[0, 2], [0, 0, 2]], ids=["one example each", "equal examples"])
+@each("rows", [[0, 2], [0, 0, 2]])
 def test_classes_without_a_spread_are_refused(rows: list[int]) -> None:
     with pytest.raises(ConfigError) as caught:
         whitening(X[rows], Y[rows], 1.0)

@@ -21,6 +21,7 @@ from handful.trainer.learners.meta_lstm import (
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.normalise import Statistics
 
+from ..each import each
 from .cases import case
 from .small import IMAGE, VECTOR, double, generator, uneven
 
@@ -165,7 +166,7 @@ def test_what_is_too_large_is_refused() -> None:
     assert caught.value.hint == "set fewer learner.network.filters, or smaller hidden layers"
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "message"),
     [
         ("network.normalisation = 'running'",

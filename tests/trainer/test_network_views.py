@@ -17,6 +17,7 @@ from handful.trainer.learners.prototypical import Prototypical, PrototypicalConf
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.views import SHIFTS, moved
 
+from ..each import each
 from .small import IMAGE, SIZE, generator, pictures
 
 
@@ -34,7 +35,7 @@ def test_a_moved_picture_repeats_its_border() -> None:
         assert moved(x, *shift)[0, ..., 0].tolist() == wanted
 
 
-@pytest.mark.parametrize("views", [5, 9])
+@each("views", [5, 9])
 def test_an_embedding_is_the_mean_over_the_views(views: int) -> None:
     shifts = SHIFTS[views]  # type: ignore[index]
     assert len(set(shifts)) == views

@@ -17,6 +17,7 @@ from handful.trainer.networks.convolution import convolve, patches, unpatches
 from handful.trainer.networks.layers import Form, as_matrix, max_pool2x2
 from handful.trainer.networks.normalise import EPSILON, Normalisation, standardise
 
+from ..each import each
 from .small import generator
 
 FORMS: tuple[Form, Form] = ("convolution", "matmul")
@@ -31,8 +32,8 @@ def torch_convolution(x: Tensor, weight: Tensor, stride: int) -> Tensor:
     return F.conv2d(x.permute(0, 3, 1, 2), kernel, stride=stride, padding=1).permute(0, 2, 3, 1)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
+@each("stride", [1, 2])
+@each("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
 def test_a_convolution_is_its_patches_times_the_weights(
     shape: tuple[int, ...], stride: int
 ) -> None:
@@ -42,7 +43,7 @@ def test_a_convolution_is_its_patches_times_the_weights(
     torch.testing.assert_close(convolve(x, weight, stride), expected)
 
 
-@pytest.mark.parametrize("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
+@each("shape", [(2, 4, 4, 3), (2, 5, 4, 1), (1, 3, 5, 2)])
 def test_unpatches_is_the_gradient_of_patches(shape: tuple[int, ...]) -> None:
     x = random(*shape).requires_grad_()
     spread = patches(x, 2)
@@ -51,15 +52,15 @@ def test_unpatches_is_the_gradient_of_patches(shape: tuple[int, ...]) -> None:
     torch.testing.assert_close(unpatches(gradient, shape[1], shape[2]), expected)
 
 
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("size", [4, 5])
+@each("stride", [1, 2])
+@each("size", [4, 5])
 def test_gradients_of_a_convolution_to_the_second_order(size: int, stride: int) -> None:
     x, weight = random(2, size, 4, 2).requires_grad_(), random(18, 3, seed=1).requires_grad_()
     assert gradcheck(lambda x, w: convolve(x, w, stride), (x, weight))
     assert gradgradcheck(lambda x, w: convolve(x, w, stride), (x, weight))
 
 
-@pytest.mark.parametrize("shared", [True, False])
+@each("shared", [True, False])
 def test_a_convolution_of_several_tasks_is_that_of_each(shared: bool) -> None:
     x, weights = random(3, 2, 4, 4, 2), random(3, 18, 3, seed=1)
     together = vmap(lambda x, w: convolve(x, w, 1), in_dims=(0, None if shared else 0))(
@@ -70,7 +71,7 @@ def test_a_convolution_of_several_tasks_is_that_of_each(shared: bool) -> None:
         torch.testing.assert_close(together[task], expected)
 
 
-@pytest.mark.parametrize("size", [4, 5])
+@each("size", [4, 5])
 def test_max_pooling_agrees_with_torch_where_values_are_equal_too(size: int) -> None:
     x = torch.randint(0, 3, (2, size, size, 3), generator=generator()).double().requires_grad_()
     ours = max_pool2x2("matmul", x)
@@ -88,7 +89,7 @@ def test_max_pooling_agrees_with_torch_where_values_are_equal_too(size: int) -> 
     assert bool(((output != 0).sum() == (torch_slope != 0).sum()).item())
 
 
-@pytest.mark.parametrize("dims", [(0, 1), (1,)])
+@each("dims", [(0, 1), (1,)])
 def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -> None:
     x, gamma = random(3, 4, 2).requires_grad_(), random(2, seed=1).requires_grad_()
     y, mean, var = standardise(x, gamma, dims)
@@ -102,7 +103,7 @@ def test_gradients_of_standardising_to_the_second_order(dims: tuple[int, ...]) -
         assert gradgradcheck(function, arguments)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "shape", "words"),
     [
         (
@@ -172,9 +173,9 @@ def test_what_a_network_cannot_be_is_said(
     assert "\n\n".join(said) == words
 
 
-@pytest.mark.parametrize("form", ["convolution", "matmul"])
-@pytest.mark.parametrize(("halving", "sizes"), [("max", [9, 4, 2, 1]), ("stride", [9, 5, 3, 2])])
-@pytest.mark.parametrize("halvings", [0, 1, 2, 3])
+@each("form", ["convolution", "matmul"])
+@each(("halving", "sizes"), [("max", [9, 4, 2, 1]), ("stride", [9, 5, 3, 2])])
+@each("halvings", [0, 1, 2, 3])
 def test_only_the_first_blocks_halve(
     halving: str, sizes: list[int], halvings: int, form: Form
 ) -> None:
@@ -185,7 +186,7 @@ def test_only_the_first_blocks_halve(
     assert features.shape == (2, network.features) == (2, 8 * sizes[halvings] ** 2)
 
 
-@pytest.mark.parametrize("form", ["convolution", "matmul"])
+@each("form", ["convolution", "matmul"])
 def test_each_block_may_have_filters_of_its_own(form: Form) -> None:
     config = NetworkConfig(filters=(8, 16, 24, 32), normalisation="group")
     network = build_network(config, (32, 32, 1), form)
@@ -202,7 +203,7 @@ def test_each_block_may_have_filters_of_its_own(form: Form) -> None:
     assert all(torch.equal(one[name], all_four[name]) for name in one)
 
 
-@pytest.mark.parametrize("kind", ["conv4", "resnet12"])
+@each("kind", ["conv4", "resnet12"])
 def test_the_least_image_has_features(kind: str) -> None:
     network = build_network(NetworkConfig(kind=kind, filters=8), (16, 16, 1), "convolution")  # type: ignore[arg-type]
     params = network.init(generator())
@@ -211,7 +212,7 @@ def test_the_least_image_has_features(kind: str) -> None:
     assert network.features > 0
 
 
-@pytest.mark.parametrize("kind", ["support", "task", "transductive", "none"])
+@each("kind", ["support", "task", "transductive", "none"])
 def test_the_maximum_before_the_affine_map_is_the_maximum_after_it(kind: Normalisation) -> None:
     """γ of both signs; the other form pools last, so the two orders are compared."""
     settings = NetworkConfig(filters=4, normalisation=kind)

@@ -15,6 +15,7 @@ from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
 from handful.trainer.learners.newton_schulz import factors, inverse
 
+from ..each import each
 from .small import generator
 
 PORT = [Port("a", ("S", "S"))]
@@ -39,7 +40,7 @@ def test_the_first_steps_by_hand() -> None:
     assert x == pytest.approx(0.5, abs=1e-7)
 
 
-@pytest.mark.parametrize("condition", [3.0, 1e3, 1e6])
+@each("condition", [3.0, 1e3, 1e6])
 def test_eigenvalues_anywhere_in_the_bounds_become_one(condition: float) -> None:
     """The iteration acts on each eigenvalue alone; the first divides by the Frobenius norm."""
     eigenvalues = torch.logspace(0, -np.log10(condition), 200, dtype=torch.float64)
@@ -58,8 +59,8 @@ def test_the_steps_are_half_as_many_as_without_factors() -> None:
     assert plain == 24
 
 
-@pytest.mark.parametrize("size", [1, 7, 40, 300])
-@pytest.mark.parametrize("ridge", [1.0, 0.1, 0.01])
+@each("size", [1, 7, 40, 300])
+@each("ridge", [1.0, 0.1, 0.01])
 def test_float32_is_as_accurate_as_a_factorisation(size: int, ridge: float) -> None:
     a = gram(size, ridge)
     y = torch.randn(size, 5, generator=generator(1))

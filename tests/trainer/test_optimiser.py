@@ -12,8 +12,10 @@ from handful.trainer.config import MetaConfig
 from handful.trainer.training.gradient import choose_chunk
 from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
 
+from ..each import each
 
-@pytest.mark.parametrize(
+
+@each(
     ("settings", "rates"),
     [
         ({"schedule": "constant"}, [0.8] * 6),

@@ -17,6 +17,7 @@ from handful.trainer.data import DataConfig, load_data
 from handful.trainer.evaluation import Features
 from handful.trainer.sizes import TaskSize
 
+from ..each import each
 from .data.test_embeddings import clipped, pictures
 
 NAMES = [
@@ -97,7 +98,7 @@ def test_sizes_that_come_to_the_same_are_measured_once(tmp_path: Path) -> None:
     ]
 
 
-@pytest.mark.parametrize(
+@each(
     ("counts", "words", "hint"),
     [
         ([9], "the data have one class, 0", "a task needs two or more"),
@@ -116,7 +117,7 @@ def test_data_without_a_task_are_refused(
     assert (str(refused.value), refused.value.hint) == (words, hint)
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "changes", "words", "hint"),
     [
         (

@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import re
 
-import pytest
 from rich.console import Console
 
 from handful.trainer.training.progress import bars
+
+from ..each import each
 
 LINE = {"step": 10_000, "loss": 0.123456, "accuracy": 0.98765}
 VALIDATION = "prototypical step 10000: validation 98.00 ± 0.30 %"
@@ -29,7 +30,7 @@ def written(width: int, *, terminal: bool) -> list[str]:
     return [line.rstrip() for line in lines if line.strip()]
 
 
-@pytest.mark.parametrize(
+@each(
     ("width", "facts"),
     [(120, "loss 0.1235  accuracy 98.8 %"), (60, "loss 0.1235  98.8 %"), (40, "")],
 )

@@ -17,6 +17,7 @@ from handful.trainer.learners.proto_maml import TENTHS, ProtoMAML, ProtoMAMLConf
 from handful.trainer.learners.views import ViewsConfig
 from handful.trainer.networks import NetworkConfig
 
+from ..each import each
 from .small import double, generator, series
 
 CLOSE: Any = {"rtol": 1e-5, "atol": 1e-5}  # the parameters are float32 numbers
@@ -104,7 +105,7 @@ def test_a_support_example_is_not_its_own_neighbour() -> None:
             torch.testing.assert_close(k[i, v].log_softmax(0), expected.log_softmax(0), **CLOSE)
 
 
-@pytest.mark.parametrize("exemplars", [0.0, 1.0])
+@each("exemplars", [0.0, 1.0])
 def test_steps_descend_the_loss_of_all_views_at_rates_of_their_own(exemplars: float) -> None:
     learner, params = head(e=0.5, exemplars=exemplars, inner_steps=2, inner_lr=0.4)
     params["log.rate.w"] += torch.tensor([0.0, 0.05])
@@ -165,7 +166,7 @@ def test_a_rate_of_zero_is_refused() -> None:
     assert str(caught.value) == "inner_lr is 0.0, wanted more than 0"
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "most"),
     [({}, 3872), ({"views": ViewsConfig(shifts=(-1, 0, 1))}, 968), ({"exemplars": 0.0}, None)],
 )

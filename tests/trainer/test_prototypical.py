@@ -16,6 +16,7 @@ from handful.trainer.learners.prototypical import (
 )
 from handful.trainer.networks import NetworkConfig
 
+from ..each import each
 from .cases import case
 from .small import IMAGE, conv4, generator, uneven
 
@@ -86,7 +87,7 @@ def test_one_example_a_class_is_its_own_prototype() -> None:
     torch.testing.assert_close(logits.diagonal(), torch.zeros(3))
 
 
-@pytest.mark.parametrize("normalisation", ["support", "task"])
+@each("normalisation", ["support", "task"])
 def test_statistics_of_the_batch_are_refused(normalisation: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Prototypical(PrototypicalConfig(network=conv4(normalisation)), IMAGE, 5)  # type: ignore[arg-type]

@@ -18,6 +18,7 @@ from handful.trainer.export.trace import Port, trace
 from handful.trainer.learners import Tensors
 from handful.trainer.learners.recurrence import init_lstm, lstm, lstm_operator
 
+from ..each import each
 from .small import double, generator
 
 D, H, S = 3, 4, 6
@@ -47,7 +48,7 @@ def as_in_torch(params: Tensors) -> torch.nn.LSTM:
     return layer
 
 
-@pytest.mark.parametrize("directions", [1, 2])
+@each("directions", [1, 2])
 def test_it_is_torchs_with_its_gradient(directions: int) -> None:
     params = weights(directions)
     layer = as_in_torch(params)
@@ -59,7 +60,7 @@ def test_it_is_torchs_with_its_gradient(directions: int) -> None:
     )
 
 
-@pytest.mark.parametrize("directions", [1, 2])
+@each("directions", [1, 2])
 def test_its_gradients_to_the_second_order(directions: int) -> None:
     params = weights(directions)
 
@@ -71,7 +72,7 @@ def test_its_gradients_to_the_second_order(directions: int) -> None:
     assert gradgradcheck(function, arguments)
 
 
-@pytest.mark.parametrize("directions", [1, 2])
+@each("directions", [1, 2])
 def test_many_tasks_are_each_alone(directions: int) -> None:
     """With weights that the tasks share, and with weights of their own; the gradient as well."""
     params, x = weights(directions), random(5, S, D)
@@ -111,7 +112,7 @@ def test_the_operator_keeps_the_promises_of_torch() -> None:
     torch.library.opcheck(lstm_operator, arguments, test_utils=checks)
 
 
-@pytest.mark.parametrize("directions", [1, 2])
+@each("directions", [1, 2])
 def test_it_exports_as_one_operator_with_any_number_of_examples(directions: int) -> None:
     params = {name: p.float() for name, p in weights(directions).items()}
     ports = [Port("support_x", ("S", D))]

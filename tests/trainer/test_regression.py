@@ -30,6 +30,7 @@ from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import train
 from handful.trainer.workers import Workers
 
+from ..each import each
 from .small import generator
 
 SIZE = TaskSize(1, 5, 7)
@@ -44,7 +45,7 @@ def silent(name: str, total: int) -> object:
     return lambda: None
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@each("name", FUNCTIONS)
 def test_a_family_draws_other_functions_from_the_state_of_the_generator(name: str) -> None:
     source = FUNCTIONS[name]()
     episodes = source.episodes(SIZE, tasks=3, generator=generator(1))
@@ -90,7 +91,7 @@ def test_fits_by_hand() -> None:
     torch.testing.assert_close(least_squares(x[1:], y[1:], query), torch.tensor([[7.0]]))
 
 
-@pytest.mark.parametrize("normalisation", ["none", "layer"])
+@each("normalisation", ["none", "layer"])
 def test_biases_move_where_nothing_normalises(normalisation: str) -> None:
     network = NetworkConfig(kind="mlp", hidden=(8,), normalisation=normalisation)  # type: ignore[arg-type]
     learner = MAML(MAMLConfig(network=network), Sinusoid.input, 5, 1)
@@ -102,6 +103,13 @@ def test_biases_move_where_nothing_normalises(normalisation: str) -> None:
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("regression") / "run"
     assert train(read_recipe("sensor-maml", SHORT), folder).finished
+    return folder
+
+
+@pytest.fixture(scope="module")
+def package(run: Path) -> Path:
+    folder = run.parent / "sensor"
+    export_command(run, folder, Request(episodes=6), silent)  # type: ignore[arg-type]
     return folder
 
 
@@ -122,27 +130,27 @@ def test_a_run_logs_errors_and_keeps_the_smallest(run: Path) -> None:
     assert (result.way, result.shot, result.size.queries) == (1, 1, 15)
 
 
-def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: Workers) -> None:
-    manifest = export_command(run, tmp_path / "sensor", Request(episodes=6), silent)  # type: ignore[arg-type]
-    assert verify(tmp_path / "sensor").ok
+def test_the_package_gives_what_the_run_gives(run: Path, package: Path, pool: Workers) -> None:
+    manifest = read_manifest(package)
+    assert verify(package).ok
     assert (manifest.task, manifest.limits.way.max) == ("regression", None)
     assert [(e.way, e.shot) for e in manifest.evaluation] == [(1, 5), (1, 10), (1, 20)]
     plan = Plan(shots=(3, 7), queries=9, episodes=6)
-    of_package = evaluate_package(tmp_path / "sensor", plan, count=silent)  # type: ignore[arg-type]
-    shared = evaluate_package(tmp_path / "sensor", plan, pool, count=silent)  # type: ignore[arg-type]
+    of_package = evaluate_package(package, plan, count=silent)  # type: ignore[arg-type]
+    shared = evaluate_package(package, plan, pool, count=silent)  # type: ignore[arg-type]
     assert shared == of_package
     of_run = evaluate_run(run, plan, transductive=False, device="cpu", count=silent)  # type: ignore[arg-type]
-    for package, torch_result in zip(of_package, of_run, strict=True):
-        names = [c.name for c in package.compared]
+    for result, torch_result in zip(of_package, of_run, strict=True):
+        names = [c.name for c in result.compared]
         assert names[:2] == FITS
         assert names[2:] == [f"{k} of 5 inner steps" for k in range(5)]
-        assert package.value == pytest.approx(torch_result.value, rel=1e-4)
-        assert [c.value for c in package.compared] == pytest.approx(
+        assert result.value == pytest.approx(torch_result.value, rel=1e-4)
+        assert [c.value for c in result.compared] == pytest.approx(
             [c.value for c in torch_result.compared], rel=1e-4
         )
-        for other in package.compared:  # ahead is a smaller error
-            assert other.difference == pytest.approx(other.value - package.value, abs=1e-9)
-    paths = (str(run), str(tmp_path / "sensor"))
+        for other in result.compared:  # ahead is a smaller error
+            assert other.difference == pytest.approx(other.value - result.value, abs=1e-9)
+    paths = (str(run), str(package))
     found = compare(paths, plan, workers=1, count=silent)  # type: ignore[arg-type]
     assert found.task == "regression"
     for entry, results in zip(found.entries[:2], (of_run, of_package), strict=True):
@@ -151,16 +159,15 @@ def test_the_package_gives_what_the_run_gives(run: Path, tmp_path: Path, pool: W
     assert [entry.name for entry in found.entries[2:]] == FITS
     assert found.entries[1].cost is not None  # timed on 3 readings
     assert (found.entries[1].cost.bench.way, found.entries[1].cost.bench.shot) == (1, 3)
-    card = (tmp_path / "sensor" / "README.md").read_text()
+    card = (package / "README.md").read_text()
     assert "adapts it to a new function from a handful of readings" in card
     assert "examples [S, 2], targets [S, 1]" in card
 
 
-def test_a_device_calibrates_from_readings_alone(run: Path, tmp_path: Path) -> None:
-    export_command(run, tmp_path / "sensor", Request(episodes=0), silent)  # type: ignore[arg-type]
+def test_a_device_calibrates_from_readings_alone(package: Path) -> None:
     drawn = Sensor().episodes(SIZE, tasks=1, generator=generator(5))
     x, y, query = (part[0].numpy() for part in drawn[:3])
-    task = handful.load(tmp_path / "sensor").adapt(x, y[:, 0])
+    task = handful.load(package).adapt(x, y[:, 0])
     assert np.shape(task.predict(query)) == (7, 1)
     np.testing.assert_allclose(task.predict(query[3]), task.predict(query)[3], rtol=1e-4, atol=1e-5)
 
@@ -213,7 +220,7 @@ def test_a_source_of_ones_own_trains_and_is_not_imported_for_a_package(tmp_path:
     assert evaluate_package(tmp_path / "slope", plan, count=silent, moved=SLOPE)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
+@each(
     ("source", "message"),
     [
         (f"{__name__}:Missing", f"data.source: {__name__} has no episode source Missing"),

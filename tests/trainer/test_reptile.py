@@ -27,6 +27,7 @@ from handful.trainer.training.loop import meta_train
 from handful.trainer.training.optimiser import MetaOptimiser
 from handful.trainer.training.state import Run
 
+from ..each import each
 from .cases import Case, case, source
 from .small import VECTOR, double, double_episode, generator, uneven, vectors
 
@@ -105,8 +106,8 @@ def ends(learner: Reptile, params: Tensors, episodes: Episode) -> list[Tensors]:
     return [adapt(learner, params, Support(x, y), training=True) for x, y in sets]
 
 
-@pytest.mark.parametrize("chunk", [1, 3])
-@pytest.mark.parametrize("head", ["fixed", "shared"])
+@each("chunk", [1, 3])
+@each("head", ["fixed", "shared"])
 def test_the_gradient_is_the_mean_of_the_start_less_the_end(head: str, chunk: int) -> None:
     learner, params, data = small(head=head)
     episodes = episodes_of(data, 3)
@@ -132,7 +133,7 @@ def test_the_gradient_is_the_mean_of_the_start_less_the_end(head: str, chunk: in
     torch.testing.assert_close(outcome.buffers[POWER].double(), torch.tensor(0.999**5).double())
 
 
-@pytest.mark.parametrize("tasks", [1, 4])
+@each("tasks", [1, 4])
 def test_a_meta_step_goes_to_the_mean_of_the_ends(tasks: int) -> None:
     """ε = 1, then ½: θ + ε · mean(θ′ − θ); with one task the first step ends on θ′ itself."""
     learner, params, data = small()
@@ -246,7 +247,7 @@ def test_the_transductive_form_has_the_same_weights() -> None:
     assert not torch.allclose(answer, subject.answer(x, y, query), rtol=1e-2)
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "message", "hint"),
     [
         ("network.normalisation = 'running'",

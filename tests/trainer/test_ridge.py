@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import pytest
 import torch
 from torch import Tensor
 
@@ -20,6 +19,7 @@ from handful.trainer.learners.ridge import (
     RidgeConfig,
 )
 
+from ..each import each
 from .cases import case, on_features
 from .small import double, generator, uneven
 
@@ -47,7 +47,7 @@ def test_two_examples_by_hand() -> None:
     torch.testing.assert_close(logits, torch.tensor([[0.75, -0.75]]), rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["ridge", "ridge-learned"])
+@each("name", ["ridge", "ridge-learned"])
 def test_it_is_the_solution_of_the_normal_equations(name: str) -> None:
     """w = argmin Σ ‖⟨x, w⟩ − y‖² + λ u ‖w‖² over examples with a constant coordinate β √v."""
     subject = case(name)

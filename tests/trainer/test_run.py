@@ -20,6 +20,7 @@ from handful.trainer.training.job import Options
 from handful.trainer.training.lock import LockError, locked
 from handful.trainer.training.run import train
 
+from ..each import each
 from .small import vectors
 from .two_processes import RUNS, small_data
 
@@ -53,7 +54,7 @@ def same(one: Path, two: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
-@pytest.mark.parametrize("stop", [2, 3, 6], ids=["in pre-training", "there again", "in training"])
+@each("stop", [2, 3, 6])
 def test_a_stopped_run_goes_on_as_if_it_had_not(stop: int, tmp_path: Path, config: Config) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config(), whole)

@@ -23,6 +23,7 @@ from handful.trainer.training.job import Options
 from handful.trainer.training.report import Silent
 from handful.trainer.training.run import train
 
+from ..each import each
 from .test_run import after
 from .two_processes import META, NETWORK
 
@@ -133,7 +134,7 @@ def test_a_run_without_a_record_is_refused(here: Path) -> None:
     assert caught.value.hint == "a run is a folder made by `handful train`"
 
 
-@pytest.mark.parametrize("content", ["{", "[]", "\udcff", "[" * 100_000])
+@each("content", ["{", "[]", "\udcff", "[" * 100_000])
 def test_a_record_that_cannot_be_read(content: str, here: Path) -> None:
     (here / "run" / "data.json").write_bytes(content.encode(errors="surrogateescape"))
     with pytest.raises((RunError, DataError), match=str(here / "run" / "data.json")):

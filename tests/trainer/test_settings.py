@@ -13,6 +13,8 @@ from handful.trainer.config import from_dict, from_toml
 from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.settings import read_sections
 
+from ..each import each
+
 
 @dataclass(frozen=True, kw_only=True)
 class Inner:
@@ -67,7 +69,7 @@ def test_what_a_section_leaves_out_is_as_in_the_section_around_it() -> None:
     assert read(needed=1, other={"name": "new"}).other == Inner(size=1, sizes=(1, 2), name="new")
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "message", "hint"),
     [
         ({}, "here: learner.needed is missing", None),
@@ -124,7 +126,7 @@ def test_a_config_whose_types_cannot_be_read_is_refused() -> None:
     )
 
 
-@pytest.mark.parametrize("values", [[1], None, "text"])
+@each("values", [[1], None, "text"])
 def test_what_holds_no_sections_is_refused(values: Any) -> None:
     with pytest.raises(ConfigError) as caught:
         from_dict(values, where="config.json")
@@ -132,7 +134,7 @@ def test_what_holds_no_sections_is_refused(values: Any) -> None:
     assert caught.value.hint == "wanted learner, data and meta"
 
 
-@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "1" * 5000])
+@each("text", ["a = " + "[" * 5000, "a = " + "1" * 5000])
 def test_toml_that_python_cannot_hold_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"^mine.toml is not TOML: "):
         from_toml(text, where="mine.toml")
@@ -154,7 +156,7 @@ class Numbers:
         check_numbers(self, least={"share": 0, "many": 3}, below={"share": 1})
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "message"),
     [
         ({"count": 0}, "count is 0, wanted 1 or more"),

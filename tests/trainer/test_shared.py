@@ -35,6 +35,7 @@ from handful.trainer.training.report import Silent
 from handful.trainer.training.shared import mean_of, shared_gradient
 from handful.trainer.workers import Shape, WorkerError, Workers
 
+from ..each import each
 from .cases import case
 from .small import double, double_episode, generator
 from .test_loop import changed, once, run_of
@@ -56,8 +57,8 @@ def test_a_mean_of_uneven_parts_by_hand() -> None:
     assert float(outcome.buffers["m"]) == 5.0
 
 
-@pytest.mark.parametrize("name", LEARNERS)
-@pytest.mark.parametrize(("tasks", "chunk"), [(2, 1), (3, 2), (5, 2)])
+@each("name", LEARNERS)
+@each(("tasks", "chunk"), [(2, 1), (3, 2), (5, 2)])
 def test_the_gradient_is_that_of_one_process(
     name: str, tasks: int, chunk: int, pool: Workers
 ) -> None:
@@ -87,7 +88,7 @@ def test_the_gradient_is_that_of_one_process(
         torch.testing.assert_close(shared, alone, rtol=1e-6, atol=1e-7, check_dtype=False)
 
 
-@pytest.mark.parametrize("name", ["leo", "maml-support-fixed", "prototypical"])
+@each("name", ["leo", "maml-support-fixed", "prototypical"])
 def test_a_run_is_that_of_one_process_and_resumed_bit_for_bit(
     name: str, pool: Workers, tmp_path: Path
 ) -> None:
@@ -195,7 +196,7 @@ def test_a_worker_that_dies_ends_the_run_and_nothing_is_lost(
         torch.testing.assert_close(one[key], two[key], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", [*LEARNERS, "nearest-network"])
+@each("name", [*LEARNERS, "nearest-network"])
 def test_an_evaluation_is_that_of_one_process_to_the_last_digit(name: str, pool: Workers) -> None:
     subject = case(name)
     results, ticks = [], [0, 0]
@@ -258,8 +259,8 @@ def test_an_error_of_regression_is_that_of_one_process(pool: Workers) -> None:
     assert np.array_equal(alone, shared)
 
 
-@pytest.mark.parametrize("name", ["prototypical", "mlp-support-shared-coordinate"])
-@pytest.mark.parametrize("every_step", [True, False])
+@each("name", ["prototypical", "mlp-support-shared-coordinate"])
+@each("every_step", [True, False])
 def test_a_package_is_measured_as_by_the_runtime_alone(
     name: str, every_step: bool, pool: Workers, package: object
 ) -> None:

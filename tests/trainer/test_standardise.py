@@ -31,6 +31,7 @@ from handful.trainer.networks.standardise import (
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
 from handful.trainer.training.run import train
 
+from ..each import each
 from .small import generator, series
 
 FRESH = {MEAN: torch.zeros(3), SCALE: torch.ones(3)}
@@ -58,7 +59,7 @@ def test_each_example_by_itself_by_hand() -> None:
     torch.testing.assert_close(of_itself(x * 1000 + 50), of_itself(x), atol=1e-3, rtol=0)
 
 
-@pytest.mark.parametrize("level", [0.0, 0.1, 20_000.3, -3e8, 1e-9])
+@each("level", [0.0, 0.1, 20_000.3, -3e8, 1e-9])
 def test_a_constant_does_not_divide_by_zero(level: float) -> None:
     x = torch.full((1, 64, 3), level, requires_grad=True)
     still = of_itself(x)
@@ -74,7 +75,7 @@ def names_with_an_embedding_network() -> list[str]:
     return [name for name, kind in LEARNERS.items() if issubclass(kind, EmbeddingLearner)]
 
 
-@pytest.mark.parametrize("name", names_with_an_embedding_network())
+@each("name", names_with_an_embedding_network())
 def test_every_learner_with_an_embedding_network_standardises(name: str) -> None:
     """With m and s, raw readings give what standardised ones give without."""
     data, kind = series(4), LEARNERS[name]
@@ -151,7 +152,7 @@ def test_a_run_takes_them_from_its_meta_training_data_and_keeps_them(tmp_path: P
         torch.testing.assert_close(params[prefix + SCALE], 1 / rows.std(dim=0, correction=0))
 
 
-@pytest.mark.parametrize("standardise", ["data", "example"])
+@each("standardise", ["data", "example"])
 def test_it_is_in_the_exported_graph(standardise: Standardise, tmp_path: Path) -> None:
     raw = series(30)
     x = raw.x * 1000 + 20_000

@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 import torch
 
 import handful
@@ -19,6 +18,7 @@ from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
 from handful.trainer.learners.steps import after_each_step
 from handful.trainer.sizes import TaskSize
 
+from ..each import each
 from .cases import Case, case
 from .small import uneven
 
@@ -35,7 +35,7 @@ def same(subject: Tensors, wanted: Tensors) -> None:
         torch.testing.assert_close(subject[name], value)
 
 
-@pytest.mark.parametrize(("latent", "finetuning"), [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)])
+@each(("latent", "finetuning"), [(0, 0), (1, 0), (2, 0), (2, 1), (2, 2)])
 def test_steps_are_spent_in_the_order_of_the_stages(latent: int, finetuning: int) -> None:
     """After k of LEO's 2 + 2 steps the state is that of a LEO with so many steps of each."""
     subject = case("leo")
@@ -47,7 +47,7 @@ def test_steps_are_spent_in_the_order_of_the_stages(latent: int, finetuning: int
     same(states[latent + finetuning], adapt(learner, subject.params, support))
 
 
-@pytest.mark.parametrize("name", ["leo", "mlp-task-shared-step", "prototypical", "anil"])
+@each("name", ["leo", "mlp-task-shared-step", "prototypical", "anil"])
 def test_the_last_state_is_the_learners(name: str) -> None:
     subject = case(name)
     support, _ = task(subject, [1, 2])
@@ -74,7 +74,7 @@ def test_training_may_leave_out_the_start() -> None:
     assert [int(state["inner_count"]) for state in states] == [1, 2]
 
 
-@pytest.mark.parametrize("name", ["leo", "mlp-task-shared-step", "prototypical"])
+@each("name", ["leo", "mlp-task-shared-step", "prototypical"])
 @torch.no_grad()
 def test_the_runtimes_states_are_torchs(name: str, package: Callable[[str], Path]) -> None:
     subject, engine = case(name), handful.load(package(name))._engine

@@ -20,6 +20,7 @@ from handful.trainer.training.job import Options
 from handful.trainer.training.run import train
 from handful.trainer.training.taken import _compared, pretraining_of
 
+from ..each import each
 from .two_processes import RUNS, small_data
 
 Config = Callable[..., RunConfig]
@@ -47,7 +48,7 @@ def same(one: Path, two: Path) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[n], right[n]) for n in left)
 
 
-@pytest.mark.parametrize("named", ["", "pretrained"], ids=["its run", "the pre-training itself"])
+@each("named", ["", "pretrained"])
 def test_the_run_is_the_one_that_pre_trains_itself(
     named: str, tmp_path: Path, config: RunConfig, whole: Path
 ) -> None:
@@ -96,7 +97,7 @@ def other_data(config: RunConfig) -> RunConfig:
     return replace(config, data=replace(config.data, seed=1))
 
 
-@pytest.mark.parametrize(
+@each(
     ("change", "message"),
     [
         (other_network, "its learner.network.hidden is [8], here [12]"),

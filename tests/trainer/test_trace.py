@@ -18,6 +18,7 @@ from handful.trainer.learners.prototypical import Prototypical, PrototypicalConf
 from handful.trainer.networks import NetworkConfig, Trace, build_network
 from handful.trainer.networks.trace import CHANNELS, drawn
 
+from ..each import each
 from .small import generator, series
 
 SIDE = 16
@@ -52,7 +53,7 @@ def test_a_level_line_by_hand() -> None:
     assert float(found[AIR]) == pytest.approx(0, abs=1e-4)
 
 
-@pytest.mark.parametrize(
+@each(
     ("places", "signs"),
     [
         (((0, 0, 1), (0, 9, 1)), (-1, 0, 0, 1)),  # upwards: cos 2θ, sin 2θ, right, up
@@ -120,7 +121,7 @@ def test_the_network_is_conv4_of_the_picture() -> None:
     assert h.shape == (3, network.features) == (3, 7)
 
 
-@pytest.mark.parametrize("shape", [(64, 4), (1, 3), (64, 1), (28, 28, 1)])
+@each("shape", [(64, 4), (1, 3), (64, 1), (28, 28, 1)])
 def test_what_is_no_trace_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
         build_network(NetworkConfig(kind="trace"), shape, "convolution")

@@ -23,6 +23,7 @@ from handful.trainer.networks.strided import SPREAD_BELOW, by_parity, strided
 from handful.trainer.networks.winograd import winograd
 from handful.trainer.training.gradient import meta_gradient
 
+from ..each import each
 from .small import double, generator
 from .test_gradient import SPEC as PICTURE
 from .test_gradient import episodes
@@ -38,7 +39,7 @@ def in_order(maps: Tensor, order: object) -> Tensor:
     return maps.flatten(1, 2)[:, torch.as_tensor(order)]
 
 
-@pytest.mark.parametrize(("height", "width"), SIDES)
+@each(("height", "width"), SIDES)
 def test_winograd_is_the_convolution_and_so_are_its_gradients(height: int, width: int) -> None:
     x, weight = random(2, height, width, 3), random(27, 2, seed=1)
 
@@ -53,8 +54,8 @@ def test_winograd_is_the_convolution_and_so_are_its_gradients(height: int, width
 
 
 # the first has maps whose gradient goes by parity, the others are spread
-@pytest.mark.parametrize(("height", "width"), [(13, 10), *SIDES])
-@pytest.mark.parametrize("last", [False, True])
+@each(("height", "width"), [(13, 10), *SIDES])
+@each("last", [False, True])
 def test_a_strided_convolution_and_its_gradients(height: int, width: int, last: bool) -> None:
     x, weight = random(2, height, width, 3), random(27, 2, seed=1)
     high, wide = (height + 1) // 2, (width + 1) // 2
@@ -83,8 +84,8 @@ def same_gradients(ours: Function, theirs: Function, x: Tensor, weight: Tensor) 
     assert gradgradcheck(ours, (x, weight), fast_mode=True)
 
 
-@pytest.mark.parametrize("pooled", [True, False])
-@pytest.mark.parametrize("shape", [(2, 4, 5, 1), (1, 5, 3, 2)])
+@each("pooled", [True, False])
+@each("shape", [(2, 4, 5, 1), (1, 5, 3, 2)])
 def test_patches_of_an_image_times_the_weights_are_its_convolution(
     shape: tuple[int, ...], pooled: bool
 ) -> None:
@@ -96,7 +97,7 @@ def test_patches_of_an_image_times_the_weights_are_its_convolution(
     assert gradcheck(lambda x: image_patches(x, pooled=pooled), (x.requires_grad_(),))
 
 
-@pytest.mark.parametrize("size", [4, 5])
+@each("size", [4, 5])
 def test_of_equal_pixels_of_a_window_the_first_has_the_gradient(size: int) -> None:
     """The same one as in the form "matmul", whose windows are halved by rows, then by columns."""
     x = torch.randint(0, 3, (2, size, size, 3), generator=generator()).double().requires_grad_()
@@ -148,11 +149,9 @@ def rows_first(features: Tensor, pixels: int) -> Tensor:
     return features.reshape(len(features), -1, pixels).transpose(1, 2).flatten(1)
 
 
-@pytest.mark.parametrize("kind", POOLED_FIRST)
-@pytest.mark.parametrize(
-    ("halving", "readout"), [("max", "flatten"), ("stride", "flatten"), ("stride", "mean")]
-)
-@pytest.mark.parametrize("shape", [(28, 28, 1), (35, 19, 3)])
+@each("kind", POOLED_FIRST)
+@each(("halving", "readout"), [("max", "flatten"), ("stride", "flatten"), ("stride", "mean")])
+@each("shape", [(28, 28, 1), (35, 19, 3)])
 def test_all_forms_are_one_function(
     shape: tuple[int, int, int], halving: str, readout: str, kind: Normalisation
 ) -> None:
@@ -177,8 +176,8 @@ def test_all_forms_are_one_function(
         torch.testing.assert_close(answers, rows_first(by_torch, pixels))
 
 
-@pytest.mark.parametrize("kind", POOLED_FIRST)
-@pytest.mark.parametrize("halving", ["max", "stride"])
+@each("kind", POOLED_FIRST)
+@each("halving", ["max", "stride"])
 def test_the_gradient_of_the_traced_form_is_that_of_the_other(
     halving: str, kind: Normalisation
 ) -> None:
@@ -197,8 +196,17 @@ def test_the_gradient_of_the_traced_form_is_that_of_the_other(
         torch.testing.assert_close(slopes, wanted)
 
 
-@pytest.mark.parametrize("kind", POOLED_FIRST)
-@pytest.mark.parametrize("halving", ["max", "stride"])
+# every normalisation in one of the two forms of halving, one of them in both
+@each(
+    "halving, kind",
+    [
+        ("max", "support"),
+        ("max", "task"),
+        ("max", "none"),
+        ("stride", "support"),
+        ("stride", "transductive"),
+    ],
+)
 def test_the_traced_form_has_the_meta_gradient_of_the_other_also_under_vmap(
     halving: str, kind: Normalisation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -230,7 +238,7 @@ def test_the_traced_form_has_the_meta_gradient_of_the_other_also_under_vmap(
     assert used
 
 
-@pytest.mark.parametrize("halving", ["max", "stride"])
+@each("halving", ["max", "stride"])
 def test_the_traced_form_of_several_tasks_is_that_of_each(halving: str) -> None:
     ours, _, params = networks("support", halving, (16, 16, 1))
     weights = {n: torch.stack([p, p * 1.1, p * 0.9]) for n, p in params.items()}

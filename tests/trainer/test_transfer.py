@@ -19,6 +19,7 @@ from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
 from handful.trainer.training.folder import RunError
 
+from ..each import each
 from .small import IMAGE, SIZE, generator, pictures
 
 CONV4 = NetworkConfig(filters=8, halving="max")
@@ -36,7 +37,7 @@ def trained(config: NetworkConfig) -> dict[str, torch.Tensor]:
     }
 
 
-@pytest.mark.parametrize("config", [CONV4, RESNET, MLP], ids=lambda c: c.kind)
+@each("config", [CONV4, RESNET, MLP])
 def test_without_normalisation_it_computes_what_it_did(config: NetworkConfig) -> None:
     pretrained = trained(config)
     x = torch.rand(3, SIZE, SIZE, 1, generator=generator(2))
@@ -55,7 +56,7 @@ def order(config: NetworkConfig, features: torch.Tensor) -> torch.Tensor:
     return features.sort(dim=1).values if config.kind == "conv4" else features
 
 
-@pytest.mark.parametrize("normalisation", ["support", "transductive"])
+@each("normalisation", ["support", "transductive"])
 def test_a_set_s_own_moments_take_the_averages_place(normalisation: Any) -> None:
     pretrained = trained(CONV4)
     x = torch.rand(6, SIZE, SIZE, 1, generator=generator(2))
@@ -76,7 +77,7 @@ def test_which_normalisation_a_network_is_trained_under() -> None:
     ]
 
 
-@pytest.mark.parametrize("normalisation", ["none", "task", "group", "layer", "support"])
+@each("normalisation", ["none", "task", "group", "layer", "support"])
 def test_maml_takes_all_of_its_body_over(normalisation: Any) -> None:
     network = replace(CONV4, normalisation=normalisation)
     learner = MAML(MAMLConfig(network=network), IMAGE, 5)

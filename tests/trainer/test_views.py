@@ -8,6 +8,8 @@ import torch
 from handful.trainer.errors import SettingError
 from handful.trainer.learners.views import ViewsConfig, check_views, views
 
+from ..each import each
+
 TRACE = torch.tensor([[1.0, 0.0, 7.0], [0.0, 2.0, 8.0], [3.0, 0.0, 9.0]])  # x, y, pen
 
 
@@ -36,7 +38,7 @@ def test_vectors_without_views_are_one_view() -> None:
     assert torch.equal(views(ViewsConfig(), x), x[:, None])
 
 
-@pytest.mark.parametrize(
+@each(
     ("config", "shape", "text"),
     [
         (

@@ -28,6 +28,7 @@ from handful.trainer.workers import (
 from handful.trainer.workers.messages import pack, unpack
 from handful.trainer.workers.process import portable
 
+from ..each import each
 from .jobs import Elsewhere, doubled, process, times
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +44,7 @@ TENSORS = {
 }
 
 
-@pytest.mark.parametrize("name", TENSORS)
+@each("name", TENSORS)
 def test_a_tensor_arrives_as_it_was(name: str) -> None:
     sent = TENSORS[name]
     came, array = unpack(pack((sent, np.arange(3.0))))

@@ -19,6 +19,7 @@ from handful.trainer.learners.features import unit_length
 from handful.trainer.learners.form import part
 from handful.trainer.sizes import TaskSize
 
+from ..each import each
 from .cases import CASES, case
 from .small import vectors
 
@@ -139,7 +140,7 @@ def test_yardsticks_see_the_tasks_of_the_seed() -> None:
     assert any(list(first[name]) != list(other[name]) for name in first)
 
 
-@pytest.mark.parametrize("name", sorted(CASES))
+@each("name", sorted(CASES))
 def test_yardsticks_read_every_learners_features_one_by_one(name: str) -> None:
     subject = case(name)
     sample, x = (subject.data.as_float(subject.data.x[at]) for at in (slice(80, 120), slice(12)))

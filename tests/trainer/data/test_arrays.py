@@ -11,6 +11,8 @@ import torch
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.arrays import FORM, load_arrays
 
+from ...each import each
+
 ALL_TRAIN = {"train": [0, 1], "val": [], "test": []}
 
 
@@ -27,7 +29,7 @@ def refusal(config: DataConfig) -> tuple[str, str | None]:
     return str(error.value).replace(str(Path(config.source).parent), "…"), error.value.hint
 
 
-@pytest.mark.parametrize("dtype", [np.int16, np.uint16, np.int64])
+@each("dtype", [np.int16, np.uint16, np.int64])
 def test_integers_are_the_numbers_they_are(tmp_path: Path, dtype: Any) -> None:
     x = np.array([[[300, 2]], [[7, 40000]]]).astype(dtype)  # int16 wraps around
     data = load_data(write(tmp_path, x=x, y=np.array([0, 1])), "meta_train")
@@ -36,7 +38,7 @@ def test_integers_are_the_numbers_they_are(tmp_path: Path, dtype: Any) -> None:
     assert (data.input.kind, data.input.shape, data.input.scale) == ("array", (1, 2), 1.0)
 
 
-@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@each("dtype", [np.float16, np.float32, np.float64])
 def test_floats_are_grouped_by_label_in_the_order_of_the_file(tmp_path: Path, dtype: Any) -> None:
     x = np.array([[0.5, 1], [2, 3], [4, 5], [6, 7]], dtype)
     data = load_data(write(tmp_path, x=x, y=np.array([9, 2, 9, 2], np.int16)), "meta_train")
@@ -166,7 +168,7 @@ BAD_ARRAYS: dict[str, tuple[dict[str, Any], tuple[str, str | None]]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_ARRAYS)
+@each("case", BAD_ARRAYS)
 def test_bad_arrays_are_named(tmp_path: Path, case: str) -> None:
     arrays, wanted = BAD_ARRAYS[case]
     assert refusal(write(tmp_path, **arrays)) == wanted

@@ -31,6 +31,8 @@ from handful.trainer.data.backbone import (
 from handful.trainer.data.cache import cache_folder
 from handful.trainer.data.folder import picture_spec
 
+from ...each import each
+
 CHW, HWC = ("n", 3, 4, 4), ("n", 4, 4, 3)
 
 
@@ -74,7 +76,7 @@ def refusal(data: LabelledSet, path: Path) -> tuple[str, str | None]:
     return str(error.value).replace(str(path.parent), "…"), error.value.hint
 
 
-@pytest.mark.parametrize(("shape", "layout"), [(CHW, "CHW"), (HWC, "HWC")])
+@each(("shape", "layout"), [(CHW, "CHW"), (HWC, "HWC")])
 def test_a_picture_is_seen_as_the_graph_wants_it(tmp_path: Path, shape: Any, layout: str) -> None:
     path = means(tmp_path / "means.onnx", shape)
     assert backbone_input(path) == ("picture", 4, layout, "rgb")
@@ -130,7 +132,7 @@ def test_what_differs_is_embedded_anew(tmp_path: Path, cache: Path) -> None:
     assert len(list(cache.iterdir())) == 4
 
 
-@pytest.mark.parametrize("spoiled", [b"", b"\x93NUMPY\x01\x00", b"no array"])
+@each("spoiled", [b"", b"\x93NUMPY\x01\x00", b"no array"])
 def test_a_broken_cache_is_made_anew(tmp_path: Path, cache: Path, spoiled: bytes) -> None:
     path = means(tmp_path / "means.onnx", CHW)
     first = embed_pictures(pictures(), config(path))
@@ -162,9 +164,7 @@ def test_files_that_are_no_graphs(tmp_path: Path) -> None:
     assert message.startswith("backbone …/means.onnx is not an ONNX graph that runs: ")
 
 
-@pytest.mark.parametrize(
-    "shape", [(1, 3, 4, 4), ("n", 3, 4, 5), ("n", 3, "h", "w"), ("n", 2, 4, 4)]
-)
+@each("shape", [(1, 3, 4, 4), ("n", 3, 4, 5), ("n", 3, "h", "w"), ("n", 2, 4, 4)])
 def test_graphs_that_read_something_else(tmp_path: Path, shape: Any) -> None:
     path = means(tmp_path / "means.onnx", shape, out=("m", "d"))
     message = f"backbone …/means.onnx reads tensor(float) {list(shape)}"

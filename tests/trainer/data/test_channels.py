@@ -18,6 +18,7 @@ from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.nearest import Nearest, NearestConfig
 
+from ...each import each
 from .test_backbone import CHW, HWC, means, pictures
 
 MEAN, STD = (0.5, 0.25, 0.125), (0.5, 2.0, 0.25)
@@ -46,7 +47,7 @@ def test_each_channel_has_its_own(shape: Any, tmp_path: Path, cache: Path) -> No
     assert len(list(cache.iterdir())) == 2  # other numbers are other embeddings
 
 
-@pytest.mark.parametrize("shape", [CHW, HWC], ids=["CHW", "HWC"])
+@each("shape", [CHW, HWC])
 def test_they_are_in_the_exported_graph(shape: Any, tmp_path: Path) -> None:
     path = means(tmp_path / "means.onnx", shape)
     config = DataConfig(backbone=path, backbone_mean=MEAN, backbone_std=STD)
@@ -116,7 +117,7 @@ REFUSED: list[tuple[dict[str, Any], str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("settings", "message", "hint"), REFUSED)
+@each(("settings", "message", "hint"), REFUSED)
 def test_what_is_refused(settings: dict[str, Any], message: str, hint: str | None) -> None:
     with pytest.raises(DataError) as caught:
         DataConfig(**settings)

@@ -13,6 +13,7 @@ from handful.trainer.data import DataConfig, DataError, Part
 from handful.trainer.data.characters import HALVES, INDEX, PACKED, PACKED_BITS
 from handful.trainer.data.omniglot import load_omniglot
 
+from ...each import each
 from .drawings import drawing, folders, packed, png, zips
 
 
@@ -114,7 +115,7 @@ BAD_INDEX: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD_INDEX)
+@each("case", BAD_INDEX)
 def test_bad_indices(tmp_path: Path, case: str) -> None:
     index, message = BAD_INDEX[case]
     (packed(tmp_path) / INDEX).write_text(json.dumps(index))

@@ -6,6 +6,8 @@ import pytest
 
 from handful.trainer.data import SOURCES, DataConfig, DataError, load_data
 
+from ...each import each
+
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "no source": ({"source": ""}, "data.source is empty"),
     "no pixels": ({"image_size": 0}, "data.image_size is 0, wanted 1 to 4096 pixels"),
@@ -13,7 +15,7 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@each("case", BAD)
 def test_bad_settings_are_named(case: str) -> None:
     settings, message = BAD[case]
     with pytest.raises(DataError) as error:

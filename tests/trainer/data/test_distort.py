@@ -14,6 +14,7 @@ from handful.trainer.data.distort import DistortConfig, distorted, distorted_onc
 from handful.trainer.data.distortable import change_of
 from handful.trainer.errors import SettingError
 
+from ...each import each
 from ..small import pictures, vectors
 
 
@@ -47,7 +48,7 @@ def test_nothing_changes_where_nothing_is_set() -> None:
 
 
 @pytest.mark.usefixtures("largest")
-@pytest.mark.parametrize(
+@each(
     ("setting", "moved"),
     [
         # a place (right, down) of the result, from the centre, shows the picture at
@@ -149,7 +150,7 @@ def test_only_pictures_can_be_distorted() -> None:
         )
 
 
-@pytest.mark.parametrize(
+@each(
     ("setting", "words"),
     [
         ({"pen": 1.5}, "pen is 1.5, wanted 0 to 1.0"),

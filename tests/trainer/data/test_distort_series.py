@@ -15,6 +15,7 @@ from handful.trainer.data.distort_series import distorted_series
 from handful.trainer.data.distortable import change_of
 from handful.trainer.sizes import TaskSize
 
+from ...each import each
 from ..small import generator, pictures, series
 
 # three places about (4, 7), as far from it as the unit of length says; the pen is up once
@@ -34,7 +35,7 @@ def places(**settings: float) -> Tensor:
 
 
 @pytest.mark.usefixtures("largest")
-@pytest.mark.parametrize(
+@each(
     ("setting", "wanted"),
     [
         ({}, [[0, 2], [-2, 0], [2, -2]]),
@@ -48,7 +49,7 @@ def test_where_the_places_go(setting: dict[str, float], wanted: list[list[float]
     torch.testing.assert_close(places(**setting), torch.tensor(wanted, dtype=torch.float32))
 
 
-@pytest.mark.parametrize("name", ["elastic", "wander", "strokes", "noise"])
+@each("name", ["elastic", "wander", "strokes", "noise"])
 def test_moves_are_in_the_series_own_unit_and_leave_the_pen(name: str) -> None:
     x = series(1).x[:1].expand(2000, 16, 3)
     config = DistortConfig(**{name: 0.1})
@@ -111,7 +112,7 @@ def test_training_tasks_are_of_distorted_series() -> None:
     torch.testing.assert_close(*lengths)
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "pixels", "words"),
     [
         ("pen", False, "series like those of the test split do not have: float32 [16, 3]"),

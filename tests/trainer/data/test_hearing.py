@@ -15,6 +15,7 @@ from handful.trainer.data.hearing import HearingConfig, misheard
 from handful.trainer.data.log_mel import LogMelConfig
 from handful.trainer.errors import SettingError
 
+from ...each import each
 from ..small import generator, pictures, vectors
 
 LOG_MEL = LogMelConfig()
@@ -85,7 +86,7 @@ def test_noise_adds_energy_to_a_share_of_the_examples() -> None:
     torch.testing.assert_close(heard[:, 10, 10], torch.full((COUNT,), 2.0), atol=0.5, rtol=0)
 
 
-@pytest.mark.parametrize(("name", "axis"), [("frames", 1), ("bands", 2)])
+@each(("name", "axis"), [("frames", 1), ("bands", 2)])
 def test_neighbours_are_blanked_out_with_the_mean(name: str, axis: int) -> None:
     x = torch.randn(COUNT, FRAMES, BANDS, 1, generator=generator())
     made = misheard(x, HearingConfig(**{name: 8.0}), LOG_MEL, generator(1))[..., 0]
@@ -120,7 +121,7 @@ def test_the_same_generator_gives_the_same_examples() -> None:
     assert not torch.equal(nats(x, seed=3, **amounts), nats(x, seed=4, **amounts))
 
 
-@pytest.mark.parametrize(
+@each(
     ("amounts", "words"),
     [
         ({"noise": 1.5}, "noise is 1.5, wanted 0 to 1"),

@@ -15,6 +15,8 @@ from handful.trainer.data.errors import DataError
 from handful.trainer.data.log_mel import LogMel, LogMelConfig
 from handful.trainer.errors import SettingError
 
+from ...each import each
+
 DATA = Path(os.environ.get("HANDFUL_DATA", "nowhere"), "arabic_speech_commands")
 RATE = 16000
 
@@ -50,8 +52,8 @@ def noise(count: int, samples: int, loudness: float) -> Any:
     return loudness * np.random.default_rng(0).uniform(-1, 1, (count, samples))
 
 
-@pytest.mark.parametrize("loudness", [1.0, 0.03, 1e-4])
-@pytest.mark.parametrize(
+@each("loudness", [1.0, 0.03, 1e-4])
+@each(
     "config",
     [
         LogMelConfig(),
@@ -66,7 +68,7 @@ def test_ours_is_the_definition(config: LogMelConfig, loudness: float) -> None:
         np.testing.assert_allclose(energies(x, config), definition(x, config), atol=1e-3)
 
 
-@pytest.mark.parametrize("pitch", [50, 440, 3000, 7500])
+@each("pitch", [50, 440, 3000, 7500])
 def test_of_a_loud_tone_beside_silence_too(pitch: int) -> None:
     """Far from the tone nothing but the floor and rounding is left."""
     x = 0.9 * np.sin(2 * np.pi * pitch * np.arange(RATE) / RATE)[None]
@@ -115,7 +117,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, type[Exception], str]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_settings_that_make_no_sense_are_refused(name: str) -> None:
     settings, rate, kind, words = REFUSED[name]
     with pytest.raises(kind) as error:

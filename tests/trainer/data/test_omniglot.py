@@ -18,6 +18,7 @@ from handful.trainer.data.download import Archive
 from handful.trainer.data.omniglot import ARCHIVES, VINYALS, find_omniglot
 from handful.trainer.data.splits import PARTS
 
+from ...each import each
 from .drawings import drawing, folders, packed, png, zips
 
 
@@ -25,8 +26,8 @@ def lake(where: Path, **changes: Any) -> DataConfig:
     return DataConfig(path=where, split="lake", rotations=False, **changes)
 
 
-@pytest.mark.parametrize("form", [folders, zips, packed])
-@pytest.mark.parametrize("size", [28, 40, 105])
+@each("form", [folders, zips, packed])
+@each("size", [28, 40, 105])
 def test_every_form_gives_the_same_drawings(tmp_path: Path, form: Any, size: int) -> None:
     config = lake(form(tmp_path), image_size=size)
     parts = {part: load_data(config, part) for part in PARTS}

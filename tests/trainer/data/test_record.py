@@ -25,6 +25,7 @@ from handful.trainer.data.record import (
 )
 from handful.trainer.data.splits import MOVED, PARTS, Part
 
+from ...each import each
 from .drawings import zips
 from .test_folder import flat
 
@@ -61,7 +62,7 @@ def again(config: DataConfig, record: DataRecord) -> dict[str, LabelledSet]:
     return {part: load_data(config, part, recorded=record.part(part)) for part in PARTS}
 
 
-@pytest.mark.parametrize("source", [folder, archive, drawn])
+@each("source", [folder, archive, drawn])
 def test_every_source_gives_its_recorded_classes_again(
     source: Callable[[Path], DataConfig], tmp_path: Path
 ) -> None:
@@ -84,7 +85,7 @@ def test_glyphs_are_recorded_before_they_are_turned() -> None:
     )
 
 
-@pytest.mark.parametrize("source", [folder, archive])
+@each("source", [folder, archive])
 def test_a_new_class_moves_no_other_into_another_part(
     source: Callable[..., DataConfig], tmp_path: Path
 ) -> None:
@@ -207,7 +208,7 @@ def test_a_class_is_a_line() -> None:
     assert unlisted(listed(facts), "here") == facts
 
 
-@pytest.mark.parametrize(
+@each(
     ("content", "message"),
     [
         ([], "data.json is not a record of data in format 1"),

@@ -14,6 +14,8 @@ from handful.trainer.data.record import RecordedPart
 from handful.trainer.data.recordings import load_recordings
 from handful.trainer.training.data import read_data
 
+from ...each import each
+
 
 @pytest.fixture
 def moves(tmp_path: Path) -> Path:
@@ -95,7 +97,7 @@ def test_a_class_without_a_readable_file(moves: Path) -> None:
         load_recordings(config(moves), "meta_train")
 
 
-@pytest.mark.parametrize("name", ["window", "hop"])
+@each("name", ["window", "hop"])
 def test_windows_out_of_bounds(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         config(tmp_path, **{name: 0})

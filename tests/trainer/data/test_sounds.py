@@ -14,6 +14,7 @@ from handful.runtime.sounds import read_sound
 from handful.trainer.data import DataConfig, DataError, load_data, load_pictures
 from handful.trainer.data.log_mel import LogMel, LogMelConfig
 
+from ...each import each
 from ...runtime.small_sounds import tone, write_tone
 
 SMALL = LogMelConfig(frame=160, hop=80, transform=256, bands=12, low=50, high=3800)
@@ -56,7 +57,7 @@ def test_learners_get_energies(folder: Path, split: Path) -> None:
     torch.testing.assert_close(data.x, FRONT(sounds.x))
 
 
-@pytest.mark.parametrize("kind", [np.int16, np.float64])
+@each("kind", [np.int16, np.float64])
 def test_an_array_of_samples(tmp_path: Path, split: Path, kind: Any) -> None:
     sounds = np.stack([tone(pitch, 0.05) for pitch in (200, 300, 400)])
     scaled = np.round(sounds * 32768).astype(kind) if kind is np.int16 else sounds.astype(kind)

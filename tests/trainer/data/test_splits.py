@@ -11,6 +11,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.splits import PARTS, Part, choose, listed_split, random_split, split
 
+from ...each import each
+
 CLASSES = ("ant", "bee", "cat", "dog")
 
 
@@ -30,7 +32,7 @@ def test_a_random_split_is_64_16_20_and_leaves_nothing_out() -> None:
     assert indices[0] != random_split(100, "meta_train", 4)
 
 
-@pytest.mark.parametrize(
+@each(
     "content",
     [
         {"meta_train": ["dog", "ant"], "meta_val": ["bee"], "meta_test": ["cat"]},
@@ -95,7 +97,7 @@ BAD: dict[str, tuple[Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BAD)
+@each("case", BAD)
 def test_bad_split_files_are_named(tmp_path: Path, case: str) -> None:
     content, wanted = BAD[case]
     path = listed(tmp_path, content)
@@ -113,7 +115,7 @@ def test_a_split_file_that_is_not_there(tmp_path: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("how", ["vinyals", "lake"])
+@each("how", ["vinyals", "lake"])
 def test_the_splits_of_omniglot_are_for_omniglot(how: str) -> None:
     with pytest.raises(DataError) as error:
         choose(CLASSES, how, "meta_train", 0)
