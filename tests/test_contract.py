@@ -3,134 +3,161 @@
 from __future__ import annotations
 
 import ast
+import functools
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-RUNTIME, TRAINER = (sorted((ROOT / part).rglob("*.py")) for part in ("runtime", "trainer"))
-TRAINING_ONLY = (
+RUNTIME, TRAINER, BENCHMARKS = (
+    sorted((ROOT / part).rglob("*.py")) for part in ("runtime", "trainer", "benchmarks")
+)
+FILES = [*RUNTIME, *TRAINER, *BENCHMARKS, *sorted(ROOT.glob("*.py"))]
+TRAINING_ONLY = {
     "torch", "onnx", "onnxscript", "onnx_ir", "pydantic", "pydantic_core", "rich", "safetensors",
-    "matplotlib", "PIL",
-)  # fmt: skip
+    "matplotlib", "PIL", "handful.trainer",
+}  # fmt: skip
+RUNTIME_NEEDS = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
+COMMAND_LINE = {"cli", "cli_device", "cli_training", "console"}
 
 
-def name(path: Path) -> str:
-    return str(path.relative_to(ROOT))
+class Import(NamedTuple):
+    """One module that a file imports."""
+
+    module: str
+    inside: bool  # a function
+    typing: bool  # only a type checker sees it
 
 
-def imports(path: Path, *, typing_only: bool = False) -> Iterator[tuple[str, bool]]:
-    """Every module that the file imports, and whether inside a function.
+def dotted(path: Path) -> str:
+    return ".".join(["handful", *path.relative_to(ROOT).with_suffix("").parts])
 
-    What only a type checker sees is not imported, and counts with `typing_only` alone.
-    """
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+
+def imports_of(source: str, path: Path) -> Iterator[Import]:
+    """Every import of a file that lies at `path` below the root."""
+    tree = ast.parse(source)
+    inside, typing = set[int](), set[int]()
     for node in ast.walk(tree):
-        if (
-            isinstance(node, ast.If)
-            and not typing_only
-            and ast.unparse(node.test) == "TYPE_CHECKING"
-        ):
-            node.body = []
-    inside = {
-        id(node)
-        for function in ast.walk(tree)
-        if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        for node in ast.walk(function)
-    }
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            inside |= {id(each) for each in ast.walk(node)}
+        elif isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            typing |= {id(each) for statement in node.body for each in ast.walk(statement)}
     for node in ast.walk(tree):
+        modules: list[str] = []
         if isinstance(node, ast.Import):
-            yield from ((alias.name, id(node) in inside) for alias in node.names)
+            modules = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
-            folder = path.relative_to(ROOT).parts[: -node.level]
-            yield ".".join(["handful", *folder, *filter(None, [node.module])]), id(node) in inside
+            folder = path.parts[: -node.level]
+            modules = [".".join(["handful", *folder, *filter(None, [node.module])])]
+        elif isinstance(node, ast.ImportFrom) and node.module == "handful":
+            modules = [f"handful.{alias.name}" for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            if node.module == "handful":
-                yield from ((f"handful.{a.name}", id(node) in inside) for a in node.names)
-            else:
-                yield node.module or "", id(node) in inside
+            modules = [node.module or ""]
+        yield from (Import(module, id(node) in inside, id(node) in typing) for module in modules)
 
 
-def imported(modules: str) -> set[str]:
-    """The packages that are loaded after importing `modules` in a fresh interpreter."""
-    code = f"import {modules}, sys; print(*sorted({{m.partition('.')[0] for m in sys.modules}}))"
+@functools.cache
+def imports(path: Path) -> tuple[Import, ...]:
+    return tuple(imports_of(path.read_text(encoding="utf-8"), path.relative_to(ROOT)))
+
+
+def forbidden(path: Path, found: Import) -> str | None:
+    """Why the file that lies at `path` below the root may not import this; None where it may."""
+    top, part, room, *_ = [*found.module.split("."), "", ""]
+    where = path.parts[0]
+    if top == "onnxruntime" and path != Path("runtime/ort.py"):
+        if found.inside and part == "quantization":  # its tools, after it and inside the package
+            return None
+        return "onnxruntime is imported in one place, where its telemetry is switched off first"
+    if found.typing:
+        return None
+    if where == "runtime":
+        if top == "PIL":  # the extra handful[images]
+            reads = path.name == "images.py" or path.parent.name == "pictures"
+            return None if found.inside and reads else "Pillow waits until a file is read"
+        if (part not in ("", "runtime")) if top == "handful" else (top not in RUNTIME_NEEDS):
+            return "the runtime needs numpy, onnxruntime and the standard library"
+    elif where == "trainer":
+        if part in COMMAND_LINE if top == "handful" else top in {"cli", "click"}:
+            return "the trainer is a library and knows no command line"
+        if top in {"trainer", "runtime"}:
+            return "its name is handful"
+        if path.parts[1] == "learners" and part == "trainer" and room in {"export", "training"}:
+            return "a learner is the same functions, whoever trains, evaluates or traces it"
+    elif where != "benchmarks" and top in {"torch", "onnx"} and not found.inside:
+        return "only the trainer imports torch"
+    return None
+
+
+def test_no_part_of_the_runtime_loads_what_trains() -> None:
+    """Nor click, which is the command line's. All are imported one after the other."""
+    modules = [dotted(path) for path in RUNTIME if path.name != "__init__.py"]
+    code = """
+import importlib, json, sys
+new = {}
+for module in json.loads(sys.argv[1]):
+    before = set(sys.modules)
+    importlib.import_module(module)
+    new[module] = sorted(set(sys.modules) - before)
+print(json.dumps(new))
+"""
     completed = subprocess.run(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, json.dumps(["handful", *modules, "handful.cli"])],
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(completed.stdout.split())
-
-
-@pytest.mark.parametrize("modules", ["handful", "handful.runtime"])
-def test_importing_handful_loads_nothing_heavy(modules: str) -> None:
-    loaded = imported(modules)
-    assert "handful" in loaded
-    assert not loaded & {*TRAINING_ONLY, "click"}
-
-
-@pytest.mark.parametrize(
-    "module", [path for path in RUNTIME if path.name != "__init__.py"], ids=name
-)
-def test_no_part_of_the_runtime_loads_what_trains(module: Path) -> None:
-    loaded = imported(f"handful.{'.'.join(module.relative_to(ROOT).with_suffix('').parts)}")
-    assert not loaded & {*TRAINING_ONLY, "click"}
-    assert not [m for m in loaded if m.startswith("trainer")]
-
-
-def test_the_command_line_loads_click_and_nothing_that_trains() -> None:
-    loaded = imported("handful.cli")
-    assert "click" in loaded
-    assert not loaded & {*TRAINING_ONLY}
-
-
-@pytest.mark.parametrize("path", RUNTIME, ids=name)
-def test_the_runtime_imports_numpy_onnxruntime_and_the_standard_library(path: Path) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
-    for module, inside in imports(path):
-        top = module.partition(".")[0]
-        if top == "handful":
-            assert module.split(".")[1:2] in ([], ["runtime"]), module
-        elif top == "PIL":  # the extra handful[images], only where a file is read
-            assert inside, module
-            assert path.name == "images.py" or path.parent.name == "pictures", module
-        else:
-            assert top in allowed, module
-
-
-@pytest.mark.parametrize("path", TRAINER, ids=name)
-def test_the_trainer_never_imports_the_command_line(path: Path) -> None:
-    for module, _ in imports(path):
-        handfuls = [["handful", part] for part in ("cli", "cli_device", "cli_training", "console")]
-        assert module.split(".")[:2] not in handfuls, module
-        assert module.partition(".")[0] not in ("cli", "click", "trainer", "runtime"), module
-
-
-def test_only_the_trainer_imports_torch() -> None:
-    for path in (*RUNTIME, *ROOT.glob("*.py")):
-        tops = {module.partition(".")[0] for module, inside in imports(path) if not inside}
-        assert not tops & {"torch", "onnx"}, path
-
-
-def test_onnxruntime_is_imported_in_one_place() -> None:
-    """Where its telemetry is switched off first; its tools come after that, inside the package."""
-    importing = {
-        name(path)
-        for path in (*RUNTIME, *TRAINER, *ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py"))
-        if "onnxruntime"
-        in {
-            module.partition(".")[0]
-            for module, inside in imports(path)
-            if not (inside and module.startswith("onnxruntime.quantization"))
-        }
+    new: dict[str, list[str]] = json.loads(completed.stdout)
+    assert "numpy" not in new["handful"]  # so that `handful --help` waits for nothing
+    loaded = {module: {*TRAINING_ONLY, "click"} & {*names} for module, names in new.items()}
+    assert {module: names for module, names in loaded.items() if names} == {
+        "handful.cli": {"click"}
     }
-    assert importing == {"runtime/ort.py"}
+
+
+def test_each_part_imports_only_what_it_may() -> None:
+    offenders = [
+        f"{path.relative_to(ROOT)} imports {found.module}: {why}"
+        for path in FILES
+        for found in imports(path)
+        if (why := forbidden(path.relative_to(ROOT), found))
+    ]
+    assert not offenders, "\n".join(offenders)
+    assert "onnxruntime" in {found.module for found in imports(ROOT / "runtime" / "ort.py")}
+
+
+def test_what_a_part_may_not_import_is_found() -> None:
+    """The rules on lines that are not in the tree: each is refused in the first file alone."""
+    lines = [
+        ("runtime/task.py", "import torch", "trainer/listing.py"),
+        ("runtime/task.py", "from handful.trainer import listing", "benchmarks/speed.py"),
+        ("runtime/package/vet.py", "from ...trainer import listing", "trainer/data/arrays.py"),
+        ("runtime/learner.py", "def f(): import click", "cli.py"),
+        ("runtime/images.py", "from PIL import Image", "trainer/listing.py"),
+        ("runtime/task.py", "def f(): from PIL import Image", "runtime/pictures/file.py"),
+        ("runtime/task.py", "import onnxruntime.capi", "runtime/ort.py"),
+        ("trainer/form.py", "from onnxruntime import quantization", "runtime/ort.py"),
+        ("benchmarks/speed.py", "import onnxruntime as ort", "runtime/ort.py"),
+        ("trainer/form.py", "from handful import console", "cli.py"),
+        ("trainer/form.py", "import click", "cli.py"),
+        ("trainer/form.py", "from runtime import task", "cli.py"),
+        ("trainer/learners/leo.py", "from ..export import trace", "trainer/commands/export.py"),
+        ("trainer/learners/leo.py", "import handful.trainer.training", "trainer/listing.py"),
+        ("cli.py", "from torch import nn", "trainer/listing.py"),
+    ]
+    for refused, line, allowed in lines:
+        for name, wanted in ((refused, True), (allowed, False)):
+            (found,) = imports_of(line, Path(name))
+            assert bool(forbidden(Path(name), found)) is wanted, (name, line)
+    (checked,) = imports_of("if TYPE_CHECKING:\n import torch", Path("cli.py"))
+    assert forbidden(Path("cli.py"), checked) is None
 
 
 def circle(graph: dict[str, set[str]]) -> list[str]:
@@ -156,19 +183,9 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     for path in (*RUNTIME, *TRAINER):
         if path.name != "__init__.py":
-            module = ".".join(["handful", *path.relative_to(ROOT).with_suffix("").parts])
-            graph[module] = {m for m, _ in imports(path, typing_only=True)}
+            graph[dotted(path)] = {found.module for found in imports(path)}
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
     assert circle(graph) == []
-
-
-def test_the_learners_know_nothing_of_export_or_the_loop() -> None:
-    """What is trained, evaluated and traced is the same functions, whoever calls them."""
-    for path in sorted((ROOT / "trainer" / "learners").glob("*.py")):
-        for module, _ in imports(path):
-            parts = module.split(".")
-            assert parts[:3] != ["handful", "trainer", "export"], path
-            assert parts[:3] != ["handful", "trainer", "training"], path
 
 
 def test_the_public_names_are_those_of_the_runtime() -> None:
