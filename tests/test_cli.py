@@ -19,6 +19,7 @@ from handful.trainer.listing import recipes
 from handful.trainer.recipe import read_recipe
 
 from .commands.called import error, run
+from .each import each
 
 SHIPPED = [
     "keywords-proto-maml", "omniglot-lake", "omniglot-leo", "omniglot-maml",
@@ -59,7 +60,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
     )
 
 
-@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+@each("command", main.commands.values())
 def test_help_fits_80_columns_and_says_what_each_argument_is(command: click.Command) -> None:
     text = run(command.name, "-h").stdout
     assert max(map(len, text.splitlines())) < 80
@@ -105,7 +106,7 @@ def test_several_numbers_stand_after_one_option() -> None:
     assert spread(["--way", "--shot", "five"], names) == ["--way", "--shot", "five"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "words"),
     [
         (("train", "--nonsense"), "Error: No such option '--nonsense'"),
@@ -145,7 +146,7 @@ def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("command", ["verify", "inspect", "bench", "evaluate"])
+@each("command", ["verify", "inspect", "bench", "evaluate"])
 def test_a_name_that_is_no_package_says_which_there_are(command: str) -> None:
     assert error(run(command, "nothing")) == (
         "error: no folder nothing, and no shipped package of that name\n"
@@ -254,7 +255,7 @@ def test_lists_name_what_there_is() -> None:
     assert sources == wanted.split()
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "argument"),
     [
         (("evaluate", ""), "'RUN_OR_PACKAGE'"),

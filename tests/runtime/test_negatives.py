@@ -14,6 +14,7 @@ from handful.runtime.confidence import Sizes
 from handful.runtime.errors import SupportSetError, TaskFileError
 from handful.runtime.package.npz import pack_npz
 
+from ..each import each
 from . import edit
 from .confident import grid, sure
 
@@ -103,7 +104,7 @@ def test_a_task_without_negatives_is_written_as_older_runtimes_read_it(
     assert formats == [1, 2]
 
 
-@pytest.mark.parametrize(
+@each(
     ("negatives", "words"),
     [
         (None, "task.npz has no array `negatives`"),
