@@ -137,7 +137,7 @@ def test_a_command_line_that_cannot_be_read_is_a_usage_error(
     assert result.stderr.splitlines()[-1].startswith(words)
 
 
-@pytest.mark.parametrize("command", ["verify", "inspect", "bench"])
+@each("command", ["verify", "inspect", "bench"])
 def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> None:
     assert error(run(command, tmp_path)) == (
         f"error: no manifest.json in {tmp_path}\n"
@@ -155,14 +155,14 @@ def test_a_name_that_is_no_package_says_which_there_are(command: str) -> None:
     )
 
 
-@pytest.mark.parametrize("command", [("evaluate",), ("export", "to")])
+@each("command", [("evaluate",), ("export", "to")])
 def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
     assert error(run(command[0], tmp_path, *command[1:])) == (
         f"error: no config.json in {tmp_path}\n\nhint: a run is a folder made by `handful train`\n"
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "words"),
     [
         (

@@ -22,16 +22,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package on the mean of each channel, of pictures from −1 to 1."""
-    backbone = means(tmp_path / "means.onnx", CHW)
-    result = run("photos", tmp_path / "package", "--backbone", backbone, "--licence", "MIT")
+    folder = tmp_path_factory.mktemp("photos")
+    backbone, package = means(folder / "means.onnx", CHW), folder / "package"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        result = run("photos", package, "--backbone", backbone, "--licence", "MIT")
     assert result.exit_code == 0, result.stderr
-    follow = f"next: handful adapt {tmp_path / 'package'} PICTURES --out task.npz\n"
-    assert result.stderr.endswith(follow)
-    assert result.stderr.startswith(f"wrote {tmp_path / 'package'}: ")
-    return tmp_path / "package"
+    assert result.stderr.endswith(f"next: handful adapt {package} PICTURES --out task.npz\n")
+    assert result.stderr.startswith(f"wrote {package}: ")
+    return package
 
 
 @pytest.fixture
