@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,9 +136,18 @@ def test_what_evaluate_cannot_do_is_said(trained: Path, package: Path) -> None:
     )
 
 
-def test_export_replaces_a_package_only_by_force(trained: Path, package: Path) -> None:
-    assert error(run("export", trained, package)) == (
-        f"error: {package} exists\n\nhint: choose another folder, or replace it with --force\n"
+def test_export_replaces_a_package_only_by_force(
+    trained: Path, package: Path, tmp_path: Path
+) -> None:
+    """The new one is measured alone, without yardsticks."""
+    copy = shutil.copytree(package, tmp_path / "package")
+    assert error(run("export", trained, copy)) == (
+        f"error: {copy} exists\n\nhint: choose another folder, or replace it with --force\n"
     )
-    result = run("export", trained, package, "--force", "--name", "points", "--episodes", 5)
-    assert (result.exit_code, describe(package).manifest.name) == (0, "points")
+    assert "compared with" in (copy / "README.md").read_text()
+    options = ("--force", "--name", "points", "--episodes", 2, "--no-yardsticks")
+    assert run("export", trained, copy, *options).exit_code == 0
+    manifest = describe(copy).manifest
+    assert manifest.name == "points"
+    assert [entry.compared for entry in manifest.evaluation] == [(), ()]
+    assert "compared with" not in (copy / "README.md").read_text()
