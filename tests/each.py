@@ -59,7 +59,10 @@ def _cases(names: tuple[str, ...], values: Iterable[Any]) -> Iterator[tuple[str,
 
 def _shown(value: Any) -> str:
     """A value in a name: a function by its own, whatever is long by its beginning."""
-    text = getattr(value, "__name__", None) or repr(value)
+    try:
+        text = getattr(value, "__name__", None) or repr(value)
+    except Exception:  # of an object that is meant to be odd
+        text = object.__repr__(value)
     return text if len(text) <= 80 else f"{text[:79]}…"
 
 

@@ -19,6 +19,7 @@ from handful.trainer.listing import recipes
 from handful.trainer.recipe import read_recipe
 
 from .commands.called import error, run
+from .each import each
 
 SHIPPED = [
     "keywords-proto-maml", "omniglot-lake", "omniglot-leo", "omniglot-maml",
@@ -58,7 +59,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
     )
 
 
-@pytest.mark.parametrize("command", main.commands.values(), ids=lambda command: command.name)
+@each("command", main.commands.values())
 def test_help_fits_80_columns_and_says_what_each_argument_is(command: click.Command) -> None:
     text = run(command.name, "-h").stdout
     assert max(map(len, text.splitlines())) < 80
@@ -104,7 +105,7 @@ def test_several_numbers_stand_after_one_option() -> None:
     assert spread(["--way", "--shot", "five"], names) == ["--way", "--shot", "five"]
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "words"),
     [
         (("train", "--nonsense"), "Error: No such option '--nonsense'"),
@@ -135,7 +136,7 @@ def test_a_command_line_that_cannot_be_read_is_a_usage_error(
     assert result.stderr.splitlines()[-1].startswith(words)
 
 
-@pytest.mark.parametrize("command", ["verify", "inspect", "bench"])
+@each("command", ["verify", "inspect", "bench"])
 def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> None:
     assert error(run(command, tmp_path)) == (
         f"error: no manifest.json in {tmp_path}\n"
@@ -144,7 +145,7 @@ def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> No
     )
 
 
-@pytest.mark.parametrize("command", ["verify", "inspect", "bench", "evaluate"])
+@each("command", ["verify", "inspect", "bench", "evaluate"])
 def test_a_name_that_is_no_package_says_which_there_are(command: str) -> None:
     assert error(run(command, "nothing")) == (
         "error: no folder nothing, and no shipped package of that name\n"
@@ -153,14 +154,14 @@ def test_a_name_that_is_no_package_says_which_there_are(command: str) -> None:
     )
 
 
-@pytest.mark.parametrize("command", [("evaluate",), ("export", "to")])
+@each("command", [("evaluate",), ("export", "to")])
 def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Path) -> None:
     assert error(run(command[0], tmp_path, *command[1:])) == (
         f"error: no config.json in {tmp_path}\n\nhint: a run is a folder made by `handful train`\n"
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "words"),
     [
         (
@@ -253,7 +254,7 @@ def test_lists_name_what_there_is() -> None:
     assert sources == wanted.split()
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "argument"),
     [
         (("evaluate", ""), "'RUN_OR_PACKAGE'"),

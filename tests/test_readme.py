@@ -16,6 +16,8 @@ from click.testing import CliRunner
 import handful
 from handful.cli import main
 
+from .each import each
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -66,7 +68,7 @@ def test_no_line_of_the_tree_stands_twice() -> None:
     assert len(set(tree())) == len(tree())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each("page", PAGES)
 def test_every_link_leads_somewhere(page: Path) -> None:
     targets = re.findall(r"(?:\]\(|src=\")([^)#\"]+)", page.read_text(encoding="utf-8"))
     local = [target for target in targets if "://" not in target]
@@ -120,13 +122,13 @@ def test_the_readme_adapts() -> None:
     assert done.stdout.splitlines() == re.findall(r"print\(.*\)  # (.*)", code)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each("page", PAGES)
 def test_every_python_block_is_python(page: Path) -> None:
     for block in blocks("python", page.read_text(encoding="utf-8")):
         ast.parse(block.replace("…", "..."))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@each("page", PAGES)
 def test_every_command_line_is_one_that_the_command_takes(page: Path) -> None:
     for words in commands(page.read_text(encoding="utf-8")):
         assert words[0] in main.commands, words

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ..each import each
 from .called import error, run
 
 SIZES = ("--way", 3, "--shot", 1, 2, "--episodes", 8, "--queries", 3, "--seed", 4)
@@ -93,7 +94,7 @@ def test_the_same_twice_and_what_is_nowhere_are_refused(trained: Path, tmp_path:
     )
 
 
-@pytest.mark.parametrize(
+@each(
     ("arguments", "words"),
     [
         ((), "Error: Missing argument 'RUN_OR_PACKAGE...', or --data of your own."),

@@ -22,16 +22,18 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def package(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A package on the mean of each channel, of pictures from −1 to 1."""
-    backbone = means(tmp_path / "means.onnx", CHW)
-    result = run("photos", tmp_path / "package", "--backbone", backbone, "--licence", "MIT")
+    folder = tmp_path_factory.mktemp("photos")
+    backbone, package = means(folder / "means.onnx", CHW), folder / "package"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("XDG_CACHE_HOME", str(folder / "cache"))
+        result = run("photos", package, "--backbone", backbone, "--licence", "MIT")
     assert result.exit_code == 0, result.stderr
-    follow = f"next: handful adapt {tmp_path / 'package'} PICTURES --out task.npz\n"
-    assert result.stderr.endswith(follow)
-    assert result.stderr.startswith(f"wrote {tmp_path / 'package'}: ")
-    return tmp_path / "package"
+    assert result.stderr.endswith(f"next: handful adapt {package} PICTURES --out task.npz\n")
+    assert result.stderr.startswith(f"wrote {package}: ")
+    return package
 
 
 @pytest.fixture
@@ -88,8 +90,6 @@ def test_a_wrong_scale_is_doubted(tmp_path: Path) -> None:
     assert "the backbone reads values from 0 to 12.75: is that what it was trained with?" in (
         result.stderr
     )
-    right = run("photos", tmp_path / "package", "--backbone", backbone, "--force")
-    assert right.stderr.startswith("wrote ")
 
 
 def test_a_backbone_that_is_neither_file_nor_name_says_so(tmp_path: Path) -> None:
@@ -101,12 +101,8 @@ def test_a_backbone_that_is_neither_file_nor_name_says_so(tmp_path: Path) -> Non
 
 def test_the_backbone_in_a_lower_precision(tmp_path: Path) -> None:
     backbone = means(tmp_path / "means.onnx", CHW)
-    options = ("--backbone", backbone, "--precision")
-    assert error(run("photos", tmp_path / "package", *options, "int8")) == (
-        "error: there is no convolution in `embed` to write as int8\n\n"
-        "hint: export it with --precision float16, or without\n"
-    )
-    result = run("photos", tmp_path / "package", *options, "float16")
+    options = ("--backbone", backbone, "--precision", "float16")
+    result = run("photos", tmp_path / "package", *options)
     assert result.exit_code == 0, result.stderr
     assert ", as torch at every state behind `embed` in float16\n" in result.stderr
     assert read_manifest(tmp_path / "package").precision == "float16"

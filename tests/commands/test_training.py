@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-import pytest
 from PIL import Image
 
 import handful
@@ -66,10 +66,7 @@ def test_a_run_is_resumed_with_its_own_settings_alone(trained: Path) -> None:
     )
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_how_to_go_on_is_said(
-    number: signal.Signals, points: Path, tmp_path: Path
-) -> None:
+def test_a_signal_saves_and_how_to_go_on_is_said(points: Path, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     source = settings("data.split=random", "data.rotations=false", *SMALL, "meta.steps=100000")
     command = [sys.executable, "-m", "handful", "train", "leo", "--data", points, "--out", folder]
@@ -83,7 +80,7 @@ def test_a_signal_saves_and_how_to_go_on_is_said(
     deadline = time.monotonic() + 120
     while not (folder / "last.safetensors").exists() and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     out, words = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
     assert words.endswith(
@@ -139,9 +136,18 @@ def test_what_evaluate_cannot_do_is_said(trained: Path, package: Path) -> None:
     )
 
 
-def test_export_replaces_a_package_only_by_force(trained: Path, package: Path) -> None:
-    assert error(run("export", trained, package)) == (
-        f"error: {package} exists\n\nhint: choose another folder, or replace it with --force\n"
+def test_export_replaces_a_package_only_by_force(
+    trained: Path, package: Path, tmp_path: Path
+) -> None:
+    """The new one is measured alone, without yardsticks."""
+    copy = shutil.copytree(package, tmp_path / "package")
+    assert error(run("export", trained, copy)) == (
+        f"error: {copy} exists\n\nhint: choose another folder, or replace it with --force\n"
     )
-    result = run("export", trained, package, "--force", "--name", "points", "--episodes", 5)
-    assert (result.exit_code, describe(package).manifest.name) == (0, "points")
+    assert "compared with" in (copy / "README.md").read_text()
+    options = ("--force", "--name", "points", "--episodes", 2, "--no-yardsticks")
+    assert run("export", trained, copy, *options).exit_code == 0
+    manifest = describe(copy).manifest
+    assert manifest.name == "points"
+    assert [entry.compared for entry in manifest.evaluation] == [(), ()]
+    assert "compared with" not in (copy / "README.md").read_text()

@@ -126,9 +126,3 @@ def test_a_package_carries_what_its_run_was_compared_with(trained: Path, package
     card = (package / "README.md").read_text()
     assert "| compared with | 5-way 1-shot | 5-way 5-shot |" in card
     assert "class means of the features, squared distance" in printed("inspect", package)
-
-
-def test_an_export_may_be_measured_alone(trained: Path, tmp_path: Path) -> None:
-    printed("export", trained, tmp_path / "alone", "--episodes", 2, "--no-yardsticks")
-    assert [e.compared for e in read_manifest(tmp_path / "alone").evaluation] == [(), ()]
-    assert "compared with" not in (tmp_path / "alone" / "README.md").read_text()

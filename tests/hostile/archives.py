@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import zipfile
 from collections.abc import Callable
@@ -28,21 +29,25 @@ def members(count: int) -> Callable[[Path], object]:
     return lambda folder: edit.archive(folder, {f"m{i}.npy": b"" for i in range(count)})
 
 
-def bomb(folder: Path) -> None:
-    """A gigabyte of zeros in a megabyte."""
+@functools.cache
+def gigabyte() -> bytes:
+    """An archive of five megabytes with a gigabyte of zeros."""
     stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as file:
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as file:
         with file.open("support_x.npy", "w") as member:
             member.write(npy(np.zeros(1, np.float32)))
             for _ in range(64):
                 member.write(bytes(2**24))
-    (folder / "conformance.npz").write_bytes(stream.getvalue())
+    return stream.getvalue()
+
+
+def bomb(folder: Path) -> None:
+    (folder / "conformance.npz").write_bytes(gigabyte())
 
 
 def lying_bomb(folder: Path) -> None:
     """The same, whose directory says that it is small."""
-    bomb(folder)
-    content = (folder / "conformance.npz").read_bytes()
+    content = gigabyte()
     at = content.rindex(b"PK\x01\x02")
     small = content[: at + 24] + (2000).to_bytes(4, "little") + content[at + 28 :]
     (folder / "conformance.npz").write_bytes(small)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ..each import each
 from . import added, archives, manifests, models, recurrent
 from .children import Outcome, run
 from .manifests import Case
@@ -36,7 +37,7 @@ def outcomes(packages: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[st
     return dict(zip(CASES, run(list(folders.values())), strict=True))
 
 
-@pytest.mark.parametrize("name", CASES)
+@each("name", CASES)
 def test_what_comes_of_it(outcomes: dict[str, Outcome], name: str) -> None:
     outcome = outcomes[name]
     assert outcome.wrong == ""

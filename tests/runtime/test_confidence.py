@@ -12,6 +12,7 @@ import handful
 from handful.runtime.confidence import Sizes, softmax
 from handful.runtime.errors import AdaptError
 
+from ..each import each
 from .confident import entry, grid, sure
 
 NEAR, FAR = [1.0, 0, 0, 0], [0, 4.0, 0, 0]  # class means, at 0 from themselves
@@ -167,7 +168,7 @@ def test_a_package_without_thresholds_says_so(folder: Path) -> None:
     np.testing.assert_allclose(task.predict_proba(NEAR), softmax(task.logits(NEAR)))
 
 
-@pytest.mark.parametrize("rate", [0.001, 0.6, 5, -1, float("nan"), True, "5%", [0.05]])
+@each("rate", [0.001, 0.6, 5, -1, float("nan"), True, "5%", [0.05]])
 def test_a_rate_that_is_not_offered_is_refused(folder: Path, rate: Any) -> None:
     task = task_of(sure(folder, grid()))
     refused(

@@ -14,6 +14,7 @@ from handful.runtime.package.decode import to_json
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import described
 
+from ..each import each
 from . import edit
 from .confident import entry, grid, sure
 
@@ -95,7 +96,7 @@ REFUSED: list[tuple[Change, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("change", "words"), REFUSED)
+@each(("change", "words"), REFUSED)
 def test_what_cannot_be_read_between_is_refused(
     packages: Any, tmp_path: Path, change: Change, words: str
 ) -> None:

@@ -20,6 +20,8 @@ from handful.runtime.ort import one_onnxruntime, onnxruntime
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
+from ..each import each
+
 ONE = np.zeros((6, 6, 1), np.uint8)
 TWO = np.zeros((2, 6, 6, 1), np.uint8)
 SHAPE = (
@@ -56,7 +58,7 @@ QUERIES: list[tuple[Any, str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("query", "words", "hint"), QUERIES, ids=[w for _, w, _ in QUERIES])
+@each(("query", "words", "hint"), QUERIES)
 def test_queries(head: handful.Learner, query: Any, words: str, hint: str | None) -> None:
     task = head.adapt(TWO, ["a", "b"])
     with pytest.raises(InputError) as error:
@@ -84,7 +86,7 @@ SUPPORTS: list[tuple[Any, Any, str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("x", "labels", "words", "hint"), SUPPORTS, ids=[s[2] for s in SUPPORTS])
+@each(("x", "labels", "words", "hint"), SUPPORTS)
 def test_support_sets(
     head: handful.Learner, x: Any, labels: Any, words: str, hint: str | None
 ) -> None:
@@ -189,7 +191,7 @@ def test_an_answer_that_is_not_finite_is_an_error(packages: Any) -> None:
     assert error.value.hint == "look for examples far outside what the package was trained on"
 
 
-@pytest.mark.parametrize(
+@each(
     ("settings", "words", "hint"),
     [
         ({"threads": 0}, "threads is 0, wanted a whole number, 1 to 1024", None),

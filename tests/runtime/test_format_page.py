@@ -3,13 +3,13 @@
 import json
 from pathlib import Path
 
-import pytest
-
 from handful.runtime import confidence
 from handful.runtime.package import confident, constants, decode, flow, measured, npz, rules, vet
 from handful.runtime.package.names import OBJECTS, ROLES
 from handful.runtime.package.operators import CONTROL_FLOW, RANDOM
 from handful.runtime.tools import golden
+
+from ..each import each
 
 ROOT = Path(__file__).parents[2]
 PAGE = " ".join((ROOT / "docs" / "package-format.md").read_text(encoding="utf-8").split())
@@ -20,7 +20,7 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
         assert f"`{name}`" in PAGE
 
 
-@pytest.mark.parametrize(
+@each(
     ("words", "held"),
     [
         ("at most 1 MiB, at most 64 objects and lists", (decode.MAX_BYTES, decode.MAX_DEPTH)),

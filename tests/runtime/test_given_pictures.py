@@ -18,6 +18,7 @@ from handful.runtime.images import fit_pixels, read_image
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures.resample import FILTERS
 
+from ..each import each
 from .refusal import refusal
 
 RGB = InputSpec(
@@ -99,8 +100,8 @@ def test_a_turned_photograph_that_was_opened_is_upright(tmp_path: Path) -> None:
     np.testing.assert_array_equal(x[0], read_image(tmp_path / "a.jpg", RGB))
 
 
-@pytest.mark.parametrize("kind", FILTERS)
-@pytest.mark.parametrize("spec", [RGB, GREY], ids=["rgb", "grey"])
+@each("kind", FILTERS)
+@each("spec", [RGB, GREY])
 def test_numpy_alone_gives_the_same_values_as_pillow(
     kind: Any, spec: InputSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

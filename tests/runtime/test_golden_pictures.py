@@ -13,6 +13,7 @@ from handful.runtime.tools.golden_pictures import draw_pictures
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
 
+from ..each import each
 from . import edit
 from .second_preprocessing import prepared
 
@@ -63,7 +64,7 @@ def test_a_package_of_pictures_without_them_is_refused(packages: Any, tmp_path: 
     assert error.value.hint == "export the package again"
 
 
-@pytest.mark.parametrize(
+@each(
     ("name", "value", "words"),
     [
         ("picture/0/x", None, "conformance.npz has no `picture/0/x`"),
@@ -99,7 +100,7 @@ def test_pictures_that_are_none(
     assert (str(error.value), error.value.hint) == (words, "export the package again")
 
 
-@pytest.mark.parametrize("resize", [1, 6, 28, 84, 128, 129, 256, 1024, 4096])
+@each("resize", [1, 6, 28, 84, 128, 129, 256, 1024, 4096])
 def test_they_are_small_not_square_and_always_the_same(resize: int) -> None:
     cut = spec((1, 1, 3), resize)
     golden = draw_pictures(cut)
@@ -113,8 +114,8 @@ def test_they_are_small_not_square_and_always_the_same(resize: int) -> None:
     assert all((again[name] == value).all() for name, value in golden.items())
 
 
-@pytest.mark.parametrize("interpolation", ["lanczos", "bicubic", "bilinear"])
-@pytest.mark.parametrize("resize", [28, 84, 256])
+@each("interpolation", ["lanczos", "bicubic", "bilinear"])
+@each("resize", [28, 84, 256])
 def test_they_tell_the_order_of_the_passes(resize: int, interpolation: str) -> None:
     """A resize that begins with the vertical axis is found out."""
     cut = spec((resize, resize, 3), resize, interpolation=interpolation)

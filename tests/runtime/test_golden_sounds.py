@@ -13,18 +13,23 @@ from handful.runtime.tools.golden_sounds import draw_sounds
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
 
+from ..each import each
 from . import edit
 from .small_sounds import LENGTH, RATE
 
 SPEC = sound_spec(RATE, LENGTH)
 
 
-@pytest.fixture
-def folder(packages: Any, tmp_path: Path) -> Path:
+def with_sounds(packages: Any, tmp_path: Path) -> Path:
     """A copy of the package `tones` with golden sounds."""
     folder: Path = packages.copy("tones", tmp_path)
     edit.golden(folder, **draw_sounds(SPEC))
     return folder
+
+
+@pytest.fixture
+def folder(packages: Any, tmp_path: Path) -> Path:
+    return with_sounds(packages, tmp_path)
 
 
 def by_the_page(x: Any, old: int, new: int) -> Any:
@@ -93,7 +98,7 @@ def test_the_examples_may_be_16_bit_samples(folder: Path) -> None:
     assert 0 < report.worst
 
 
-@pytest.mark.parametrize(
+@each(
     ("changes", "words"),
     [
         ({"sound/0": None}, "conformance.npz has no `sound/0`"),
@@ -116,8 +121,9 @@ def test_the_examples_may_be_16_bit_samples(folder: Path) -> None:
     ],
 )
 def test_what_is_missing_or_wrong_is_named(
-    folder: Path, changes: dict[str, Any], words: str
+    packages: Any, tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
+    folder = with_sounds(packages, tmp_path)
     edit.golden(folder, **changes)
     with pytest.raises(PackageError) as error:
         verify(folder)

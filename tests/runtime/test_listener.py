@@ -11,6 +11,7 @@ from handful.runtime.errors import InputError
 from handful.runtime.listener import Heard, Listener, words
 from handful.runtime.task import Task
 
+from ..each import each
 from .refusal import refusal
 from .small_sounds import RATE, tone
 
@@ -45,7 +46,7 @@ def test_each_word_is_heard_once_and_where_it_is(task: Task) -> None:
         assert 0.5 < word.score <= 1
 
 
-@pytest.mark.parametrize("size", [1, 37, 8000, 10**6])
+@each("size", [1, 37, 8000, 10**6])
 def test_the_size_of_the_blocks_does_not_matter(task: Task, size: int) -> None:
     x = stream()[: 2 * RATE] if size == 1 else stream()
     assert heard(task, x, size) == [

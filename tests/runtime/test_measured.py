@@ -13,6 +13,8 @@ from handful.runtime.package.manifest import Comparison, Evaluation
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import accuracies, described
 
+from ..each import each
+
 LINE = Comparison(name="least squares", mean_squared_error=0.5, difference=0.25, interval=0.125)
 MEASURED = Evaluation(
     data="sensor", split="meta_test", way=1, shot=5, episodes=9, mean_squared_error=0.25,
@@ -28,7 +30,7 @@ def test_an_error_is_kept_and_read_again(packages: Any, tmp_path: Any) -> None:
     assert (MEASURED.value, LINE.value) == (0.25, 0.5)
 
 
-@pytest.mark.parametrize(
+@each(
     ("evaluation", "words"),
     [
         (replace(MEASURED, way=5), "`evaluation[0].way` is 5, wanted 1: the task is regression"),

@@ -13,6 +13,7 @@ from handful.runtime.confidence import Sizes
 from handful.runtime.errors import SupportSetError, TaskFileError
 from handful.runtime.package.npz import pack_npz
 
+from ..each import each
 from . import edit
 from .confident import grid, sure
 
@@ -91,7 +92,7 @@ def test_saved_and_loaded_with_the_task(
     assert loaded.add([NEAR], ["near"])._negatives is not None
 
 
-@pytest.mark.parametrize(
+@each(
     ("negatives", "words"),
     [
         (np.zeros((0, 4), np.float32),

@@ -17,6 +17,7 @@ from handful.runtime.errors import (
     SupportSetError,
 )
 
+from ..each import each
 from .odd_objects import Hostile
 
 X = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), np.uint8)
@@ -88,7 +89,7 @@ EXAMPLES: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("examples", "words"), EXAMPLES, ids=range(len(EXAMPLES)))
+@each(("examples", "words"), EXAMPLES)
 def test_examples_and_queries(
     head: handful.Learner, task: handful.Task, examples: Any, words: str
 ) -> None:
@@ -129,7 +130,7 @@ LABELS: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("labels", "words"), LABELS, ids=[words[:40] for _, words in LABELS])
+@each(("labels", "words"), LABELS)
 def test_labels(head: handful.Learner, labels: Any, words: str) -> None:
     with pytest.raises(SupportSetError) as error:
         head.adapt(X, labels)
@@ -155,9 +156,7 @@ GROUPED: list[tuple[Any, type[HandfulError], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("examples", "kind", "words", "hint"), GROUPED, ids=[g[2][:40] for g in GROUPED]
-)
+@each(("examples", "kind", "words", "hint"), GROUPED)
 def test_examples_by_class(
     head: handful.Learner,
     task: handful.Task,
@@ -186,7 +185,7 @@ TARGETS: list[tuple[Any, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("targets", "words"), TARGETS, ids=range(len(TARGETS)))
+@each(("targets", "words"), TARGETS)
 def test_targets(packages: Any, targets: Any, words: str) -> None:
     with pytest.raises(SupportSetError) as error:
         handful.load(packages("line")).adapt(np.eye(2, dtype=np.float32), targets)
@@ -208,9 +207,7 @@ SAMPLES: list[tuple[Any, Any, str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(
-    ("samples", "rng", "words", "hint"), SAMPLES, ids=[s[2][:30] for s in SAMPLES]
-)
+@each(("samples", "rng", "words", "hint"), SAMPLES)
 def test_samples(
     head: handful.Learner, samples: Any, rng: Any, words: str, hint: str | None
 ) -> None:
@@ -220,7 +217,7 @@ def test_samples(
     assert error.value.hint == hint
 
 
-@pytest.mark.parametrize("label", [3, None, ["a"], np.array(["a", "b"]), b"a", Hostile()])
+@each("label", [3, None, ["a"], np.array(["a", "b"]), b"a", Hostile()])
 def test_removing_what_is_no_label(task: handful.Task, label: Any) -> None:
     with pytest.raises(SupportSetError, match=r" wanted a string$"):
         task.remove(label)

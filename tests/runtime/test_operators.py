@@ -11,6 +11,8 @@ from handful.runtime.errors import PackageError
 from handful.runtime.package.operators import CONTROL_FLOW, OPERATORS, OPSET, RANDOM
 from handful.runtime.package.vet import _Vetter, vet
 
+from ..each import each
+
 GRAPHS = sorted((Path(__file__).parents[2] / "exported").glob("*/*.onnx"))
 TYPES = {
     "float": onnx.defs.OpSchema.AttrType.FLOAT,
@@ -34,7 +36,7 @@ def model(*nodes: Any, **constants: Any) -> bytes:
     return content
 
 
-@pytest.mark.parametrize("op", OPERATORS)
+@each("op", OPERATORS)
 def test_an_operator_has_the_attributes_of_its_definition(op: str) -> None:
     defined = onnx.defs.get_schema(op, OPSET).attributes
     listed = {name: TYPES[rule.type] for name, rule in OPERATORS[op].items()}
@@ -49,7 +51,7 @@ def test_what_is_refused_by_name_is_not_in_the_table() -> None:
         onnx.defs.get_schema(op, OPSET)  # there is such an operator
 
 
-@pytest.mark.parametrize("file", GRAPHS, ids=lambda file: f"{file.parent.name}/{file.name}")
+@each("file", GRAPHS)
 def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
     vetter = _Vetter()
     data = file.read_bytes()
@@ -59,7 +61,7 @@ def test_the_types_are_those_that_onnx_infers(file: Path) -> None:
     assert {name: vetter.known.types[name] for name in wanted} == wanted
 
 
-@pytest.mark.parametrize(
+@each(
     ("maker", "divided"),
     [
         (helper.make_node("ArgMax", ["x"], ["a"]), True),

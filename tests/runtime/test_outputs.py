@@ -13,6 +13,8 @@ import handful
 from handful.runtime.errors import AdaptError, PackageError
 from handful.runtime.providers import Setup
 
+from ..each import each
+
 node = helper.make_node
 HINT = "the graph is not what the manifest says: ask who made the package, or export it again"
 X = np.random.default_rng(0).integers(0, 256, (3, 6, 6, 1), np.uint8)
@@ -81,8 +83,8 @@ CASES: list[tuple[str, str, tuple[list[Any], dict[str, Any]], str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("device", [None, "cpu"])
-@pytest.mark.parametrize(("graph", "output", "change", "words"), CASES, ids=[c[3] for c in CASES])
+@each("device", [None, "cpu"])
+@each(("graph", "output", "change", "words"), CASES)
 def test_outputs_of_a_wrong_shape(
     packages: Any,
     rehash: Callable[..., None],
@@ -131,7 +133,7 @@ def test_an_output_of_another_type_is_refused_with_the_session(
         task.predict(X)
 
 
-@pytest.mark.parametrize(
+@each(
     ("value", "described"),
     [
         (np.zeros((2, 5), np.float64), "float64 [2, 5]"),

@@ -18,6 +18,8 @@ from handful.runtime.tools import saved_tasks
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.verify import verify
 
+from ..each import each
+
 X = np.random.default_rng(0).random((4, 6, 6, 1), np.float32)
 
 
@@ -91,8 +93,8 @@ PATHS: list[tuple[Any, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "words", "hint"), PATHS, ids=[repr(p)[:20] for p, _, _ in PATHS])
-@pytest.mark.parametrize("action", [handful.load, verify, describe])
+@each(("path", "words", "hint"), PATHS)
+@each("action", [handful.load, verify, describe])
 def test_paths_that_are_none(
     action: Any,
     path: Any,

@@ -13,6 +13,7 @@ from handful.runtime.images import read_image
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.pictures import file as decoding
 
+from ..each import each
 from .encoded import body, chunk, encoded, png
 
 SPEC = InputSpec(
@@ -102,7 +103,7 @@ REFUSED: dict[str, tuple[bytes, str, str | None]] = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_what_is_refused_by_its_header(name: str, tmp_path: Path) -> None:
     data, words, hint = REFUSED[name]
     assert refusal(write(tmp_path / "a", data)) == (words, hint)

@@ -16,6 +16,7 @@ from handful.runtime.errors import InputError
 from handful.runtime.images import read_image
 from handful.runtime.package.manifest import InputSpec
 
+from ..each import each
 from .encoded import chunk, encoded, png
 
 SPEC = InputSpec(
@@ -46,7 +47,7 @@ def mutations(form: str) -> Iterator[bytes]:
         yield bytes(data)
 
 
-@pytest.mark.parametrize("form", FORMATS)
+@each("form", FORMATS)
 def test_a_changed_file_is_a_picture_or_an_input_error(form: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
     for data in mutations(form):

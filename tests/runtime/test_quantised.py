@@ -11,6 +11,7 @@ from handful.runtime.errors import ManifestError, PackageError
 from handful.runtime.package.operators import OPSET
 from handful.runtime.package.vet import vet
 
+from ..each import each
 from . import edit
 from .refusal import refused
 
@@ -60,7 +61,7 @@ def test_a_convolution_of_8_bits_passes() -> None:
     assert vetted.parameters == 15 + 5 + 1 + 5 + 5  # filters and zero points; scales
 
 
-@pytest.mark.parametrize(
+@each(
     ("changed", "words"),
     [
         ({"scale": np.ones(3, np.float32)},

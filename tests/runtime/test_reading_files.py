@@ -11,14 +11,15 @@ from handful.runtime.errors import InputError
 from handful.runtime.series import file as module
 from handful.runtime.series.file import read_array
 
+from ..each import each
 from .refusal import refusal_in
 from .small_series import write_npy
 
 READ = "a .npy file of numbers, or a .csv file with a line for each reading"
 
 
-@pytest.mark.parametrize("dtype", ["<i2", ">i2", "u1", "<i8", "<f4", ">f8", "<f2"])
-@pytest.mark.parametrize("order", ["C", "F"])
+@each("dtype", ["<i2", ">i2", "u1", "<i8", "<f4", ">f8", "<f2"])
+@each("order", ["C", "F"])
 def test_npy_files_keep_their_numbers(dtype: str, order: Any, tmp_path: Path) -> None:
     array = np.asarray(np.arange(24).reshape(4, 3, 2), dtype=dtype, order=order)
     read = read_array(write_npy(tmp_path / "x.npy", array))
@@ -33,7 +34,7 @@ def test_every_version_of_npy(version: tuple[int, int], tmp_path: Path) -> None:
     assert read_array(str(tmp_path / "x.npy")).tolist() == [[0, 1], [2, 3], [4, 5]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("text", "wanted"),
     [
         ("1,2\n3,-4.5\n", [[1, 2], [3, -4.5]]),
@@ -98,7 +99,7 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "data", "words", "hint"), REFUSED)
+@each(("name", "data", "words", "hint"), REFUSED)
 def test_bad_files(
     name: str, data: bytes, words: str | None, hint: str | None, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.readings import read_examples
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
+from ..each import each
 from .refusal import refusal, refusal_in
 from .small_series import SHAPE, rising, still, write_csv, write_npy
 
@@ -35,7 +36,7 @@ def moves(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("dtype", ["int8", "int16", "int64", "uint16", "float64"])
+@each("dtype", ["int8", "int16", "int64", "uint16", "float64"])
 def test_integers_are_the_numbers_they_are(learner: handful.Learner, dtype: str) -> None:
     low, high = (np.full(SHAPE, level).astype(dtype) for level in (3, 90))
     task = learner.adapt({"low": [low], "high": [high]})
@@ -58,7 +59,7 @@ def test_integers_are_scaled_as_uint8_is(packages: Any, tmp_path: Path, edit: An
     assert words == "query has values from 10.5 to 10.5, wanted 0 to 10"
 
 
-@pytest.mark.parametrize("dtype", [bool, complex, object, "U1", "datetime64[s]"])
+@each("dtype", [bool, complex, object, "U1", "datetime64[s]"])
 def test_what_are_no_numbers_is_refused(learner: handful.Learner, dtype: Any) -> None:
     task = learner.adapt({"a": [still()], "b": [rising()]})
     query = np.ones(SHAPE, int).astype(dtype)

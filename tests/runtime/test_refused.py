@@ -10,6 +10,7 @@ import pytest
 import handful
 from handful.runtime.errors import ManifestError, PackageError
 
+from ..each import each
 from .refusal import refused
 
 AGAIN = "export the package again, or install the handful that made it"
@@ -118,19 +119,21 @@ MANIFESTS: list[tuple[Callable[[dict[str, Any]], None], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "words", "hint"), MANIFESTS, ids=[w for _, w, _ in MANIFESTS])
+@each(("change", "words", "hint"), MANIFESTS)
 def test_manifests(
-    folder: Path,
+    packages: Any,
+    tmp_path: Path,
     edit: Callable[..., None],
     change: Callable[[Any], None],
     words: str,
     hint: str | None,
 ) -> None:
+    folder = packages.copy("head", tmp_path)
     edit(folder, change)
     refused(folder, ManifestError, words, hint)
 
 
-@pytest.mark.parametrize(
+@each(
     ("data", "words"),
     [
         (b"{", "manifest.json is not JSON: Expecting property name enclosed in double quotes: "

@@ -14,6 +14,7 @@ import handful
 from handful.runtime.errors import PackageError
 from handful.runtime.package.vet import vet
 
+from ..each import each
 from .refusal import refused
 
 COPY = "copy the package again, as a whole"
@@ -114,14 +115,16 @@ MODELS: list[tuple[Callable[[Any], object], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "words", "hint"), MODELS, ids=[w for _, w, _ in MODELS])
+@each(("change", "words", "hint"), MODELS)
 def test_models(
-    folder: Path,
+    packages: Any,
+    tmp_path: Path,
     rehash: Callable[..., None],
     change: Callable[[Any], object],
     words: str,
     hint: str | None,
 ) -> None:
+    folder = packages.copy("head", tmp_path)
     model = step_model(folder)
     change(model)
     rehash(folder, "step", model.SerializeToString())

@@ -14,6 +14,7 @@ from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.shipped import SHIPPED
 from handful.runtime.tools.saved_tasks import maker_of, opened, written
 
+from ..each import each
 from .refusal import refusal
 
 ABSENT = (
@@ -80,7 +81,7 @@ def test_the_named_package_comes_first(task: Path, folder: Path, tmp_path: Path)
     assert words.startswith("no folder ")
 
 
-@pytest.mark.parametrize("place", ["{}", "//{}", "\\\\host\\share", "/dev/null", "/"])
+@each("place", ["{}", "//{}", "\\\\host\\share", "/dev/null", "/"])
 def test_other_places_are_not_used(
     place: str, task: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -17,6 +17,8 @@ from handful.runtime.package.decode import decode
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.vet import vet
 
+from ..each import each
+
 MIB = 2**20
 
 
@@ -41,7 +43,7 @@ def model(constant: Any) -> bytes:
     return content
 
 
-@pytest.mark.parametrize(
+@each(
     ("kind", "values"),
     [
         (TensorProto.INT64, [1]),  # a byte each, packed: 27 times the file as Python's integers

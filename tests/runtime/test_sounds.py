@@ -15,6 +15,7 @@ from handful.runtime.sound.resample import resampled
 from handful.runtime.sounds import batch
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
+from ..each import each
 from .refusal import refusal, refusal_in
 from .small_sounds import RATE, tone, write_tone
 
@@ -36,7 +37,7 @@ def test_one_sample_at_twice_the_rate() -> None:
     assert y[2] == pytest.approx(0.97, abs=2e-3)  # the cut-off takes three hundredths of the band
 
 
-@pytest.mark.parametrize("old", [8000, 11025, 22050, 44100, 48000, 15999])
+@each("old", [8000, 11025, 22050, 44100, 48000, 15999])
 def test_a_tone_is_the_same_tone_at_another_rate(old: int) -> None:
     heard = resampled(tone(440, 1.0, old), old, 16000)
     assert len(heard) == 16000
@@ -74,7 +75,7 @@ def test_channels_are_averaged() -> None:
     assert x.tolist() == [[0.25, 0, 0.25, 0]]
 
 
-@pytest.mark.parametrize(
+@each(
     ("samples", "wanted"),
     [
         (np.array([-32768, 0, 16384, 32767], np.int16), [-1, 0, 0.5, 32767 / 32768]),
@@ -129,7 +130,7 @@ REFUSED = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", REFUSED)
+@each("name", REFUSED)
 def test_what_is_no_sound_is_refused(name: str, packages: Any) -> None:
     samples, words, hint = REFUSED[name]
     task = handful.load(packages("tones")).adapt({"low": tone(200), "high": tone(400)})

@@ -16,6 +16,7 @@ from handful.runtime.package.shipped import find
 from handful.runtime.task import Task
 from handful.runtime.tools.evaluate import Episodes, evaluate
 
+from ..each import each
 from .small_packages import RATE, head_weights
 
 RNG = np.random.default_rng(3)
@@ -91,7 +92,7 @@ def test_renaming_and_reordering_classes_permutes_the_answers(head: handful.Lear
     )
 
 
-@pytest.mark.parametrize("way", [2, 3, 20, 50])
+@each("way", [2, 3, 20, 50])
 def test_ways(prototypes: handful.Learner, way: int) -> None:
     x = np.arange(way * 4, dtype=np.float32).reshape(way, 4)
     task = prototypes.adapt(x, [f"class {i}" for i in range(way)])

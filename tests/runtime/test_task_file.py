@@ -14,6 +14,8 @@ import handful
 from handful.runtime.errors import TaskFileError
 from handful.runtime.package.npz import pack_npz
 
+from ..each import each
+
 
 @pytest.fixture
 def file(head: handful.Learner, tmp_path: Path) -> Path:
@@ -108,18 +110,19 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "words", "hint"), CHANGES)
+@each(("change", "words", "hint"), CHANGES)
 def test_altered_tasks(
     head: handful.Learner,
     file: Path,
+    tmp_path: Path,
     change: Callable[[dict[str, Any]], object],
     words: str,
     hint: str | None,
 ) -> None:
     contents = arrays(file)
     change(contents)
-    file.write_bytes(pack_npz(contents))
-    refused(head, file, words, hint)
+    (tmp_path / "task.npz").write_bytes(pack_npz(contents))
+    refused(head, tmp_path / "task.npz", words, hint)
 
 
 def test_another_package(packages: Any, file: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 import handful
 from handful.runtime.errors import AdaptError, TaskFileError
 
+from ..each import each
 from .odd_objects import Hostile
 
 X = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 1), np.uint8)
@@ -37,7 +38,7 @@ PATHS: list[tuple[Any, str, str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("path", "words", "hint"), PATHS, ids=range(len(PATHS)))
+@each(("path", "words", "hint"), PATHS)
 def test_paths(
     head: handful.Learner, task: handful.Task, path: Any, words: str, hint: str | None
 ) -> None:
@@ -47,7 +48,7 @@ def test_paths(
         assert (str(error.value), error.value.hint) == (f"task file {words}", hint)
 
 
-@pytest.mark.parametrize("path", [".", "..", "/", "./", "n" * 256, "none/task.npz", "/dev/null"])
+@each("path", [".", "..", "/", "./", "n" * 256, "none/task.npz", "/dev/null"])
 def test_paths_that_are_no_file(
     head: handful.Learner,
     task: handful.Task,

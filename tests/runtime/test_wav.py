@@ -4,12 +4,12 @@ import struct
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from handful.runtime.errors import InputError
 from handful.runtime.sound.fit import unscaled
 from handful.runtime.sound.wav import Sound, parse, read_wav
 
+from ..each import each
 from .refusal import refusal, refusal_in
 from .small_sounds import chunk, header, wav
 
@@ -34,7 +34,7 @@ def values(sound: Sound) -> list[list[float]]:
     return [[float(v) for v in row] for row in unscaled(sound.samples, "it")]
 
 
-@pytest.mark.parametrize("form", FORMS)
+@each("form", FORMS)
 def test_the_same_values_in_every_form(form: str) -> None:
     fmt, samples = FORMS[form]
     sound = parse(wav(samples, fmt))
@@ -97,7 +97,7 @@ BAD = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", BAD)
+@each("name", BAD)
 def test_a_bad_file_is_refused_in_words(name: str, tmp_path: Path) -> None:
     data, words, hint = BAD[name]
     assert refusal(lambda: parse(data), InputError) == (words, hint)

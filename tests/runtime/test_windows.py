@@ -10,6 +10,8 @@ import handful
 from handful.runtime.errors import InputError
 from handful.runtime.series import windows as module
 
+from ..each import each
+
 
 def starts(count: int, length: int, hop: int | None = None) -> list[list[int]]:
     found: list[list[int]] = handful.windows(np.arange(count), length, hop).tolist()
@@ -37,8 +39,8 @@ def test_readings_keep_their_type_and_channels() -> None:
     assert recording[0].tolist() == [0, 1, 2]
 
 
-@pytest.mark.parametrize("hop", [1, 2, 3, 5, 8])
-@pytest.mark.parametrize("count", [1, 3, 4, 5, 17, 40])
+@each("hop", [1, 2, 3, 5, 8])
+@each("count", [1, 3, 4, 5, 17, 40])
 def test_a_stream_gives_the_windows_of_the_whole_however_it_is_divided(
     hop: int, count: int
 ) -> None:
@@ -82,7 +84,7 @@ REFUSED: list[tuple[Any, str, str | None]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("call", "words", "hint"), REFUSED, ids=[w for _, w, _ in REFUSED])
+@each(("call", "words", "hint"), REFUSED)
 def test_what_cannot_be_cut(call: Any, words: str, hint: str | None) -> None:
     with pytest.raises(InputError) as caught:
         call()

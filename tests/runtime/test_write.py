@@ -17,6 +17,8 @@ import pytest
 from handful.runtime.package import files
 from handful.runtime.package.files import TEMPORARY, write_atomic
 
+from ..each import each
+
 posix = pytest.mark.skipif(sys.platform == "win32", reason="modes, links and locks of POSIX")
 
 
@@ -46,7 +48,7 @@ def test_a_new_file_follows_the_umask(
 
 
 @posix
-@pytest.mark.parametrize("before", [0o600, 0o640, 0o664, 0o444])
+@each("before", [0o600, 0o640, 0o664, 0o444])
 def test_a_file_that_is_replaced_keeps_its_mode(
     tmp_path: Path, umask: Callable[[int], int], before: int
 ) -> None:
