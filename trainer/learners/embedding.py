@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.networks import NetworkConfig
+from handful.trainer.networks import Network, NetworkConfig
 
 from .features import embed_by, embedding_network, features_at, is_buffer, running
 from .form import Embedding, Learner, Tensors, named, part
@@ -89,6 +89,7 @@ class PretrainingLearner(EmbeddingLearner):
 
     prefix = ""
     objectives: ClassVar[tuple[str, ...]] = ()
+    network: Network  # there always is one
 
     @classmethod
     @abstractmethod
