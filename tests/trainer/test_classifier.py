@@ -49,6 +49,7 @@ def test_the_loss_is_over_the_classes_of_the_whole_set(head: str) -> None:
     loss, outcome = learner.meta_loss(params, task, {}, 0.0)
     x = torch.cat([task.support_x, task.query_x])
     numbers = torch.tensor([int(data.labels[(data.x == row).all(dim=1)]) for row in x])
+    assert learner.network is not None
     h, _ = learner.network(params, x)
     weight = params["head.weight"]
     if head == "linear":

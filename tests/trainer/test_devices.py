@@ -48,7 +48,7 @@ class OneDevice(TorchDispatchMode):  # type: ignore[misc, unused-ignore]  # torc
 def test_a_meta_gradient_stays_on_its_device(name: str, chunk: int) -> None:
     subject = case(name)
     learner, data = subject.learner, subject.data
-    if learner.frozen_embed:
+    if learner.embeds_ahead:
         data = embed_set(learner, subject.params, data)
     episodes = sample(data, TaskSize(4, 2, 2), tasks=TASKS, generator=generator())
     noise = on_meta(learner.training_noise(episodes, generator()))

@@ -111,6 +111,7 @@ def test_embeddings_of_a_set_length_by_hand() -> None:
     torch.testing.assert_close(learner.embed(params, x).norm(dim=1), torch.full((len(x),), 2.0))
     query_y = torch.eye(3).repeat_interleave(2, dim=0)
     loss, _ = learner.meta_loss(params, Episode(x, y, query, query_y, torch.arange(2)), {}, 0.0)
+    assert learner.network is not None
     h, _ = learner.network(params, torch.cat([x, query]))
     h = 2 * h / h.norm(dim=1, keepdim=True)
     logits = -squared_distance(h[len(x) :], class_means(h[: len(x)], y))

@@ -139,5 +139,6 @@ def test_the_picture_is_drawn_in_the_exported_graph(tmp_path: Path) -> None:
     params = learner.init(generator())
     export(Source(learner=learner, params=params, test=data, training={}), tmp_path / "package")
     h = embedded(load(tmp_path / "package"), data.x[:3].numpy())
+    assert learner.network is not None
     wanted = learner.network(params, data.x[:3], running(params))[0]
     torch.testing.assert_close(torch.from_numpy(h), wanted, atol=1e-5, rtol=1e-4)
