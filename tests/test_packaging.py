@@ -58,10 +58,9 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def device(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The programs of an environment with the wheel and what it needs, no extra."""
     folder = tmp_path_factory.mktemp("device")
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    pip = [sys.executable, "-m", "pip", "--python", folder / "bin" / "python"]
-    install = ["install", "--quiet", "--no-compile", "-c", ROOT / "constraints.txt", wheel]
-    subprocess.run([str(part) for part in (*pip, *install)], check=True, cwd=folder)
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True)
+    install = [folder / "bin" / "pip", "install", "--quiet", "-c", ROOT / "constraints.txt", wheel]
+    subprocess.run([str(part) for part in install], check=True, cwd=folder)
     return folder / "bin"
 
 
