@@ -1,21 +1,34 @@
-"""The `handful` command: parses, calls one function, prints; data to stdout, words to stderr."""
+"""The `handful` command: parses, calls one function, prints; data to stdout, words to stderr.
+
+`handful check` and `handful train`: what comes before there is a run.
+
+The commands of a device, which need no extra but for pictures; `handful.cli` lists them.
+"""
 
 from __future__ import annotations
 
+import json
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 import handful
-from handful.cli_device import DEVICE
-from handful.cli_training import check, train
 from handful.console import (
+    INTERRUPTED,
     NAME_OR_PATH,
     PATH,
+    Command,
     Group,
+    Share,
     a_device,
+    a_package,
     as_json,
+    fail,
     measured_on,
     moved_data,
     number,
@@ -28,6 +41,272 @@ from handful.console import (
     under_conditions,
     with_yardsticks,
 )
+
+if TYPE_CHECKING:
+    from handful.runtime.task import Task
+
+F = TypeVar("F", bound=Callable[..., Any])
+command = partial(click.command, cls=Command)
+its_package = click.option("--package", help="The package of the task, where it is not found.")
+
+
+def _changing(command: F) -> F:
+    """Options of the commands that write a changed task."""
+    for option in (
+        its_package,
+        click.option("--force", is_flag=True, help="Replace the file that is there."),
+        click.option("--out", type=PATH, help="The new task file.  [with --force: TASK itself]"),
+    ):
+        command = option(command)
+    return command
+
+
+@command()
+@a_package
+@as_json
+def verify(package: str, as_json: bool) -> None:
+    """Check a package: hashes, graphs, golden vectors.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
+    from handful.runtime.tools.text import verified
+    from handful.runtime.tools.verify import verify as verify_package
+
+    report = verify_package(package)
+    show(verified(report), {**asdict(report), "worst": report.worst, "ok": report.ok}, as_json)
+    if not report.ok:
+        fail(
+            f"{report.name} does not give what its trainer got: {', '.join(report.failed[:3])}",
+            "export the package again",
+        )
+
+
+@command()
+@a_package
+@as_json
+def inspect(package: str, as_json: bool) -> None:
+    """Show a package: graphs, sizes, limits, accuracy.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
+    from handful.runtime.tools.inspect import describe
+    from handful.runtime.tools.text import described
+
+    description = describe(package)
+    show(described(description), description.as_json(), as_json)
+
+
+@command()
+@a_package
+@click.argument("files", type=PATH)
+@click.option("--out", type=PATH, required=True, help="The task file to write.")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def adapt(package: str, files: Path, out: Path, force: bool) -> None:
+    """Adapt a package to files; writes a task file.
+
+    PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
+    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class.
+    """
+    from handful.runtime.tools.on_files import adapt_folder
+
+    _say_task(out, adapt_folder(package, files, out, force=force))
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("files", type=PATH)
+@_changing
+def add(task: Path, files: Path, **how: Any) -> None:
+    """Add examples to a task, of its classes or new ones.
+
+    TASK is a file that `handful adapt` wrote, FILES is a folder as `adapt` takes it.
+    """
+    from handful.runtime.tools.on_files import add_folder
+
+    _say_task(how["out"] or task, add_folder(task, files, **how))
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("labels", nargs=-1, required=True)
+@_changing
+def remove(task: Path, labels: tuple[str, ...], **how: Any) -> None:
+    """Remove classes from a task.
+
+    TASK is a file that `handful adapt` wrote, LABELS are classes of it.
+    """
+    from handful.runtime.tools.on_files import remove_classes
+
+    _say_task(how["out"] or task, remove_classes(task, labels, **how))
+
+
+def _say_task(file: Path, task: Task) -> None:
+    """What was written, with the examples of each class."""
+    counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
+    say_next(f"wrote {file}: {counts}", ("predict", file, "FILE"))
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("files", type=PATH, nargs=-1, required=True)
+@its_package
+@click.option(
+    "--unknown", type=Share(), help="Print - for unknown inputs; X% of them may still get a label."
+)
+@as_json
+def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
+    """Label files by a task: label, score, file.
+
+    TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings, or folders
+    of them.
+    """
+    from handful.runtime.tools import on_files, text
+
+    found = on_files.predict_files(task, files, **how)
+    show(text.answered(found), [asdict(answer) for answer in found], as_json)
+
+
+@command("test")
+@click.argument("task", type=PATH)
+@click.argument("folder", type=PATH)
+@its_package
+@click.option(
+    "--unknown", type=Share(), help="Unknown inputs, as for predict; other classes may be tested."
+)
+@number("--worst", least=0, default=10, help="Wrong answers to list.")
+@click.option("--png", type=PATH, help="Write the confusion matrix to this PNG file.")
+@click.option("--force", is_flag=True, help="Replace a picture that is there.")
+@as_json
+def test_command(
+    task: Path, folder: Path, worst: int, png: Path | None, force: bool, as_json: bool, **how: Any
+) -> None:
+    """Test a task on files of known classes.
+
+    TASK is a file that `handful adapt` wrote, FOLDER has a sub-folder for each class, with other
+    files than the task was adapted to.
+    """
+    from handful.runtime.tools.tested import as_text, measure_folder
+
+    if png is not None:
+        from handful.trainer.commands.pictures import check_place, write_confusion
+
+        check_place(png, force=force)
+    found = measure_folder(task, folder, **how)
+    if png is not None:
+        write_confusion(found, png)
+    show(as_text(found, worst), found.as_json(), as_json)
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.option("-o", "--out", type=PATH, required=True, help="The HTML file to write.")
+@click.option("--examples", type=PATH, help="The files it was adapted to, for names and pictures.")
+@click.option("--test", type=PATH, help="A folder of other files, as for test.")
+@click.option("--unknown", type=Share(), help="Unknown inputs, as for test.")
+@its_package
+@click.option("--force", is_flag=True, help="Replace a page that is there.")
+def report(task: Path, out: Path, **how: Any) -> None:
+    """Write a page about a task: examples, answers, advice.
+
+    TASK is a file that `handful adapt` wrote.
+    """
+    from handful.runtime.tools.report import write_report
+
+    write_report(task, out, **how)
+    say(f"wrote {out}")
+
+
+@command()
+@a_package
+@number("--way", least=2, default=5, help="Classes.")
+@number("--shot", least=1, default=1, help="Examples a class.")
+@number("--threads", least=1, default=1, help="Processor threads.")
+@number("--runs", least=1, default=50, help="Repetitions, of which medians are taken.")
+@as_json
+def bench(package: str, as_json: bool, **how: int) -> None:
+    """Time a package here: cold start, adapt, predict.
+
+    PACKAGE is a folder, or the name of a package that ships with handful.
+    """
+    from handful.runtime.tools.bench import bench as measure
+    from handful.runtime.tools.text import benched
+
+    measured = measure(package, **how)
+    show(benched(measured), asdict(measured), as_json)
+
+
+DEVICE = (  # in the order of the help
+    *(verify, inspect, adapt, add, remove, predict),
+    *(test_command, report, bench),
+)
+
+
+OWN = ("split", "array", "labels")  # options that are short for settings of text
+
+
+@click.command(cls=Command)
+@click.argument("data", type=NAME_OR_PATH)
+@click.option("--split", metavar="HOW", help="random, or a JSON file; Omniglot: vinyals, lake.")
+@click.option("--array", metavar="NAME", help="npz: the name of the examples.")
+@click.option("--labels", metavar="NAME", help="npz: the name of their labels.")
+@number("--rate", least=1, help="The examples are sounds: samples a second.")
+@settings(help="A setting of the data, as data.window=64; may be repeated.")
+@click.option("--skip-bad", is_flag=True, help="Do not fail for files that cannot be read.")
+@as_json
+def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any) -> None:
+    """Look at data before training on them.
+
+    DATA is a folder with one sub-folder a class, an .npz file, omniglot or glyphs. Prints what each
+    part holds, bad files and duplicates, and the commands that can train on it; fails where
+    training would refuse it.
+    """
+    from handful.trainer.commands.check import Request, check_command
+    from handful.trainer.training.progress import bars
+
+    texts = [(name, how[name]) for name in OWN if how[name] is not None]
+    short = [f"data.{name}={json.dumps(text, ensure_ascii=False)}" for name, text in texts]
+    short += [f"data.rate={rate}"] if rate is not None else []
+    with bars() as report:
+        request = Request(changes=(*short, *how["changes"]), skip_bad=skip_bad)
+        checked = check_command(data, request, report.fetching)
+    show(checked.as_text(), checked.as_json(), as_json)
+    if checked.refused:
+        fail("training would refuse these data:\n  " + "\n  ".join(checked.refused))
+
+
+@click.command(cls=Command)
+@click.argument("recipe", required=False)
+@click.option(
+    "--data",
+    metavar="SOURCE",
+    help="omniglot, glyphs, a folder of images or an .npz file; with --resume: where it is now.",
+)
+@click.option("--out", type=PATH, required=True, help="The run's folder.")
+@settings(help="A setting, as meta.lr=0.01; may be repeated.")
+@click.option("--pretrained", type=PATH, metavar="RUN", help="Take over this run's pre-training.")
+@a_device
+@several_workers
+@number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out.")
+@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
+@click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard.")
+def train(out: Path, **asked: Any) -> None:
+    """Meta-train a learner.
+
+    RECIPE: a learner's name, the name of a recipe, or a TOML file.
+    """
+    if not asked["recipe"] and not asked["resume"]:
+        raise click.UsageError("Missing argument 'RECIPE': a learner, a recipe or a TOML file.")
+    from handful.trainer.commands.train import Request, train_command
+    from handful.trainer.training.progress import bars
+
+    with bars() as report:
+        done = train_command(out, Request(**asked), report)
+    if not done.finished:
+        again = shlex.join(["handful", "train", "--resume", "--out", str(out)])
+        fail("interrupted, and saved", f"go on with: {again}", status=INTERRUPTED)
+    follow = [("evaluate", out), *([("export", out, "FOLDER")] if done.exportable else [])]
+    say_next(f"done: {out}", *follow)
 
 
 @click.group(
@@ -204,6 +483,6 @@ def prepare(folder: Path, out: Path, force: bool) -> None:
 @main.command()
 def packages() -> None:
     """List the packages that ship with handful."""
-    from handful.runtime.package.shipped import shipped
+    from handful.runtime.package.read import shipped
 
     click.echo("\n".join(shipped()))

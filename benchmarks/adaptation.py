@@ -17,7 +17,8 @@ from timing import durations
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.tools.verify import relative_difference
 from handful.trainer.export.graphs import trace_learner
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Evaluation
-from handful.runtime.package.shipped import find
-from handful.trainer.export.compared import is_step
-from handful.trainer.sizes import TaskSize
+from handful.runtime.package.read import find
+from handful.trainer.episodes import TaskSize
+from handful.trainer.export.card import is_step
 
 PICTURE = Path(__file__).parents[1] / "docs" / "adapting.png"
 # package, its way and shot, the title of the panel

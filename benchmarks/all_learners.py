@@ -21,13 +21,12 @@ import torch
 
 from handful.runtime.package.files import write_atomic
 from handful.trainer.commands.compare import compare
-from handful.trainer.commands.conditions import Conditions
-from handful.trainer.commands.subjects import Plan
-from handful.trainer.config import RunConfig, from_dict, to_dict
+from handful.trainer.commands.subjects import Conditions, Plan
+from handful.trainer.training.config import RunConfig, from_dict, to_dict
 from handful.trainer.training.folder import read_config, versions
-from handful.trainer.training.job import Options
+from handful.trainer.training.loop import Options
+from handful.trainer.training.pretrain import pretraining_of
 from handful.trainer.training.run import train
-from handful.trainer.training.taken import pretraining_of
 
 RESULTS = Path(__file__).parent / "learners"
 SHOTS, QUERIES, EPISODES = (1, 5, 15), 5, 200

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Tensors
-from handful.trainer.networks.normalise import EPSILON
+from handful.trainer.form.stage import Tensors
+from handful.trainer.operations.normalise import EPSILON
 
 BLOCKS = 4
 

@@ -15,16 +15,14 @@ from torch import Tensor
 
 from handful.runtime.tools.text import difference
 from handful.trainer.commands.subjects import run_features
-from handful.trainer.config import RunConfig
 from handful.trainer.data import LabelledSet, Part, load_data
-from handful.trainer.episodes import rows_of
+from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation import Features, Result, embed_set, summarise
-from handful.trainer.evaluation.accuracy import measured
-from handful.trainer.evaluation.result import earlier_steps
+from handful.trainer.evaluation.accuracy import earlier_steps, measured
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks, yardsticks
-from handful.trainer.recipe import read_recipe
-from handful.trainer.sizes import TaskSize
+from handful.trainer.training.config import RunConfig
 from handful.trainer.training.folder import load_run
+from handful.trainer.training.recipes import read_recipe
 from handful.trainer.training.run import train
 
 SIZES = (TaskSize(way=5, shot=1, queries=15), TaskSize(way=5, shot=5, queries=15))

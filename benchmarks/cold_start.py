@@ -16,7 +16,7 @@ from handful.runtime.tools.bench import bench
 HEAVY = ("torch", "onnx", "click", "PIL")
 LOADED = """
 import sys, warnings
-from handful.runtime.tools.cold import first_answer
+from handful.runtime.tools.bench import first_answer
 warnings.simplefilter("ignore")  # made-up examples are unlike a package's own
 sys.argv[1:] = [{package!r}, "5", "1", "1"]
 first_answer()

@@ -21,8 +21,7 @@ import numpy as np
 
 from handful.runtime.arrays import Array
 from handful.runtime.learner import load
-from handful.runtime.package.read import read_package
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import find, read_package
 from handful.runtime.tools.evaluate import Episodes, evaluate
 from handful.trainer.evaluation.packages import behind_front
 

@@ -15,7 +15,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Support, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
 from handful.trainer.learners.leo import LEO, LEOConfig
 
 FEATURES, WAY = 640, 5

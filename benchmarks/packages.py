@@ -13,11 +13,10 @@ from pathlib import Path
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Evaluation
-from handful.runtime.package.shipped import find, shipped
+from handful.runtime.package.read import find, shipped
 from handful.runtime.tools.text import ERROR, difference, mean
-from handful.trainer.export.compared import is_start, is_step
-from handful.trainer.markdown import markdown_table
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import TaskSize
+from handful.trainer.export.card import is_start, is_step, markdown_table
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 SECTION = re.compile(r"(<!-- packages -->\n).*?(\n<!-- /packages -->)", re.DOTALL)

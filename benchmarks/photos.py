@@ -23,7 +23,7 @@ import numpy as np
 from tables import write_table
 
 import handful
-from handful.runtime.images import read_image
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.tools.text import difference, mean
 from handful.trainer.commands.evaluate import evaluate_command
 from handful.trainer.commands.photos import Request, photos_command
@@ -36,7 +36,7 @@ BACKBONE = "efficientnet-lite0"
 FIRST = """
 import sys
 import handful
-from handful.runtime.tools.cold import peak_rss
+from handful.runtime.tools.bench import peak_rss
 package, query, *files = sys.argv[1:]
 task = handful.load(package).adapt(files, [str(i) for i in range(len(files))])
 task.predict(query)

@@ -22,7 +22,7 @@ from tables import write_table
 
 import handful
 from handful.runtime.package.manifest import Precision
-from handful.runtime.tools.statistics import compare
+from handful.runtime.tools.evaluate import compare
 from handful.runtime.tools.text import difference
 from handful.trainer.commands.evaluate import evaluate_command
 from handful.trainer.commands.photos import Request, photos_command

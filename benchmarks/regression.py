@@ -13,15 +13,14 @@ from tables import write_table
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import find
 from handful.runtime.tools.text import difference, mean, value
 from handful.trainer.data.functions import load_functions
-from handful.trainer.episodes import EpisodeSource
+from handful.trainer.episodes import EpisodeSource, TaskSize
 from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.accuracy import earlier_steps
 from handful.trainer.evaluation.packages import MeasuredPackage, package_errors
-from handful.trainer.evaluation.regression import Fits
-from handful.trainer.evaluation.result import earlier_steps
-from handful.trainer.sizes import TaskSize
+from handful.trainer.evaluation.yardsticks import Fits
 from handful.trainer.workers import Shape, workers
 
 SHOTS, QUERIES, EPISODES, SEED = (5, 10, 20), 100, 1000, 0

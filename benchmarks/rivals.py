@@ -24,7 +24,7 @@ from rival_worker import LIBRARIES
 from tables import write_table
 from throughput import CASES, CHUNK, episodes, learner
 
-from handful.trainer.training.shared import shared_gradient
+from handful.trainer.training.gradient import shared_gradient
 from handful.trainer.workers import Shape, Workers, workers
 from handful.trainer.workers.host import keep_memory
 

@@ -23,8 +23,8 @@ from timing import medians
 import handful
 from handful.runtime.learner import Learner
 from handful.runtime.ort import onnxruntime
-from handful.runtime.package.shipped import find
-from handful.runtime.providers import FATAL
+from handful.runtime.package.read import find
+from handful.runtime.sessions import FATAL
 
 PACKAGES = ("omniglot-leo", "omniglot-maml", "keywords-proto-maml", "pen-proto-maml")
 WAY, SHOTS = 5, 5

@@ -13,11 +13,10 @@ from timing import medians
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Tensors
+from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.training.gradient import meta_gradient
-from handful.trainer.training.shared import shared_gradient
+from handful.trainer.training.gradient import meta_gradient, shared_gradient
 from handful.trainer.workers import Shape, Workers, workers
 from handful.trainer.workers.host import keep_memory
 

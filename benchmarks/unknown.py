@@ -20,17 +20,15 @@ from tables import write_table
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes, softmax
 from handful.runtime.package.decode import read_manifest
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import find
 from handful.runtime.support import Support, one_hot
 from handful.runtime.task import Task, adapted
 from handful.runtime.tools.evaluate import Episodes
 from handful.trainer.data import LabelledSet
-from handful.trainer.data.groups import ONE_GROUP
-from handful.trainer.episodes import draw_rows
-from handful.trainer.evaluation.confidence import asked, with_unknown
+from handful.trainer.data.labelled import ONE_GROUP
+from handful.trainer.episodes import TaskSize, draw_rows
+from handful.trainer.evaluation.confidence import asked, promises, with_unknown
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
-from handful.trainer.evaluation.promises import promises
-from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Shape, Workers, workers
 

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 import handful
-from handful.runtime.examples import read_folder
+from handful.runtime.inputs.examples import read_folder
+from handful.runtime.inputs.sounds import read_wav
 from handful.runtime.listener import words
-from handful.runtime.sound.wav import read_wav
 
 BLOCK = 1600  # samples: a tenth of a second
 PACKAGE = os.environ.get("HANDFUL_PACKAGE", "keywords-proto-maml")

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors
-from handful.trainer.learners.features import class_means, unit_length
-from handful.trainer.learners.form import Noise, cross_entropy
+from handful.trainer.form.learner import Embedding, Learner
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.parts.features import class_means, unit_length
 
 
 @dataclass(frozen=True, kw_only=True)

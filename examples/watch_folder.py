@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import handful
-from handful.runtime.examples import files_of
+from handful.runtime.inputs.examples import files_of
 
 
 def arrivals(inbox: Path, pause: float) -> Iterator[Path]:

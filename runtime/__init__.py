@@ -14,9 +14,10 @@ from .errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from handful.runtime.inputs.series import Windows, windows
+    from handful.runtime.inputs.sounds import Sound
+
     from .learner import Learner, load
-    from .series.windows import Windows, windows
-    from .sound.wav import Sound
     from .task import Task
 
 __all__ = [
@@ -39,11 +40,11 @@ __all__ = [
 
 _LAZY = {
     "Learner": "learner",
-    "Sound": "sound.wav",
+    "Sound": "inputs.sounds",
     "Task": "task",
-    "Windows": "series.windows",
+    "Windows": "inputs.series",
     "load": "learner",
-    "windows": "series.windows",
+    "windows": "inputs.series",
 }
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are

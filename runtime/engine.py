@@ -1,15 +1,19 @@
-"""Running a package: embed, the stages, predict; no line of any learner."""
+"""Running a package: embed, the stages, predict; no line of any learner.
+
+A package in memory with its engine: what a learner and its tasks share.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
-from handful.runtime.package.manifest import Manifest, StageSpec
+from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
 from .errors import AdaptError
@@ -191,3 +195,42 @@ def finite(tensors: Mapping[str, Any], where: str) -> None:
                 f"{where} gave {name} with values that are not finite",
                 hint="look for examples far outside what the package was trained on",
             )
+
+
+class Shared:
+    """What cannot change and is bound to sessions in this process: copies are the thing itself."""
+
+    def __copy__(self) -> Self:
+        """The same: it cannot be changed."""
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """The same: it cannot be changed."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded(Shared):
+    """A package that was read, vetted and is ready to run; immutable."""
+
+    manifest: Manifest = field(repr=False)
+    path: Path
+    identity: str = field(repr=False)  # the package's hash, to which saved tasks are bound
+    _engine: Engine = field(repr=False)
+
+    def __reduce__(self) -> NoReturn:
+        """Sessions belong to their process, and a pickle would run code where it is read."""
+        raise AdaptError(
+            "a learner cannot be pickled",
+            hint="give the other process the package's path, and call handful.load(path) there",
+        )
+
+    @property
+    def name(self) -> str:
+        """The package's name."""
+        return self.manifest.name
+
+    @property
+    def input(self) -> InputSpec:
+        """What an example has to be."""
+        return self.manifest.input

@@ -8,14 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.package.read import Package, read_package
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import Package, find, read_package
 
-from .engine import Engine
+from .engine import Engine, Loaded
 from .errors import AdaptError, shown
-from .loaded import Loaded
-from .providers import Provider, Setup, setup
-from .sessions import Graph
+from .sessions import Graph, Provider, Setup, setup
 from .support import gather
 from .task import Task, adapted
 from .task_file import MAX_SAMPLES, read

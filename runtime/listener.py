@@ -12,8 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.sound.fit import middle, prepare, unscaled
-from handful.runtime.sound.wav import MAX_RATE, MIN_RATE, Sound
+from handful.runtime.inputs.sounds import MAX_RATE, MIN_RATE, Sound, middle, prepare_sound, unscaled
 
 from .arrays import Array, Floats
 from .errors import InputError
@@ -89,7 +88,7 @@ class Listener:
         loud = float(np.sqrt(np.square(window).mean())) >= self._quiet
         if self._start < self._free or not loud or away > self._step / 2:
             return None
-        example: Floats = prepare(Sound(window, self._rate), self._spec, "block")
+        example: Floats = prepare_sound(Sound(window, self._rate), self._spec, "block")
         scores = self._task.predict_proba(example)
         best = int(scores.argmax())
         if scores[best] < self._sure:

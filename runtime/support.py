@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from handful.runtime.inputs.examples import to_batch
 from handful.runtime.package.manifest import Limits, Manifest
 
 from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, shown
-from .examples import to_batch
 
 EXAMPLES = "the examples are"  # how a warning begins
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from handful.runtime.inputs.examples import to_batch
+
 from .arrays import Array, Floats
 from .confidence import Sizes, softmax, temperature_of
-from .engine import Engine, State
+from .engine import Engine, Loaded, Shared, State
 from .errors import AdaptError, SupportSetError, shown
-from .examples import to_batch
-from .loaded import Loaded, Shared
 from .negatives import Negatives, negatives_of
 from .support import Support, gather, joined, label_of, unlabelled, within
 from .task_file import Saved, write

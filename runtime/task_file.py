@@ -1,6 +1,10 @@
-"""Saved tasks: a stored npz without pickles, bound to its package by the hash of the manifest."""
+"""Saved tasks: a stored npz without pickles, bound to its package by the hash of the manifest.
+
+Paths that an application gives: checked for what no file system could name.
+"""
 
 import json
+import os
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +17,31 @@ from .arrays import Array, Floats
 from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, shown
 from .negatives import MAX_NEGATIVES
-from .paths import as_path
 from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, is_one_hot, outputs, within
+
+MAX_PATH_BYTES = 4096  # of a path; Linux takes no longer one
+
+
+def as_path(path: object, what: str, error: type[HandfulError]) -> Path:
+    """The path, or `error` where it is no path at all; `what` names it: `task file`."""
+    try:
+        text = os.fspath(path)  # type: ignore[call-overload]
+    except Exception:
+        text = None
+    if not isinstance(text, str):
+        raise error(f"{what} is {shown(path)}, wanted a path: a string or a pathlib.Path")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        encoded = b"\0"
+    if not 0 < len(encoded) <= MAX_PATH_BYTES or b"\0" in encoded:
+        raise error(
+            f"{what} is {shown(text)}, which no file can be called",
+            hint=f"a path has 1 to {MAX_PATH_BYTES} bytes, no NUL and no half of a surrogate pair",
+        )
+    return Path(text)
+
 
 FORMAT = 1
 ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"

@@ -12,11 +12,11 @@ import pytest
 import handful
 from handful.cli import main
 from handful.console import spread
-from handful.trainer.config import MetaConfig
-from handful.trainer.errors import ConfigError
 from handful.trainer.learners import LEARNERS
 from handful.trainer.listing import recipes
-from handful.trainer.recipe import read_recipe
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.training.config import MetaConfig
+from handful.trainer.training.recipes import read_recipe
 
 from .commands.called import error, run
 from .each import each

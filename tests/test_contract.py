@@ -27,17 +27,24 @@ RUNTIME_NEEDS = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
 # The rooms from the ground up: a room is a folder, or a file that lies beside folders, and knows
 # those before it alone.
 ROOMS = (
-    "runtime/errors.py", "runtime/arrays.py", "runtime/package", "runtime/pictures",
-    "runtime/series", "runtime/sound", "runtime", "runtime/tools",
-    "__init__.py", "console.py",
-    "trainer/__init__.py", "trainer/errors.py", "trainer/bounds.py", "trainer/import_path.py",
-    "trainer/settings.py", "trainer/listing.py", "trainer/sizes.py", "trainer/episodes.py",
-    "trainer/networks", "trainer/learners", "trainer/data/functions", "trainer/data",
-    "trainer/workers", "trainer/evaluation", "trainer/config.py", "trainer/recipe.py",
-    "trainer/training", "trainer/markdown.py", "trainer/export", "trainer/commands", "trainer/demo",
-    "cli_training.py", "cli_device.py", "cli.py", "__main__.py",
+    "runtime/errors.py", "runtime/arrays.py", "runtime/ort.py", "runtime/vetting",
+    "runtime/package",
+    "runtime/inputs", "runtime/sessions.py", "runtime/unlike.py", "runtime/engine.py",
+    "runtime/confidence.py", "runtime/support.py", "runtime/negatives.py", "runtime/task_file.py",
+    "runtime/task.py", "runtime/learner.py", "runtime/listener.py", "runtime/__init__.py",
+    "runtime/tools", "__init__.py", "console.py",
+    "trainer/__init__.py", "trainer/listing.py", "trainer/settings", "trainer/episodes.py",
+    "trainer/operations", "trainer/networks", "trainer/form", "trainer/parts", "trainer/learners",
+    "trainer/data/log_mel.py", "trainer/data/backbones",
+    "trainer/data/config.py", "trainer/data/distortions", "trainer/data/labelled.py",
+    "trainer/data/functions.py", "trainer/data/splits.py", "trainer/data/record.py",
+    "trainer/data/symmetries.py", "trainer/data/sources", "trainer/data/prepare.py",
+    "trainer/data/backbone.py",
+    "trainer/data/__init__.py", "trainer/data/survey.py",
+    "trainer/workers", "trainer/evaluation", "trainer/training", "trainer/export",
+    "trainer/commands", "trainer/demo", "cli.py", "__main__.py",
 )  # fmt: skip
-COMMAND_LINE = {"cli", "cli_device", "cli_training", "console"}
+COMMAND_LINE = {"cli", "console"}
 
 
 class Import(NamedTuple):
@@ -104,7 +111,7 @@ def forbidden(path: Path, found: Import) -> str | None:
         return None
     if where == "runtime":
         if top == "PIL":  # the extra handful[images]
-            reads = path.name == "images.py" or path.parent.name == "pictures"
+            reads = path.parts[1] == "inputs"
             return None if found.inside and reads else "Pillow waits until a file is read"
         if (part not in ("", "runtime")) if top == "handful" else (top not in RUNTIME_NEEDS):
             return "the runtime needs numpy, onnxruntime and the standard library"
@@ -163,10 +170,14 @@ def test_what_a_part_may_not_import_is_found() -> None:
     lines = [
         ("runtime/task.py", "import torch", "trainer/listing.py"),
         ("runtime/task.py", "from handful.trainer import listing", "benchmarks/speed.py"),
-        ("runtime/package/vet.py", "from ...trainer import listing", "trainer/data/arrays.py"),
+        (
+            "runtime/vetting/vet.py",
+            "from ...trainer import listing",
+            "trainer/data/sources/arrays.py",
+        ),
         ("runtime/learner.py", "def f(): import click", "cli.py"),
-        ("runtime/images.py", "from PIL import Image", "trainer/listing.py"),
-        ("runtime/task.py", "def f(): from PIL import Image", "runtime/pictures/file.py"),
+        ("runtime/inputs/pictures.py", "from PIL import Image", "trainer/listing.py"),
+        ("runtime/task.py", "def f(): from PIL import Image", "runtime/inputs/pictures.py"),
         ("runtime/task.py", "import onnxruntime.capi", "runtime/ort.py"),
         ("trainer/form.py", "from onnxruntime import quantization", "runtime/ort.py"),
         ("benchmarks/speed.py", "import onnxruntime as ort", "runtime/ort.py"),
@@ -260,12 +271,9 @@ def test_the_public_names_are_those_of_the_runtime() -> None:
 
 def test_every_error_is_a_handful_error_with_room_for_a_hint() -> None:
     from handful import HandfulError
-    from handful.trainer.data.errors import DataError
-    from handful.trainer.errors import ConfigError, ExportError
-    from handful.trainer.training.checkpoint import CheckpointError
-    from handful.trainer.training.files import StorageError
-    from handful.trainer.training.folder import RunError
-    from handful.trainer.training.lock import LockError
+    from handful.trainer.settings.errors import ConfigError, DataError, ExportError
+    from handful.trainer.training.checkpoint import CheckpointError, StorageError
+    from handful.trainer.training.folder import LockError, RunError
     from handful.trainer.training.loop import TrainingError
 
     trainers = (CheckpointError, DataError, ExportError, ConfigError, TrainingError, RunError)

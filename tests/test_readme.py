@@ -29,20 +29,6 @@ def blocks(kind: str, text: str = README) -> list[str]:
     return re.findall(rf"^```{kind}\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
 
 
-def tree() -> list[Path]:
-    """The paths of the architecture page's tree, in its order."""
-    (block,) = blocks("", ARCHITECTURE.split("## 2. The tree")[1].split("## 3.")[0])
-    paths: list[Path] = []
-    above: list[str] = []
-    for line in block.splitlines():
-        name = line.split()[0]
-        above = above[: (len(line) - len(line.lstrip())) // 2]
-        paths.append(ROOT.joinpath(*above, name))
-        if name.endswith("/"):
-            above.append(name)
-    return paths
-
-
 def commands(text: str) -> list[list[str]]:
     """The lines of the shell blocks that call handful, without their comments."""
     lines = [line for block in blocks("sh", text) for line in block.splitlines()]
@@ -50,22 +36,11 @@ def commands(text: str) -> list[list[str]]:
     return [words[1:] for words in split if words[:1] == ["handful"]]
 
 
-def test_every_file_of_the_tree_is_there() -> None:
-    assert [str(path) for path in tree() if not path.exists()] == []
-
-
-def test_every_module_is_in_the_tree() -> None:
-    modules = {
-        path
-        for part in ("trainer", "runtime")
-        for path in (ROOT / part).rglob("*.py")
-        if path.name != "__init__.py"
-    }
-    assert sorted(str(path.relative_to(ROOT)) for path in modules - set(tree())) == []
-
-
-def test_no_line_of_the_tree_stands_twice() -> None:
-    assert len(set(tree())) == len(tree())
+def test_the_tree_is_that_of_the_files() -> None:
+    checked = subprocess.run(
+        [sys.executable, ROOT / "docs" / "tree.py", "--check"], capture_output=True, text=True
+    )
+    assert checked.returncode == 0, checked.stderr
 
 
 @each("page", PAGES)

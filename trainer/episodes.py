@@ -1,16 +1,37 @@
-"""Episodes: what a task is, and where tasks come from: classes of examples, or functions."""
+"""Episodes: what a task is, and where tasks come from: classes of examples, or functions.
+
+The sizes of a task: its classes, the support examples of each, the queries of each.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.sizes import TaskSize
+
+
+@dataclass(frozen=True)
+class TaskSize:
+    """An N-way K-shot task: way is N, shot is K; `queries` counts the queries of one class.
+
+    A regression has one function where others have N classes: its way is 1.
+    """
+
+    way: int
+    shot: int
+    queries: int
+
+    def __str__(self) -> str:
+        """As people say it."""
+        if self.way == 1:
+            return f"{self.shot} example{'s'[: self.shot > 1]}"
+        return f"{self.way}-way {self.shot}-shot"
 
 
 class Episode(NamedTuple):

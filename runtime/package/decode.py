@@ -11,8 +11,7 @@ from typing import Any
 
 from handful.runtime.errors import ManifestError
 
-from .files import brief as brief_path
-from .files import is_folder, mode_of, read_regular
+from .files import brief_path, is_folder, mode_of, read_regular
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
 from .strict import HINT, brief, plain, read, shown

@@ -44,7 +44,7 @@ def is_folder(path: Path) -> bool:
         return False
 
 
-def brief(path: object) -> str:
+def brief_path(path: object) -> str:
     """A path in a message: the end of one that is too long, and nothing that cannot be printed."""
     text = harmless(str(path))
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
@@ -61,13 +61,15 @@ def read_regular(
 
     `absent` is the hint where there is no such file.
     """
-    shown = brief(path)
+    shown = brief_path(path)
     if stat.S_ISLNK(mode_of(path)):  # where there is no O_NOFOLLOW; elsewhere open refuses the race
         raise error(f"{shown} is a link, wanted a regular file", hint="copy the file itself")
     try:
         descriptor = os.open(path, READING | getattr(os, "O_NOFOLLOW", 0))
     except FileNotFoundError as cause:
-        raise error(f"no file {brief(path.name)} in {brief(path.parent)}", hint=absent) from cause
+        raise error(
+            f"no file {brief_path(path.name)} in {brief_path(path.parent)}", hint=absent
+        ) from cause
     except (OSError, ValueError) as cause:
         raise error(f"cannot open {shown}: {_reason(cause)}") from cause
     try:

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from handful.runtime.errors import ManifestError
 
-from .manifest import GraphSpec, Manifest, StageSpec, TensorSpec
-from .names import INNER_HINT, is_inner, is_own
+from .manifest import INNER_HINT, GraphSpec, Manifest, StageSpec, TensorSpec, is_inner, is_own
 from .strict import brief
 
 MAX_STEPS = 10_000  # of all stages together

@@ -1,16 +1,21 @@
-"""Reading a package with care: each file is opened once, hashed and vetted."""
+"""Reading a package with care: each file is opened once, hashed and vetted.
 
+Finding packages: a folder, or the name of one that ships with handful.
+"""
+
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from handful.runtime.errors import PackageError
+from handful.runtime.vetting.vet import Shape, Vetted, vet
 
 from .decode import decode, read_bytes
-from .files import is_folder, read_regular, sha256
-from .manifest import GraphSpec, Manifest, TensorSpec
-from .names import NEXT
+from .files import brief_path, is_folder, mode_of, read_regular, sha256
+from .manifest import FILE, NEXT, GraphSpec, Manifest, TensorSpec, is_basename
 from .strict import brief
-from .vet import Shape, Vetted, vet
 
 
 @dataclass(frozen=True)
@@ -97,3 +102,51 @@ def _as_declared(
 
 def _shown(shape: Shape) -> list[int | str]:
     return [brief(size) if isinstance(size, str) else size for size in shape]
+
+
+SHIPPED = Path(__file__).parents[2] / "exported"
+
+
+def shipped() -> list[str]:
+    """The names of the packages that ship with handful."""
+    if not SHIPPED.is_dir():
+        return []
+    return sorted(folder.name for folder in SHIPPED.iterdir() if (folder / FILE).is_file())
+
+
+def find(path: Any) -> Path:
+    """The folder of the package that `path` means, a string or a path.
+
+    A string that is a plain name means the shipped package of that name, whatever lies in the
+    working directory; `./name` means the folder. A pathlib.Path means a folder, where there is one.
+    """
+    text = _text(path)
+    if not text:
+        raise PackageError("the package's path is empty", hint=_hint())
+    is_shipped = is_basename(text) and stat.S_ISREG(mode_of(SHIPPED / text / FILE))
+    folder = Path(text)
+    if is_shipped and (isinstance(path, str) or not is_folder(folder)):
+        return SHIPPED / text
+    if is_folder(folder):
+        return folder
+    if mode_of(folder):
+        raise PackageError(
+            f"{brief_path(path)} is a file, wanted a folder",
+            hint="an exported package is a folder; unpack archives first",
+        )
+    raise PackageError(
+        f"no folder {brief_path(path)}, and no shipped package of that name", hint=_hint()
+    )
+
+
+def _text(path: Any) -> str:
+    text = os.fspath(path) if isinstance(path, str | os.PathLike) else None
+    if not isinstance(text, str):
+        raise PackageError(
+            f"the package is of type {type(path).__name__}, wanted a path or a name", hint=_hint()
+        )
+    return text
+
+
+def _hint() -> str:
+    return f"shipped packages: {', '.join(shipped()) or 'none'}"

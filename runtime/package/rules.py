@@ -1,19 +1,224 @@
-"""What a manifest must hold to be runnable, beyond the types of its fields."""
+"""What a manifest must hold to be runnable, beyond the types of its fields.
+
+What a manifest must hold of audio: one length of samples, their rate, and one scale for all.
+
+What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
+
+What a manifest says of how sure answers are: a whole grid of sizes, every number in bounds.
+"""
 
 import math
 from collections import Counter
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from handful.runtime.errors import ManifestError
 
-from . import names
-from .confident import check_confidence
+from . import manifest
 from .flow import flow
-from .manifest import Bounds, GraphSpec, InputSpec, Limits, Manifest, Seen, TensorSpec
-from .measured import check_evaluation, check_words
-from .names import HASH, is_basename, is_inner
-from .sound import check_sound
+from .manifest import (
+    HASH,
+    Bounds,
+    Comparison,
+    Confidence,
+    Evaluation,
+    GraphSpec,
+    InputSpec,
+    Limits,
+    Manifest,
+    Seen,
+    TensorSpec,
+    is_basename,
+    is_inner,
+)
 from .strict import brief
+
+MAX_EVALUATIONS, MAX_TEXT = 1000, 500  # entries of a list, characters for people
+MAX_ERROR = 1e30  # of a mean squared error
+
+
+def check_words(text: str, place: str) -> None:
+    """A line for people: what a terminal shows as it is."""
+    if not text.isprintable() or len(text) > MAX_TEXT:
+        raise ManifestError(
+            f"`{place}` is {brief(text)!r}, wanted up to {MAX_TEXT} characters that can be printed"
+        )
+
+
+def check_evaluation(manifest: Manifest) -> None:
+    """Refuse a list that is too long, words that cannot be shown, numbers that cannot be."""
+    evaluation, regression = manifest.evaluation, manifest.task == "regression"
+    _short(evaluation, "evaluation")
+    for i, entry in enumerate(evaluation):
+        place = f"evaluation[{i}]"
+        check_words(entry.data, f"{place}.data")
+        check_words(entry.split, f"{place}.split")
+        for name in ("way", "shot", "episodes"):
+            if (value := getattr(entry, name)) < 1:
+                raise ManifestError(f"`{place}.{name}` is {value}, wanted 1 or more")
+        if regression and entry.way != 1:
+            raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is regression")
+        _measure(entry, place, regression=regression)
+        _short(entry.compared, f"{place}.compared")
+        for j, comparison in enumerate(entry.compared):
+            inner = f"{place}.compared[{j}]"
+            check_words(comparison.name, f"{inner}.name")
+            _measure(comparison, inner, regression=regression)
+            most = MAX_ERROR if regression else 1
+            within(comparison.difference, f"{inner}.difference", -most, most)
+
+
+def _short(entries: tuple[object, ...], place: str) -> None:
+    if len(entries) > MAX_EVALUATIONS:
+        raise ManifestError(
+            f"`{place}` has {len(entries)} entries, at most {MAX_EVALUATIONS} are read"
+        )
+
+
+def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) -> None:
+    """One of the two means, the one of the task, and an interval."""
+    names = ("accuracy", "mean_squared_error")
+    wanted, other = reversed(names) if regression else names
+    value = getattr(entry, wanted)
+    if value is None or getattr(entry, other) is not None:
+        task = "regression" if regression else "classification"
+        raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
+    most = MAX_ERROR if regression else 1
+    within(value, f"{place}.{wanted}", 0, most)
+    within(entry.interval, f"{place}.interval", 0, most)
+
+
+def within(value: float, place: str, least: float, most: float) -> None:
+    """Refuse a number that is not between the two."""
+    if not least <= value <= most:
+        raise ManifestError(f"`{place}` is {value!r}, wanted {least:g} to {most:g}")
+
+
+MAX_SIZES, MAX_RATES = 256, 32  # entries of `confidence`, and of each list in one
+MAX_SCORE, MAX_TEMPERATURE = 1e30, 1e9
+
+
+def check_confidence(manifest: Manifest) -> None:
+    """Refuse what cannot be interpolated: a grid with gaps, entries that differ in their kind."""
+    entries = manifest.confidence
+    if entries and manifest.task == "regression":
+        raise ManifestError("`confidence` has entries, wanted none: the task is regression")
+    if len(entries) > MAX_SIZES:
+        raise ManifestError(
+            f"`confidence` has {len(entries)} entries, at most {MAX_SIZES} are read"
+        )
+    for i, entry in enumerate(entries):
+        _entry(entry, manifest, f"confidence[{i}]")
+        _alike(entry, entries[0], f"confidence[{i}]")
+    ways, shots = (sorted({getattr(e, name) for e in entries}) for name in ("way", "shot"))
+    if [(e.way, e.shot) for e in entries] != [(way, shot) for way in ways for shot in shots]:
+        raise ManifestError(
+            "`confidence` wants each way with each shot once, in the order of way, then shot"
+        )
+
+
+def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
+    _inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
+    _inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=1)
+    if entry.classes <= entry.way:
+        raise ManifestError(
+            f"`{place}.classes` is {entry.classes}, wanted more than the {entry.way} of a task"
+        )
+    if entry.queries < 1:
+        raise ManifestError(f"`{place}.queries` is {entry.queries}, wanted 1 or more")
+    within(entry.others, f"{place}.others", 0, 1)
+    within(entry.temperature, f"{place}.temperature", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
+    within(entry.calibration_error, f"{place}.calibration_error", 0, 1)
+    for name, entries in (("thresholds", entry.thresholds), ("sets", entry.sets)):
+        if not 0 < len(entries) <= MAX_RATES:
+            raise ManifestError(
+                f"`{place}.{name}` has {len(entries)} entries, wanted 1 to {MAX_RATES}"
+            )
+    for j, threshold in enumerate(entry.thresholds):
+        inner = f"{place}.thresholds[{j}]"
+        within(threshold.score, f"{inner}.score", -MAX_SCORE, MAX_SCORE)
+        within(threshold.known_kept, f"{inner}.known_kept", 0, 1)
+    for j, labels in enumerate(entry.sets):
+        inner = f"{place}.sets[{j}]"
+        within(labels.probability, f"{inner}.probability", 0, 1)
+        within(labels.size, f"{inner}.size", 0, entry.way)
+    _monotonous(
+        [t.false_accepts for t in entry.thresholds],
+        [t.score for t in entry.thresholds],
+        f"{place}.thresholds",
+        ("false_accepts", "score"),
+    )
+    _monotonous(
+        [s.coverage for s in entry.sets],
+        [s.probability for s in entry.sets],
+        f"{place}.sets",
+        ("coverage", "probability"),
+    )
+
+
+def _alike(entry: Confidence, first: Confidence, place: str) -> None:
+    """All entries have one kind of score and the same rates, so that a value lies between two."""
+    if entry.others != first.others:
+        raise ManifestError(
+            f"`{place}.others` is {entry.others!r}, wanted {first.others!r} as in the first entry"
+        )
+    for name, rate in (("thresholds", "false_accepts"), ("sets", "coverage")):
+        rates, wanted = ([getattr(x, rate) for x in getattr(e, name)] for e in (entry, first))
+        if rates != wanted:
+            raise ManifestError(f"`{place}.{name}` wants the `{rate}` of the first entry")
+
+
+def _monotonous(
+    rates: Sequence[float], values: Sequence[float], place: str, names: tuple[str, str]
+) -> None:
+    """Rates between 0 and 1 in rising order, each with a value that is no larger than the last."""
+    for rate in rates:
+        if not 0 < rate < 1:
+            raise ManifestError(f"`{place}` has a `{names[0]}` of {rate!r}, wanted between 0 and 1")
+    rising = all(a < b for a, b in pairwise(rates))
+    if not rising or any(a < b for a, b in pairwise(values)):
+        raise ManifestError(f"`{place}` wants rising `{names[0]}` and no rising `{names[1]}`")
+
+
+def _inside(value: int, bounds: Bounds, place: str, *, least: int) -> None:
+    least = max(least, bounds.min)
+    if value < least or (bounds.max is not None and value > bounds.max):
+        wanted = f"{least} or more" if bounds.max is None else f"{least} to {bounds.max}"
+        raise ManifestError(f"`{place}` is {value}, wanted {wanted}")
+
+
+MIN_RATE, MAX_RATE = 1000, 192_000  # samples a second
+MAX_SAMPLES = 2**24  # of an example: five minutes at 48 kHz
+RANGE = (-1.0, 1.0)
+SCALE, OFFSET = 1 / 128, -1.0  # of 8-bit samples, whose middle is 128
+
+
+def check_sound(spec: InputSpec) -> None:
+    """Raise a ManifestError where audio is not mono samples from -1 to 1 at a known rate."""
+    if len(spec.shape) != 1 or spec.shape[0] > MAX_SAMPLES:
+        raise ManifestError(
+            f"`input.shape` is {list(spec.shape)}, wanted one number of samples,"
+            f" up to {MAX_SAMPLES}: the input is audio"
+        )
+    if spec.rate is None or not MIN_RATE <= spec.rate <= MAX_RATE:
+        raise ManifestError(f"`input.rate` is {spec.rate}, wanted {MIN_RATE} to {MAX_RATE} hertz")
+    if spec.range != RANGE:
+        found = spec.range and list(spec.range)
+        raise ManifestError(f"`input.range` is {found}, wanted [-1, 1]: the input is audio")
+    if (spec.scale, spec.offset) != (SCALE, OFFSET):
+        raise ManifestError(
+            f"`input.scale` and `offset` are {spec.scale:g} and {spec.offset:g},"
+            f" wanted {SCALE:g} and {OFFSET:g}: the input is audio"
+        )
+
+
+def sound_spec(rate: int, samples: int) -> InputSpec:
+    """The `input` of a package that takes so many samples at `rate` hertz."""
+    return InputSpec(
+        kind="audio", shape=(samples,), range=RANGE, scale=SCALE, offset=OFFSET, rate=rate
+    )
+
 
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
 SYMBOLS = ("B", "S", "N", "Q")
@@ -49,7 +254,9 @@ def check(manifest: Manifest) -> None:
 
 def _name(text: str, place: str, wanted: str) -> None:
     if not is_basename(text):
-        raise ManifestError(f"`{place}` is {brief(text)!r}, wanted {wanted}", hint=names.PLAIN_HINT)
+        raise ManifestError(
+            f"`{place}` is {brief(text)!r}, wanted {wanted}", hint=manifest.PLAIN_HINT
+        )
 
 
 def _number(value: float, place: str) -> None:
@@ -128,7 +335,7 @@ def _files(graphs: dict[str, GraphSpec]) -> None:
     for name, graph in graphs.items():
         if not is_inner(name):
             raise ManifestError(
-                f"`graphs` is {brief(name)!r}, wanted plain names", hint=names.INNER_HINT
+                f"`graphs` is {brief(name)!r}, wanted plain names", hint=manifest.INNER_HINT
             )
         _file(name, graph, seen)
     size = sum(graph.bytes for graph in graphs.values())
@@ -163,7 +370,7 @@ def _tensors(tensors: tuple[TensorSpec, ...], place: str) -> None:
         if not is_inner(tensor.name):
             raise ManifestError(
                 f"`{place}[{i}].name` is {brief(tensor.name)!r}, wanted a plain name",
-                hint=names.INNER_HINT,
+                hint=manifest.INNER_HINT,
             )
         if counts[tensor.name] > 1:
             raise ManifestError(f"`{place}` names {tensor.name!r} twice")

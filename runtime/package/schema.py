@@ -11,17 +11,23 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from .flow import MAX_STEPS
-from .manifest import FORMAT, Manifest
-from .measured import MAX_ERROR, MAX_EVALUATIONS, MAX_TEXT
-from .names import HASH, INNER, NAME, NEXT, OBJECTS, ROLES
+from .manifest import FORMAT, HASH, INNER, NAME, NEXT, OBJECTS, ROLES, Manifest
 from .rules import (
     MAX_AXES,
+    MAX_ERROR,
+    MAX_EVALUATIONS,
     MAX_GRAPH_BYTES,
     MAX_GRAPHS,
+    MAX_RATE,
+    MAX_SAMPLES,
     MAX_TENSORS,
+    MAX_TEXT,
+    MIN_RATE,
+    OFFSET,
+    RANGE,
+    SCALE,
     SYMBOLS,
 )
-from .sound import MAX_RATE, MAX_SAMPLES, MIN_RATE, OFFSET, RANGE, SCALE
 from .strict import hints
 
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}

@@ -1,13 +1,24 @@
-"""conformance.npz: golden examples and vectors, checked before a graph runs."""
+"""conformance.npz: golden examples and vectors, checked before a graph runs.
+
+Golden pictures: decoded pixels in conformance.npz, and what preprocessing makes of them.
+
+Golden sounds: recordings in conformance.npz, and the examples that the rules make of them.
+"""
 
 import re
 from collections.abc import Iterator
+from itertools import count
+from math import gcd
+from typing import Any
 
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import PackageError
-from handful.runtime.package.manifest import Manifest, StageSpec
+from handful.runtime.inputs.pictures import prepare_pixels
+from handful.runtime.inputs.resize import Pixels, resized, too_narrow
+from handful.runtime.inputs.sounds import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, prepare_sound
+from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 from handful.runtime.support import is_one_hot
 
 FILE = "conformance.npz"
@@ -151,3 +162,191 @@ def _unknown(key: str) -> PackageError:
 def thinned(value: Array, every: int) -> Array:
     """Every k-th value, flattened in C order from the first; the array itself where k is 1."""
     return value if every == 1 else value.reshape(-1)[::every]
+
+
+COUNT = 2
+PICTURE_TOLERANCE = 1e-6  # two roundings of float32; a grey level is a thousand times more
+MAX_PIXELS = 2**23  # of a picture
+SHRUNK = ((3, 2), (9, 4))  # by how much the pictures are shrunk: less and more than twice
+SMALL, LARGE = 128, 1024  # pixels of the resized side: the package is to stay small
+
+
+def take_pictures(
+    golden: dict[str, Array], manifest: Manifest, file: str
+) -> list[tuple[Pixels, Array]]:
+    """Remove the pictures from `golden`: the pixels of each, and what is to be made of them.
+
+    Packages of arrays and of sound have none.
+    """
+    if manifest.input.kind != "image":
+        return []
+    pairs = []
+    for name, prepared_name in ((f"picture/{i}", f"picture/{i}/x") for i in range(COUNT)):
+        for key in (name, prepared_name):
+            if key not in golden:
+                raise PackageError(f"{file} has no `{key}`", hint=HINT)
+        pixels = golden.pop(name)
+        right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+        if not right or not 0 < pixels.size <= 3 * MAX_PIXELS:
+            raise PackageError(
+                f"`{name}` in {file} is {pixels.dtype} {list(pixels.shape)},"
+                f" wanted uint8 [H, W, 3] with at most {MAX_PIXELS} pixels",
+                hint=HINT,
+            )
+        height, width, _ = pixels.shape
+        if too_narrow((width, height), manifest.input):
+            raise PackageError(
+                f"`{name}` in {file} is {width} × {height}, too long and narrow to resize",
+                hint=HINT,
+            )
+        pairs.append((pixels, golden.pop(prepared_name)))
+    return pairs
+
+
+def replay_pictures(spec: InputSpec, pairs: list[tuple[Pixels, Array]]) -> dict[str, float]:
+    """max|a − b| / max(max|b|, 1e-3) of each picture."""
+    return {
+        f"picture/{i}/x": _difference(prepare_pixels(pixels, spec), prepared)
+        for i, (pixels, prepared) in enumerate(pairs)
+    }
+
+
+def draw_pictures(spec: InputSpec) -> dict[str, Array]:
+    """The golden pictures of an image package: gradients, edges and noise, always the same."""
+    golden: dict[str, Array] = {}
+    for i, (short, long) in enumerate(_sizes(spec)):
+        height, width = (short, long) if i % 2 else (long, short)
+        pixels = _picture(height, width, np.random.default_rng(i))
+        golden[f"picture/{i}"] = pixels
+        golden[f"picture/{i}/x"] = prepare_pixels(pixels, spec)
+    return golden
+
+
+def _sizes(spec: InputSpec) -> list[tuple[int, int]]:
+    """The shorter and the longer side of each picture: no multiples of what they become."""
+    side = resized((1, 1), spec.resize)[0]
+    if side > LARGE:
+        return [(700, 901), (900, 1201)]
+    if side > SMALL:
+        return [(side + 1, side + side // 3), (side + side // 7, side + side // 2)]
+    return [(side * a // b + 1, side * a * 4 // (b * 3) + 2) for a, b in SHRUNK]
+
+
+def _picture(height: int, width: int, rng: np.random.Generator) -> Pixels:
+    y, x = np.mgrid[:height, :width]
+    ramps = np.stack([255 * x / width, 255 * y / height, 255 * (x + y) / (width + height)], axis=-1)
+    noise = rng.integers(-20, 21, (height, width, 3))
+    pixels = np.clip(ramps + noise, 0, 255).astype(np.uint8)
+    pixels[(x // 5 + y // 7) % 4 == 0] = (255, 255, 255)  # edges, where filters overshoot
+    pixels[(x // 3 + y // 5) % 7 == 0] = (0, 0, 0)
+    return pixels
+
+
+def _difference(prepared: Any, golden: Array) -> float:
+    a, b = np.asarray(prepared, np.float64), np.asarray(golden, np.float64)
+    if a.shape != b.shape or not (np.isfinite(a).all() and np.isfinite(b).all()):
+        return float("inf")
+    return float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-3))
+
+
+SOUND_TOLERANCE = 1e-6  # two roundings of float32; the step of a 16-bit sample is thirty times more
+MAX_SAMPLES = 2**20  # of a recording, all channels together
+LONGEST = 2**13  # samples of the recording that is padded: the package is to stay small
+THIN_ABOVE = 2**12  # samples of a new sound, of which more keep every k-th
+
+
+def take_sounds(
+    golden: dict[str, Array], manifest: Manifest, file: str
+) -> list[tuple[str, Sound, Array, int]]:
+    """Remove the sounds from `golden`: name, recording, what is to be made of it, of which 1 in k.
+
+    A package may have none; it has both or none.
+    """
+    if manifest.input.kind != "audio" or not any(name.startswith("sound/") for name in golden):
+        return []
+    return [_taken(golden, f"sound/{i}", file) for i in range(COUNT)]
+
+
+def _taken(golden: dict[str, Array], name: str, file: str) -> tuple[str, Sound, Array, int]:
+    thin = next((key for key in golden if _plain(key) == f"{name}/x"), f"{name}/x")
+    for key in (name, f"{name}/rate", thin):
+        if key not in golden:
+            raise PackageError(f"{file} has no `{key}`", hint=HINT)
+    samples, rate, x = (golden.pop(key) for key in (name, f"{name}/rate", thin))
+    right = samples.dtype == np.int16 and samples.ndim == 2 and samples.shape[1] <= MAX_CHANNELS
+    if not right or not 0 < samples.size <= MAX_SAMPLES:
+        raise PackageError(
+            f"`{name}` in {file} is {samples.dtype} {list(samples.shape)}, wanted int16 [n, C]"
+            f" of at most {MAX_CHANNELS} channels and {MAX_SAMPLES} samples",
+            hint=HINT,
+        )
+    if rate.dtype != np.int64 or rate.shape or not MIN_RATE <= rate <= MAX_RATE:
+        raise PackageError(
+            f"`{name}/rate` in {file} is {rate.dtype} {list(rate.shape)}, wanted one int64 from"
+            f" {MIN_RATE} to {MAX_RATE}",
+            hint=HINT,
+        )
+    match = THINNED.fullmatch(thin)
+    return f"{name}/x", Sound(samples, int(rate)), x, int(match["every"]) if match else 1
+
+
+def _plain(key: str) -> str:
+    match = THINNED.fullmatch(key)
+    return match["name"] if match else key
+
+
+def replay_sounds(
+    spec: InputSpec, sounds: list[tuple[str, Sound, Array, int]]
+) -> dict[str, tuple[Array, Array]]:
+    """What this runtime makes of each recording, and what the file says, by the vector's name."""
+    return {
+        name: (thinned(prepare_sound(sound, spec, name), every), wanted)
+        for name, sound, wanted, every in sounds
+    }
+
+
+def draw_sounds(spec: InputSpec) -> dict[str, Array]:
+    """The golden sounds of an audio package, always the same: each other rate, length and edge.
+
+    The first has two channels, a higher rate and too few samples; the second is at the rate of a
+    telephone, longer than an example, and so loud that its edges go beyond ±1.
+    """
+    rate, length = spec.rate or MIN_RATE, spec.shape[0]
+    higher, lower = 44100 if rate != 44100 else 48000, 8000 if rate != 8000 else 11025
+    short = min(LONGEST, length * higher // rate * 3 // 10 + 1)
+    golden: dict[str, Array] = {}
+    for i, (samples, at) in enumerate(
+        [(_chirps(short, higher), higher), (_loud(length * lower // rate * 13 // 10 + 1), lower)]
+    ):
+        x = prepare_sound(Sound(samples, at), spec, "a golden sound")
+        every = _coprime(-(-length // THIN_ABOVE))
+        name = f"sound/{i}/x" if every == 1 else f"sound/{i}/x[::{every}]"
+        golden |= {f"sound/{i}": samples, f"sound/{i}/rate": np.array(at), name: thinned(x, every)}
+    return golden
+
+
+def _coprime(least: int) -> int:
+    """The first k from `least` on that shares no factor with the usual rates.
+
+    So every k-th new sample still lies at all places between two old ones.
+    """
+    return next(k for k in count(least) if gcd(k, 2 * 3 * 5 * 7) == 1)
+
+
+def _chirps(size: int, rate: int) -> Array:
+    """Two channels that rise through all pitches, with noise: what a filter has to keep apart."""
+    rng = np.random.default_rng(0)
+    seconds = np.arange(size) / rate
+    rising = np.pi * rate * seconds**2 / (2 * max(seconds[-1], 1 / rate))
+    both = np.stack([0.7 * np.sin(rising), 0.5 * np.cos(rising / 2)], axis=1)
+    return np.round(8191 * (both + rng.uniform(-0.2, 0.2, both.shape))).astype(np.int16)
+
+
+def _loud(size: int) -> Array:
+    """One channel of edges at full scale between quiet noise: its middle is not the recording's."""
+    rng = np.random.default_rng(1)
+    places = np.arange(size)
+    quiet = rng.integers(-300, 301, size)
+    edges = np.where(places // 23 % 2, 32767, -32768)
+    loud = (places > 0.4 * size) & (places < 0.7 * size)
+    return np.where(loud, edges, quiet).astype(np.int16)[:, None]

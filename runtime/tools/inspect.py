@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from handful.runtime.package.manifest import Manifest, StageSpec, TensorSpec
-from handful.runtime.package.read import Package, read_package
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import Package, find, read_package
 from handful.runtime.package.strict import plain
 
 

@@ -1,19 +1,26 @@
-"""`handful report`: a page about a task: its examples, its answers, and what to add next."""
+"""`handful report`: a page about a task: its examples, its answers, and what to add next.
 
+Parts of a self-contained HTML page: escaped text, tables, pictures as data.
+"""
+
+import base64
+import struct
+import zlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import TaskFileError
-from handful.runtime.examples import KINDS, to_batch
+from handful.runtime.inputs.examples import KINDS, to_batch
+from handful.runtime.inputs.folders import printable
+from handful.runtime.inputs.resize import Pixels
 from handful.runtime.package.files import write_atomic
 from handful.runtime.support import gather
 from handful.runtime.task import Task
 
-from . import html
-from .near import near_pairs
-from .on_files import folder_examples, folder_origins, numbered
-from .saved_tasks import free, opened
+from .on_files import folder_examples, folder_origins, free, near_pairs, numbered, opened
 from .tested import NONE, Checked, Outcome, measured
 
 MOST_ANSWERS = 200  # on the page, the wrong ones first
@@ -86,7 +93,7 @@ def _page(
 ) -> str:
     manifest = task.learner.manifest
     parts = [
-        f"<p>Package {html.text(manifest.name)}, learner {html.text(manifest.learner)}:"
+        f"<p>Package {html_text(manifest.name)}, learner {html_text(manifest.learner)}:"
         f" {len(task.classes)} classes, {len(shown)} examples.</p>",
         "<h2>What to add next</h2>",
         "<ul>" + "".join(f"<li>{line}</li>" for line in _advice(task, shown, found)) + "</ul>",
@@ -102,7 +109,7 @@ def _page(
             _confusion(found),
             _answers(task, shown, found, listing.answers()),
         ]
-    return html.page(f"handful: {name}", parts)
+    return html_page(f"handful: {name}", parts)
 
 
 def _support(task: Task, folder: Path | None) -> list[Shown]:
@@ -129,7 +136,7 @@ def _picture(task: Task, example: Array, file: str) -> str:
     """An example as the package sees it, before its numbers are scaled."""
     spec = task.learner.input
     pixels = KINDS[spec.kind].pixels
-    return html.picture(pixels(example, spec), file) if pixels else ""
+    return html_picture(pixels(example, spec), file) if pixels else ""
 
 
 def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
@@ -139,16 +146,16 @@ def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
         own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
         right, tested = accuracy.get(label, (0, 0))
         share = f"{right} of {tested}" if tested else "not tested"
-        rows.append((html.text(label), str(count), share, "".join(s.picture for s in own)))
-    return html.table(("class", "examples", "right", "pictures"), rows)
+        rows.append((html_text(label), str(count), share, "".join(s.picture for s in own)))
+    return html_table(("class", "examples", "right", "pictures"), rows)
 
 
 def _confusion(found: Outcome) -> str:
     names = [NONE if label is None else label for label in found.answers]
     rows = []
     for label, counts in zip(found.classes, found.confusion, strict=True):
-        rows.append((html.text(label), *(str(count or "") for count in counts)))
-    return html.table(("class", *map(html.text, names)), rows)
+        rows.append((html_text(label), *(str(count or "") for count in counts)))
+    return html_table(("class", *map(html_text, names)), rows)
 
 
 def _answers(
@@ -160,12 +167,12 @@ def _answers(
         answer, near = checked.answer, shown[nearest]
         rows.append(
             (
-                _picture(task, example, str(checked.file)) or html.text(answer.file),
-                html.text(checked.wanted),
-                html.text(NONE if answer.label is None else answer.label),
+                _picture(task, example, str(checked.file)) or html_text(answer.file),
+                html_text(checked.wanted),
+                html_text(NONE if answer.label is None else answer.label),
                 f"{answer.score:.3f}",
-                near.picture or html.text(near.name),
-                html.text(task._support.labels[nearest]),
+                near.picture or html_text(near.name),
+                html_text(task._support.labels[nearest]),
             )
         )
     head = ("file", "class", "answer", "confidence", "nearest example", "of class")
@@ -173,7 +180,7 @@ def _answers(
     note = f" {more} more are right, and surer." if more else ""
     return (
         f"<p>The wrong answers, the most confident first; then the right ones, the least confident"
-        f" first.{note}</p>" + html.table(head, rows, [not c.right for c, _ in listed])
+        f" first.{note}</p>" + html_table(head, rows, [not c.right for c, _ in listed])
     )
 
 
@@ -189,8 +196,8 @@ def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
     """What is worth the most: wrong labels first, then confused classes, then small ones."""
     labels = task._support.labels
     lines = [
-        f"Look at {html.text(shown[pair.first].name)} ({html.text(labels[pair.first])}) and"
-        f" {html.text(shown[pair.second].name)} ({html.text(labels[pair.second])}): they are nearly"
+        f"Look at {html_text(shown[pair.first].name)} ({html_text(labels[pair.first])}) and"
+        f" {html_text(shown[pair.second].name)} ({html_text(labels[pair.second])}): they are nearly"
         " the same, in two classes."
         for pair in near_pairs(task._support.x, labels)
         if labels[pair.first] != labels[pair.second]
@@ -200,7 +207,7 @@ def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
         lines.append(_confused(wanted, label, count, of, wanted in task.classes))
     few = [(count, label) for label, count in task.counts.items() if count < FEW]
     lines += [
-        f"Add examples of {html.text(label)}: it has {count}." for count, label in sorted(few)
+        f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
     ][:MOST_ADVICE]
     if found is None:
         lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
@@ -211,12 +218,72 @@ def _confused(wanted: str, label: str | None, count: int, of: int, known: bool) 
     times = f"{count} of its {of} answers"
     if not known:
         return (
-            f"Give examples like {html.text(wanted)} as negatives, or ask with a stricter"
-            f" <code>--unknown</code>: {times} were {html.text(label)}."
+            f"Give examples like {html_text(wanted)} as negatives, or ask with a stricter"
+            f" <code>--unknown</code>: {times} were {html_text(label)}."
         )
     if label is None:
-        return f"Add examples of {html.text(wanted)}: {times} were none of the classes."
+        return f"Add examples of {html_text(wanted)}: {times} were none of the classes."
     return (
-        f"Add examples of {html.text(wanted)} and {html.text(label)} that show the difference:"
-        f" {times} were {html.text(label)}."
+        f"Add examples of {html_text(wanted)} and {html_text(label)} that show the difference:"
+        f" {times} were {html_text(label)}."
+    )
+
+
+STYLE = """
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
+  padding: 0 1rem; color: #222; background: #fff }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
+  vertical-align: middle }
+img { image-rendering: pixelated; min-width: 56px; max-width: 96px; margin: 2px }
+.wrong { background: #fde8e4 }
+"""
+# no address of any kind is opened, whatever a label says
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def html_page(title: str, parts: Iterable[str]) -> str:
+    """The whole page, which loads nothing."""
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        f"<title>{html_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{html_text(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def html_text(value: object) -> str:
+    """Anybody's text as it stands: nothing in it is markup, and nothing turns the writing round."""
+    marks = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    plain = "".join(f"\\u{ord(c):04x}" if c in marks else c for c in str(value))
+    return escape(printable(plain))
+
+
+def html_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], wrong: Sequence[bool] = ()
+) -> str:
+    """A table of cells that are HTML already; rows that are `wrong` are marked."""
+    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
+    for at, row in enumerate(rows):
+        mark = ' class="wrong"' if at < len(wrong) and wrong[at] else ""
+        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def html_picture(pixels: Pixels, name: str) -> str:
+    """An image with its data in it, uint8 [H, W, 1 or 3]."""
+    data = base64.b64encode(png(pixels)).decode()
+    title = html_text(name)
+    return f'<img src="data:image/png;base64,{data}" alt="{title}" title="{title}">'
+
+
+def png(pixels: Pixels) -> bytes:
+    """A PNG file of uint8 [H, W, 1 or 3]: grey or red, green and blue, every line unfiltered."""
+    height, width, channels = pixels.shape
+    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
     )

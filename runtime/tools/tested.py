@@ -8,11 +8,10 @@ from typing import Any
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import SupportSetError
-from handful.runtime.examples import files_of
+from handful.runtime.inputs.examples import files_of
 from handful.runtime.task import Task
 
-from .on_files import Answer, answers_of
-from .saved_tasks import opened
+from .on_files import Answer, answers_of, opened
 from .text import table
 
 NONE = "-"  # none of the classes, in text

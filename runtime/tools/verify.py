@@ -13,15 +13,22 @@ from handful.runtime.learner import learner_of
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import Precision
 from handful.runtime.package.npz import read_npz
-from handful.runtime.package.read import read_package
-from handful.runtime.package.shipped import find
-from handful.runtime.providers import setup
+from handful.runtime.package.read import find, read_package
+from handful.runtime.sessions import setup
 
-from .golden import FILE, HINT, MAX_BYTES, Golden, thinned
-from .golden_pictures import TOLERANCE as PICTURE_TOLERANCE
-from .golden_pictures import replay_pictures, take_pictures
-from .golden_sounds import TOLERANCE as SOUND_TOLERANCE
-from .golden_sounds import replay_sounds, take_sounds
+from .golden import (
+    FILE,
+    HINT,
+    MAX_BYTES,
+    PICTURE_TOLERANCE,
+    SOUND_TOLERANCE,
+    Golden,
+    replay_pictures,
+    replay_sounds,
+    take_pictures,
+    take_sounds,
+    thinned,
+)
 
 TOLERANCE = 1e-4
 # of a package whose `embed` is of 8 bits: a runtime that computes the same graph in float32 rounds

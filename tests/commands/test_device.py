@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.package.shipped import SHIPPED
+from handful.runtime.package.read import SHIPPED
 from handful.runtime.tools.inspect import describe
 
 from ..runtime.confident import grid, sure

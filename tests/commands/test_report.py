@@ -14,11 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 import handful
-from handful.runtime import images
+from handful.runtime.inputs import pictures
+from handful.runtime.inputs.resize import Upright
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures import file
-from handful.runtime.pictures.pixels import Upright
-from handful.runtime.tools.html import png, text
+from handful.runtime.tools.report import html_text, png
 
 from .called import error, run
 
@@ -49,11 +48,11 @@ class Reader(HTMLParser):
             self.cells[-1] += data
 
 
-def drawn(file: Path, corners: tuple[int, int, int, int]) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def drawn(pictures: Path, corners: tuple[int, int, int, int]) -> None:
+    pictures.parent.mkdir(parents=True, exist_ok=True)
     picture = Image.new("L", (28, 28), 255)
     ImageDraw.Draw(picture).rectangle(corners, fill=0)
-    picture.save(file)
+    picture.save(pictures)
 
 
 @pytest.fixture
@@ -116,9 +115,9 @@ def test_every_file_is_read_once(
 
     def decode(path: Path, spec: InputSpec) -> Upright:
         read.append(path)
-        return file.decode(path, spec)
+        return pictures.decode(path, spec)
 
-    monkeypatch.setattr(images, "decode", decode)
+    monkeypatch.setattr(pictures, "decode", decode)
     page(task, "--examples", photos, "--test", others)
     assert sorted(read) == sorted([*photos.glob("*/*.png"), *others.glob("*/*.png")])
 
@@ -152,7 +151,7 @@ def test_a_png_is_read_by_others(channels: int) -> None:
 
 
 def test_text_is_escaped() -> None:
-    assert text("a<b>&\"'\u202e\x1b\n") == "a&lt;b&gt;&amp;&quot;&#x27;\\u202e\\x1b\\n"
+    assert html_text("a<b>&\"'\u202e\x1b\n") == "a&lt;b&gt;&amp;&quot;&#x27;\\u202e\\x1b\\n"
 
 
 def test_examples_of_two_classes_that_are_nearly_the_same(photos: Path, tmp_path: Path) -> None:

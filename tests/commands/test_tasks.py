@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import handful
-from handful.runtime.package.shipped import SHIPPED
+from handful.runtime.package.read import SHIPPED
 
 from .called import error, run
 

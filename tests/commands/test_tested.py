@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, ImageDraw
 
-from handful.runtime.package.shipped import SHIPPED
+from handful.runtime.package.read import SHIPPED
 
 from ..runtime.confident import grid, sure
 from .called import error, run

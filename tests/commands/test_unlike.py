@@ -13,7 +13,7 @@ from PIL import Image
 import handful
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Seen
-from handful.runtime.package.shipped import SHIPPED
+from handful.runtime.package.read import SHIPPED
 from handful.trainer.data import DataError
 from handful.trainer.data.record import from_json, to_json
 from handful.trainer.training.data import RecordedData

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from onnx import helper, numpy_helper
 
-from handful.runtime.package.quantised import BETWEEN
+from handful.runtime.vetting.kernels import BETWEEN
 
 PLAIN = sorted(BETWEEN)
 OTHERS = "MatMul Sub AveragePool Sigmoid Softmax Gemm ReduceMean Split".split()

@@ -22,9 +22,7 @@ import handful
 from handful.runtime.errors import HandfulError, PackageError, harmless
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.npz import read_npz
-from handful.runtime.tools.golden import FILE, MAX_BYTES, Golden
-from handful.runtime.tools.golden_pictures import take_pictures
-from handful.runtime.tools.golden_sounds import take_sounds
+from handful.runtime.tools.golden import FILE, MAX_BYTES, Golden, take_pictures, take_sounds
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import described, verified
 from handful.runtime.tools.verify import verify

@@ -24,8 +24,8 @@ import numpy as np
 import handful
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.npz import pack_npz
-from handful.runtime.package.sound import sound_spec
-from handful.runtime.tools.golden_sounds import draw_sounds
+from handful.runtime.package.rules import sound_spec
+from handful.runtime.tools.golden import draw_sounds
 
 from ..runtime import edit
 from ..runtime.small_packages import head, head_golden, prototypes, prototypes_golden

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from handful.runtime.package.operators import OPERATORS, Attribute
+from handful.runtime.vetting.operators import OPERATORS, Attribute
 
 from . import eight_bits
 

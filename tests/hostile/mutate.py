@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
-from handful.runtime.package.operators import CONTROL_FLOW, OPERATORS, RANDOM
+from handful.runtime.vetting.operators import CONTROL_FLOW, OPERATORS, RANDOM
 
 NUMBERS = (
     0, 1, -1, 2, 7, 8, 9, 64, 255, 2**16, 2**24, 2**31 - 1, 2**31, 2**53, 2**53 + 1, 2**63 - 1,

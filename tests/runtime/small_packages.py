@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.package.manifest import GraphSpec, InputSpec, Manifest, StageSpec, TensorSpec
-from handful.runtime.tools.golden_pictures import draw_pictures
+from handful.runtime.tools.golden import draw_pictures
 
 from .second_preprocessing import prepared
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.package.manifest import Manifest, StageSpec
-from handful.runtime.package.sound import sound_spec
+from handful.runtime.package.rules import sound_spec
 
 from .small_packages import Floats, node, one_hot, prototypes, tensor, write_graph
 

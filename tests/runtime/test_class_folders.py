@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.examples import files_of, read_folder
+from handful.runtime.inputs.examples import files_of, read_folder
+from handful.runtime.inputs.folders import shown
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.folders import shown
 
 from .refusal import refusal_in
 

@@ -15,7 +15,7 @@ from handful.runtime.errors import (
     SessionError,
     SupportSetError,
 )
-from handful.runtime.examples import KINDS, to_batch
+from handful.runtime.inputs.examples import KINDS, to_batch
 from handful.runtime.ort import one_onnxruntime, onnxruntime
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.evaluate import Episodes, evaluate

@@ -4,10 +4,11 @@ import json
 from pathlib import Path
 
 from handful.runtime import confidence
-from handful.runtime.package import confident, constants, decode, flow, measured, npz, rules, vet
-from handful.runtime.package.names import OBJECTS, ROLES
-from handful.runtime.package.operators import CONTROL_FLOW, RANDOM
+from handful.runtime.package import decode, flow, npz, rules
+from handful.runtime.package.manifest import OBJECTS, ROLES
 from handful.runtime.tools import golden
+from handful.runtime.vetting import attributes, vet
+from handful.runtime.vetting.operators import CONTROL_FLOW, RANDOM
 
 from ..each import each
 
@@ -25,7 +26,7 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
     [
         ("at most 1 MiB, at most 64 objects and lists", (decode.MAX_BYTES, decode.MAX_DEPTH)),
         ("an integer beyond ±2⁵³", (decode.MAX_INTEGER,)),
-        ("at most 500 characters that can be printed", (measured.MAX_TEXT,)),
+        ("at most 500 characters that can be printed", (rules.MAX_TEXT,)),
         ("64 graphs, 1 GiB of graphs", (rules.MAX_GRAPHS, rules.MAX_PACKAGE_BYTES)),
         ("10 000 steps in all stages", (flow.MAX_STEPS,)),
         ("20 000 states and losses on the way", (flow.MAX_VECTORS,)),
@@ -34,13 +35,13 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
             (rules.MAX_GRAPH_BYTES, vet.MAX_NODES, vet.MAX_FIELDS),
         ),
         ("1000 inputs, 1000 outputs", (rules.MAX_TENSORS,)),
-        ("8 axes, 2²⁷ values", (rules.MAX_AXES, constants.MAX_ELEMENTS)),
+        ("8 axes, 2²⁷ values", (rules.MAX_AXES, attributes.MAX_ELEMENTS)),
         ("8 axes, 2²⁶ for the product", (rules.MAX_AXES, rules.MAX_VALUES)),
         ("2²⁴ values, `S` and `N` counted as 64 each", (flow.MAX_NOISE, flow.AS_MANY)),
         ("64 MiB of arrays, 20 000 members", (golden.MAX_BYTES, npz.MAX_MEMBERS)),
         ("1000 examples in the support set and 1000 queries", (golden.MAX_EXAMPLES,)),
-        ("| `confidence` | 256 entries |", (confident.MAX_SIZES,)),
-        ("| `thresholds` | 1 to 32 of", (confident.MAX_RATES,)),
+        ("| `confidence` | 256 entries |", (rules.MAX_SIZES,)),
+        ("| `thresholds` | 1 to 32 of", (rules.MAX_RATES,)),
         ("as far as 2 w; for more classes", (confidence.BEYOND,)),
     ],
 )

@@ -13,10 +13,10 @@ from PIL import Image
 
 import handful
 from handful.runtime.errors import InputError
-from handful.runtime.examples import to_batch
-from handful.runtime.images import fit_pixels, read_image
+from handful.runtime.inputs.examples import to_batch
+from handful.runtime.inputs.pictures import fit_pixels, read_image
+from handful.runtime.inputs.resize import FILTERS
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.resample import FILTERS
 
 from ..each import each
 from .refusal import refusal

@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from handful.runtime import images
 from handful.runtime.errors import PackageError
+from handful.runtime.inputs import pictures
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.tools.golden_pictures import draw_pictures
+from handful.runtime.tools.golden import draw_pictures
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
 
@@ -46,7 +46,7 @@ def test_without_pillow_they_are_replayed_by_numpy(
     packages: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     by_pillow = verify(packages("head")).pictures
-    monkeypatch.setattr(images, "has_pillow", lambda: False)
+    monkeypatch.setattr(pictures, "has_pillow", lambda: False)
     report = verify(packages("head"))
     assert report.ok
     assert report.pictures == by_pillow

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from handful.runtime.errors import PackageError
-from handful.runtime.package.sound import sound_spec
-from handful.runtime.sound import resample
-from handful.runtime.tools.golden_sounds import draw_sounds
+from handful.runtime.inputs import sounds
+from handful.runtime.package.rules import sound_spec
+from handful.runtime.tools.golden import draw_sounds
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import verify
 
@@ -73,7 +73,7 @@ def test_they_are_replayed_and_a_package_may_have_none(folder: Path, packages: A
 
 
 def test_another_filter_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resample, "ZEROS", 31)
+    monkeypatch.setattr(sounds, "ZEROS", 31)
     report = verify(folder)
     assert report.failed == ("sound/0/x", "sound/1/x")
     assert not report.ok

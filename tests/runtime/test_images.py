@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError
-from handful.runtime.examples import read_folder
-from handful.runtime.images import read_image
+from handful.runtime.inputs.examples import read_folder
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.package.manifest import InputSpec
 
 from .refusal import refusal

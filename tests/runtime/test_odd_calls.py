@@ -10,12 +10,7 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.errors import (
-    AdaptError,
-    HandfulError,
-    InputError,
-    SupportSetError,
-)
+from handful.runtime.errors import AdaptError, HandfulError, InputError, SupportSetError
 
 from ..each import each
 from .odd_objects import Hostile

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError, SupportSetError, TaskFileError
-from handful.runtime.images import read_image
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.learner import load
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from handful.runtime.errors import PackageError
-from handful.runtime.package.operators import CONTROL_FLOW, OPERATORS, OPSET, RANDOM
-from handful.runtime.package.vet import _Vetter, vet
+from handful.runtime.vetting.operators import CONTROL_FLOW, OPERATORS, OPSET, RANDOM
+from handful.runtime.vetting.vet import _Vetter, vet
 
 from ..each import each
 

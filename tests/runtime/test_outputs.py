@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 import handful
 from handful.runtime.errors import AdaptError, PackageError
-from handful.runtime.providers import Setup
+from handful.runtime.sessions import Setup
 
 from ..each import each
 

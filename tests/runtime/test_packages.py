@@ -11,10 +11,10 @@ import handful
 from handful import runtime
 from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
-from handful.runtime.package import shipped as finding
+from handful.runtime.package import read as finding
 from handful.runtime.package.decode import read_bytes, read_manifest, to_json
-from handful.runtime.providers import Setup
-from handful.runtime.tools import saved_tasks
+from handful.runtime.sessions import Setup
+from handful.runtime.tools import on_files
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.verify import verify
 
@@ -70,12 +70,12 @@ def test_a_saved_task_finds_the_package_whose_hash_was_compared(
     packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finding, "SHIPPED", packages("head").parent)
-    monkeypatch.setattr(saved_tasks, "SHIPPED", packages("head").parent)
+    monkeypatch.setattr(on_files, "SHIPPED", packages("head").parent)
     handful.load(packages("head")).adapt(X, list("abab")).save(tmp_path / "task.npz")
     (tmp_path / "head").mkdir()
     (tmp_path / "head" / "manifest.json").write_text("{}")
     monkeypatch.chdir(tmp_path)
-    assert saved_tasks.maker_of(Path("task.npz")).path == packages("head")
+    assert on_files.maker_of(Path("task.npz")).path == packages("head")
 
 
 LOST = "shipped packages: head"

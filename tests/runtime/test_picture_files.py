@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError
-from handful.runtime.images import read_image
+from handful.runtime.inputs import pictures as decoding
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures import file as decoding
 
 from ..each import each
 from .encoded import body, chunk, encoded, png

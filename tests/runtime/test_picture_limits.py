@@ -13,7 +13,7 @@ from PIL import Image
 
 import handful
 from handful.runtime.errors import InputError
-from handful.runtime.images import read_image
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.package.manifest import InputSpec
 
 from ..each import each
@@ -64,7 +64,7 @@ MEASURE = """
 import re, sys
 from pathlib import Path
 from handful import HandfulError
-from handful.runtime.images import read_image
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.package.manifest import InputSpec
 from PIL import Image
 

@@ -9,9 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from handful.runtime.images import fit_pixels, levels, prepare, read_image, read_pixels
+from handful.runtime.inputs.pictures import (
+    fit_pixels,
+    levels,
+    prepare_pixels,
+    read_image,
+    read_pixels,
+)
+from handful.runtime.inputs.resize import resized
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.pictures.pixels import resized
 
 from ..each import each
 from .second_preprocessing import FILTERS, one_pass, pixels, prepared
@@ -54,7 +60,7 @@ def test_an_examples_levels_are_those_of_its_pixels(
     shape = (16, 16, 3) if layout == "HWC" else (3, 16, 16)
     changes = {"layout": layout, "invert": invert, "scale": scale, "offset": offset}
     like = replace(spec(16, 16), shape=shape, **changes)
-    np.testing.assert_array_equal(levels(prepare(picture, like), like), picture)
+    np.testing.assert_array_equal(levels(prepare_pixels(picture, like), like), picture)
 
 
 def test_the_horizontal_pass_comes_first() -> None:
@@ -82,9 +88,9 @@ def test_layout_inversion_and_scale() -> None:
         invert=True, resize=11, interpolation="bicubic",
     )  # fmt: skip
     picture = noise(31, 23, 3)
-    np.testing.assert_array_equal(prepare(picture, chw), prepared(picture, chw))
-    assert prepare(picture, chw).dtype == np.float32
-    assert prepare(picture, chw).flags.c_contiguous
+    np.testing.assert_array_equal(prepare_pixels(picture, chw), prepared(picture, chw))
+    assert prepare_pixels(picture, chw).dtype == np.float32
+    assert prepare_pixels(picture, chw).flags.c_contiguous
 
 
 def test_every_colour_on_white_paper_at_every_opacity(tmp_path: Path) -> None:
@@ -110,7 +116,7 @@ def test_every_orientation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
 ) -> None:
     monkeypatch.setattr(
-        "handful.runtime.pictures.pixels.STRIP", 2**11
+        "handful.runtime.inputs.resize.STRIP", 2**11
     )  # so that a small picture is several strips
     image = Image.fromarray(noise(100, 91, 3))
     exif = Image.Exif()
@@ -205,4 +211,4 @@ def test_a_file_and_its_pixels_are_prepared_alike(tmp_path: Path) -> None:
     picture = noise(67, 45, 3)
     cut = spec(28, 20, "grey", scale=1 / 255, invert=True)
     Image.fromarray(picture).save(tmp_path / "a.png")
-    np.testing.assert_array_equal(read_image(tmp_path / "a.png", cut), prepare(picture, cut))
+    np.testing.assert_array_equal(read_image(tmp_path / "a.png", cut), prepare_pixels(picture, cut))

@@ -8,8 +8,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from handful.runtime.errors import ManifestError, PackageError
-from handful.runtime.package.operators import OPSET
-from handful.runtime.package.vet import vet
+from handful.runtime.vetting.operators import OPSET
+from handful.runtime.vetting.vet import vet
 
 from ..each import each
 from . import edit

@@ -24,7 +24,7 @@ task = handful.load(sys.argv[1]).adapt(x, list("abab"))
 assert task.predict(x[0]) == "a"
 """
 BACKBONE = """
-import os, handful.trainer.data.backbone, handful.trainer.export.backbone
+import os, handful.trainer.data.backbone, handful.trainer.export.in_front
 assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
 """
 ALONE = "import onnxruntime"

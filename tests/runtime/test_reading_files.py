@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from handful.runtime.errors import InputError
-from handful.runtime.series import file as module
-from handful.runtime.series.file import read_array
+from handful.runtime.inputs import series as module
+from handful.runtime.inputs.series import read_array
 
 from ..each import each
 from .refusal import refusal_in

@@ -8,9 +8,9 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.examples import read_folder
+from handful.runtime.inputs.examples import read_folder
+from handful.runtime.inputs.series import read_examples
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.readings import read_examples
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from ..each import each

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper
 
 import handful
 from handful.runtime.errors import PackageError
-from handful.runtime.package.vet import vet
+from handful.runtime.vetting.vet import vet
 
 from ..each import each
 from .refusal import refused

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.tools.on_files import Answer
+from handful.runtime.tools.on_files import Answer, written
 from handful.runtime.tools.report import MOST_ANSWERS, Listing, write_report
-from handful.runtime.tools.saved_tasks import written
 from handful.runtime.tools.tested import Checked, measure_folder
 
 from .small_sounds import write_tone

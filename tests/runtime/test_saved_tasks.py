@@ -11,8 +11,8 @@ import pytest
 import handful
 from handful.runtime.errors import PackageError, TaskFileError
 from handful.runtime.package.npz import pack_npz
-from handful.runtime.package.shipped import SHIPPED
-from handful.runtime.tools.saved_tasks import maker_of, opened, written
+from handful.runtime.package.read import SHIPPED
+from handful.runtime.tools.on_files import maker_of, opened, written
 
 from ..each import each
 from .refusal import refusal

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import decode
 from handful.runtime.package.files import read_regular
-from handful.runtime.package.vet import vet
+from handful.runtime.vetting.vet import vet
 
 from ..each import each
 

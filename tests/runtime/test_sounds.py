@@ -8,11 +8,9 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.examples import read_folder
-from handful.runtime.package.sound import sound_spec
-from handful.runtime.sound.fit import cut, middle
-from handful.runtime.sound.resample import resampled
-from handful.runtime.sounds import batch
+from handful.runtime.inputs.examples import read_folder
+from handful.runtime.inputs.sounds import batch, cut, middle, resampled
+from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from ..each import each

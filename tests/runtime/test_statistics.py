@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from handful.runtime.tools.statistics import compare, mean_of
+from handful.runtime.tools.evaluate import compare, mean_of
 
 
 def test_a_mean_and_its_interval() -> None:

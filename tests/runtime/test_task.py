@@ -12,7 +12,7 @@ import pytest
 
 import handful
 from handful.runtime.confidence import softmax
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import find
 from handful.runtime.task import Task
 from handful.runtime.tools.evaluate import Episodes, evaluate
 

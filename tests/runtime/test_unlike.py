@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import handful
-from handful.runtime.images import prepare
+from handful.runtime.inputs.pictures import prepare_pixels
 from handful.runtime.package.manifest import Seen
 from handful.runtime.unlike import far
 from handful.trainer.data import DataConfig, load_data
@@ -108,7 +108,7 @@ def test_photographs_are_unlike_omniglot_and_its_unseen_characters_are_not(
             np.asarray(Image.open(io.BytesIO(archive.read(file))).convert("RGB"))
             for file in files[::30]
         ]
-    x = np.stack([prepare(frame, data.input) for frame in frames])
+    x = np.stack([prepare_pixels(frame, data.input) for frame in frames])
     x = x.reshape(len(x), -1)
     shares["photographs"] = far(x.mean(axis=1), x.std(axis=1), seen).mean()
     assert shares["characters"] < 1e-3

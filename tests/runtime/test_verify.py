@@ -12,11 +12,12 @@ from click.testing import CliRunner
 import handful
 from handful.cli import main
 from handful.runtime.errors import PackageError, harmless
-from handful.runtime.package import operators, schema
+from handful.runtime.package import schema
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
 from handful.runtime.tools.text import verified
 from handful.runtime.tools.verify import relative_difference, verify
+from handful.runtime.vetting import operators
 
 from .edit import golden
 

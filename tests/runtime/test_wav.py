@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handful.runtime.errors import InputError
-from handful.runtime.sound.fit import unscaled
-from handful.runtime.sound.wav import Sound, parse, read_wav
+from handful.runtime.inputs.sounds import Sound, parse, read_wav, unscaled
 
 from ..each import each
 from .refusal import refusal, refusal_in

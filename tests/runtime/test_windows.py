@@ -8,7 +8,7 @@ import pytest
 
 import handful
 from handful.runtime.errors import InputError
-from handful.runtime.series import windows as module
+from handful.runtime.inputs import series as module
 
 from ..each import each
 

@@ -16,11 +16,12 @@ from torch import Tensor
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
 from handful.trainer.export.source import Source
-from handful.trainer.learners import LEARNERS, Learner, Support, Tensors, adapt
-from handful.trainer.learners.form import Variant
+from handful.trainer.form.learner import Learner, Variant, adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.learners import LEARNERS
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Normalisation
+from handful.trainer.operations.normalise import Normalisation
 
 from .small import VECTOR, WAY, double, generator, pictures, series, vectors
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.errors import SettingError
+from handful.trainer.settings.errors import SettingError
 from handful.trainer.workers import Shape, workers
 
 

@@ -7,11 +7,11 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.data.pictures import drawing_spec
+from handful.trainer.data.sources.pictures import drawing_spec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Tensors
+from handful.trainer.form.stage import Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Normalisation
+from handful.trainer.operations.normalise import Normalisation
 
 SIZE, FEATURES, WAY = 20, 10, 5  # 20 → 10 → 5 → 3 → 2: four pixels for statistics at the end
 IMAGE = drawing_spec(SIZE)

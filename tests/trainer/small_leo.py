@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from handful.trainer.learners import Support, Tensors, leo_start
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.learners import leo
 
 from .small import double, generator
 
@@ -14,7 +15,7 @@ SIZE, LATENT = 4, 3
 def params() -> Tensors:
     """Random maps and rates in float64."""
     draw = generator(3)
-    maps = leo_start.glorot_maps(SIZE, LATENT, draw)
+    maps = leo.glorot_maps(SIZE, LATENT, draw)
     rates = {"latent_lr": torch.rand(LATENT, generator=draw) + 0.5}
     rates["finetuning_lr"] = torch.rand(SIZE, generator=draw)
     return double({**maps, **rates})

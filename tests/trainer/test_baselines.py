@@ -9,10 +9,16 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.baseline import Baseline
-from handful.trainer.learners.baseline_pp import LENGTH, BaselinePP, BaselinePPConfig
-from handful.trainer.learners.sgd_head import SGDConfig, SGDHead
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
+from handful.trainer.learners.baseline import (
+    LENGTH,
+    Baseline,
+    BaselinePP,
+    BaselinePPConfig,
+    SGDConfig,
+    SGDHead,
+)
 
 from ..each import each
 from .cases import case

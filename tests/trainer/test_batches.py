@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from handful.runtime.package.vet import vet
+from handful.runtime.vetting.vet import vet
 from handful.trainer.export.graphs import trace_learner
-from handful.trainer.learners import Learner, Stage, Support, Tensors
-from handful.trainer.learners.batches import CURSOR, ORDER, first_batch, next_batch
-from handful.trainer.learners.form import Noise
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.parts.memory import CURSOR, ORDER, first_batch, next_batch
 
 from ..each import each
 from .small import generator, vectors

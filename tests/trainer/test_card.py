@@ -17,8 +17,7 @@ from handful.runtime.package.manifest import (
     StageSpec,
     Threshold,
 )
-from handful.trainer.export.card import card
-from handful.trainer.export.compared import IN_FLOAT32, comparison
+from handful.trainer.export.card import IN_FLOAT32, card, comparison
 
 MEANS = "class means of the features, squared distance"
 GRAPH = GraphSpec(file="start.onnx", sha256="0" * 64, bytes=120, inputs=(), outputs=())

@@ -12,10 +12,10 @@ import torch
 from handful.trainer.training.checkpoint import (
     LAST,
     CheckpointError,
+    StorageError,
     read_checkpoint,
     write_checkpoint,
 )
-from handful.trainer.training.files import StorageError
 
 
 def test_a_checkpoint_comes_back(tmp_path: Path) -> None:

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.config import RunConfig, from_dict
-from handful.trainer.episodes import Episode, sample
-from handful.trainer.errors import ConfigError
+from handful.trainer.episodes import Episode, TaskSize, sample
 from handful.trainer.learners.classifier import Classifier, ClassifierConfig
-from handful.trainer.learners.features import unit_length
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.sizes import TaskSize
+from handful.trainer.parts.features import unit_length
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.folder import load_run
-from handful.trainer.training.job import Options
+from handful.trainer.training.loop import Options
 from handful.trainer.training.run import train
 
 from ..each import each

@@ -16,14 +16,12 @@ from matplotlib.legend import Legend
 from handful.runtime.errors import HandfulError
 from handful.trainer.commands.compare import said_of, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
-from handful.trainer.commands.over_shots import check_plot, figure_of, write_plot
-from handful.trainer.commands.png import PictureError
-from handful.trainer.data.functions.sensor import Sensor
-from handful.trainer.data.groups import ONE_GROUP
-from handful.trainer.data.labelled import ClassFacts
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners.task import TaskName
-from handful.trainer.sizes import TaskSize
+from handful.trainer.commands.pictures import PictureError, check_plot, draw_over_shots, write_plot
+from handful.trainer.data.functions import Sensor
+from handful.trainer.data.labelled import ONE_GROUP, ClassFacts
+from handful.trainer.episodes import TaskSize
+from handful.trainer.form.task import TaskName
+from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
 from .small import vectors
@@ -198,7 +196,7 @@ def test_text_and_markdown_have_the_same_cells() -> None:
 @each("ways", [(5,), (5, 20)])
 def test_the_legend_names_every_line_and_hides_none(ways: tuple[int, ...]) -> None:
     compared = of(ways=ways)
-    figure = figure_of(compared)
+    figure = draw_over_shots(compared)
     figure.draw_without_rendering()
     (legend,) = (child for child in figure.get_children() if isinstance(child, Legend))
     names = [text.get_text() for text in legend.get_texts()]

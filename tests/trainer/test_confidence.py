@@ -13,9 +13,9 @@ import torch
 import handful
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Bounds, InputSpec, Limits, Manifest
-from handful.trainer.commands.confidence import sizes_of
-from handful.trainer.commands.export import Request, export_command
+from handful.trainer.commands.export import Request, export_command, sizes_of
 from handful.trainer.data.labelled import LabelledSet, labelled
+from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation.confidence import (
     COVERAGES,
     RATES,
@@ -24,11 +24,10 @@ from handful.trainer.evaluation.confidence import (
     fit,
     fit_temperature,
     measured_confidence,
-    softmax,
+    softmax_in_float64,
     thresholds,
     with_unknown,
 )
-from handful.trainer.sizes import TaskSize
 from handful.trainer.training.run import train
 
 from ..each import each
@@ -40,7 +39,7 @@ def drawn(temperature: float, queries: int = 20_000) -> tuple[Any, Any]:
     """Logits [Q, 5] and classes [Q] drawn from softmax(logits / temperature)."""
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 6, (queries, 5)).astype(np.float32)
-    ahead = np.cumsum(softmax(logits, temperature), axis=1)
+    ahead = np.cumsum(softmax_in_float64(logits, temperature), axis=1)
     return logits, (rng.random((queries, 1)) > ahead).sum(axis=1)
 
 
@@ -49,8 +48,8 @@ def test_the_temperature_that_made_the_answers_is_found(temperature: float) -> N
     logits, y = drawn(temperature)
     found = fit_temperature(logits, y)
     assert found == pytest.approx(temperature, rel=0.05)
-    assert calibration_error(softmax(logits, found), y) < 0.01
-    assert calibration_error(softmax(logits, found * 3), y) > 0.05
+    assert calibration_error(softmax_in_float64(logits, found), y) < 0.01
+    assert calibration_error(softmax_in_float64(logits, found * 3), y) > 0.05
 
 
 def test_the_temperature_is_where_the_likelihood_is_flat() -> None:
@@ -92,12 +91,14 @@ def test_sets_have_the_rank_of_split_conformal_prediction() -> None:
     right = np.arange(1, 100) / 100
     logits = np.log(np.stack([right, 1 - right], axis=1)).astype(np.float32)
     fitted = fit(Asked(logits, np.zeros(99, int), logits))
-    scaled = np.sort(softmax(logits, fitted.temperature)[:, 0])
+    scaled = np.sort(softmax_in_float64(logits, fitted.temperature)[:, 0])
     by_coverage = {labels.coverage: labels for labels in fitted.sets}
     assert list(by_coverage) == list(COVERAGES)
     for coverage, rank in ((0.9, 9), (0.95, 4), (0.98, 1), (0.99, 0)):
         assert by_coverage[coverage].probability == pytest.approx(scaled[rank], rel=1e-5)
-    covered = (softmax(logits, fitted.temperature)[:, 0] >= by_coverage[0.95].probability).mean()
+    covered = (
+        softmax_in_float64(logits, fitted.temperature)[:, 0] >= by_coverage[0.95].probability
+    ).mean()
     assert covered >= 0.95
 
 

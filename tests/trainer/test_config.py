@@ -7,11 +7,10 @@ from typing import Any
 
 import pytest
 
-from handful.trainer.config import MetaConfig, from_dict, from_toml, to_dict
-from handful.trainer.data.errors import DataError
-from handful.trainer.errors import ConfigError
 from handful.trainer.learners import LEARNERS, leo, maml
 from handful.trainer.listing import RECIPES
+from handful.trainer.settings.errors import ConfigError, DataError
+from handful.trainer.training.config import MetaConfig, from_dict, from_toml, to_dict
 
 from ..each import each
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from handful.trainer.errors import ConfigError
 from handful.trainer.networks import Conv1d, NetworkConfig, build_network
+from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
 from .small import generator

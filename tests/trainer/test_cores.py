@@ -7,12 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handful.trainer.errors import ConfigError
-from handful.trainer.workers import (
-    Shape,
-    host,
-    shape_of,
-)
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.workers import Shape, host, shape_of
 
 from ..each import each
 

@@ -8,8 +8,7 @@ from typing import Any
 
 from matplotlib.legend import Legend
 
-from handful.trainer.training.curves import draw_curves, figure_of
-from handful.trainer.training.log import read_metrics
+from handful.trainer.training.log import draw_curves, figure_of, read_metrics
 
 from ..each import each
 

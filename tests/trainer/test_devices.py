@@ -10,10 +10,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from handful.trainer.episodes import Episode, sample
+from handful.trainer.episodes import Episode, TaskSize, sample
 from handful.trainer.evaluation import embed_set
-from handful.trainer.learners import Tensors
-from handful.trainer.sizes import TaskSize
+from handful.trainer.form.stage import Tensors
 from handful.trainer.training.gradient import meta_gradient
 
 from .cases import CASES, case

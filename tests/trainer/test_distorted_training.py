@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.config import MetaConfig, from_dict, from_toml, to_dict
 from handful.trainer.data import DataError
-from handful.trainer.data.distort import DistortConfig
-from handful.trainer.data.groups import EVERYWHERE, Within
-from handful.trainer.errors import ConfigError
-from handful.trainer.sizes import TaskSize
+from handful.trainer.data.distortions.pictures import DistortConfig
+from handful.trainer.data.labelled import EVERYWHERE, Within
+from handful.trainer.episodes import TaskSize
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.training.config import MetaConfig, from_dict, from_toml, to_dict
 from handful.trainer.training.folder import RunError
 from handful.trainer.training.loop import meta_train
 from handful.trainer.training.run import train

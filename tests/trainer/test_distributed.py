@@ -11,9 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from handful.trainer.episodes import sample
-from handful.trainer.errors import ConfigError
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import TaskSize, sample
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.distributed import World
 

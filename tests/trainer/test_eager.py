@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 from torch.func import vmap
 
-from handful.trainer.networks import eager
 from handful.trainer.networks.conv4 import Conv4
-from handful.trainer.networks.convolution import convolve
-from handful.trainer.networks.layers import max_pool2x2
-from handful.trainer.networks.normalise import moments
+from handful.trainer.operations import convolution
+from handful.trainer.operations.convolution import convolve, max_pool2x2
+from handful.trainer.operations.normalise import moments
 
 from ..each import each
 
@@ -36,7 +35,7 @@ def last(x: Tensor) -> Tensor:
 def test_a_convolution_is_that_of_the_other_form(channels: int, stride: int) -> None:
     x = maps(2, channels, 7, 6)
     weight = torch.randn(9 * channels, 5, dtype=torch.float64)
-    ours = eager.convolve(x, weight, stride)
+    ours = convolution.convolve(x, weight, stride)
     torch.testing.assert_close(last(ours), convolve(last(x), weight, stride))
 
 
@@ -50,7 +49,7 @@ def test_moments_and_maxima_are_those_of_the_other_form(
     for form in ("eager", "other"):
         leaf = x.clone(memory_format=torch.preserve_format).requires_grad_()
         if form == "eager":
-            mean, var, pooled = eager.pooled_moments(leaf)
+            mean, var, pooled = convolution.pooled_moments(leaf)
         else:
             mean, var = (m.permute(0, 3, 1, 2) for m in moments(last(leaf), (0, 1, 2)))
             pooled = max_pool2x2("matmul", last(leaf)).permute(0, 3, 1, 2)
@@ -65,8 +64,8 @@ def test_moments_and_maxima_are_those_of_the_other_form(
 
 def test_first_and_second_derivatives_are_right() -> None:
     x = maps(2, 3, 4, 5).requires_grad_()
-    assert torch.autograd.gradcheck(eager.pooled_moments, (x,))
-    assert torch.autograd.gradgradcheck(eager.pooled_moments, (x,))
+    assert torch.autograd.gradcheck(convolution.pooled_moments, (x,))
+    assert torch.autograd.gradgradcheck(convolution.pooled_moments, (x,))
 
 
 @each("halving", ["max", "stride"])
@@ -110,10 +109,10 @@ def test_it_is_for_one_task_on_a_cpu() -> None:
     seen = []
 
     def look(x: Tensor) -> Tensor:
-        seen.append(eager.is_eager(x))
+        seen.append(convolution.is_eager(x))
         return x
 
     vmap(look)(torch.rand(2, 1))
     assert seen == [False]
-    assert eager.is_eager(torch.rand(2))
-    assert not eager.is_eager(torch.rand(2, device="meta"))
+    assert convolution.is_eager(torch.rand(2))
+    assert not convolution.is_eager(torch.rand(2, device="meta"))

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import draw, sample
-from handful.trainer.errors import ConfigError
+from handful.trainer.episodes import TaskSize, draw, sample
 from handful.trainer.evaluation import embed_set, evaluate, fits, summarise
-from handful.trainer.evaluation.result import earlier_steps
+from handful.trainer.evaluation.accuracy import earlier_steps
 from handful.trainer.learners.leo import LEO, LEOConfig
-from handful.trainer.sizes import TaskSize
+from handful.trainer.settings.errors import ConfigError, DataError
 
 from .cases import case
 from .small import generator, vectors

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.training.checkpoint import LAST, read_checkpoint
+from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.folder import RunError
-from handful.trainer.training.job import Options
+from handful.trainer.training.loop import Options
 from handful.trainer.training.run import train
 
 from .test_run import after
@@ -54,7 +54,7 @@ def writers(monkeypatch: pytest.MonkeyPatch) -> list[Writer]:
     module: Any = ModuleType(TORCHS)
     module.SummaryWriter = Writer
     monkeypatch.setitem(sys.modules, TORCHS, module)
-    monkeypatch.setattr("handful.trainer.training.events.find_spec", lambda name: name)
+    monkeypatch.setattr("handful.trainer.training.log.find_spec", lambda name: name)
     return Writer.made
 
 

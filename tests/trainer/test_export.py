@@ -20,7 +20,8 @@ from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Evaluation, Manifest
 from handful.runtime.tools.verify import relative_difference, verify
 from handful.trainer.export.package import export, with_evaluation
-from handful.trainer.learners import Support, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig

@@ -24,13 +24,14 @@ from torch.func import grad_and_value
 from handful.runtime import load
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.tools.verify import TOLERANCE, relative_difference, verify
-from handful.trainer.errors import ExportError
-from handful.trainer.export import exact, parity
+from handful.trainer.export import parity, simplify
 from handful.trainer.export.conditioning import run_in_torch, tolerances
 from handful.trainer.export.package import export, magnified
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Learner, Stage, Support, Tensors, adapt
-from handful.trainer.learners.form import Noise, cross_entropy
+from handful.trainer.form.learner import Learner, adapt
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.settings.errors import ExportError
 
 from .cases import Case, case, source
 from .small import generator, uneven, vectors
@@ -202,7 +203,7 @@ def test_a_zero_vector_has_no_nearest_neighbour(package: Callable[[str], Path]) 
 def test_a_lost_constant_is_found(
     name: str, adam: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exact, "RULES", (*exact.RULES, *add_0_rule.commute()))
+    monkeypatch.setattr(simplify, "RULES", (*simplify.RULES, *add_0_rule.commute()))
     subject = adam if name == "adam" else case(name)
     where = {"adam": "stage head gave", "nearest": "graph embed gave"}[name]
     with pytest.raises(ExportError) as caught:

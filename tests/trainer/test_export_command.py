@@ -15,12 +15,12 @@ from handful.runtime.package import files
 from handful.runtime.package.decode import read_manifest
 from handful.trainer.commands import evaluate, export
 from handful.trainer.commands.export import CHECKED, Request
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError
-from handful.trainer.errors import ExportError
-from handful.trainer.recipe import named_recipe, read_recipe
-from handful.trainer.training.files import StorageError
-from handful.trainer.training.job import Options
+from handful.trainer.settings.errors import ExportError
+from handful.trainer.training.checkpoint import StorageError
+from handful.trainer.training.config import RunConfig, from_dict
+from handful.trainer.training.loop import Options
+from handful.trainer.training.recipes import named_recipe, read_recipe
 from handful.trainer.training.run import train
 
 from ..each import each

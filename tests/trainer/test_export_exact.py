@@ -13,7 +13,7 @@ from torch import Tensor
 from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
-from handful.trainer.learners.features import unit_length
+from handful.trainer.parts.features import unit_length
 
 from ..each import each
 

@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.errors import ExportError
 from handful.trainer.export.package import export
-from handful.trainer.learners import Tensors
+from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.nearest import Nearest, NearestConfig
+from handful.trainer.settings.errors import ExportError
 
 from ..each import each
 from .cases import Case, source

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from handful.runtime.learner import load
-from handful.trainer.errors import ExportError
 from handful.trainer.export import conditioning
 from handful.trainer.export.conditioning import tolerances
 from handful.trainer.export.package import export, golden_vectors
-from handful.trainer.learners import Learner, Stage, Support, Tensors
-from handful.trainer.learners.form import Noise as Draws
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Noise as Draws
+from handful.trainer.form.stage import Stage, Support, Tensors
+from handful.trainer.settings.errors import ExportError
 
 from .cases import Case, source
 from .small import vectors

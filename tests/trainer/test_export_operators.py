@@ -9,10 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import grad
 
-from handful.runtime.package.vet import vet
-from handful.trainer.export.decompositions import slice_backward
+from handful.runtime.vetting.vet import vet
 from handful.trainer.export.simplify import simplify
-from handful.trainer.export.trace import Port, trace
+from handful.trainer.export.trace import Port, slice_backward, trace
 
 from ..each import each
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handful.runtime.package.decode import read_manifest
-from handful.runtime.tools.golden_pictures import draw_pictures
+from handful.runtime.tools.golden import draw_pictures
 from handful.runtime.tools.verify import verify
 
 

@@ -16,10 +16,10 @@ from onnx import numpy_helper
 from handful.runtime.learner import load
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.tools.verify import TOLERANCES, verify
-from handful.trainer.errors import ExportError
-from handful.trainer.export.filters import filter_scales
 from handful.trainer.export.package import export
+from handful.trainer.export.precision import filter_scales
 from handful.trainer.export.source import Source
+from handful.trainer.settings.errors import ExportError
 
 from ..each import each
 from .cases import case, source

@@ -10,12 +10,12 @@ import pytest
 import torch
 
 from handful.runtime.tools.verify import verify
-from handful.trainer.errors import ExportError
 from handful.trainer.export import parity
 from handful.trainer.export.package import export
 from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.settings.errors import ExportError
 
 from .cases import Case, case, leo, on_pictures, source
 from .small import IMAGE, vectors

@@ -14,11 +14,11 @@ import torch
 import handful
 from handful.runtime.errors import PackageError
 from handful.runtime.package.read import read_package
-from handful.runtime.package.sound import sound_spec
+from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.verify import verify
 from handful.trainer.data.log_mel import LogMel
 from handful.trainer.evaluation.packages import behind_front
-from handful.trainer.export.made_sounds import made_sounds
+from handful.trainer.export.parity import made_sounds
 
 from ..commands.called import error, run, settings
 from ..each import each

@@ -10,10 +10,10 @@ import torch
 
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.vet import vet
+from handful.runtime.vetting.vet import vet
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
-from handful.trainer.learners import Support, Tensors
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, conv4
 

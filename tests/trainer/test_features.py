@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.autograd import gradcheck
 
-from handful.trainer.learners.features import squared_distance
+from handful.trainer.parts.features import squared_distance
 
 from .small import generator
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from handful.trainer.config import data_from_dict, from_dict, from_toml, to_dict
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners.find import find_learner
+from handful.trainer.learners import find_learner
 from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.prototypical import Prototypical
-from handful.trainer.recipe import read_recipe
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.training.config import data_from_dict, from_dict, from_toml, to_dict
+from handful.trainer.training.recipes import read_recipe
 
 MODULE = """
 import dataclasses

@@ -11,7 +11,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Normalisation
+from handful.trainer.operations.normalise import Normalisation
 from handful.trainer.training.gradient import choose_chunk, meta_gradient
 
 from ..each import each

@@ -9,7 +9,7 @@ import torch.func
 from torch import Tensor
 from torch.func import vmap
 
-from handful.trainer.learners.inner_gradient import grad_and_value
+from handful.trainer.parts.inner_gradient import grad_and_value
 
 from ..each import each
 

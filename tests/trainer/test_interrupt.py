@@ -9,7 +9,7 @@ import threading
 import pytest
 import torch
 
-from handful.trainer.errors import ConfigError
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.workers.host import device_of, interrupted
 
 from ..each import each

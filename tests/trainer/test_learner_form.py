@@ -11,12 +11,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.runtime.package.names import INNER_HINT
+from handful.runtime.package.manifest import INNER_HINT
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ExportError, LearnerError
 from handful.trainer.export.package import export
-from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors, adapt
-from handful.trainer.learners.form import Noise, cross_entropy
+from handful.trainer.form.learner import Embedding, Learner, adapt
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.settings.errors import ExportError, LearnerError
 
 from .cases import Case, source
 from .small import uneven, vectors

@@ -11,15 +11,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.config import MetaConfig
-from handful.trainer.episodes import Episode, sample
-from handful.trainer.errors import ConfigError
+from handful.trainer.episodes import Episode, TaskSize, sample
 from handful.trainer.evaluation import embed_set, evaluate
-from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
-from handful.trainer.learners.embedding import EmbeddingLearner
-from handful.trainer.learners.form import cross_entropy
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.learners import LEARNERS
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.sizes import TaskSize
+from handful.trainer.parts.embedding import EmbeddingLearner
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.training.config import MetaConfig
 from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.optimiser import MetaOptimiser
 

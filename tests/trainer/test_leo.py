@@ -13,18 +13,22 @@ from torch import Tensor
 from torch.autograd import gradcheck
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.leo import LEO, LEOConfig
-from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
-from handful.trainer.learners.leo_steps import (
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.learners.leo import (
+    LEO,
+    LEOConfig,
     decode,
     decoder,
     descend,
     deviation,
+    divergence,
     encode,
     finetune_step,
     latent_moments,
     latent_step,
+    orthogonality,
+    squared_norm,
 )
 
 from .small import generator

@@ -9,15 +9,23 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import Episode, sample
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners import Support, Tensors, adapt, leo_start
-from handful.trainer.learners.features import class_means, squared_distance
-from handful.trainer.learners.form import cross_entropy
-from handful.trainer.learners.leo import LEO, LEOConfig
-from handful.trainer.learners.leo_penalties import divergence, orthogonality, squared_norm
-from handful.trainer.learners.leo_steps import decode, encode, latent_moments
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import Episode, TaskSize, sample
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.learners import leo
+from handful.trainer.learners.leo import (
+    LEO,
+    LEOConfig,
+    decode,
+    divergence,
+    encode,
+    latent_moments,
+    orthogonality,
+    squared_norm,
+)
+from handful.trainer.parts.features import class_means, squared_distance
+from handful.trainer.settings.errors import ConfigError
 
 from .small import IMAGE, conv4, generator, vectors
 from .small_leo import LATENT, SIZE, params, support
@@ -45,7 +53,7 @@ def test_the_prototype_start_decodes_to_the_scaled_class_means() -> None:
     # z is of the prior's order, and its deviation of FIRST_STD's
     assert float(z.square().mean()) == pytest.approx(1.0, rel=0.4)
     std = latent_moments(started, s)[1]
-    assert float(std.mean()) == pytest.approx(leo_start.FIRST_STD, rel=0.35)
+    assert float(std.mean()) == pytest.approx(leo.FIRST_STD, rel=0.35)
 
 
 def test_by_distances_the_raw_start_is_the_prototypical_network() -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from handful.trainer.training import lock
-from handful.trainer.training.files import StorageError
-from handful.trainer.training.lock import LOCK, LockError, locked
+from handful.trainer.training import folder
+from handful.trainer.training.checkpoint import StorageError
+from handful.trainer.training.folder import LOCK, LockError, locked
 
 from ..each import each
 
@@ -65,7 +65,7 @@ def test_that_of_a_dead_process_is_taken_over(
     flock: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not flock:
-        monkeypatch.setattr(lock, "fcntl", None)
+        monkeypatch.setattr(folder, "fcntl", None)
     number = dead()
     written(tmp_path, pid=number)
     assert said(tmp_path) == [
@@ -82,7 +82,7 @@ def test_a_number_that_another_process_has_now_is_a_dead_one_s(tmp_path: Path) -
 def test_a_living_process_is_believed_where_there_is_no_flock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "fcntl", None)
+    monkeypatch.setattr(folder, "fcntl", None)
     written(tmp_path, pid=os.getppid())
     with pytest.raises(LockError, match=f"is being written by process {os.getppid()} on "):
         said(tmp_path)

@@ -8,9 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.evaluation.logistic import TOLERANCE, NotConverged, fit, objective
-from handful.trainer.evaluation.yardsticks import LENGTH, C, logistic_regression
-from handful.trainer.learners.features import unit_length
+from handful.trainer.evaluation.yardsticks import (
+    LENGTH,
+    TOLERANCE,
+    C,
+    NotConverged,
+    fit,
+    logistic_regression,
+    objective,
+)
+from handful.trainer.parts.features import unit_length
 
 from ..each import each
 from .small import generator

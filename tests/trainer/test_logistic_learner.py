@@ -13,18 +13,13 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import rows_of
+from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation import Features
-from handful.trainer.evaluation import logistic as yardstick
+from handful.trainer.evaluation import yardsticks as yardstick
 from handful.trainer.evaluation.yardsticks import LENGTH, C, logistic_regression
-from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.logistic import (
-    Logistic,
-    LogisticConfig,
-    newton_direction,
-    objective,
-)
-from handful.trainer.sizes import TaskSize
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.learners.logistic import Logistic, LogisticConfig, newton_direction, objective
 
 from ..each import each
 from .cases import case

@@ -12,19 +12,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.config import MetaConfig
-from handful.trainer.data.errors import DataError
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import embed_set
-from handful.trainer.learners import Learner, Outcome, Stage, Support, Tensors
-from handful.trainer.learners.form import Noise
-from handful.trainer.training.checkpoint import (
-    BEST,
-    LAST,
-    read_checkpoint,
-)
+from handful.trainer.form.learner import Learner, Outcome
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.settings.errors import ConfigError, DataError
+from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.training.config import MetaConfig
 from handful.trainer.training.loop import TrainingError, meta_train
 from handful.trainer.training.state import Run
 

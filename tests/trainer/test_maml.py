@@ -11,10 +11,11 @@ from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Normalisation, Statistics
+from handful.trainer.operations.normalise import Normalisation, Statistics
 from handful.trainer.training.gradient import meta_gradient
 
 from ..each import each

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from handful.trainer.episodes import sample
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners import Support, Tensors, adapt
-from handful.trainer.learners.form import cross_entropy, part
+from handful.trainer.episodes import TaskSize, sample
+from handful.trainer.form.learner import adapt, part
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.form.steps import multi_step_weights
+from handful.trainer.form.task import cross_entropy
 from handful.trainer.learners.maml import MAML, MAMLConfig
-from handful.trainer.learners.multi_step import multi_step_weights
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.sizes import TaskSize
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.gradient import meta_gradient
 
 from ..each import each

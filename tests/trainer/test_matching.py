@@ -8,18 +8,19 @@ import torch
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.context import (
+from handful.trainer.form.learner import adapt, part
+from handful.trainer.form.stage import Support
+from handful.trainer.learners.matching import (
     SUPPORT,
+    Matching,
+    MatchingConfig,
     init_context,
     query_in_context,
     support_in_context,
 )
-from handful.trainer.learners.form import part
-from handful.trainer.learners.matching import Matching, MatchingConfig
-from handful.trainer.learners.memory import best_of_class, log_probability
-from handful.trainer.learners.recurrence import lstm
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.parts.lstm import lstm
+from handful.trainer.parts.memory import best_of_class, log_probability
 
 from ..each import each
 from .cases import case

@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import sample
-from handful.trainer.errors import ConfigError
+from handful.trainer.episodes import TaskSize, sample
 from handful.trainer.evaluation import Features
 from handful.trainer.evaluation.yardsticks import nearest_mean
-from handful.trainer.learners import Support, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
 from handful.trainer.learners.means import Means, MeansConfig
-from handful.trainer.learners.metric import POWER, Metric, whitening
-from handful.trainer.sizes import TaskSize
+from handful.trainer.parts.metric import POWER, Metric, whitening
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.gradient import meta_gradient
 
 from ..each import each

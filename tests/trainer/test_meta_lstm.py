@@ -8,9 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.config import from_toml
-from handful.trainer.errors import ConfigError, SettingError
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.meta_lstm import (
     MetaLSTM,
     MetaLSTMConfig,
@@ -19,7 +18,9 @@ from handful.trainer.learners.meta_lstm import (
     updated,
 )
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Statistics
+from handful.trainer.operations.normalise import Statistics
+from handful.trainer.settings.errors import ConfigError, SettingError
+from handful.trainer.training.config import from_toml
 
 from ..each import each
 from .cases import case

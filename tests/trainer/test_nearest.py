@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners import Support, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
 from handful.trainer.learners.nearest import Nearest, NearestConfig
+from handful.trainer.settings.errors import ConfigError
 
 from .small import IMAGE, conv4
 

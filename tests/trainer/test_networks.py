@@ -11,11 +11,17 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import vmap
 
-from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.convolution import convolve, patches, unpatches
-from handful.trainer.networks.layers import Form, as_matrix, max_pool2x2
-from handful.trainer.networks.normalise import EPSILON, Normalisation, standardise
+from handful.trainer.operations.convolution import (
+    Form,
+    as_matrix,
+    convolve,
+    max_pool2x2,
+    patches,
+    unpatches,
+)
+from handful.trainer.operations.normalise import EPSILON, Normalisation, standardise
+from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
 from .small import generator

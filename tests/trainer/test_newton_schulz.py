@@ -13,7 +13,7 @@ from torch import Tensor
 
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
-from handful.trainer.learners.newton_schulz import factors, inverse
+from handful.trainer.parts.metric import factors, inverse
 
 from ..each import each
 from .small import generator

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from handful.trainer.config import MetaConfig
+from handful.trainer.training.config import MetaConfig
 from handful.trainer.training.gradient import choose_chunk
 from handful.trainer.training.optimiser import MetaOptimiser, learning_rate
 

@@ -9,13 +9,20 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.commands.compare import Request, compare_command
+from handful.trainer.commands.compare import (
+    LEFT_OUT,
+    OF_THESE,
+    Own,
+    Request,
+    compare_command,
+    compare_on_data,
+    sizes_for,
+)
 from handful.trainer.commands.compared import Compared
-from handful.trainer.commands.own_data import LEFT_OUT, OF_THESE, Own, compare_on_data, sizes_for
 from handful.trainer.commands.subjects import Plan
 from handful.trainer.data import DataConfig, load_data
+from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Features
-from handful.trainer.sizes import TaskSize
 
 from ..each import each
 from .data.test_embeddings import clipped, pictures

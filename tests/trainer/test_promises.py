@@ -10,9 +10,8 @@ import pytest
 from handful.runtime.confidence import Sizes
 from handful.runtime.errors import AdaptError
 from handful.runtime.package.manifest import Confidence, PredictionSet, Threshold
-from handful.trainer.evaluation.confidence import Asked
-from handful.trainer.evaluation.promises import Kept, Sure, as_text, promises
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import TaskSize
+from handful.trainer.evaluation.confidence import Asked, Kept, Sure, as_text, promises
 
 from .test_confidence import limited
 

@@ -11,11 +11,12 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.errors import SettingError
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.proto_maml import TENTHS, ProtoMAML, ProtoMAMLConfig
-from handful.trainer.learners.views import ViewsConfig
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.parts.views import ViewsConfig
+from handful.trainer.settings.errors import SettingError
 
 from ..each import each
 from .small import double, generator, series

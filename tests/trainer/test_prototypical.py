@@ -6,15 +6,13 @@ import pytest
 import torch
 
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners import Support, adapt
-from handful.trainer.learners.features import class_means, squared_distance, updated_buffers
-from handful.trainer.learners.form import cross_entropy
-from handful.trainer.learners.prototypical import (
-    Prototypical,
-    PrototypicalConfig,
-)
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.parts.features import class_means, squared_distance, updated_buffers
+from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
 from .cases import case

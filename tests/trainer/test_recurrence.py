@@ -11,12 +11,12 @@ from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, vmap
 
 from handful.runtime.ort import onnxruntime
-from handful.runtime.package.vet import vet
-from handful.trainer.errors import LearnerError
+from handful.runtime.vetting.vet import vet
 from handful.trainer.export.simplify import simplify
 from handful.trainer.export.trace import Port, trace
-from handful.trainer.learners import Tensors
-from handful.trainer.learners.recurrence import init_lstm, lstm, lstm_operator
+from handful.trainer.form.stage import Tensors
+from handful.trainer.parts.lstm import init_lstm, lstm, lstm_operator
+from handful.trainer.settings.errors import LearnerError
 
 from ..each import each
 from .small import double, generator

@@ -18,15 +18,12 @@ from handful.trainer.commands.compare import compare
 from handful.trainer.commands.evaluate import evaluate_package, evaluate_run
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan
-from handful.trainer.data.functions import FUNCTIONS, load_functions
-from handful.trainer.data.functions.sensor import Sensor
-from handful.trainer.data.functions.sinusoid import Sinusoid
-from handful.trainer.episodes import Episode, EpisodeSource
-from handful.trainer.evaluation.regression import least_squares, mean
+from handful.trainer.data.functions import FUNCTIONS, Sensor, Sinusoid, load_functions
+from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
+from handful.trainer.evaluation.yardsticks import least_squares, mean
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.recipe import read_recipe
-from handful.trainer.sizes import TaskSize
+from handful.trainer.training.recipes import read_recipe
 from handful.trainer.training.run import train
 from handful.trainer.workers import Workers
 

@@ -13,9 +13,9 @@ from handful.runtime.tools.verify import verify
 from handful.trainer.commands.evaluate import evaluate_package, evaluate_run
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan
-from handful.trainer.config import from_toml
-from handful.trainer.data.functions.sinusoid import Sinusoid
-from handful.trainer.sizes import TaskSize
+from handful.trainer.data.functions import Sinusoid
+from handful.trainer.episodes import TaskSize
+from handful.trainer.training.config import from_toml
 from handful.trainer.training.run import train
 
 from .small import generator

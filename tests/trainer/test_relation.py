@@ -8,8 +8,8 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Tensors, adapt
-from handful.trainer.learners.form import part
+from handful.trainer.form.learner import adapt, part
+from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.relation import RELATION, Relation, RelationConfig
 from handful.trainer.networks import NetworkConfig
 

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from handful.runtime import load
 from handful.runtime.tools.verify import relative_difference, verify
-from handful.trainer.config import MetaConfig, from_toml
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode, sample
-from handful.trainer.errors import ConfigError
+from handful.trainer.episodes import Episode, TaskSize, sample
 from handful.trainer.export.package import export
-from handful.trainer.learners import Support, Tensors, adapt, reptile
-from handful.trainer.learners.form import part
+from handful.trainer.form.learner import adapt, part
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.learners import reptile
 from handful.trainer.learners.reptile import MOMENT, POWER, Reptile, ReptileConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Statistics
-from handful.trainer.sizes import TaskSize
+from handful.trainer.operations.normalise import Statistics
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.training.config import MetaConfig, from_toml
 from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.loop import meta_train
 from handful.trainer.training.optimiser import MetaOptimiser

@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from handful.trainer.errors import ConfigError
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.layers import as_matrix
-from handful.trainer.networks.normalise import EPSILON, Params
+from handful.trainer.operations.convolution import as_matrix
+from handful.trainer.operations.normalise import EPSILON, Params
+from handful.trainer.settings.errors import ConfigError
 
 from .small import generator
 

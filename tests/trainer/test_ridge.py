@@ -9,7 +9,8 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.ridge import (
     CONDITION,
     LEAST_RIDGE,

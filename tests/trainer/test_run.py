@@ -12,12 +12,11 @@ from typing import Any
 import pytest
 import torch
 
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError
 from handful.trainer.training.checkpoint import BEST, LAST, CheckpointError, read_checkpoint
-from handful.trainer.training.folder import RunError, load_run, read_config
-from handful.trainer.training.job import Options
-from handful.trainer.training.lock import LockError, locked
+from handful.trainer.training.config import RunConfig, from_dict
+from handful.trainer.training.folder import LockError, RunError, load_run, locked, read_config
+from handful.trainer.training.loop import Options
 from handful.trainer.training.run import train
 
 from ..each import each

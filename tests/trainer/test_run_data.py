@@ -12,15 +12,15 @@ import pytest
 
 from handful.trainer.commands import evaluate, export
 from handful.trainer.commands.subjects import Plan
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataError, load_data
 from handful.trainer.data.record import DataRecord
 from handful.trainer.data.splits import PARTS, Part
 from handful.trainer.evaluation import Result
+from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import RunError, read_record, write_config, write_record
-from handful.trainer.training.job import Options
-from handful.trainer.training.report import Silent
+from handful.trainer.training.loop import Options
+from handful.trainer.training.progress import Silent
 from handful.trainer.training.run import train
 
 from ..each import each

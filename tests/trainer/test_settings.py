@@ -8,10 +8,9 @@ from typing import Any, Literal
 
 import pytest
 
-from handful.trainer.bounds import check_numbers
-from handful.trainer.config import from_dict, from_toml
-from handful.trainer.errors import ConfigError, SettingError
-from handful.trainer.settings import read_sections
+from handful.trainer.settings.errors import ConfigError, SettingError
+from handful.trainer.settings.read import check_numbers, read_sections
+from handful.trainer.training.config import from_dict, from_toml
 
 from ..each import each
 

@@ -16,23 +16,21 @@ from torch import Tensor
 
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
-from handful.trainer.config import from_dict
-from handful.trainer.data.functions.sinusoid import Sinusoid
-from handful.trainer.episodes import rows_of, sample
+from handful.trainer.data.functions import Sinusoid
+from handful.trainer.episodes import TaskSize, rows_of, sample
 from handful.trainer.evaluation import embed_set, evaluate
 from handful.trainer.evaluation.accuracy import features_of, measured
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
-from handful.trainer.learners import Outcome, Tensors
+from handful.trainer.form.learner import Outcome
+from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.sizes import TaskSize
 from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
-from handful.trainer.training.gradient import meta_gradient
-from handful.trainer.training.job import Options
-from handful.trainer.training.loop import meta_train
-from handful.trainer.training.report import Silent
-from handful.trainer.training.shared import mean_of, shared_gradient
+from handful.trainer.training.config import from_dict
+from handful.trainer.training.gradient import mean_of, meta_gradient, shared_gradient
+from handful.trainer.training.loop import Options, meta_train
+from handful.trainer.training.progress import Silent
 from handful.trainer.workers import Shape, WorkerError, Workers
 
 from ..each import each

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.learners import Support, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support
 from handful.trainer.learners.siamese import Siamese, SiameseConfig, pairs
 from handful.trainer.networks import NetworkConfig
 

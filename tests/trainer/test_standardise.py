@@ -12,15 +12,12 @@ import torch
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.evaluate import embedded
-from handful.trainer.config import from_dict
-from handful.trainer.errors import ConfigError, SettingError
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners import LEARNERS
-from handful.trainer.learners.embedding import EmbeddingLearner
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.standardise import (
+from handful.trainer.networks.wrapped import (
     MEAN,
     SCALE,
     Standardise,
@@ -28,7 +25,10 @@ from handful.trainer.networks.standardise import (
     is_standardisation,
     of_itself,
 )
+from handful.trainer.parts.embedding import EmbeddingLearner
+from handful.trainer.settings.errors import ConfigError, SettingError
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
+from handful.trainer.training.config import from_dict
 from handful.trainer.training.run import train
 
 from ..each import each

@@ -12,11 +12,12 @@ import torch
 import handful
 from handful.runtime.tools.evaluate import embedded, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
-from handful.trainer.episodes import rows_of
+from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation.accuracy import embed_set, measured
-from handful.trainer.learners import LEARNERS, Support, Tensors, adapt
-from handful.trainer.learners.steps import after_each_step
-from handful.trainer.sizes import TaskSize
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
+from handful.trainer.form.steps import after_each_step
+from handful.trainer.learners import LEARNERS
 
 from ..each import each
 from .cases import Case, case

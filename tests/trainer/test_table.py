@@ -9,13 +9,12 @@ from typing import Any
 
 import pytest
 
-from handful.trainer.config import from_dict
-from handful.trainer.training import table
-from handful.trainer.training.files import StorageError
-from handful.trainer.training.job import Options
-from handful.trainer.training.log import forget_after, log_line, read_metrics
+from handful.trainer.training import log
+from handful.trainer.training.checkpoint import StorageError
+from handful.trainer.training.config import from_dict
+from handful.trainer.training.log import TABLE, Table, forget_after, log_line, read_metrics
+from handful.trainer.training.loop import Options
 from handful.trainer.training.run import train
-from handful.trainer.training.table import TABLE, Table
 
 from .test_run import after
 from .two_processes import RUNS, small_data
@@ -63,7 +62,7 @@ def test_a_table_is_replaced_whole_or_not_at_all(
     def full(path: Path, content: bytes) -> None:
         raise StorageError("full")
 
-    monkeypatch.setattr(table, "write", full)
+    monkeypatch.setattr(log, "write", full)
     with pytest.raises(StorageError):
         Table(tmp_path)
     assert (tmp_path / TABLE).read_text() == before

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
+from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.folder import RunError, read_config
-from handful.trainer.training.job import Options
+from handful.trainer.training.loop import Options
+from handful.trainer.training.pretrain import _compared, pretraining_of
 from handful.trainer.training.run import train
-from handful.trainer.training.taken import _compared, pretraining_of
 
 from ..each import each
 from .two_processes import RUNS, small_data

@@ -8,7 +8,7 @@ import torch
 from torch.func import grad, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from handful.trainer.learners.task import cross_entropy
+from handful.trainer.form.task import cross_entropy
 
 from .small import generator
 

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from handful.runtime.learner import load
 from handful.runtime.tools.evaluate import embedded
-from handful.trainer.errors import ConfigError
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners.features import running
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig, Trace, build_network
-from handful.trainer.networks.trace import CHANNELS, drawn
+from handful.trainer.networks.series import CHANNELS, drawn
+from handful.trainer.parts.features import running
+from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
 from .small import generator, series

@@ -12,15 +12,19 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 from torch.func import grad, vmap
 
-from handful.trainer.learners import Tensors
+from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import Conv4, NetworkConfig, build_network, conv4
-from handful.trainer.networks.first_block import image_patches
-from handful.trainer.networks.layers import Form, as_matrix, max_pool2x2
-from handful.trainer.networks.normalise import POOLED_FIRST, Normalisation
-from handful.trainer.networks.pooling import largest, pooling_order, quarters
-from handful.trainer.networks.strided import SPREAD_BELOW, by_parity, strided
-from handful.trainer.networks.winograd import winograd
+from handful.trainer.operations.convolution import Form, as_matrix, max_pool2x2
+from handful.trainer.operations.normalise import POOLED_FIRST, Normalisation
+from handful.trainer.operations.pooling import largest, pooling_order, quarters
+from handful.trainer.operations.traced import (
+    SPREAD_BELOW,
+    by_parity,
+    image_patches,
+    strided,
+    winograd,
+)
 from handful.trainer.training.gradient import meta_gradient
 
 from ..each import each

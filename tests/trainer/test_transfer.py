@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.config import from_dict
-from handful.trainer.learners.features import running
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.transfer import trained_as, transferred
+from handful.trainer.parts.features import running
 from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
+from handful.trainer.training.config import from_dict
 from handful.trainer.training.folder import RunError
 
 from ..each import each

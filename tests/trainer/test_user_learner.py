@@ -15,11 +15,12 @@ from handful.runtime import load
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.verify import relative_difference, verify
-from handful.trainer.config import MetaConfig
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners import Embedding, Learner, Stage, Support, Tensors, adapt
-from handful.trainer.learners.form import Noise, cross_entropy
+from handful.trainer.form.learner import Embedding, Learner, adapt
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.training.config import MetaConfig
 from handful.trainer.training.loop import meta_train
 from handful.trainer.training.state import Run
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from handful.trainer.errors import SettingError
-from handful.trainer.learners.views import ViewsConfig, check_views, views
+from handful.trainer.parts.views import ViewsConfig, check_views, views
+from handful.trainer.settings.errors import SettingError
 
 from ..each import each
 

@@ -17,16 +17,8 @@ import pytest
 import torch
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.workers import (
-    Shape,
-    WorkerError,
-    Workers,
-    blocks,
-    episode_blocks,
-    workers,
-)
-from handful.trainer.workers.messages import pack, unpack
-from handful.trainer.workers.process import portable
+from handful.trainer.workers import Shape, WorkerError, Workers, blocks, episode_blocks, workers
+from handful.trainer.workers.worker import pack, portable, unpack
 
 from ..each import each
 from .jobs import Elsewhere, doubled, process, times

@@ -7,17 +7,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.episodes import Rows, rows_of
+from handful.trainer.episodes import Rows, TaskSize, rows_of
 from handful.trainer.evaluation import Features, evaluate, yardsticks
 from handful.trainer.evaluation.accuracy import embed_set, features_of
-from handful.trainer.evaluation.yardsticks import (
-    logistic_regression,
-    nearest_mean,
-    on_tasks,
-)
-from handful.trainer.learners.features import unit_length
-from handful.trainer.learners.form import part
-from handful.trainer.sizes import TaskSize
+from handful.trainer.evaluation.yardsticks import logistic_regression, nearest_mean, on_tasks
+from handful.trainer.form.learner import part
+from handful.trainer.parts.features import unit_length
 
 from ..each import each
 from .cases import CASES, case

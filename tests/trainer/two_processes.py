@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import torch.distributed as dist
 
-from handful.trainer.config import from_dict
 from handful.trainer.training import run
+from handful.trainer.training.config import from_dict
 
 from .small import vectors
 

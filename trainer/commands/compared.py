@@ -9,10 +9,10 @@ from typing import Any, Literal
 from handful.runtime.arrays import Array
 from handful.runtime.tools.bench import Bench
 from handful.runtime.tools.text import ERROR, difference, mean, table
+from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Result, summarise
-from handful.trainer.learners.task import TaskName
-from handful.trainer.markdown import markdown_table
-from handful.trainer.sizes import TaskSize
+from handful.trainer.export.card import markdown_table
+from handful.trainer.form.task import TaskName
 
 Kind = Literal["run", "package", "learner", "yardstick"]
 Rows = Sequence[Sequence[Any]]

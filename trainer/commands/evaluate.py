@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from handful.runtime.package.shipped import find
+from handful.runtime.package.read import find
 from handful.runtime.tools.text import accuracies
-from handful.trainer.errors import ConfigError
 from handful.trainer.evaluation import Features, Result
-from handful.trainer.evaluation.promises import as_text as sureness
+from handful.trainer.evaluation.confidence import as_text as sureness
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Workers, shape_of, workers
 from handful.trainer.workers.host import device_of

@@ -1,37 +1,159 @@
-"""`handful export`: a run to a package, measured through the runtime."""
+"""`handful export`: a run to a package, measured through the runtime.
+
+What a lower precision costs: the same package in float32, on the same tasks.
+
+How sure a package's answers are, measured on the meta-validation classes of its run.
+"""
 
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from handful.runtime.package.manifest import Evaluation, Limits, Manifest, Precision, Seen
-from handful.trainer.config import RunConfig
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import (
+    Confidence,
+    Evaluation,
+    Limits,
+    Manifest,
+    Precision,
+    Seen,
+)
 from handful.trainer.data import LabelledSet, embedded
-from handful.trainer.data.backbone import backbone_file
-from handful.trainer.data.channels import Channels
+from handful.trainer.data.backbone import Channels, backbone_file
 from handful.trainer.data.record import PACKAGED, listed
-from handful.trainer.data.sounds import front_of
+from handful.trainer.data.sources.sounds import front_of
 from handful.trainer.data.splits import Part
-from handful.trainer.errors import ExportError
-from handful.trainer.export.card import ENERGIES, UNSTATED
-from handful.trainer.export.made_sounds import made_sounds
+from handful.trainer.episodes import TaskSize
+from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.confidence import Asked, asked, measured_confidence, with_unknown
+from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
+from handful.trainer.export.card import ENERGIES, IN_FLOAT32, UNSTATED
 from handful.trainer.export.package import export, with_evaluation
+from handful.trainer.export.parity import made_sounds
 from handful.trainer.export.source import LEAST, Source
-from handful.trainer.recipe import named_recipe
+from handful.trainer.settings.errors import ExportError
+from handful.trainer.training.checkpoint import storing
+from handful.trainer.training.config import RunConfig
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.files import storing
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
+from handful.trainer.training.recipes import named_recipe
+from handful.trainer.workers import Workers
 
-from .confidence import package_confidence
 from .evaluate import evaluate_package, evaluators
-from .precision import beside_float32
 from .subjects import Count, Plan, run_features
+
+CONFIDENCE_WAYS, CONFIDENCE_SHOTS, CONFIDENCE_QUERIES = (2, 5, 10, 20), (1, 2, 5, 10), 5
+PER_EPISODE = 5  # queries at each size, for each episode that accuracy is measured on
+FEWEST = 20  # tasks of a size
+
+
+def package_confidence(
+    folder: Path,
+    recorded: RecordedData,
+    *,
+    episodes: int,
+    seed: int = 0,
+    workers: Workers,
+    count: Count,
+) -> tuple[Confidence, ...]:
+    """An entry for each size that the package and its meta-validation classes allow.
+
+    None where it is a regression, or where no task leaves a class that is unknown to it.
+    """
+    manifest = read_manifest(folder)
+    if manifest.task == "regression":
+        return ()
+    data = recorded.pictures("meta_val", package=manifest.input)
+    sizes = sizes_of(manifest, data)
+    if not sizes:
+        return ()
+    found = answers_at(
+        MeasuredPackage.reading(folder, data.input),
+        data,
+        sizes,
+        episodes=episodes,
+        seed=seed,
+        workers=workers,
+        count=count,
+    )
+    return measured_confidence(found, len(data.classes))
+
+
+def answers_at(
+    loaded: MeasuredPackage,
+    data: LabelledSet,
+    sizes: list[TaskSize],
+    *,
+    episodes: int,
+    seed: int,
+    workers: Workers,
+    count: Count,
+) -> dict[tuple[int, int], Asked]:
+    """The package's logits in tasks of each (way, shot); each example is embedded once."""
+    h = embed_shared(loaded, data.x.numpy(), workers)
+    tasks = {
+        size: max(FEWEST, -(-episodes * PER_EPISODE // (size.way * size.queries))) for size in sizes
+    }
+    tick = count("confidence", sum(tasks.values()))
+    found = {}
+    for size, number in tasks.items():
+        drawn, known = with_unknown(data, size, episodes=number, seed=seed)
+        logits = package_logits(loaded, h, drawn, tick=tick, workers=workers)
+        found[size.way, size.shot] = asked(logits, drawn, known)
+    return found
+
+
+def sizes_of(manifest: Manifest, data: LabelledSet) -> list[TaskSize]:
+    """A grid of sizes, every way with every shot: those that leave a class out are measured."""
+    fewest, limits = int(data.counts.min()), manifest.limits
+    most = min(len(data.classes) - 1, limits.way.max or CONFIDENCE_WAYS[-1], CONFIDENCE_WAYS[-1])
+    ways = sorted(
+        {way for way in (*CONFIDENCE_WAYS, most) if limits.way.min <= way <= most and way >= 2}
+    )
+    largest_shot = min(fewest - 1, limits.shot.max or CONFIDENCE_SHOTS[-1])
+    shots = [shot for shot in CONFIDENCE_SHOTS if limits.shot.min <= shot <= largest_shot]
+    in_all = limits.support.max
+    if in_all is not None:  # fewer shots before fewer ways: ways differ more
+        shots = [shot for shot in shots if shot * ways[0] <= in_all]
+        while ways and shots and ways[-1] * shots[-1] > in_all:
+            ways, shots = (ways, shots[:-1]) if len(shots) > 1 else (ways[:-1], shots)
+    if not ways or not shots:
+        return []
+    queries = min(CONFIDENCE_QUERIES, fewest - shots[-1])
+    return [TaskSize(way, shot, queries) for way in ways for shot in shots]
+
+
+def beside_float32(
+    source: Source,
+    plan: Plan,
+    pool: Workers,
+    results: Sequence[Result],
+    recorded: RecordedData,
+    count: Count,
+) -> list[Result]:
+    """The results, each compared with that of the package in float32 as well."""
+    with tempfile.TemporaryDirectory() as folder:
+        twin = Path(folder) / "float32"
+        export(replace(source, precision="float32"), twin)
+        alone = replace(plan, yardsticks=False, inner_steps=False)
+        others = evaluate_package(twin, alone, pool, count=count, recorded=recorded)
+    return [
+        summarise(
+            result.values,
+            result.size,
+            task=source.learner.task.name,
+            against={**result.others, IN_FLOAT32: other.values},
+        )
+        for result, other in zip(results, others, strict=True)
+    ]
+
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured

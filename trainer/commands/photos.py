@@ -10,23 +10,21 @@ from typing import Any
 import torch
 
 from handful.runtime.package.manifest import InputSpec, Precision
-from handful.trainer.config import MetaConfig, RunConfig, to_dict
 from handful.trainer.data import DataConfig, embedded
-from handful.trainer.data.backbone import backbone_file, for_backbone, input_of
-from handful.trainer.data.backbones import known
-from handful.trainer.data.channels import Channels
-from handful.trainer.data.embeddings import doubts
+from handful.trainer.data.backbone import Channels, backbone_file, doubts, for_backbone, input_of
+from handful.trainer.data.backbones.named import known
 from handful.trainer.data.record import PACKAGED
-from handful.trainer.data.scenes import drawn_scenes
+from handful.trainer.data.sources.glyphs import drawn_scenes
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.means import Means, MeansConfig
-from handful.trainer.training.files import storing
+from handful.trainer.training.checkpoint import storing
+from handful.trainer.training.config import MetaConfig, RunConfig, to_dict
 from handful.trainer.training.folder import versions
 
+from .compare import Own
 from .export import ROOM, licensed
-from .own_data import Own
 
 # Chosen on the meta-validation classes of Caltech-101 at 84 pixels, EfficientNet-Lite0, beside
 # unit length, centring on batch normalisation's own mean, the classifier's weights as a metric, and

@@ -1,4 +1,7 @@
-"""What is measured: a run's parameters in torch, a package in the runtime; and on which tasks."""
+"""What is measured: a run's parameters in torch, a package in the runtime; and on which tasks.
+
+What `evaluate` measures under: other data, within groups, upright or distorted pictures.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,11 @@ from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import FILE, Manifest
 from handful.runtime.tools.evaluate import Episodes, embedded
-from handful.trainer.config import data_from_dict
-from handful.trainer.data import DataConfig, LabelledSet
-from handful.trainer.episodes import EpisodeSource, Rows, one_hot, rows_of
+from handful.trainer.data import DataConfig, DataError, LabelledSet
+from handful.trainer.data.distortions import change_of
+from handful.trainer.data.distortions.pictures import distorted_once
+from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP
+from handful.trainer.episodes import EpisodeSource, Rows, TaskSize, one_hot, rows_of
 from handful.trainer.evaluation import (
     Features,
     Result,
@@ -27,7 +32,7 @@ from handful.trainer.evaluation import (
     fits,
     summarise,
 )
-from handful.trainer.evaluation.accuracy import features_of
+from handful.trainer.evaluation.accuracy import earlier_steps, features_of
 from handful.trainer.evaluation.packages import (
     MeasuredPackage,
     embed_shared,
@@ -35,16 +40,77 @@ from handful.trainer.evaluation.packages import (
     package_errors,
     package_promises,
 )
-from handful.trainer.evaluation.regression import Fits
-from handful.trainer.evaluation.result import earlier_steps
-from handful.trainer.evaluation.yardsticks import yardsticks
-from handful.trainer.sizes import TaskSize
+from handful.trainer.evaluation.yardsticks import Fits, yardsticks
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.training.config import data_from_dict, distortions
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import Trained, load_run, read_config
 from handful.trainer.workers import Workers
 from handful.trainer.workers.host import device_of
 
-from .conditions import Conditions, apart
+CLASSES = ("omniglot", "glyphs")  # sources of classes that are names
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """How the test differs from tasks of all recorded test classes as they are."""
+
+    within: bool = False  # the classes of each task come from one group
+    upright: bool = False  # without quarter turns
+    distort: Sequence[str] = ()  # as rotation=15
+    source: str | None = None  # whose test classes they are; None: of the data of the training
+
+    def applied(
+        self,
+        home: EpisodeSource,
+        recorded: RecordedData,
+        load: Callable[[RecordedData], LabelledSet],
+        seed: int,
+    ) -> EpisodeSource:
+        """The tasks under these conditions; `home` are the recorded test classes as they are.
+
+        `load` reads the test classes of data as `home` was read.
+        """
+        if not isinstance(home, LabelledSet):
+            if self != Conditions():
+                raise ConfigError(
+                    f"tasks of {recorded.config.source} are functions, tested as they are",
+                    hint="leave out --within, --upright, --distort and another source",
+                )
+            return home
+        data = home
+        if self.source is not None or (self.upright and recorded.config.rotations):
+            data = load(self._elsewhere(recorded))
+        if tuple(data.input.shape) != tuple(home.input.shape):
+            raise DataError(
+                f"examples of {self.source} are {list(data.input.shape)},"
+                f" the learner reads {list(home.input.shape)}",
+                hint="another source must give examples of the form that it was trained on",
+            )
+        distort = distortions(self.distort, where="--distort")
+        if distort.anything:
+            change = change_of(data.x, distort, where="the meta-test split")
+            data = replace(data, x=distorted_once(data.x, seed, change))
+        return data.drawn(ONE_GROUP if self.within else EVERYWHERE)
+
+    def _elsewhere(self, recorded: RecordedData) -> RecordedData:
+        """Where the test classes are: with its usual split, what another source has of them."""
+        config = recorded.config
+        if self.source is not None:
+            usual = DataConfig(source=self.source)
+            changes = {name: getattr(usual, name) for name in ("source", "path", "split")}
+            recorded = replace(recorded, record=None)
+            config = replace(config, **changes, rotations=usual.rotations)
+        if self.upright:
+            config = replace(config, rotations=False)
+        return replace(recorded, config=config)
+
+
+def apart(config: DataConfig, data: str | None) -> tuple[str | None, str | None]:
+    """What `--data` says: where the run's own data are now, or which other source to test on."""
+    another = data in CLASSES and data != config.source
+    return (None, data) if another else (data, None)
+
 
 Count = Callable[[str, int], Callable[[], None]]  # a bar of so many: Bars.count
 SPLIT = "the meta-test split"

@@ -10,16 +10,15 @@ from pathlib import Path
 
 import torch
 
-from handful.trainer.config import RunConfig
-from handful.trainer.learners.form import is_transductive
-from handful.trainer.recipe import read_recipe
-from handful.trainer.training.curves import draw_curves
+from handful.trainer.form.learner import is_transductive
+from handful.trainer.training.config import RunConfig
 from handful.trainer.training.folder import read_config
-from handful.trainer.training.job import Options
-from handful.trainer.training.log import METRICS
-from handful.trainer.training.report import Reporter, Silent
+from handful.trainer.training.log import METRICS, draw_curves
+from handful.trainer.training.loop import Options
+from handful.trainer.training.pretrain import pretraining_of
+from handful.trainer.training.progress import Reporter, Silent
+from handful.trainer.training.recipes import read_recipe
 from handful.trainer.training.run import train
-from handful.trainer.training.taken import pretraining_of
 from handful.trainer.workers import shape_of
 from handful.trainer.workers.host import device_of, interrupted
 

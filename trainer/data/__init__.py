@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handful.trainer.data.sources.download import Progress, silent
 from handful.trainer.listing import SOURCES
+from handful.trainer.settings.errors import DataError
 
 from .config import DataConfig
-from .download import Progress, silent
-from .errors import DataError
 from .labelled import LabelledSet
 from .record import RecordedPart
 from .splits import Part
@@ -54,13 +54,12 @@ def load_data(
 def embedded(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """The backbone's embeddings of pictures, the energies of sounds; or the set as it is."""
     if config.rate is not None:
-        from .sounds import energies
+        from handful.trainer.data.sources.sounds import energies
 
         return energies(pictures, config)
     if not config.backbone:
         return pictures
-    from .backbone import embed_pictures
-    from .embeddings import refuse_constant
+    from .backbone import embed_pictures, refuse_constant
 
     data = embed_pictures(pictures, config)
     refuse_constant(data, config)
@@ -129,18 +128,18 @@ def _read(
     """The source's own function; Pillow is imported by those that need it."""
     path = Path(config.source)
     if config.source == "omniglot":
-        from .omniglot import load_omniglot
+        from handful.trainer.data.sources.omniglot import load_omniglot
 
         return load_omniglot(config, part, progress=progress, recorded=recorded)
     if config.source == "glyphs":
-        from .glyphs import load_glyphs
+        from handful.trainer.data.sources.glyphs import load_glyphs
 
         return load_glyphs(config, part, recorded=recorded)
     if path.is_dir():
         load = _loader(folder_kind(config))
         return load(config, part, recorded=recorded, skip_bad=skip_bad)
     if path.suffix == ".npz":
-        from .arrays import load_arrays
+        from handful.trainer.data.sources.arrays import load_arrays
 
         return load_arrays(config, part, recorded=recorded)
     raise DataError(
@@ -153,7 +152,7 @@ def folder_kind(config: DataConfig) -> str:
     """The kind of input that a folder's files are, as the runtime's table names it."""
     if config.rate is not None:
         return "audio"
-    from .recordings import holds_readings
+    from handful.trainer.data.sources.recordings import holds_readings
 
     readings = config.window is not None or holds_readings(Path(config.source))
     return "array" if readings else "image"
@@ -161,13 +160,13 @@ def folder_kind(config: DataConfig) -> str:
 
 def _loader(kind: str) -> Callable[..., LabelledSet]:
     if kind == "audio":
-        from .sounds import load_sounds
+        from handful.trainer.data.sources.sounds import load_sounds
 
         return load_sounds
     if kind == "array":
-        from .recordings import load_recordings
+        from handful.trainer.data.sources.recordings import load_recordings
 
         return load_recordings
-    from .folder import load_folder
+    from handful.trainer.data.sources.pictures import load_folder
 
     return load_folder

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from handful.trainer.bounds import LARGEST
+from handful.trainer.data.backbones.named import Interpolation, Preprocessing, known
+from handful.trainer.settings.errors import DataError
+from handful.trainer.settings.read import LARGEST
 
-from .backbones import Interpolation, Preprocessing, known
-from .errors import DataError
 from .log_mel import LogMelConfig
 
 MAX_SIDE = 4096  # as the manifest's

@@ -1,4 +1,7 @@
-"""A labelled set: all examples in memory, sorted by class, drawn from by index."""
+"""A labelled set: all examples in memory, sorted by class, drawn from by index.
+
+Tasks within groups: their classes come from one alphabet, or from a few, and not from all.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +14,53 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec, Seen
-from handful.trainer.episodes import Episode, EpisodeSource, sample
-from handful.trainer.sizes import TaskSize
+from handful.trainer.data.distortions.pictures import DistortConfig
+from handful.trainer.episodes import Episode, EpisodeSource, TaskSize, sample
+from handful.trainer.settings.errors import DataError
 
-from .distort import DistortConfig
-from .distortable import Distortion, change_of
-from .errors import DataError
-from .groups import EVERYWHERE, Within, draw_classes
+from .distortions import Distortion, change_of
 from .log_mel import LogMelConfig
+
+
+@dataclass(frozen=True)
+class Within:
+    """Which tasks take their classes from few groups, as from one alphabet, and from how many."""
+
+    share: float = 0.0  # of the tasks; the others draw from all classes
+    groups: int = 1  # of such a task, which takes as many classes from each, or one less
+
+    def least(self, way: int) -> int:
+        """The classes that a group must have, to be drawn for a task of so many."""
+        return -(-way // self.groups)
+
+
+EVERYWHERE, ONE_GROUP = Within(), Within(share=1.0)
+
+
+def draw_classes(
+    count: int,
+    large_groups: Callable[[int], Sequence[Tensor]],
+    way: int,
+    generator: torch.Generator,
+    within: Within,
+) -> Tensor:
+    """The classes of a task [N], of all `count` or of few groups.
+
+    `large_groups` gives the classes of each group that has at least so many. Each of them is as
+    likely as any other; smaller ones are never drawn.
+    """
+    # a share of 0 or 1 decides nothing by chance: 0 draws what was drawn before there were groups
+    chance = 0 < within.share < 1
+    if not within.share or (chance and float(torch.rand((), generator=generator)) >= within.share):
+        return torch.randperm(count, generator=generator)[:way]
+    groups = large_groups(within.least(way))
+    picked = torch.randperm(len(groups), generator=generator)[: within.groups].tolist()
+    classes = []
+    for n, group in enumerate(picked):
+        members, wanted = groups[group], (way + n) // within.groups
+        classes.append(members[torch.randperm(len(members), generator=generator)[:wanted]])
+    return torch.cat(classes)
+
 
 BATCH = 512  # examples embedded at a time
 SEEN, PERCENTILES = 8192, torch.tensor([0.01, 0.99], dtype=torch.float64)  # for the manifest

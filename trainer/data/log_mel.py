@@ -24,10 +24,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
-from handful.trainer.errors import SettingError
-
-from .errors import DataError
+from handful.trainer.settings.errors import DataError, SettingError
+from handful.trainer.settings.read import check_numbers
 
 MOST = 2**16  # samples, places, bands
 ENERGIES = "log_mel"  # the tensor inside an exported `embed` that its learner was trained on

@@ -33,9 +33,8 @@ import numpy as np
 from handful.runtime.arrays import Array
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.npz import pack_npz
-
-from .arrays import read_arrays
-from .errors import DataError
+from handful.trainer.data.sources.arrays import read_arrays
+from handful.trainer.settings.errors import DataError
 
 BACKWARDS = " backwards"
 PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}

@@ -9,7 +9,8 @@ from typing import Literal
 
 import torch
 
-from .errors import DataError
+from handful.trainer.settings.errors import DataError
+
 from .labelled import LabelledSet
 
 # "all" is every class of a folder or an npz file, for data that nothing is trained on

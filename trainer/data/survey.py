@@ -13,20 +13,19 @@ from typing import NamedTuple
 import torch
 
 from handful.runtime.errors import InputError
-from handful.runtime.examples import KINDS
-from handful.runtime.images import quiet
-from handful.runtime.pictures.folders import class_folders
-from handful.runtime.series.file import read_array
-from handful.runtime.sound.wav import read_wav
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.inputs.folders import class_folders
+from handful.runtime.inputs.pictures import quiet
+from handful.runtime.inputs.series import read_array
+from handful.runtime.inputs.sounds import read_wav
+from handful.trainer.data.sources.download import Progress, silent
+from handful.trainer.data.sources.pictures import relative
+from handful.trainer.settings.errors import BadFilesError, DataError
 
 from . import folder_kind, load_pictures
 from .config import DataConfig
-from .download import Progress, silent
-from .errors import BadFilesError, DataError
-from .fingerprint import of_file
-from .folder import relative
 from .labelled import LabelledSet
-from .record import is_name
+from .record import is_name, of_file
 from .splits import PARTS, Part
 
 Range = tuple[float, float, float]  # least, median, most

@@ -12,7 +12,8 @@ from typing import Literal
 
 import torch
 
-from .errors import DataError
+from handful.trainer.settings.errors import DataError
+
 from .labelled import LabelledSet
 
 Count = Literal[1, 4, 8]

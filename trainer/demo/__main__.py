@@ -1,13 +1,22 @@
-"""The demonstration: meta-train on invented characters, export, adapt to five new ones, draw it."""
+"""The demonstration: meta-train on invented characters, export, adapt to five new ones, draw it.
+
+The demonstration's picture: support drawings above, queries with their answers below.
+"""
 
 from __future__ import annotations
 
+import io
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 import handful
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.files import write_atomic
 from handful.runtime.tools.text import difference
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands import export
@@ -16,15 +25,58 @@ from handful.trainer.commands.export import export_command
 from handful.trainer.commands.subjects import Plan, as_episodes, run_features
 from handful.trainer.commands.train import Request, train_command
 from handful.trainer.data import LabelledSet
-from handful.trainer.demo.picture import draw_answers
-from handful.trainer.episodes import rows_of
+from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation import Result, embed_set, evaluate
-from handful.trainer.export.compared import is_start, is_step
+from handful.trainer.export.card import is_start, is_step
 from handful.trainer.learners.nearest import Nearest, NearestConfig
-from handful.trainer.sizes import TaskSize
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import load_run
 from handful.trainer.training.progress import Bars, bars
+
+
+def draw_answers(
+    path: Path,
+    support: NDArray[Any],
+    names: Sequence[str],
+    queries: NDArray[Any],
+    answers: Sequence[str],
+    wanted: Sequence[str],
+) -> Path:
+    """One column a class: its one support drawing, then its queries, green where right."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    columns = len(names)
+    per_class = len(queries) // columns
+    right = sum(a == w for a, w in zip(answers, wanted, strict=True))
+    figure = Figure(figsize=(1.5 * columns + 1, 1.45 * (per_class + 1) + 0.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(f"learned from the top row alone: {right} of {len(queries)} right")
+    axes = figure.subplots(per_class + 1, columns)
+    for c, name in enumerate(names):
+        _tile(axes[0][c], support[c], name, "black")
+        for q in range(per_class):
+            i = c * per_class + q
+            good = answers[i] == wanted[i]
+            text = f"✓ {answers[i]}" if good else f"✗ {answers[i]}"
+            _tile(axes[q + 1][c], queries[i], text, "tab:green" if good else "tab:red")
+    axes[0][0].set_ylabel("support")
+    axes[1][0].set_ylabel("queries")
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    write_atomic(path, png.getvalue())
+    return path
+
+
+def _tile(axes: Any, image: NDArray[Any], text: str, colour: str) -> None:
+    axes.imshow(255 - image[..., 0], cmap="gray", vmin=0, vmax=255)
+    axes.set_title(text, fontsize=8, color=colour)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color(colour)
+        side.set_linewidth(2)
+
 
 FOLDER = Path("demo")
 SIZE, EPISODES = TaskSize(way=5, shot=1, queries=5), 200

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .accuracy import embed_set, evaluate, fits
-from .result import Result, Yardsticks, summarise
+from .accuracy import Result, Yardsticks, embed_set, evaluate, fits, summarise
 from .yardsticks import Features
 
 __all__ = ["Features", "Result", "Yardsticks", "embed_set", "evaluate", "fits", "summarise"]

@@ -6,22 +6,26 @@
                  (split conformal prediction, Sadinle et al. 2019: least ambiguous sets)
 
 A query's score is its largest logit less a weight times the mean of its other logits.
+
+What a package's manifest promises of how sure its answers are, beside what is found.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from handful.runtime.arrays import Array, Floats
+from handful.runtime.confidence import Sizes, softmax
 from handful.runtime.package.manifest import Confidence, PredictionSet, Threshold
 from handful.runtime.tools.evaluate import Episodes
+from handful.runtime.tools.text import SHOWN, table
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Rows, rows_of
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import Rows, TaskSize, rows_of
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of false accepts
 COVERAGES = (0.9, 0.95, 0.98, 0.99)
@@ -129,7 +133,7 @@ def measured_confidence(
 def fit(one: Asked) -> Fitted:
     """The temperature, its calibration error and the sets."""
     temperature = fit_temperature(one.known, one.y)
-    probabilities = softmax(one.known, temperature)
+    probabilities = softmax_in_float64(one.known, temperature)
     of_right = np.sort(probabilities[np.arange(len(one.y)), one.y])
     sets = tuple(_set(probabilities, of_right, coverage) for coverage in COVERAGES)
     return Fitted(temperature, calibration_error(probabilities, one.y), sets)
@@ -192,7 +196,7 @@ def fit_temperature(logits: Floats, y: Array) -> float:
     return float(np.exp((low + high) / 2))
 
 
-def softmax(logits: Floats, temperature: float) -> Array:
+def softmax_in_float64(logits: Floats, temperature: float) -> Array:
     """softmax(l / T) in float64."""
     scaled = (logits.astype(np.float64) - logits.max(axis=1, keepdims=True)) / temperature
     exponentials = np.exp(scaled)
@@ -212,3 +216,55 @@ def calibration_error(probabilities: Array, y: Array, *, bins: int = BINS) -> fl
         abs(float((right[of_bin == b] - largest[of_bin == b]).sum())) for b in range(bins)
     ]
     return sum(gaps) / len(y)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """A rate of false accepts that was promised, what it is, and what is kept of known queries."""
+
+    promised: float
+    false_accepts: float
+    known_kept: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sure:
+    """How sure answers are: the calibration error of their probabilities, and each rate."""
+
+    calibration_error: float
+    rates: tuple[Kept, ...]
+
+
+def promises(sizes: Sizes, one: Asked, shots: Array) -> Sure:
+    """The runtime's own rules on the logits of tasks with these shots [N].
+
+    Raises an AdaptError where the package's thresholds do not go on to so many classes.
+    """
+    probabilities = softmax(one.known, sizes.temperature(shots)).astype(np.float64)
+    kept = []
+    for threshold in sizes.first.thresholds:
+        rate = threshold.false_accepts
+        needed = sizes.thresholds(rate, shots)
+        known, unknown = (
+            float((sizes.score(logits) > needed[logits.argmax(axis=1)]).mean())
+            for logits in (one.known, one.unknown)
+        )
+        kept.append(Kept(promised=rate, false_accepts=unknown, known_kept=known))
+    return Sure(calibration_error=calibration_error(probabilities, one.y), rates=tuple(kept))
+
+
+def as_text(measured: Iterable[tuple[TaskSize, Sure | None]]) -> str:
+    """A line for each size where it was measured, with what two rates came to; "" where none."""
+    rows, names = [], dict[str, None]()
+    for size, sure in measured:
+        if sure is None:
+            continue
+        cells = {"calibration error %": f"{100 * sure.calibration_error:.2f}"}
+        for rate in sure.rates:
+            if rate.promised in SHOWN:
+                promised = f"{100 * rate.promised:g} %"
+                cells[f"false accepts at {promised}"] = f"{100 * rate.false_accepts:.1f}"
+                cells[f"known kept at {promised}"] = f"{100 * rate.known_kept:.1f}"
+        rows.append((size.way, size.shot, *cells.values()))
+        names |= dict.fromkeys(cells)
+    return table(("way", "shot", *names), rows) if rows else ""

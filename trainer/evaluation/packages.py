@@ -16,9 +16,8 @@ from handful.runtime.confidence import Sizes
 from handful.runtime.errors import PackageError
 from handful.runtime.learner import Learner, learner_of, load
 from handful.runtime.package.manifest import GraphSpec, InputSpec, TensorSpec
-from handful.runtime.package.read import Package, read_package
-from handful.runtime.package.shipped import find
-from handful.runtime.providers import setup
+from handful.runtime.package.read import Package, find, read_package
+from handful.runtime.sessions import setup
 from handful.runtime.tools.evaluate import (
     PER_TIME,
     Episodes,
@@ -30,13 +29,11 @@ from handful.runtime.tools.evaluate import (
 )
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.log_mel import ENERGIES
-from handful.trainer.episodes import Episode, EpisodeSource
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.workers import Workers, episode_blocks
 
 from .accuracy import drawn, tick_each
-from .confidence import asked, with_unknown
-from .promises import Sure, promises
+from .confidence import Sure, asked, promises, with_unknown
 
 
 class MeasuredPackage:

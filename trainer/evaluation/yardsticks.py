@@ -7,23 +7,116 @@
 
 C and the length were chosen once, on data that no package is measured on (keywords and pen
 strokes), and are not tuned for a learner or a data set.
+
+Multinomial logistic regression with an L2 penalty, for many small problems at once.
+
+    min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
+
+Newton's method: conjugate gradients give the direction, halving the length of the step. The
+objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is random.
+An intercept is the weight of a coordinate of x that is constant.
+
+What a learner of functions has to beat: simple fits to the very readings that it adapts to.
+
+mean            the mean of the support set's targets
+least squares   a linear function of x with an intercept; of all that fit, the smallest
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
+from handful.runtime.errors import HandfulError
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Rows, one_hot, rows_of
-from handful.trainer.learners.features import unit_length
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, one_hot, rows_of
+from handful.trainer.form.task import squared_error
+from handful.trainer.parts.features import unit_length
 
-from .logistic import fit
+TOLERANCE = 1e-6  # of the gradient's norm
+NEWTON, CONJUGATE, HALVINGS = 100, 200, 40  # at most so many steps of each
+SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo)
+ROUNDING = 1e-12  # of the objective, which a step may appear to raise it by
+
+
+class NotConverged(HandfulError):
+    """A fit whose gradient has not vanished, which no finite input should bring about."""
+
+
+def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
+    """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision."""
+    w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
+    norm = x.new_zeros(x.shape[0])
+    for _ in range(NEWTON):
+        p = torch.softmax(x @ w, dim=2)
+        gradient = w + c * x.mT @ (p - y)
+        norm = gradient.flatten(1).norm(dim=1)
+        if bool((norm <= TOLERANCE).all()):
+            return w
+        w = w + _shortened(x, y, w, _direction(x, p, gradient, c), gradient, c)
+    raise NotConverged(
+        f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
+        hint="look for features that are not finite",
+    )
+
+
+def objective(x: Tensor, y: Tensor, w: Tensor, c: float) -> Tensor:
+    """What is minimised, [E]."""
+    logits = x @ w
+    losses = torch.logsumexp(logits, dim=2) - (logits * y).sum(dim=2)
+    return (w * w).sum(dim=(1, 2)) / 2 + c * losses.sum(dim=1)
+
+
+def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
+    """d with H d = −gradient, as exactly as the distance from the optimum deserves."""
+
+    def hessian(v: Tensor) -> Tensor:
+        u = p * (x @ v)
+        return v + c * x.mT @ (u - p * u.sum(dim=2, keepdim=True))
+
+    d = torch.zeros_like(gradient)
+    residual = -gradient
+    conjugate = residual
+    square = _dot(residual, residual)
+    # the forcing sequence of Dembo and Steihaug: quadratic convergence in the end
+    enough = square * torch.clamp(square.sqrt(), max=0.25)
+    for _ in range(CONJUGATE):
+        going = square > enough
+        if not bool(going.any()):
+            break
+        image = hessian(conjugate)
+        length = torch.where(going, square / _dot(conjugate, image), 0.0)
+        d = d + length * conjugate
+        residual = residual - length * image
+        old_square, square = square, _dot(residual, residual)
+        conjugate = torch.where(going, residual + square / old_square * conjugate, conjugate)
+    return d
+
+
+def _shortened(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
+    """d, halved in each problem until the objective falls by what the slope promises."""
+    start = objective(x, y, w, c)
+    slope = _dot(gradient, d).flatten()
+    length = torch.ones_like(start)
+    for _ in range(HALVINGS):
+        moved = objective(x, y, w + length[:, None, None] * d, c)
+        allowed = start + SUFFICIENT * length * slope + ROUNDING * start
+        short = moved > allowed
+        if not bool(short.any()):
+            break
+        length = torch.where(short, length / 2, length)
+    return length[:, None, None] * d
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each problem, [E, 1, 1]."""
+    return (a * b).sum(dim=(1, 2), keepdim=True)
+
 
 C, LENGTH = 10.0, 3.0  # of logistic regression: its inverse L2 weight, the length of its features
 VALUES = 2**23  # feature values of the episodes that are classified at a time: 64 MiB in float64
@@ -100,3 +193,47 @@ def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
     if basis is not None:
         x, query = x @ basis, query @ basis
     return query @ fit(x, y, c=C)
+
+
+Fit = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [S, D], y [S, O], query [Q, D] → [Q, O]
+
+
+@dataclass(frozen=True)
+class Fits:
+    """The fits on the tasks of a source, whose examples are read as they come."""
+
+    source: EpisodeSource
+
+    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+        """The mean squared error of each fit on each task of this seed, [E], by its name."""
+        generator = torch.Generator().manual_seed(seed)
+        errors: dict[str, list[float]] = {name: [] for name in FITS}
+        for _ in range(episodes):
+            batch = self.source.episodes(size, tasks=1, generator=generator)
+            episode = Episode(*(t[0].double() for t in batch))
+            x, query = episode.support_x.flatten(1), episode.query_x.flatten(1)
+            for name, fit in FITS.items():
+                outputs = fit(x, episode.support_y, query)
+                errors[name].append(float(squared_error(outputs, episode.query_y)))
+        return {name: np.array(values) for name, values in errors.items()}
+
+
+def mean(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
+    """The same for every query."""
+    return y.mean(dim=0).expand(len(query), -1)
+
+
+def least_squares(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
+    """A linear fit; through the support set where it has no more examples than x has numbers."""
+
+    def with_constant(x: Tensor) -> Tensor:
+        return torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
+
+    inverse: Tensor = torch.linalg.pinv(with_constant(x))
+    return with_constant(query) @ (inverse @ y)
+
+
+FITS: Mapping[str, Fit] = {
+    "mean of the support set": mean,
+    "least squares on the support set": least_squares,
+}

@@ -19,7 +19,8 @@ import torch
 from torch import Tensor
 
 from handful.runtime.tools.verify import relative_difference
-from handful.trainer.learners import Support, Tensors, adapt
+from handful.trainer.form.learner import adapt
+from handful.trainer.form.stage import Support, Tensors
 
 from .source import Source
 

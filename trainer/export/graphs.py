@@ -10,14 +10,13 @@ from torch import Tensor
 
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import GraphSpec, StageSpec, TensorSpec
-from handful.trainer.errors import ExportError, LearnerError
-from handful.trainer.learners import Learner, Stage, Support, Tensors
-from handful.trainer.learners.stage import name_of
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Stage, Support, Tensors, name_of
+from handful.trainer.settings.errors import ExportError, LearnerError
 
-from .failure import reason
 from .simplify import simplify
 from .trace import Port, trace
-from .trial import Shape, attempt, example_sizes, other_sizes, same_embedding, symbolic
+from .trial import Shape, attempt, example_sizes, other_sizes, reason, same_embedding, symbolic
 
 LOSS = "loss"
 

@@ -22,17 +22,22 @@ from handful.runtime.package.manifest import Bounds, Confidence, Evaluation, Lim
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
-from handful.runtime.tools.golden import MOST_OF_ANSWERS, SCALE, SOUNDS, TOLERANCE, tolerance_key
-from handful.runtime.tools.golden_pictures import draw_pictures
-from handful.runtime.tools.golden_sounds import draw_sounds
+from handful.runtime.tools.golden import (
+    MOST_OF_ANSWERS,
+    SCALE,
+    SOUNDS,
+    TOLERANCE,
+    draw_pictures,
+    draw_sounds,
+    tolerance_key,
+)
 from handful.runtime.tools.verify import tolerance_of
-from handful.trainer.errors import ExportError
+from handful.trainer.settings.errors import ExportError
 
-from .backbone import compose
 from .card import card
 from .conditioning import ALTERED, HEADROOM, run_in_torch, tolerances
-from .front import put_in_front
 from .graphs import Graphs, trace_learner
+from .in_front import compose, put_in_front
 from .parity import check_parity
 from .precision import in_precision
 from .source import Source, checkable

@@ -1,8 +1,17 @@
-"""The exported graphs in onnxruntime against torch, on real episodes and on extremes."""
+"""The exported graphs in onnxruntime against torch, on real episodes and on extremes.
+
+Degenerate support sets, which show whether small constants still keep quotients finite.
+
+Sounds made up to check a package on, where the data are energies and no sound is at hand.
+
+A class is a melody of three tones, each with overtones of its own; an example has its own pitch,
+loudness, start and noise.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -14,13 +23,43 @@ from handful.runtime.arrays import Array
 from handful.runtime.engine import Engine
 from handful.runtime.errors import AdaptError
 from handful.runtime.learner import load
+from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.golden import MOST_OF_ANSWERS
 from handful.runtime.tools.verify import TOLERANCE, relative_difference
-from handful.trainer.errors import ExportError
+from handful.trainer.data.labelled import LabelledSet, labelled
+from handful.trainer.settings.errors import ExportError
 
 from .conditioning import run_in_torch, tolerances
-from .extremes import extremes
 from .source import Source
+
+SHOTS = (2, 1, 1)
+
+
+def extremes(
+    spec: InputSpec, example: Tensor, *, max_way: int | None, targets: int | None
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+    """What it is, raw support [S, ...], labels [S, N] or targets [S, O], and queries [3, ...].
+
+    All zeros and all ones, which lie within the declared range, and one real example under every
+    label, or with several targets; each is asked about all three.
+    """
+    shots = SHOTS[: max_way or len(SHOTS)]
+    labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
+    y = torch.eye(len(shots))[labels]
+    if targets is not None:
+        y = labels[:, None].float().expand(-1, targets) - 1
+    low, high = spec.range or (0.0, 1.0)
+    zeros = torch.full_like(example, min(max(0.0, low), high))
+    ones = torch.full_like(example, min(max(1.0, low), high))
+    query = torch.stack([zeros, ones, example])
+    for name, x in (
+        ("on zeros", zeros),
+        ("on ones", ones),
+        ("on equal examples under different labels", example),
+    ):
+        yield name, x.expand(len(labels), *x.shape).contiguous(), y, query
+
 
 # (shots of each class): several ways, several shots, uneven shots; other sizes than traced with
 EPISODES: tuple[tuple[int, ...], ...] = (
@@ -118,3 +157,38 @@ class _Differences:
                     f"the exported graphs do not agree with torch:{where} {error}",
                     hint="the package was not written; in torch every value is finite",
                 ) from error
+
+
+CLASSES, EXAMPLES = 24, 8  # as many as parity asks for
+TONES, OVERTONES = 3, 4
+
+
+def made_sounds(rate: int, samples: int) -> LabelledSet:
+    """CLASSES × EXAMPLES sounds [L], the same at each call."""
+    rng = np.random.default_rng(0)
+    classes = {}
+    for number in range(CLASSES):
+        pitches = rng.uniform(100, min(800, rate / (2 * OVERTONES + 2)), TONES)
+        loudness = rng.uniform(0.05, 1, (TONES, OVERTONES))
+        examples = [_sound(rng, pitches, loudness, rate, samples) for _ in range(EXAMPLES)]
+        classes[f"melody-{number}"] = torch.from_numpy(np.stack(examples).astype(np.float32))
+    return labelled(classes, sound_spec(rate, samples), where="made sounds")
+
+
+def _sound(
+    rng: np.random.Generator,
+    pitches: Array,
+    loudness: Array,
+    rate: int,
+    samples: int,
+) -> Array:
+    x = rng.uniform(1e-4, 3e-3) * rng.standard_normal(samples)
+    length = samples // (TONES + 1)
+    start = rng.integers(0, length)
+    for i, pitch in enumerate(pitches * rng.uniform(0.9, 1.1)):
+        turns = np.outer(np.arange(1, OVERTONES + 1) * pitch, np.arange(length) / rate)
+        tone = loudness[i] @ np.sin(2 * np.pi * turns)
+        fade = np.sin(np.pi * np.arange(length) / length)
+        x[start + i * length : start + (i + 1) * length] += tone * fade
+    made: Array = x * rng.uniform(0.1, 0.9) / np.abs(x).max()
+    return made

@@ -10,15 +10,16 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import Precision, Seen
-from handful.trainer.data.channels import Channels
+from handful.trainer.data.backbone import Channels
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.log_mel import LogMel
 from handful.trainer.episodes import EpisodeSource
-from handful.trainer.errors import ExportError
-from handful.trainer.learners import Learner, Tensors
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Tensors
+from handful.trainer.settings.errors import ExportError
 
-from .backbone import run_backbone
 from .card import UNSTATED
+from .in_front import run_backbone
 from .precision import run_embed
 
 LEAST = 4  # examples of a class: three shots of the golden vectors and a query

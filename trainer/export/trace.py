@@ -7,6 +7,22 @@ Only the free sizes are symbols. `tracing_mode="symbolic"` would make one of eve
 size, the height and width of an image included, and most of the time would go into sympy: 61
 seconds for MAML's three graphs instead of 25, which are the same node for node. IR version and
 opset are pinned because a current `onnx` writes IR 14, which no onnxruntime reads.
+
+What `make_fx` traced, as the program that torch's exporter translates.
+
+`torch.onnx.export` would take the graph itself. It then traces it again to make a program of it,
+and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes and
+sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
+decomposed the operators. Where one is left that the exporter decomposes and we do not, it says that
+it has no function for it, and trace.py gives it the graph itself.
+
+Backward operators that ONNX does not have, written with those it has.
+
+Everything else comes from torch's core ATen decompositions, batch norm's backward included. The
+gradients of slices and selections become concatenations with zeros: the exporter's ScatterND with
+transposes takes 36 ms of a MAML step.
+
+Operators as ONNX has them that torch's exporter has not or only decomposes.
 """
 
 from __future__ import annotations
@@ -21,16 +37,258 @@ from typing import Any
 
 import onnx
 import torch
-from torch import Tensor
+import torch.nn.functional as F
+from onnxscript import opset18 as op
+from torch import Tensor, fx
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch._dispatch.python import enable_python_dispatcher
 from torch._export.verifier import SpecViolationError
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.export import ExportedProgram, ModuleCallEntry, ModuleCallSignature
+from torch.export.graph_signature import (
+    ExportGraphSignature,
+    InputKind,
+    InputSpec,
+    OutputKind,
+    OutputSpec,
+    TensorArgument,
+)
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.utils import _pytree as pytree
 
-from .decompositions import decomposition_table
-from .program import program_of
-from .translations import translation_table
+aten = torch.ops.aten
+
+
+def decomposition_table() -> dict[Any, Callable[..., Any]]:
+    """What `make_fx` replaces while tracing a learner."""
+    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
+    table |= get_decompositions([aten.native_group_norm])
+    table[aten.slice_backward.default] = slice_backward
+    table[aten.select_backward.default] = select_backward
+    table[aten.threshold_backward.default] = threshold_backward
+    table[aten.convolution_backward.default] = convolution_backward
+    return table
+
+
+def slice_backward(
+    gradient: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """The gradient of x[start:end] along `dim`: zeros before and after."""
+    if step != 1:
+        raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
+    size = sizes[dim]
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    end = size if end > size else end
+    return _pad(gradient, dim, start, size - end)
+
+
+def select_backward(gradient: Tensor, sizes: list[int], dim: int, index: int) -> Tensor:
+    """The gradient of x.select(dim, index)."""
+    dim = dim % len(sizes)
+    index = index + sizes[dim] if index < 0 else index
+    return _pad(gradient.unsqueeze(dim), dim, index, sizes[dim] - index - 1)
+
+
+def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """The gradient of ReLU: one product instead of a Where."""
+    return gradient * (x > threshold).to(gradient.dtype)
+
+
+def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    dim = dim % x.ndim
+    return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
+
+
+def convolution_backward(
+    gradient: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: list[int] | None,
+    stride: list[int],
+    padding: list[int],
+    dilation: list[int],
+    transposed: bool,
+    output_padding: list[int],
+    groups: int,
+    output_mask: list[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Input gradient as a transposed convolution, weight gradient as one of the transposed input.
+
+    For users' learners that adapt a torch convolution; ours adapt matrix products.
+    """
+    if transposed or groups != 1:
+        raise ValueError("only plain convolutions are traced with their gradient")
+    to_x = to_weight = to_bias = None
+    if output_mask[0]:
+        kernel = weight.shape[2:]
+        rest = [
+            x.shape[2 + i]
+            - (
+                (gradient.shape[2 + i] - 1) * stride[i]
+                - 2 * padding[i]
+                + dilation[i] * (kernel[i] - 1)
+                + 1
+            )
+            for i in range(len(stride))
+        ]
+        to_x = aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, 1)
+    if output_mask[1]:
+        to_weight = aten.convolution(
+            x.transpose(0, 1),
+            gradient.transpose(0, 1),
+            None,
+            dilation,
+            padding,
+            stride,
+            False,
+            [0] * len(stride),
+            1,
+        ).transpose(0, 1)
+        to_weight = to_weight[:, :, : weight.shape[2], : weight.shape[3]]
+    if output_mask[2]:
+        to_bias = gradient.sum(dim=[0, *range(2, gradient.ndim)])
+    return to_x, to_weight, to_bias
+
+
+SIZE = torch.ops.aten.sym_size.int
+
+
+class Decomposed(ExportedProgram):
+    """A program of operators that the exporter translates as they are."""
+
+    def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
+        """Itself."""
+        return self
+
+
+def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
+    """The program of a graph whose inputs are the examples and whose outputs are a tuple."""
+    graph = fx.Graph()  # the traced one stays as it is
+    graph.output(graph.graph_copy(traced.graph, {}))
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    _sizes_of_inputs(graph, inputs)
+    graph.eliminate_dead_code()
+    constants = _lifted(traced, graph, inputs[0])
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    outputs = tuple(output.args[0])
+    output.args = (outputs,)
+    signature = ExportGraphSignature(
+        input_specs=[
+            *(
+                InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), name)
+                for name, (node, _) in constants.items()
+            ),
+            *(InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None) for node in inputs),
+        ],
+        output_specs=[
+            OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in outputs
+        ],
+    )
+    call = ModuleCallSignature(
+        inputs=[],
+        outputs=[],
+        in_spec=pytree.tree_flatten((examples, {}))[1],
+        out_spec=pytree.tree_flatten(tuple(0 for _ in outputs))[1],
+    )
+    return Decomposed(
+        root=traced,
+        graph=graph,
+        graph_signature=signature,
+        state_dict={},
+        range_constraints={},
+        module_call_graph=[ModuleCallEntry(fqn="", signature=call)],
+        example_inputs=(examples, {}),
+        constants={name: value for name, (_, value) in constants.items()},
+    )
+
+
+def _lifted(
+    traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
+) -> dict[str, tuple[fx.Node, Tensor]]:
+    """The graph's constants as inputs before the `first`: name → node and value."""
+    constants: dict[str, tuple[fx.Node, Tensor]] = {}
+    for node in list(graph.nodes):
+        if node.op != "get_attr":
+            continue
+        name = str(node.target)
+        if name not in constants:
+            value = getattr(traced, name)
+            with graph.inserting_before(first):
+                lifted = graph.placeholder(f"constant_{name.lstrip('_')}")
+            lifted.meta["val"] = node.meta.get("val", value)
+            constants[name] = lifted, value.detach()
+        node.replace_all_uses_with(constants[name][0])
+        graph.erase_node(node)
+    return constants
+
+
+def _sizes_of_inputs(graph: fx.Graph, inputs: list[fx.Node]) -> None:
+    """Each free size read once, of the last input whose first axis it is: S of `support_y`, say.
+
+    `make_fx` reads it of whatever tensor was asked, several times.
+    """
+    places: dict[str, tuple[fx.Node, int]] = {}
+    for node in inputs:
+        for axis, size in enumerate(node.meta["val"].shape):
+            if isinstance(size, torch.SymInt) and (axis == 0 or str(size) not in places):
+                places[str(size)] = node, axis
+    asked: dict[str, list[fx.Node]] = {size: [] for size in places}
+    for node in graph.nodes:
+        if node.target is SIZE and str(node.meta["val"]) in places:
+            asked[str(node.meta["val"])].append(node)
+    order = {node: i for i, node in enumerate(inputs)}
+    for size in sorted(places, key=lambda size: -order[places[size][0]]):
+        if not asked[size]:
+            continue
+        with graph.inserting_after(inputs[-1]):
+            read = graph.call_function(SIZE, places[size])
+        read.meta["val"] = asked[size][0].meta["val"]
+        for node in asked[size]:
+            node.replace_all_uses_with(read)
+            graph.erase_node(node)
+
+
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is told of them."""
+    aten = torch.ops.aten
+    return {
+        torch.ops.handful.lstm.default: lstm,
+        aten.squeeze.dims: squeeze,
+        aten.sym_numel.default: lambda x: op.Size(x),
+    }
+
+
+def squeeze(x: Any, dims: list[int]) -> Any:
+    """x without those of `dims` that are 1; onnx would refuse the others."""
+    ones = [dim for dim in dims if x.shape[dim] == 1]
+    axes: Any = op.Constant(value_ints=ones)
+    return op.Squeeze(x, axes) if ones else op.Identity(x)
+
+
+def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
+    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
+
+    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
+    """
+    directions, _, width = w.shape
+    if x.shape[1] != 1:
+        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
+    hidden = int(r.shape[2])
+    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
+    sequence = op.Reshape(x, shape)
+    every_state, _, _ = op.LSTM(
+        sequence,
+        w,
+        r,
+        b,
+        hidden_size=hidden,
+        direction="bidirectional" if int(directions) == 2 else "forward",
+    )
+    return every_state
+
 
 OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
 IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads

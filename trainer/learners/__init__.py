@@ -1,11 +1,19 @@
-"""The learners there are: a plain dict, one file each."""
+"""The learners there are: a plain dict, one file each.
+
+A learner by its name: one of handful's, or a class of the user's by its import path.
+"""
 
 from __future__ import annotations
 
-from .baseline import Baseline
-from .baseline_pp import BaselinePP
+import dataclasses
+
+from handful.trainer.form.learner import Embedding, Learner, Outcome, adapt
+from handful.trainer.form.stage import Stage, Support, Tensors
+from handful.trainer.settings.errors import ConfigError, there_are
+from handful.trainer.settings.import_path import import_class
+
+from .baseline import Baseline, BaselinePP
 from .classifier import Classifier
-from .form import Embedding, Learner, Outcome, Stage, Support, Tensors, adapt
 from .leo import LEO
 from .logistic import Logistic
 from .maml import MAML
@@ -40,3 +48,32 @@ LEARNERS: dict[str, type[Learner]] = {
     "ridge": Ridge,
     "siamese": Siamese,
 }
+
+
+def find_learner(name: str, *, where: str) -> type[Learner]:
+    """The class of that name; `package.module:Class` is imported, also from the current folder.
+
+    Raises a ConfigError that begins with `where` when there is none, or when it is not complete.
+    """
+    if ":" in name:
+        kind = import_class(name, Learner, what="learner", where=where)  # type: ignore[type-abstract]
+        _complete(kind, where)
+        return kind
+    if name not in LEARNERS:
+        hint = there_are(name, LEARNERS, more=", or module:Class of your own")
+        raise ConfigError(f"{where}: there is no learner {name}", hint=hint)
+    return LEARNERS[name]
+
+
+def _complete(kind: type[Learner], where: str) -> None:
+    """Refuse a class without a name or settings, before anything is trained."""
+    if not isinstance(getattr(kind, "name", None), str):
+        raise ConfigError(
+            f"{where}: {kind.__name__} has no name",
+            hint='give the class a line name = "my-learner", which packages show',
+        )
+    if not dataclasses.is_dataclass(getattr(kind, "Config", None)):
+        raise ConfigError(
+            f"{where}: {kind.__name__} has no Config",
+            hint="give the class its settings, a frozen dataclass: Config = MyConfig",
+        )

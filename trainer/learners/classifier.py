@@ -21,14 +21,14 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError, SettingError
+from handful.trainer.form.learner import Outcome, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES, Asked, PretrainingLearner
-from .features import class_means, squared_distance, unit_length
-from .form import Noise, Outcome, Stage, Support, Tensors, Variant
+from handful.trainer.parts.embedding import OF_PICTURES, Asked, PretrainingLearner
+from handful.trainer.parts.features import class_means, squared_distance, unit_length
+from handful.trainer.settings.errors import ConfigError, SettingError
+from handful.trainer.settings.read import check_numbers
 
 HEAD = "head."  # what the names of the head's parameters begin with
 OBJECTIVES = {"linear": "softmax", "cosine": "cosine"}  # what [pretrain] calls the heads

@@ -15,37 +15,247 @@ begins where w_n is the scaled class mean instead of at random maps, `start = "g
 paper's; `scores = "distance"` scores −(τ/2) ‖x − w_n/τ‖², which is ⟨x, w_n⟩ − ‖w_n‖²/2τ less what
 all classes share: with `features = "raw"` and τ = 2 the start, w_n = τ c_n, is the prototypical
 network that the features come from. docs/learners/leo.md lists the smaller differences.
+
+What LEO leaves to choose.
+
+Where LEO's maps start: at random as in the paper, or where it decodes class means.
+
+LEO's functions of the code z and of the weights w: encoder, decoder, and the two steps.
+
+The penalties added to LEO's query loss (Rusu et al. 2019, section 2.3 and code).
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError
+from handful.trainer.form.learner import Outcome, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.task import cross_entropy
+from handful.trainer.networks import NetworkConfig
+from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
+from handful.trainer.parts.features import class_means, no_network, squared_distance, unit_length
+from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.settings.errors import ConfigError
+from handful.trainer.settings.read import check_numbers
 
-from .embedding import OF_PICTURES, EmbeddingLearner
-from .features import squared_distance, unit_length
-from .form import (
-    Noise,
-    Outcome,
-    Stage,
-    Support,
-    Tensors,
-    Variant,
-    cross_entropy,
-)
-from .leo_config import LEOConfig
-from .leo_penalties import divergence, orthogonality, squared_norm
-from .leo_start import glorot_maps, prototype_maps
-from .leo_steps import decoder, encode, finetune_step, latent_moments, latent_step, product
 
-__all__ = ["LEO", "LEOConfig"]
+@dataclass(frozen=True, kw_only=True)
+class LEOConfig:
+    """The hyperparameters; the loss weights default to the paper's for miniImageNet, 1-shot."""
+
+    latent_dim: int = 64  # L
+    latent_steps: int = 5
+    finetuning_steps: int = 5
+    latent_lr: float = 1.0  # where the learned vector α starts, as in the authors' code
+    finetuning_lr: float = 1e-3
+    dropout: float = 0.3
+    sampling: bool = True  # False: z and w are their means in training too (deterministic)
+    kl_weight: float = 0.756  # β
+    encoder_penalty: float = 5.76e-6  # γ
+    l2_weight: float = 3.6e-10  # λ₁
+    orthogonality: float = 0.188  # λ₂
+    start: Literal["prototypes", "glorot"] = "prototypes"
+    scores: Literal["product", "distance"] = "product"  # ⟨x, w⟩, or −(τ/2)‖x − w/τ‖²
+    features: Literal["unit", "raw"] = "unit"  # around their mean, of unit length or as they come
+    start_noise: float = 0.1  # of the random maps, the share beside start = "prototypes"
+    temperature: float = 10.0  # τ: with start = "prototypes" w_n is about τ times the class mean
+    train_network: bool = False  # meta-train the features through the inner steps
+    network: NetworkConfig | None = None  # what embeds images; None: examples are features already
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        steps, rates = ("latent_steps", "finetuning_steps"), ("latent_lr", "finetuning_lr")
+        weights = (
+            "start_noise",
+            "dropout",
+            "kl_weight",
+            "encoder_penalty",
+            "l2_weight",
+            "orthogonality",
+        )
+        check_numbers(
+            self, least=dict.fromkeys((*steps, *rates, *weights), 0), below={"dropout": 1}
+        )
+        if self.train_network and self.network is None:
+            raise no_network()
+
+
+def divergence(mean: Tensor, std: Tensor, z: Tensor) -> Tensor:
+    """The authors' one-sample estimate of KL(N(μ, σ²) ‖ N(0, 1)), a mean over coordinates."""
+    standard = (z - mean) / std
+    return (0.5 * (z * z - standard * standard) - torch.log(std)).mean()
+
+
+def orthogonality(decoder: Tensor) -> Tensor:
+    """Mean squared distance of the rows' correlation matrix from the identity."""
+    centred = decoder - decoder.mean(dim=1, keepdim=True)
+    rows = unit_length(centred)
+    difference = rows @ rows.T - torch.eye(rows.shape[0], device=rows.device)
+    return (difference * difference).mean()
+
+
+def squared_norm(params: Tensors) -> Tensor:
+    """‖φ_e‖² + ‖φ_r‖² + ‖φ_d‖², halved as tf.nn.l2_loss does."""
+    maps = ("encoder", "relation.0", "relation.1", "relation.2", "decoder")
+    return torch.stack([(params[name] * params[name]).sum() for name in maps]).sum() / 2
+
+
+FIRST_STD = 0.1  # σ of z at the prototype start: log(1 + 0.1) is what u must be on average
+
+
+class _Start(Protocol):
+    @property
+    def latent_dim(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def start_noise(self) -> float: ...
+
+
+def glorot_maps(size: int, latent: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Glorot-uniform maps, as in the authors' code: encoder, relation net, decoder; no biases."""
+    shapes = {
+        "encoder": (size, latent),
+        "relation.0": (2 * latent, 2 * latent),
+        "relation.1": (2 * latent, 2 * latent),
+        "relation.2": (2 * latent, 2 * latent),
+        "decoder": (latent, 2 * size),
+    }
+    return {
+        name: (torch.rand(shape, generator=generator) * 2 - 1) * math.sqrt(6 / sum(shape))
+        for name, shape in shapes.items()
+    }
+
+
+def prototype_maps(params: dict[str, Tensor], x: Tensor, config: _Start) -> dict[str, Tensor]:
+    """Maps with z_n = the class mean's first L principal coordinates and w_n = temperature × it.
+
+    x [M, D] are centred features. The relation net passes its first argument on as
+    relu(e) − relu(−e); a share of the random start stays beside it.
+    """
+    size, latent = params["encoder"].shape
+    kept = min(size, latent)
+    directions = torch.linalg.eigh(x.T @ x / x.shape[0])[1].flip(1)[:, :kept]  # [D, kept]
+    basis = torch.zeros(size, latent, device=x.device)
+    basis[:, :kept] = directions
+    # z of unit order: the prior of the latent code is N(0, 1)
+    spread = (x @ basis).square().mean().sqrt()
+    eye, zero = torch.eye(latent, device=x.device), torch.zeros(latent, latent, device=x.device)
+    both = torch.cat([eye, -eye], dim=1)
+    scale = (x @ basis / spread).abs().sum(dim=1).mean()
+    deviations = torch.full((2 * latent, latent), math.log1p(FIRST_STD), device=x.device) / scale
+    exact = {
+        "encoder": basis / spread,
+        "relation.0": torch.cat([both, torch.cat([zero, zero], dim=1)]),
+        "relation.1": torch.eye(2 * latent, device=x.device),
+        "relation.2": torch.cat([torch.cat([eye, -eye]), deviations], dim=1),
+        "decoder": torch.cat(
+            [config.temperature * spread * basis.T, torch.zeros(latent, size, device=x.device)],
+            dim=1,
+        ),
+    }
+    # a share of the random start stays beside the prototypes, so that every weight can move
+    random = {"relation.0": config.start_noise, "relation.1": config.start_noise}
+    return {
+        name: value + random.get(name, 0.0) * params[name].to(x.device)
+        for name, value in exact.items()
+    }
+
+
+Scores = Callable[[Tensor, Tensor], Tensor]  # x [B, D], w [N, D] → [B, N]
+
+STD_FLOOR = 1e-10  # the authors' lower bound of a standard deviation
+
+
+def latent_moments(params: Tensors, support: Support) -> tuple[Tensor, Tensor]:
+    """μ and σ of z, each [N, L]: equation 4 with the relation network of equation 3."""
+    e = support.x @ params["encoder"]  # [S, L]
+    latent = e.shape[1]
+    first = params["relation.0"]  # [2 L, 2 L]: the two halves act on e_i and on e_j
+    pair = torch.relu((e @ first[:latent])[:, None, :] + (e @ first[latent:])[None, :, :])
+    hidden = torch.relu(pair @ params["relation.1"]).mean(dim=1)  # [S, 2 L]
+    # the last layer is linear, so the means may be taken on its inputs
+    codes = class_means(hidden, support.y) @ params["relation.2"]  # [N, 2 L]
+    return codes[:, :latent], deviation(codes[:, latent:], offset=0.0)
+
+
+def encode(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """z [N, L] = μ + σ ε."""
+    mean, std = latent_moments(params, support)
+    return {"z": mean + std * noise["z_noise"]}
+
+
+def decode(params: Tensors, z: Tensor, noise: Tensor | None = None) -> Tensor:
+    """w [N, D] = μ_w + σ_w ε of z [N, L]: equation 5; without noise its mean."""
+    size = params["decoder"].shape[1] // 2
+    if noise is None:
+        return z @ params["decoder"][:, :size]
+    codes = z @ params["decoder"]  # [N, 2 D]
+    # the authors' offset: the deviation starts at Glorot's √(2 / (D + N))
+    offset = (2 / (size + z.shape[0])) ** 0.5
+    return codes[:, :size] + deviation(codes[:, size:], offset) * noise
+
+
+def decoder(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """w [N, D] of the optimised z."""
+    return {"w": decode(params, state["z"], noise["w_noise"])}
+
+
+def product(x: Tensor, w: Tensor) -> Tensor:
+    """⟨x, w_n⟩, the paper's scores, for x [B, D] and w [N, D]: [B, N]."""
+    return x @ w.T
+
+
+def latent_step(
+    params: Tensors,
+    state: Tensors,
+    support: Support,
+    noise: Tensor | None = None,
+    *,
+    scores: Scores = product,
+) -> tuple[Tensors, Tensor]:
+    """z ← z − α N ∇_z L(decode(z)): equation 7; `noise` [N, D] draws w in training."""
+    z, loss = descend(
+        lambda z: cross_entropy(scores(support.x, decode(params, z, noise)), support.y),
+        state["z"],
+        params["latent_lr"] * support.y.shape[1],
+    )
+    return {"z": z}, loss
+
+
+def finetune_step(
+    params: Tensors, state: Tensors, support: Support, *, scores: Scores = product
+) -> tuple[Tensors, Tensor]:
+    """w ← w − α_w N ∇_w L(w)."""
+    w, loss = descend(
+        lambda w: cross_entropy(scores(support.x, w), support.y),
+        state["w"],
+        params["finetuning_lr"] * support.y.shape[1],
+    )
+    return {"w": w}, loss
+
+
+def descend(
+    loss: Callable[[Tensor], Tensor], x: Tensor, lr: Tensor | float
+) -> tuple[Tensor, Tensor]:
+    """x − lr ∇loss(x), and the loss at x."""
+    gradient, value = grad_and_value(loss)(x)
+    return x - lr * gradient, value
+
+
+def deviation(u: Tensor, offset: float) -> Tensor:
+    """σ = max(exp(u) − 1 + offset, 1e-10)."""
+    return torch.clamp(torch.exp(u) - 1 + offset, min=STD_FLOOR)
+
 
 # Bytes of the two tensors [S, S, 2 L] that the relation network fills at once. A process adapting
 # omniglot-leo (L = 64) grew by 42 MiB at S = 200, 94 at 300, 168 at 400, 241 at 484, 256 at 500

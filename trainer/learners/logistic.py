@@ -25,11 +25,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
+from handful.trainer.form.learner import Untrained, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .form import Noise, Stage, Support, Tensors, Untrained, Variant
-from .metric import Metric, MetricLearner
+from handful.trainer.parts.metric import Metric, MetricLearner
+from handful.trainer.settings.read import check_numbers
 
 LENGTHS = 5  # of a step: 1, ½, … 1/16
 # of the objective at w = 0, which a full step may cost more: near the optimum all lengths give the

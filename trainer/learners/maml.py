@@ -18,28 +18,72 @@ biases move as its weights do.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
 batch's, unless `normalisation = "transductive"`; β and γ of a normalised body do not move in the
 inner steps.
+
+What MAML and its kin leave to choose.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Embedding, Outcome, Variant, named, part
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.steps import multi_step_loss
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.normalise import Normalisation, Statistics
+from handful.trainer.operations.normalise import Normalisation, Statistics
+from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
+from handful.trainer.parts.features import (
+    embed_by,
+    frozen_body,
+    is_buffer,
+    moving_body,
+    unit_length,
+)
+from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.settings.errors import SettingError
+from handful.trainer.settings.read import check_numbers
 
-from .adapted_network import THETA, AdaptedNetwork
-from .features import embed_by, is_buffer, unit_length
-from .form import Embedding, Noise, Outcome, Stage, Support, Tensors, Variant, named, part
-from .inner_gradient import grad_and_value
-from .maml_config import MAMLConfig
-from .multi_step import multi_step_loss
 
-__all__ = ["MAML", "MAMLConfig"]
+@dataclass(frozen=True, kw_only=True)
+class MAMLConfig:
+    """The hyperparameters."""
+
+    inner_steps: int = 5
+    evaluation_steps: int | None = None  # None: as in training
+    inner_lr: float = 0.1  # α; learned from this start unless rates = "fixed"
+    head_lr: tuple[float, ...] = ()  # the head's α where it is not inner_lr; with "step" one a step
+    first_order: bool = False
+    adapt_only: Literal["all", "head"] = "all"
+    rates: Literal["fixed", "step", "coordinate"] = "fixed"
+    multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
+    head: Head = "fixed"
+    centred: bool = False  # the head reads features less their mean, of length LENGTH
+    network: NetworkConfig = field(
+        default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
+    )
+
+    def __post_init__(self) -> None:
+        """Check what the types do not say."""
+        check_numbers(self, least=dict.fromkeys(("inner_lr", "head_lr", "multi_step_loss"), 0))
+        counts = (0, 1, self.inner_steps) if self.rates == "step" else (0, 1)
+        if len(self.head_lr) not in counts:
+            raise SettingError(
+                "head_lr",
+                f"has {len(self.head_lr)} values, wanted one",
+                hint='learner.rates = "step" allows as many as learner.inner_steps',
+            )
+        normalisation = self.network.normalisation
+        if normalisation == "running" and self.adapt_only == "all":
+            raise moving_body()
+        if normalisation in ("support", "task") and self.adapt_only == "head":
+            raise frozen_body("network.normalisation", normalisation)
+
 
 RATE = "rate."
 LENGTH = 10.0  # of a centred head's features: rates of the order of 1 then make logits of 10

@@ -27,13 +27,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
+from handful.trainer.form.learner import Untrained, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES
-from .features import class_means, squared_distance, unit_length
-from .form import Noise, Stage, Support, Tensors, Untrained, Variant
-from .metric import Metric, MetricLearner
+from handful.trainer.parts.embedding import OF_PICTURES
+from handful.trainer.parts.features import class_means, squared_distance, unit_length
+from handful.trainer.parts.metric import Metric, MetricLearner
+from handful.trainer.settings.read import check_numbers
 
 SCALE = 10.0  # where s starts: squared distances of unit vectors are 0 to 4
 

@@ -41,14 +41,14 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import MAX_VALUES
-from handful.trainer.bounds import check_numbers
-from handful.trainer.errors import SettingError
+from handful.trainer.form.learner import Variant, named, part
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .adapted_network import THETA, AdaptedNetwork, Head
-from .features import moving_body
-from .form import Noise, Stage, Support, Tensors, Variant, named, part
-from .inner_gradient import grad_and_value
+from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
+from handful.trainer.parts.features import moving_body
+from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.settings.errors import SettingError
+from handful.trainer.settings.read import check_numbers
 
 WEIGHTS = 0.01  # where the two cells' weights start: within ± this
 FORGET_BIAS, INPUT_BIAS = (4.0, 5.0), (-5.0, -4.0)

@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
+from handful.trainer.form.learner import Untrained, Variant
+from handful.trainer.form.stage import Stage, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES, UntrainedLearner
-from .features import unit_length
-from .form import Stage, Tensors, Untrained, Variant
-from .memory import MEMORY, best_of_class
+from handful.trainer.parts.embedding import OF_PICTURES, UntrainedLearner
+from handful.trainer.parts.features import unit_length
+from handful.trainer.parts.memory import MEMORY, best_of_class
+from handful.trainer.settings.read import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,16 +31,17 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Outcome, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.form.steps import multi_step_loss
+from handful.trainer.form.task import cross_entropy
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES, EmbeddingLearner
-from .features import class_means, squared_distance
-from .form import Noise, Outcome, Stage, Support, Tensors, Variant, cross_entropy
-from .inner_gradient import grad_and_value
-from .multi_step import multi_step_loss
-from .views import ViewsConfig, check_views, views
+from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
+from handful.trainer.parts.features import class_means, squared_distance
+from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.parts.views import ViewsConfig, check_views, views
+from handful.trainer.settings.read import check_numbers
 
 # Adam moves every parameter by about its learning rate, and the head's few numbers have to move
 # further than weights: their parameters are tenths of them.

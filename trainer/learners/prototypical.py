@@ -20,12 +20,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
+from handful.trainer.form.learner import Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES, Asked, PretrainingLearner
-from .features import class_means, squared_distance, unit_length
-from .form import Noise, Stage, Support, Tensors, Variant
+from handful.trainer.parts.embedding import OF_PICTURES, Asked, PretrainingLearner
+from handful.trainer.parts.features import class_means, squared_distance, unit_length
+from handful.trainer.settings.read import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

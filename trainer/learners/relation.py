@@ -24,15 +24,15 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Outcome, Variant, adapt, named, part
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import Conv4, NetworkConfig
 from handful.trainer.networks.relation import RelationModule
-from handful.trainer.networks.views import Views
-
-from .embedding import OF_VECTORS, EmbeddingLearner
-from .features import class_means, running, updated_buffers
-from .form import Noise, Outcome, Stage, Support, Tensors, Variant, adapt, named, part
+from handful.trainer.networks.wrapped import Views
+from handful.trainer.parts.embedding import OF_VECTORS, EmbeddingLearner
+from handful.trainer.parts.features import class_means, running, updated_buffers
+from handful.trainer.settings.read import check_numbers
 
 RELATION = "relation."  # what the names of g's parameters begin with
 

@@ -26,15 +26,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Outcome, Variant, adapt, part
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .adapted_network import THETA, AdaptedNetwork, Head
-from .batches import first_batch, next_batch
-from .features import moving_body
-from .form import Noise, Outcome, Stage, Support, Tensors, Variant, adapt, part
-from .inner_gradient import grad_and_value
+from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
+from handful.trainer.parts.features import moving_body
+from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.parts.memory import first_batch, next_batch
+from handful.trainer.settings.read import check_numbers
 
 MOMENT = "moment."
 POWER = "moment_power"  # β₂ᵗ, t the number of inner steps so far, over all tasks of the training

@@ -23,14 +23,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
-from handful.trainer.errors import SettingError
+from handful.trainer.form.learner import Untrained, Variant
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .features import no_network
-from .form import Noise, Stage, Support, Tensors, Untrained, Variant
-from .metric import Metric, MetricLearner
-from .newton_schulz import inverse
+from handful.trainer.parts.features import no_network
+from handful.trainer.parts.metric import Metric, MetricLearner, inverse
+from handful.trainer.settings.errors import SettingError
+from handful.trainer.settings.read import check_numbers
 
 SCALE = 10.0  # where α starts: targets are 0 and 1, and a softmax needs more
 MOST = 1024  # examples in all: the inverse takes S³ operations, some seconds at this number

@@ -21,13 +21,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.bounds import check_numbers
 from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Outcome, Variant
+from handful.trainer.form.stage import Noise, Stage, Tensors
 from handful.trainer.networks import NetworkConfig
-
-from .embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
-from .form import Noise, Outcome, Stage, Tensors, Variant
-from .memory import MEMORY, best_of_class
+from handful.trainer.parts.embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
+from handful.trainer.parts.memory import MEMORY, best_of_class
+from handful.trainer.settings.read import check_numbers
 
 
 @dataclass(frozen=True, kw_only=True)

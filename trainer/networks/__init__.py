@@ -8,19 +8,16 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-from handful.trainer.bounds import check_numbers
-from handful.trainer.errors import ConfigError, SettingError
+from handful.trainer.operations.convolution import Form
+from handful.trainer.operations.normalise import GROUPS, Normalisation, Params, Statistics
+from handful.trainer.settings.errors import ConfigError, SettingError
+from handful.trainer.settings.read import check_numbers
 
-from .conv1d import Conv1d
 from .conv4 import BLOCKS, Conv4
-from .layers import Form
 from .mlp import MLP
-from .normalise import GROUPS, Normalisation, Params, Statistics
-from .residual import Residual
-from .resnet12 import ResNet12
-from .standardise import Standardise, Standardised
-from .trace import CHANNELS, Trace
-from .views import SHIFTS, Count, Views
+from .resnet import Residual, ResNet12
+from .series import CHANNELS, Conv1d, Trace
+from .wrapped import SHIFTS, Count, Standardise, Standardised, Views
 
 __all__ = [
     "MLP",

@@ -9,10 +9,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from . import eager
-from .convolution import tracing
-from .layers import Form, conv3x3, init_conv3x3, max_pool2x2
-from .normalise import (
+from handful.trainer.operations import convolution
+from handful.trainer.operations.convolution import Form, conv3x3, init_conv3x3, max_pool2x2, tracing
+from handful.trainer.operations.normalise import (
     POOLED_FIRST,
     Normalisation,
     Params,
@@ -21,7 +20,7 @@ from .normalise import (
     normalise,
     sign_absorbed,
 )
-from .traced import pooled_blocks, strided_blocks
+from handful.trainer.operations.traced import pooled_blocks, strided_blocks
 
 BLOCKS = 4
 
@@ -100,7 +99,7 @@ class Conv4:
         descends = params["conv0.weight"].requires_grad
         if self.has_traced_form and descends and tracing():
             return self.as_traced(params, x, statistics)
-        alone = self.form == "matmul" and eager.is_eager(x)
+        alone = self.form == "matmul" and convolution.is_eager(x)
         channels_first = alone or self.form == "convolution"
         gathered: Statistics = {}
         x = x.permute(0, 3, 1, 2) if channels_first else x
@@ -108,7 +107,7 @@ class Conv4:
         first = self.halving == "max" and self.form == "matmul"
         first = first and self.normalisation in POOLED_FIRST
         pool = partial(max_pool2x2, "convolution" if alone else self.form)
-        together = eager.pooled_moments if alone else None
+        together = convolution.pooled_moments if alone else None
         for block in range(BLOCKS):
             name = f"conv{block}"
             pooled = self.halving == "max" and block < self.halvings
@@ -116,7 +115,7 @@ class Conv4:
             p = sign_absorbed(params, name) if first and pooled else params
             weight = p[f"{name}.weight"]
             x = (
-                eager.convolve(x, weight, stride)
+                convolution.convolve(x, weight, stride)
                 if alone
                 else conv3x3(self.form, x, weight, stride)
             )

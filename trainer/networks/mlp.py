@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .normalise import Normalisation, Params, Statistics, init_normalisation, normalise
+from handful.trainer.operations.normalise import (
+    Normalisation,
+    Params,
+    Statistics,
+    init_normalisation,
+    normalise,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .normalise import Normalisation, Params, Statistics, init_normalisation, normalise
+from handful.trainer.operations.normalise import (
+    Normalisation,
+    Params,
+    Statistics,
+    init_normalisation,
+    normalise,
+)
 
 BLOCKS = 2
 DENSE_STD, DENSE_BIAS = 0.01, 1.0  # the authors' start of both dense layers

@@ -8,8 +8,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .layers import Form, as_matrix
-from .normalise import EPSILON, Normalisation, Params
+from handful.trainer.operations.convolution import Form, as_matrix
+from handful.trainer.operations.normalise import EPSILON, Normalisation, Params
 
 # of the support set or the batch; and none, since training from scratch wants one
 NOT_ALONE = ("support", "task", "transductive", "none")

@@ -11,28 +11,27 @@ import torch
 
 from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.config import RunConfig, data_from_dict
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
-from handful.trainer.data.distortable import Distortion
-from handful.trainer.data.download import Progress as Fetching
-from handful.trainer.data.download import silent
-from handful.trainer.data.errors import BadFilesError
-from handful.trainer.data.fingerprint import of_file
+from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.functions import is_functions, load_functions
-from handful.trainer.data.groups import Within
-from handful.trainer.data.labelled import ClassFacts
+from handful.trainer.data.labelled import ClassFacts, Within
 from handful.trainer.data.record import (
     PACKAGED,
     DataRecord,
     RecordedPart,
     located,
+    of_file,
     places_of,
     unlisted,
 )
+from handful.trainer.data.sources.download import Progress as Fetching
+from handful.trainer.data.sources.download import silent
 from handful.trainer.data.splits import MOVED, PARTS, Part
 from handful.trainer.episodes import EpisodeSource
-from handful.trainer.import_path import is_import_path
+from handful.trainer.settings.errors import BadFilesError
+from handful.trainer.settings.import_path import is_import_path
 
+from .config import RunConfig, data_from_dict
 from .folder import read_config, read_record
 
 CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `export` check
@@ -174,7 +173,7 @@ def read_data(
     suffice(config, train, validation)
     remarks = [*_left_out(pictures, record), *checkable(pictures["meta_test"])]
     if data.backbone:
-        from handful.trainer.data.embeddings import doubts
+        from handful.trainer.data.backbone import doubts
 
         remarks += doubts(train, pictures["meta_train"], data)
     return RunData(train, validation, record or _recorded(data, pictures), tuple(remarks))
@@ -201,7 +200,7 @@ def _refuse_pictures(config: RunConfig) -> None:
 def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataRecord:
     omniglot = None
     if config.source == "omniglot":
-        from handful.trainer.data.omniglot import find_omniglot
+        from handful.trainer.data.sources.omniglot import find_omniglot
 
         omniglot = find_omniglot(config.path)
     return DataRecord(

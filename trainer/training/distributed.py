@@ -10,11 +10,12 @@ import torch.distributed as dist
 from torch import Tensor
 
 from handful.trainer.episodes import Episode
-from handful.trainer.errors import ConfigError
-from handful.trainer.learners import Outcome, Tensors
+from handful.trainer.form.learner import Outcome
+from handful.trainer.form.stage import Tensors
+from handful.trainer.settings.errors import ConfigError
 from handful.trainer.workers import blocks
 
-from .shared import Mean, Tasks, some_tasks
+from .gradient import Mean, Tasks, some_tasks
 
 
 @dataclass(frozen=True)

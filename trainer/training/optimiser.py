@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, clip_grad_value_
 
-from handful.trainer.config import MetaConfig
-from handful.trainer.learners import Tensors
+from handful.trainer.form.stage import Tensors
+
+from .config import MetaConfig
 
 HALVE_EVERY = 2000  # steps of schedule = "halve", as prototypical networks were trained
 OPTIMISERS: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {

@@ -1,10 +1,13 @@
-"""Progress of a run on stderr: bars on a terminal of any width, plain lines elsewhere."""
+"""Progress of a run on stderr: bars on a terminal of any width, plain lines elsewhere.
+
+The interface through which a run reports its progress.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -139,3 +142,33 @@ def bars(console: Console | None = None) -> Iterator[Bars]:
         yield report
     finally:
         report.close()
+
+
+class Reporter(Protocol):
+    """Receives the progress of a run."""
+
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """A new phase of `total` steps; the result is called with each line of progress."""
+        ...
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """A download of the data: the bytes so far, and of the whole file where known."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
+
+class Silent:
+    """A Reporter that says nothing; others may inherit from it what they do not report."""
+
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """Nothing to show."""
+        return lambda line: None
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Nothing to show."""
+
+    def say(self, text: str) -> None:
+        """Nothing to say."""

@@ -7,32 +7,32 @@ from pathlib import Path
 
 import torch
 
-from handful.trainer.config import RunConfig, to_dict
 from handful.trainer.evaluation import embed_set
-from handful.trainer.learners import Learner, Tensors
-from handful.trainer.networks.standardise import fitted
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Tensors
+from handful.trainer.networks.wrapped import fitted
 from handful.trainer.workers import workers
 from handful.trainer.workers.host import device_of, keep_memory
 
-from .checkpoint import LAST
+from .checkpoint import LAST, storing
+from .config import RunConfig, to_dict
 from .data import as_drawn, read_data
 from .distributed import World
-from .events import require_tensorboard
-from .files import storing
 from .folder import (
+    ROOM,
     RunError,
     build_learner,
     claim,
+    locked,
     read_record,
     versions,
     write_config,
     write_record,
 )
-from .job import Call, Options
-from .lock import ROOM, locked
-from .pretrain import PREPARED, pretrain, pretraining
+from .log import require_tensorboard
+from .loop import Call, Options
+from .pretrain import PREPARED, check_same, copy_to, pretrain, pretraining
 from .state import Progress, Run
-from .taken import check_same, copy_to
 
 
 def train(config: RunConfig, folder: Path, options: Options | None = None) -> Progress:

@@ -9,12 +9,13 @@ from typing import Any
 
 import torch
 
-from handful.trainer.config import MetaConfig
 from handful.trainer.episodes import EpisodeSource
-from handful.trainer.learners import Learner, Tensors
+from handful.trainer.form.learner import Learner
+from handful.trainer.form.stage import Tensors
 from handful.trainer.workers import Workers
 
 from .checkpoint import BEST, LAST, read_checkpoint, write_checkpoint
+from .config import MetaConfig
 from .distributed import World
 from .optimiser import MetaOptimiser
 

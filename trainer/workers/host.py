@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from handful.trainer.errors import ConfigError
+from handful.trainer.settings.errors import ConfigError
 
 CGROUP = Path("/sys/fs/cgroup")
 SIGNALS = (signal.SIGINT, signal.SIGTERM)  # from a person, and from a system that shuts down

@@ -20,8 +20,7 @@ import torch
 from torch import Tensor
 
 from .host import Shape
-from .messages import pack
-from .worker import Answer, Held, Job, Worker, WorkerError
+from .worker import Answer, Held, Job, Worker, WorkerError, pack
 
 S = TypeVar("S")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from handful.trainer.data.characters import HALVES, INDEX, PACKED_BITS
+from handful.trainer.data.sources.omniglot import HALVES, INDEX, PACKED_BITS
 
 Bits = NDArray[np.uint8]  # [105, 105], 1 = ink
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.arrays import FORM, load_arrays
+from handful.trainer.data.sources.arrays import FORM, load_arrays
 
 from ...each import each
 

@@ -11,7 +11,7 @@ import torch
 from onnx import TensorProto, helper
 from PIL import Image
 
-from handful.runtime.images import read_image
+from handful.runtime.inputs.pictures import read_image
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import (
@@ -22,14 +22,9 @@ from handful.trainer.data import (
     load_data,
     load_pictures,
 )
-from handful.trainer.data.backbone import (
-    WANTED,
-    backbone_input,
-    embed_pictures,
-    for_backbone,
-)
-from handful.trainer.data.cache import cache_folder
-from handful.trainer.data.folder import picture_spec
+from handful.trainer.data.backbone import WANTED, backbone_input, embed_pictures, for_backbone
+from handful.trainer.data.sources.download import cache_folder
+from handful.trainer.data.sources.pictures import picture_spec
 
 from ...each import each
 

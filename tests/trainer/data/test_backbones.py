@@ -13,13 +13,13 @@ import torch
 from torch import nn
 
 from handful.runtime.ort import onnxruntime as ort
-from handful.trainer.config import data_from_dict
-from handful.trainer.data import DataConfig, DataError, backbones, load_data
-from handful.trainer.data.backbone import backbone_file, for_backbone, input_of
-from handful.trainer.data.backbones import BACKBONES, Known
-from handful.trainer.data.channels import Channels
-from handful.trainer.data.efficientnet import EXTRA, convert, folded
+from handful.trainer.data import DataConfig, DataError, load_data
+from handful.trainer.data.backbone import Channels, backbone_file, for_backbone, input_of
+from handful.trainer.data.backbones import named
+from handful.trainer.data.backbones.efficientnet import EXTRA, convert, folded
+from handful.trainer.data.backbones.named import BACKBONES, Known
 from handful.trainer.data.record import DataRecord, located, places_of
+from handful.trainer.training.config import data_from_dict
 
 from .test_backbone import CHW, means, pictures
 
@@ -43,7 +43,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
         return means(tmp_path / "means.onnx", CHW).read_bytes()
 
     entry = replace(LITE, convert=convert, input="picture", size=4, features=3)
-    monkeypatch.setattr(backbones, "BACKBONES", {"small": entry})
+    monkeypatch.setattr(named, "BACKBONES", {"small": entry})
     return lambda: count
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from handful.trainer.config import RunConfig, from_dict
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.errors import BadFilesError
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.splits import PARTS
+from handful.trainer.settings.errors import BadFilesError
+from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.data import RunData, read_data
 
 from .test_folder import flat

@@ -12,8 +12,7 @@ import torch
 from handful.runtime.learner import load
 from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
-from handful.trainer.data.backbone import for_backbone
-from handful.trainer.data.channels import Channels
+from handful.trainer.data.backbone import Channels, for_backbone
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.nearest import Nearest, NearestConfig

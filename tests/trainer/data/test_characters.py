@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from handful.trainer.data import DataConfig, DataError, Part
-from handful.trainer.data.characters import HALVES, INDEX, PACKED, PACKED_BITS
-from handful.trainer.data.omniglot import load_omniglot
+from handful.trainer.data.sources.omniglot import HALVES, INDEX, PACKED, PACKED_BITS, load_omniglot
 
 from ...each import each
 from .drawings import drawing, folders, packed, png, zips

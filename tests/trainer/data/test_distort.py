@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.data import DataError, LabelledSet, distort
-from handful.trainer.data.distort import DistortConfig, distorted, distorted_once
-from handful.trainer.data.distortable import change_of
-from handful.trainer.errors import SettingError
+from handful.trainer.data import DataError, LabelledSet
+from handful.trainer.data.distortions import change_of
+from handful.trainer.data.distortions import pictures as distort
+from handful.trainer.data.distortions.pictures import DistortConfig, distorted, distorted_once
+from handful.trainer.settings.errors import SettingError
 
 from ...each import each
 from ..small import pictures, vectors

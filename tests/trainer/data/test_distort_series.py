@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.data import DataError, distort_series
-from handful.trainer.data.distort import DistortConfig, distorted_once
-from handful.trainer.data.distort_series import distorted_series
-from handful.trainer.data.distortable import change_of
-from handful.trainer.sizes import TaskSize
+from handful.trainer.data import DataError
+from handful.trainer.data.distortions import change_of
+from handful.trainer.data.distortions import series as distort_series
+from handful.trainer.data.distortions.pictures import DistortConfig, distorted_once
+from handful.trainer.data.distortions.series import distorted_series
+from handful.trainer.episodes import TaskSize
 
 from ...each import each
 from ..small import generator, pictures, series

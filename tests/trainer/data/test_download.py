@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from handful.trainer.data import DataError
-from handful.trainer.data.download import CHUNK, Archive, fetch
+from handful.trainer.data.sources.download import CHUNK, Archive, fetch
 
 DATA = bytes(range(256)) * 600
 ARCHIVE = Archive("some.zip", hashlib.md5(DATA, usedforsecurity=False).hexdigest())
@@ -108,7 +108,7 @@ def test_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_is_too_large(
     server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("handful.trainer.data.download.MAX_BYTES", 1000)
+    monkeypatch.setattr("handful.trainer.data.sources.download.MAX_BYTES", 1000)
     message, _ = refusal(server, ARCHIVE, tmp_path / "cache")
     assert message == f"{server}some.zip is larger than 1000 bytes"
 

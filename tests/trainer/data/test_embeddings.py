@@ -13,9 +13,8 @@ from onnx import TensorProto, helper
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
-from handful.trainer.data.backbone import for_backbone
-from handful.trainer.data.embeddings import doubts, measure
-from handful.trainer.data.folder import picture_spec
+from handful.trainer.data.backbone import doubts, for_backbone, measure
+from handful.trainer.data.sources.pictures import picture_spec
 
 
 @pytest.fixture(autouse=True)

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.examples import KINDS
-from handful.runtime.images import read_image
-from handful.runtime.pictures.folders import LABELS, class_folders
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.inputs.folders import LABELS, class_folders
+from handful.runtime.inputs.pictures import read_image
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.folder import image_files, load_folder
+from handful.trainer.data.sources.pictures import image_files, load_folder
 
 
 def save(path: Path, pixels: Any) -> Path:

@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from handful.trainer.data import DataConfig, DataError
-from handful.trainer.data.glyphs import PARTS, draw_class, load_glyphs
-from handful.trainer.data.strokes import program
+from handful.trainer.data.sources.glyphs import PARTS, draw_class, load_glyphs, program
 
 PLAIN = DataConfig(source="glyphs", rotations=False)
 

@@ -9,9 +9,8 @@ import torch
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
-from handful.trainer.data.groups import ONE_GROUP, Within
-from handful.trainer.data.labelled import labelled
-from handful.trainer.sizes import TaskSize
+from handful.trainer.data.labelled import ONE_GROUP, Within, labelled
+from handful.trainer.episodes import TaskSize
 
 SIZES = {"Greek": 5, "Latin": 3, "Ogham": 4}
 PICTURE = InputSpec(

@@ -9,11 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.data.errors import DataError
-from handful.trainer.data.groups import EVERYWHERE
-from handful.trainer.data.hearing import HearingConfig, misheard
+from handful.trainer.data.distortions.sounds import HearingConfig, misheard
+from handful.trainer.data.labelled import EVERYWHERE
 from handful.trainer.data.log_mel import LogMelConfig
-from handful.trainer.errors import SettingError
+from handful.trainer.settings.errors import DataError, SettingError
 
 from ...each import each
 from ..small import generator, pictures, vectors

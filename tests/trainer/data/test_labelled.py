@@ -6,7 +6,7 @@ import torch
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.labelled import labelled, require
-from handful.trainer.sizes import TaskSize
+from handful.trainer.episodes import TaskSize
 
 VECTOR = InputSpec(kind="array", shape=(1,))
 PICTURE = InputSpec(

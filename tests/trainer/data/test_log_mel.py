@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.data.errors import DataError
 from handful.trainer.data.log_mel import LogMel, LogMelConfig
-from handful.trainer.errors import SettingError
+from handful.trainer.settings.errors import DataError, SettingError
 
 from ...each import each
 

@@ -12,10 +12,18 @@ import pytest
 import torch
 from PIL import Image
 
-from handful.trainer.data import DataConfig, load_data, omniglot
-from handful.trainer.data.characters import INDEX, PACKED, PACKED_BITS, characters
-from handful.trainer.data.download import Archive
-from handful.trainer.data.omniglot import ARCHIVES, VINYALS, find_omniglot
+from handful.trainer.data import DataConfig, load_data
+from handful.trainer.data.sources import omniglot
+from handful.trainer.data.sources.download import Archive
+from handful.trainer.data.sources.omniglot import (
+    ARCHIVES,
+    INDEX,
+    PACKED,
+    PACKED_BITS,
+    VINYALS,
+    characters,
+    find_omniglot,
+)
 from handful.trainer.data.splits import PARTS
 
 from ...each import each

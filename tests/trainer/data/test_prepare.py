@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from handful.trainer.data.errors import DataError
 from handful.trainer.data.prepare import prepare
+from handful.trainer.settings.errors import DataError
 
 from ...commands.called import error, run
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from handful.trainer.config import from_dict
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.record import RecordedPart
-from handful.trainer.data.recordings import load_recordings
+from handful.trainer.data.sources.recordings import load_recordings
+from handful.trainer.training.config import from_dict
 from handful.trainer.training.data import read_data
 
 from ...each import each

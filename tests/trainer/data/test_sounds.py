@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from handful.runtime.package.sound import sound_spec
-from handful.runtime.sounds import read_sound
+from handful.runtime.inputs.sounds import read_sound
+from handful.runtime.package.rules import sound_spec
 from handful.trainer.data import DataConfig, DataError, load_data, load_pictures
 from handful.trainer.data.log_mel import LogMel, LogMelConfig
 

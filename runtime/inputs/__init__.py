@@ -1,0 +1,1 @@
+"""What people hand over: pictures, sounds, series, arrays, folders of them."""

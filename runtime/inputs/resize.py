@@ -1,0 +1,261 @@
+"""Decoded pixels to the size and colours of a package, exactly as docs/package-format.md says.
+
+Resizing and grey levels in numpy alone, the very values of docs/package-format.md and of Pillow.
+
+For frames where Pillow is not installed. Each new pixel is a sum of integer weights times levels;
+the sums are below 2⁵³, so that a product of float64 matrices is exact in whatever order it adds.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from handful.runtime.arrays import Array
+from handful.runtime.package.manifest import InputSpec
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+Pixels = NDArray[np.uint8]
+
+SIXTEEN = ("I;16", "I;16L", "I;16B", "I")  # "I" is what some Pillows make of 16 bits
+GREYS = ("1", "L", *SIXTEEN)
+MODES = (*GREYS, "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr")
+STRIP = 2**18  # pixels that are converted at a time, so that no second whole picture is made
+MAX_PIXELS = 2**25  # of a picture as decoded, and as resized: Pillow takes four bytes for each
+TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored rows are columns
+
+
+@dataclass(frozen=True)
+class Upright:
+    """A decoded picture, and the EXIF orientation (1 to 8) by which it is to be turned.
+
+    `whole` is the size in the file, where that was decoded at a reduced size.
+    """
+
+    image: "Image.Image"
+    orientation: int = 1
+    whole: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height as decoded, when upright."""
+        return self._turned(self.image.size)
+
+    @property
+    def whole_size(self) -> tuple[int, int]:
+        """Width and height in the file, when upright."""
+        return self._turned(self.whole or self.image.size)
+
+    def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
+        return (size[1], size[0]) if self.orientation in TURNED else size
+
+    def strips(self) -> Iterator[tuple[int, "Image.Image"]]:
+        """The first row of each strip, and its pixels: from top to bottom, upright."""
+        width, height = self.size
+        rows = max(1, STRIP // width)
+        for top in range(0, height, rows):
+            yield top, self._rows(top, min(top + rows, height))
+
+    def _rows(self, top: int, bottom: int) -> "Image.Image":
+        from PIL import Image
+
+        turn = Image.Transpose
+        how = {
+            2: turn.FLIP_LEFT_RIGHT,
+            3: turn.ROTATE_180,
+            4: turn.FLIP_TOP_BOTTOM,
+            5: turn.TRANSPOSE,
+            6: turn.ROTATE_270,
+            7: turn.TRANSVERSE,
+            8: turn.ROTATE_90,
+        }.get(self.orientation)
+        width, height = self.image.size
+        if self.orientation in (3, 4):
+            box = (0, height - bottom, width, height - top)
+        elif self.orientation in (5, 6):
+            box = (top, 0, bottom, height)
+        elif self.orientation in (7, 8):
+            box = (width - bottom, 0, width - top, height)
+        else:
+            box = (0, top, width, bottom)
+        part = self.image.crop(box)
+        return part if how is None else part.transpose(how)
+
+
+def resized(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
+    """Width and height when the shorter side has `shorter` pixels; a half is rounded up."""
+    least = min(size)
+    wanted = shorter or least
+    width, height = ((2 * side * wanted + least) // (2 * least) for side in size)
+    return width, height
+
+
+def too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
+    """Whether the longer side would become so long that memory is not to be had."""
+    width, height = resized(size, spec.resize)
+    return width * height > MAX_PIXELS
+
+
+def centre(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of what is cut out of a picture of this width and height."""
+    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    left, top = (size[0] - columns) // 2, (size[1] - rows) // 2
+    return left, top, left + columns, top + rows
+
+
+def fit(upright: Upright, spec: InputSpec) -> Pixels:
+    """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out.
+
+    Each axis is a pass of its own, the horizontal one first, with 8 bits between: a resize of both
+    axes is up to 6 grey levels apart between releases of Pillow, which choose the order themselves.
+    """
+    from PIL import Image
+
+    kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
+    width, height = resized(upright.whole_size, spec.resize)
+    left, top, right, bottom = centre((width, height), spec)
+    mode = "L" if spec.colour == "grey" else "RGB"
+    across = _across(upright, mode, width, (left, right), kind)
+    del upright  # the decoded picture, where the caller keeps none
+    if across.height != height:
+        across = across.resize((right - left, height), kind)
+    pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
+    return pixels.reshape(bottom - top, right - left, -1)
+
+
+def _across(
+    upright: Upright, mode: str, width: int, columns: tuple[int, int], kind: Any
+) -> "Image.Image":
+    """The first pass: every row resized to `width`, and its `columns` cut out."""
+    from PIL import Image
+
+    first, last = columns
+    across = Image.new(mode, (last - first, upright.size[1]))
+    for y, strip in upright.strips():
+        part = coloured(strip, mode)
+        if part.width != width:
+            part = part.resize((width, part.height), kind)
+        across.paste(part.crop((first, 0, last, part.height)), (0, y))
+    return across
+
+
+def coloured(image: "Image.Image", mode: str) -> "Image.Image":
+    """In 8 bits, on white paper where it is transparent, as grey `L` or as `RGB`."""
+    from PIL import Image
+
+    if image.mode in SIXTEEN:
+        image = _eight_bits(image)
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    if image.mode not in GREYS:
+        image = image.convert("RGB")  # first, so that grey is always made of 8-bit RGB
+    return image.convert(mode)
+
+
+def _eight_bits(image: "Image.Image") -> "Image.Image":
+    """The high byte of 16; a level that the file names transparent is white."""
+    from PIL import Image
+
+    samples: NDArray[Any] = np.asarray(image)
+    levels = (samples >> 8).astype(np.uint8)
+    key = image.info.get("transparency")
+    if isinstance(key, int):
+        levels[samples == key] = 255
+    return Image.fromarray(levels)
+
+
+BITS = 22  # of the weights behind the point
+BLOCK = 16  # new pixels in a product: more of them would multiply more zeros
+
+
+def _sinc(x: float) -> float:
+    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
+
+
+def _bicubic(x: float) -> float:
+    y = abs(x)
+    if y < 1:
+        return (1.5 * y - 2.5) * y * y + 1
+    return -0.5 * (((y - 5) * y + 8) * y - 4) if y < 2 else 0.0
+
+
+FILTERS: dict[str, tuple[float, Callable[[float], float]]] = {
+    "box": (0.5, lambda x: 1.0 if -0.5 < x <= 0.5 else 0.0),
+    "bilinear": (1.0, lambda x: max(0.0, 1.0 - abs(x))),
+    "bicubic": (2.0, _bicubic),
+    "lanczos": (3.0, lambda x: _sinc(x) * _sinc(x / 3) if -3 <= x < 3 else 0.0),
+}
+
+
+def resample(
+    pixels: Pixels, size: tuple[int, int], box: tuple[int, int, int, int], kind: str
+) -> Pixels:
+    """[h, w, C] at `size` = (width, height), of it the rows and columns of `box`.
+
+    `box` is left, top, right, bottom in pixels of the new size. Rows first, then columns.
+    """
+    left, top, right, bottom = box
+    across = _pass(pixels.swapaxes(0, 1), size[0], (left, right), kind)
+    return np.ascontiguousarray(_pass(across.swapaxes(0, 1), size[1], (top, bottom), kind))
+
+
+def grey(pixels: Pixels) -> Pixels:
+    """[h, w, 3] → [h, w, 1]."""
+    weighted: Array = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    return ((weighted + 2**15) >> 16).astype(np.uint8)[..., None]
+
+
+def grey_or_rgb(pixels: Pixels, spec: InputSpec) -> Pixels:
+    """[h, w, 1 or 3] in the package's colours."""
+    if spec.colour == "grey":
+        return pixels if pixels.shape[2] == 1 else grey(pixels)
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
+
+
+def _pass(lines: Pixels, wanted: int, part: tuple[int, int], kind: str) -> Pixels:
+    """[n, …] → [part, …]: the first axis as `wanted` new pixels, of which a part is made."""
+    count, first, last = len(lines), *part
+    if count == wanted:
+        return lines[first:last]
+    flat = np.ascontiguousarray(lines).reshape(count, -1)
+    made = np.empty((last - first, flat.shape[1]), np.uint8)
+    for at in range(first, last, BLOCK):
+        weights = _weights(count, wanted, kind)[at : min(at + BLOCK, last)]
+        start = weights[0][0]
+        stop = max(begin + len(values) for begin, values in weights)
+        matrix = np.zeros((len(weights), stop - start))
+        for row, (begin, values) in zip(matrix, weights, strict=True):
+            row[begin - start : begin - start + len(values)] = values
+        sums = matrix @ flat[start:stop].astype(np.float64)
+        levels = np.floor((sums + 2 ** (BITS - 1)) / 2**BITS)
+        made[at - first : at - first + len(weights)] = levels.clip(0, 255)
+    return made.reshape(last - first, *lines.shape[1:])
+
+
+@lru_cache(maxsize=8)  # a camera's frames have one size
+def _weights(count: int, wanted: int, kind: str) -> list[tuple[int, tuple[int, ...]]]:
+    """For each new pixel the first old one that it is made of, and the weights × 2²²."""
+    support, function = FILTERS[kind]
+    scale = count / wanted
+    wide = max(scale, 1.0)
+    reach = support * wide
+    lines = []
+    for i in range(wanted):
+        centre = (i + 0.5) * scale
+        first = max(0, math.floor(centre - reach + 0.5))
+        last = min(count, math.floor(centre + reach + 0.5))
+        inverse = 1 / wide
+        raw = [function((j - centre + 0.5) * inverse) for j in range(first, last)]
+        total = 0.0
+        for weight in raw:
+            total += weight
+        scaled = [(w / total if total else w) * 2**BITS for w in raw]
+        lines.append((first, tuple(math.trunc(w + math.copysign(0.5, w)) for w in scaled)))
+    return lines

@@ -1,0 +1,296 @@
+"""Sounds to examples, by the manifest's rate and length: files, recordings, arrays.
+
+One WAV file, read with care: every size in its header is checked before it is used.
+
+From recorded samples to an example: one channel, the package's rate and length, −1 to 1.
+
+Samples at one rate to samples at another, by a windowed sinc; docs/package-format.md has it.
+
+y_m = Σ_k x_k f(c (m r/s − k)) / Σ_k f(c (m r/s − k))     from r to s samples a second
+f(u) = sin(πu)/(πu) · cos²(πu / 2Z) for |u| < Z, else 0
+c    = 0.97 · min(1, s/r)
+"""
+
+import os
+import struct
+from dataclasses import dataclass
+from math import gcd
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from handful.runtime.arrays import Array, Floats, as_array
+from handful.runtime.errors import InputError
+from handful.runtime.package.files import read_regular
+from handful.runtime.package.manifest import InputSpec
+
+from .folders import shown
+
+ZEROS = 32  # Z, of the sinc on either side
+CUT = 0.97  # of the lower of both Nyquist frequencies, where f has half its height
+PER_TIME = 2**20  # products at a time
+
+
+def resampled(x: Array, old: int, new: int) -> Array:
+    """x [n] from `old` to `new` samples a second: float64 [⌈n · new / old⌉]."""
+    x = np.asarray(x, np.float64)
+    if old == new:
+        return x
+    common = gcd(old, new)
+    up, down = new // common, old // common
+    reach = int(np.ceil(ZEROS / (CUT * min(1, up / down))))  # old samples on either side
+    padded = np.concatenate([np.zeros(reach), x, np.zeros(reach + 1)])
+    count = -(-len(x) * up // down)
+    y = np.empty(count)
+    taps = np.arange(2 * reach + 1)
+    per_time = max(1, PER_TIME // len(taps))
+    for at in range(0, count, per_time):
+        place = np.arange(at, min(at + per_time, count), dtype=np.int64) * down
+        whole, phase = place // up, place % up
+        phases, which = np.unique(phase, return_inverse=True)
+        weights = _weights(phases / up, reach, min(1, up / down))
+        y[at : at + per_time] = np.einsum("mk,mk->m", padded[whole[:, None] + taps], weights[which])
+    return y
+
+
+def _weights(fraction: Array, reach: int, ratio: float) -> Array:
+    """Of old samples −reach … reach for places at these fractions of a sample, [P, 2 reach + 1]."""
+    u = CUT * ratio * (fraction[:, None] - np.arange(-reach, reach + 1))
+    f = np.where(np.abs(u) < ZEROS, np.sinc(u) * np.cos(np.pi * u / (2 * ZEROS)) ** 2, 0)
+    weights: Array = f / f.sum(axis=1, keepdims=True)
+    return weights
+
+
+MAX_BYTES = 2**27  # of a file
+MIN_RATE, MAX_RATE = 4000, 192_000  # samples a second
+MAX_CHANNELS = 16
+MAX_CHUNKS = 1000  # before the samples: each is a few bytes of the file, and a pass of a loop
+PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+STREAMED = 0xFFFFFFFF  # the size that a program writes which does not know it yet
+# the subtype of EXTENSIBLE begins with the format; this is the rest of it
+GUID = bytes.fromhex("000000001000800000aa00389b71")
+NAMES = {2: "ADPCM", 6: "A-law", 7: "μ-law", 0x11: "ADPCM", 0x55: "MP3"}
+WANTED = "a WAV file of 8, 16, 24 or 32 bits, or of floats: ffmpeg -i FILE -c:a pcm_s16le OUT.wav"
+
+
+@dataclass(frozen=True, eq=False)
+class Sound:
+    """Samples as they were recorded, and how many of them there are to a second.
+
+    `samples` are [n], or [n, C] of C channels: floats from −1 to 1, int16, int32 or uint8.
+    """
+
+    samples: Array
+    rate: int
+
+
+def read_wav(path: Path) -> Sound:
+    """The samples of a WAV file, [n, C]: uint8, int16, int32 or float32; InputError otherwise."""
+    if not os.path.exists(path):
+        raise InputError(f"no file {shown(path)}")
+    real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
+    data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")
+    try:
+        return parse(data)
+    except InputError as error:
+        raise InputError(f"{shown(path)} {error}", hint=error.hint) from None
+
+
+def parse(data: bytes) -> Sound:
+    """The samples in the bytes of a WAV file."""
+    if data[:4] in (b"RIFX", b"RF64", b"BW64"):
+        raise InputError(f"is {data[:4].decode()}, a form of WAV that is not read", hint=WANTED)
+    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+        raise InputError("is not a WAV file", hint=WANTED)
+    form, at = None, 12
+    for _ in range(MAX_CHUNKS):
+        if at + 8 > len(data):
+            raise InputError("has no samples: it ends before them", hint="record it again")
+        name, size = struct.unpack_from("<4sI", data, at)
+        at += 8
+        if name == b"data":
+            if form is None:
+                raise InputError("has samples before their format", hint="record it again")
+            return _read_samples(data, at, size, form)
+        if size > len(data) - at:
+            raise InputError("is cut off in its header", hint="copy it again, as a whole")
+        if name == b"fmt ":
+            form = _form(data[at : at + size])
+        at += size + size % 2  # chunks begin at even places
+    raise InputError(f"has more than {MAX_CHUNKS} parts before its samples", hint=WANTED)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """The format of the samples."""
+
+    floats: bool
+    channels: int
+    rate: int
+    size: int  # bytes of a sample
+
+
+def _form(chunk: bytes) -> _Form:
+    if len(chunk) < 16:
+        raise InputError("is cut off in its header", hint="copy it again, as a whole")
+    tag, channels, rate, _, block, bits = struct.unpack_from("<HHIIHH", chunk)
+    if tag == EXTENSIBLE and len(chunk) >= 40 and chunk[26:40] == GUID:
+        tag = int.from_bytes(chunk[24:26], "little")
+    if tag not in (PCM, FLOAT):
+        name = NAMES.get(tag, f"format {tag}")
+        raise InputError(f"holds {name}, wanted plain samples", hint=WANTED)
+    if bits not in ((32, 64) if tag == FLOAT else (8, 16, 24, 32)):
+        kind = "floats" if tag == FLOAT else "samples"
+        raise InputError(f"has {kind} of {bits} bits", hint=WANTED)
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise InputError(f"has {rate} samples a second, wanted {MIN_RATE} to {MAX_RATE}")
+    if not 1 <= channels <= MAX_CHANNELS:
+        raise InputError(f"has {channels} channels, wanted 1 to {MAX_CHANNELS}")
+    if block != channels * bits // 8:
+        raise InputError(
+            f"says {block} bytes for {channels} × {bits} bits, which is {channels * bits // 8}",
+            hint="record it again",
+        )
+    return _Form(tag == FLOAT, channels, rate, bits // 8)
+
+
+def _read_samples(data: bytes, at: int, size: int, form: _Form) -> Sound:
+    left = len(data) - at
+    size = left if size == STREAMED else size
+    if size > left:
+        raise InputError(
+            f"is cut off: {left} bytes of samples, its header says {size}",
+            hint="copy it again, as a whole",
+        )
+    frame = form.size * form.channels
+    raw = data[at : at + size - size % frame]
+    if not raw:
+        raise InputError("has no samples", hint="record it again")
+    if form.size == 3:  # in the upper three bytes of 32 bits
+        wide = np.zeros((len(raw) // 3, 4), np.uint8)
+        wide[:, 1:] = np.frombuffer(raw, np.uint8).reshape(-1, 3)
+        samples: Array = wide.view("<i4").reshape(-1)
+    else:
+        kinds = {4: "<f4", 8: "<f8"} if form.floats else {1: "u1", 2: "<i2", 4: "<i4"}
+        samples = np.frombuffer(raw, kinds[form.size])
+    return Sound(samples.reshape(-1, form.channels), form.rate)
+
+
+# 24 bits are read as the upper bits of 32
+SCALES = {"uint8": (128.0, 128.0), "int16": (0.0, 2.0**15), "int32": (0.0, 2.0**31)}
+MAX_SAMPLES = 2**23  # of all channels, and at the new rate: minutes, in at most 300 MiB
+SLACK = 1e-5  # floats may be beyond ±1 by a rounding
+FORMS = "samples are [n] or [n, channels]: floats from -1 to 1, int16, int32 or uint8"
+
+
+def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
+    """A sound as the package wants an example: float32 [L]; `what` names it in errors.
+
+    Its channels are averaged, the mean resampled, and cut or padded with silence.
+    """
+    if type(sound.rate) is not int or not MIN_RATE <= sound.rate <= MAX_RATE:
+        raise InputError(
+            f"{what} has the rate {sound.rate!r}, wanted {MIN_RATE} to {MAX_RATE} samples a second"
+        )
+    x = np.asarray(sound.samples)
+    if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
+        raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
+    new = -(-len(x) * (spec.rate or sound.rate) // sound.rate)
+    if max(x.size, new) > MAX_SAMPLES:
+        raise InputError(
+            f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
+            hint="cut the example out of it; handful.runtime.listener hears streams",
+        )
+    mono = unscaled(x, what, beyond=True)
+    mono = mono if mono.ndim == 1 else mono.mean(axis=1)
+    x = cut(resampled(mono, sound.rate, spec.rate or sound.rate), spec.shape[0])
+    return x.clip(-1, 1).astype(np.float32)
+
+
+def unscaled(x: Array, what: str, *, beyond: bool = False) -> Array:
+    """Samples as floats from −1 to 1; `beyond`: floats that are beyond will be limited."""
+    name = x.dtype.newbyteorder("=").name
+    if name in SCALES:
+        middle, scale = SCALES[name]
+        scaled: Array = (x.astype(np.float64) - middle) / scale
+        return scaled
+    if x.dtype.kind != "f":
+        raise InputError(f"{what} has dtype {x.dtype}", hint=FORMS)
+    if not np.isfinite(x).all():
+        raise InputError(f"{what} has values that are not finite", hint="look for NaN in it")
+    if not beyond and x.size and np.abs(x).max() > 1 + SLACK:
+        raise InputError(
+            f"{what} has values from {x.min():g} to {x.max():g}, wanted -1 to 1",
+            hint="divide 16-bit samples by 32768, or give them as int16",
+        )
+    return x
+
+
+def cut(x: Array, length: int) -> Array:
+    """`length` samples of x [n]: those about the middle of its energy, or all and silence."""
+    if len(x) < length:
+        before = (length - len(x)) // 2
+        return np.pad(x, (before, length - len(x) - before))
+    start = int(np.floor(middle(x) - (length - 1) / 2 + 0.5))
+    start = min(max(start, 0), len(x) - length)
+    return x[start : start + length]
+
+
+def middle(x: Array) -> float:
+    """The mean place of x's energy, Σ k x_k² / Σ x_k²; of silence, its middle."""
+    energy = np.square(x, dtype=np.float64)
+    whole = float(energy.sum())
+    return float(energy @ np.arange(len(x))) / whole if whole > 0 else (len(x) - 1) / 2
+
+
+def read_sound(path: str | Path, spec: InputSpec) -> Floats:
+    """The sound in a WAV file as the package wants an example: float32 [L].
+
+    InputError where the file is none, is broken or too large. The spec is of sounds.
+    """
+    return prepare_sound(read_wav(Path(path)), spec, shown(path))
+
+
+def is_one(value: Any) -> bool:
+    """Whether it is a single sound, and no list or array of them."""
+    return isinstance(value, str | Path | Sound) or getattr(value, "ndim", 0) == 1
+
+
+def batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
+    """float32 [B, L], and whether `examples` was a single one.
+
+    A sound is the path of a WAV file, a `Sound`, or samples [n] at the package's rate; many are a
+    list of these, or an array [B, n]. All are cut or padded to the package's length.
+    """
+    if is_one(examples):
+        return _one(examples, spec, what)[None], True
+    if isinstance(examples, list | tuple):
+        if examples and all(isinstance(value, int | float) for value in examples):
+            return _one(as_array(examples, what, FORMS), spec, what)[None], True
+        rows = [_one(one, spec, f"{what} {i}") for i, one in enumerate(examples)]
+        return np.stack(rows) if rows else np.zeros((0, *spec.shape), np.float32), False
+    array = as_array(examples, what, FORMS)
+    if array.ndim == 1:
+        return _one(array, spec, what)[None], True
+    if array.ndim != 2:
+        raise InputError(f"{what} has shape {list(array.shape)}, wanted [n] or [B, n]", hint=FORMS)
+    if array.shape[1:] == spec.shape:
+        floats = unscaled(array, what).astype(np.float32)
+        return np.ascontiguousarray(floats.clip(-1, 1)), False
+    rows = [_one(row, spec, f"{what} {i}") for i, row in enumerate(array)]
+    return np.stack(rows) if rows else np.zeros((0, *spec.shape), np.float32), False
+
+
+def _one(value: Any, spec: InputSpec, what: str) -> Floats:
+    if isinstance(value, str | Path):
+        return read_sound(value, spec)
+    if isinstance(value, Sound):
+        return prepare_sound(value, spec, what)
+    samples = as_array(value, what, FORMS)
+    if samples.ndim != 1:
+        raise InputError(
+            f"{what} has samples of shape {list(samples.shape)}, wanted [n] at {spec.rate} hertz",
+            hint="several channels, or another rate: handful.Sound(samples, rate)",
+        )
+    return prepare_sound(Sound(unscaled(samples, what), spec.rate or 0), spec, what)

@@ -1,1 +1,0 @@
-"""Recordings of sensors: files of readings, and windows cut from them."""

@@ -1,0 +1,1 @@
+"""The bytes of ONNX graphs, read with suspicion before onnxruntime sees them."""

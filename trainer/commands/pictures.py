@@ -1,0 +1,183 @@
+"""A picture of what was compared: accuracy or error over the shots, each with its interval.
+
+A picture of a confusion matrix, for `handful test`; needs matplotlib and no torch.
+
+A picture that a command draws: where it may be written, and how it is.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handful.runtime.errors import HandfulError
+from handful.runtime.package.files import write_atomic
+from handful.runtime.tools.tested import NONE
+from handful.runtime.tools.text import ERROR
+
+from .compared import Compared, Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from handful.runtime.tools.tested import Outcome
+
+DPI = 130
+
+
+class PictureError(HandfulError):
+    """A picture cannot be written where it should be."""
+
+
+def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
+    """Refuse a place for the picture before time is spent on what it shows."""
+    if file.suffix.lower() != ".png":
+        raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
+    if not file.parent.is_dir():
+        raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
+    if file.exists() and not force:
+        raise PictureError(f"{file} exists already", hint="replace it with --force")
+
+
+def write_png(figure: Figure, file: Path, option: str) -> None:
+    """The figure as a PNG file, whole or not at all."""
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=DPI)
+    try:
+        write_atomic(file, png.getvalue())
+    except OSError as cause:
+        raise PictureError(
+            f"cannot write {file}: {cause.strerror or cause}",
+            hint=f"make room, or name another place with {option}",
+        ) from cause
+
+
+PLOT = "--plot"
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
+GREYS = ("#555555", "#888888", "#b0b0b0")  # of yardsticks, which are dashed
+MARKERS = "osD^vP*X"
+APART = 0.05  # doublings of the shots between two entries, so that no interval hides another
+WIDTH, HEIGHT, LINE = 4.6, 3.8, 0.21  # inches of a panel, and of a line of the legend
+
+
+def check_plot(file: Path, *, force: bool) -> None:
+    """Refuse a place for the picture before hours are spent on what it shows."""
+    check_png(file, PLOT, example="compared.png", force=force)
+
+
+def write_plot(compared: Compared, file: Path) -> None:
+    """The picture as a PNG file, whole or not at all."""
+    write_png(draw_over_shots(compared), file, PLOT)
+
+
+def draw_over_shots(compared: Compared) -> Figure:
+    """A panel for each way; the legend stands below, where no line can be."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    ways = list(dict.fromkeys(size.way for size in compared.sizes))
+    columns = min(2, len(ways))
+    rows = math.ceil(len(compared.entries) / columns)
+    figure = Figure(
+        figsize=(max(6.0, WIDTH * len(ways)), HEIGHT + LINE * rows), layout="constrained"
+    )
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, len(ways), squeeze=False)[0]
+    for axes, way in zip(panels, ways, strict=True):
+        _panel(axes, compared, way)
+    lines, names = panels[0].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower left", ncols=columns, frameon=False)
+    return figure
+
+
+def _panel(axes: Axes, compared: Compared, way: int) -> None:
+    places = [at for at, size in enumerate(compared.sizes) if size.way == way]
+    shots = [compared.sizes[at].shot for at in places]
+    ticks = [math.log2(shot) for shot in shots]
+    factor = 1 if compared.task == "regression" else 100
+    middle = (len(compared.entries) - 1) / 2
+    learners = [entry for entry in compared.entries if entry.kind != "yardstick"]
+    for number, entry in enumerate(compared.entries):
+        results = [entry.results[at] for at in places]
+        colour, style = _look(entry, compared, learners)
+        axes.errorbar(
+            [tick + APART * (number - middle) for tick in ticks],
+            [factor * result.value for result in results],
+            yerr=[factor * result.interval for result in results],
+            color=colour,
+            linestyle=style,
+            linewidth=1.2,
+            marker=MARKERS[number % len(MARKERS)],
+            markersize=4,
+            capsize=2.5,
+            label=entry.name,
+        )
+    axes.set_xticks(ticks, [str(shot) for shot in shots])
+    axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
+    if compared.task == "regression":
+        axes.set_xlabel("examples")
+        axes.set_ylabel(f"{ERROR} and 95 % interval")
+    else:
+        axes.set_title(f"{way}-way", fontsize=10)
+        axes.set_xlabel("shots")
+        axes.set_ylabel("accuracy % and 95 % interval")
+    axes.grid(alpha=0.3)
+
+
+def _look(entry: Entry, compared: Compared, learners: list[Entry]) -> tuple[str, str]:
+    """A colour of its own for what is compared, a grey and dashes for a yardstick."""
+    if entry in learners:
+        return COLOURS[learners.index(entry) % len(COLOURS)], "-"
+    yardsticks = [other for other in compared.entries if other not in learners]
+    return GREYS[yardsticks.index(entry) % len(GREYS)], "--"
+
+
+PNG = "--png"
+MOST_NUMBERS = 30  # classes up to which each cell has its number
+
+
+def check_place(file: Path, *, force: bool) -> None:
+    """Refuse a place for the picture, or a missing matplotlib, before any file is looked at."""
+    check_png(file, PNG, example="confusion.png", force=force)
+    import_module("matplotlib")  # the command says which extra brings it
+
+
+def write_confusion(found: Outcome, file: Path) -> None:
+    """The matrix as a PNG file, whole or not at all."""
+    write_png(draw_confusion(found), file, PNG)
+
+
+def draw_confusion(found: Outcome) -> Figure:
+    """A row for each class, a column for each answer, shaded by its share of the row."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    matrix = found.confusion
+    names = [NONE if label is None else label for label in found.answers]
+    width, height = (1.8 + 0.35 * max(4, n) for n in (len(names), len(found.classes)))
+    figure = Figure(figsize=(min(width, 40), min(height, 40)), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    axes.set_xticks(range(len(names)), [_plain(name) for name in names], rotation=90)
+    axes.set_yticks(range(len(found.classes)), [_plain(name) for name in found.classes])
+    axes.set_xlabel("answer")
+    axes.set_ylabel("class")
+    axes.set_title(f"accuracy {100 * found.accuracy:.1f} %", fontsize="medium")
+    if len(names) <= MOST_NUMBERS:
+        for i, row in enumerate(matrix):
+            for j, count in enumerate(row):
+                if count:
+                    colour = "white" if shares[i][j] > 0.5 else "black"
+                    axes.text(j, i, str(count), ha="center", va="center", color=colour)
+    return figure
+
+
+def _plain(label: str) -> str:
+    """A label as itself: matplotlib would read what stands between dollar signs as a formula."""
+    return label.replace("$", r"\$")

@@ -1,0 +1,1 @@
+"""Backbones known by name, and where their weights come from."""

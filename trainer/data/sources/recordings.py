@@ -1,0 +1,104 @@
+"""A folder of recordings, one sub-folder a class, cut into windows as the runtime cuts them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from handful.runtime.arrays import Floats
+from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.inputs.folders import class_folders
+from handful.runtime.inputs.series import read_array, read_examples
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.data.config import DataConfig
+from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.record import RecordedPart, of_files
+from handful.trainer.data.splits import Part, choose
+from handful.trainer.settings.errors import BadFilesError, DataError
+
+from .pictures import relative
+
+READINGS = KINDS["array"].files
+
+
+def holds_readings(folder: Path) -> bool:
+    """Whether the first file of the first class is named as one of readings."""
+    try:
+        files = next(iter(class_folders(folder, READINGS).values()))
+    except SupportSetError:
+        return False  # whoever reads the folder says what is wrong with it
+    return files[0].name.lower().endswith(READINGS.suffixes)
+
+
+def load_recordings(
+    config: DataConfig,
+    part: Part,
+    *,
+    recorded: RecordedPart | None = None,
+    skip_bad: bool = False,
+) -> LabelledSet:
+    """The part's classes, named as their sub-folders and sorted; windows [M, T, C], float32.
+
+    T is `data.window`, C that of the folder's first recording. Files that cannot be read are
+    refused together, or with `skip_bad` left out; those that were left out when the classes were
+    recorded are left out again.
+    """
+    folder = Path(config.source)
+    if config.window is None:
+        raise DataError(
+            f"{folder} holds recordings, and data.window is not set",
+            hint="data.window is how many readings an example has",
+        )
+    try:
+        files = class_folders(folder, READINGS)
+    except SupportSetError as error:
+        raise DataError(str(error), hint=error.hint) from error
+    spec = _spec([file for of_class in files.values() for file in of_class], config.window)
+    names = list(recorded.classes) if recorded else None
+    classes = list(files)
+    chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
+    skipped = set(recorded.left_out) if recorded else set()
+    bad: dict[Path, InputError] = {}
+    found: dict[str, list[Floats]] = {name: [] for name in chosen}
+    kept: dict[str, list[Path]] = {name: [] for name in chosen}
+    count = 0
+    for name in chosen:
+        for file in files[name]:
+            if relative(file, folder) in skipped:
+                continue
+            count += 1
+            try:
+                x = read_examples(file, spec, hop=config.hop or config.window)
+            except InputError as error:
+                bad[file] = error
+                continue
+            found[name].append(x.astype(np.float32))
+            kept[name].append(file)
+    if bad and not skip_bad:
+        raise BadFilesError(bad, count, READINGS.words)
+    if empty := [name for name in chosen if not kept[name]]:
+        raise DataError(f"class {empty[0]} in {folder} has no recordings that can be read")
+    every = [np.empty((0, *spec.shape), np.float32), *(x for name in chosen for x in found[name])]
+    return LabelledSet(
+        torch.from_numpy(np.concatenate(every)),
+        torch.tensor([sum(map(len, found[name])) for name in chosen]),
+        tuple(chosen),
+        spec,
+        facts={name: of_files(kept[name]) for name in chosen},
+        left_out=tuple(sorted(skipped | {relative(file, folder) for file in bad})),
+    )
+
+
+def _spec(files: list[Path], window: int) -> InputSpec:
+    """What an example is: as many channels as the first file has that can be read."""
+    for file in files:
+        try:
+            array = read_array(file)
+        except InputError:
+            continue  # it is named where its own part is read
+        channels = array.shape[-1] if array.ndim > 1 else 1
+        return InputSpec(kind="array", shape=(window, channels))
+    raise DataError(f"none of {len(files)} {READINGS.words} can be read", hint=str(files[0]))

@@ -1,0 +1,1 @@
+"""The one form of every learner, and what is asked of it."""

@@ -1,0 +1,1 @@
+"""Arithmetic that torch lacks in the form that is needed here."""

@@ -1,0 +1,117 @@
+"""A network whose weights move in the inner steps, with a linear head: θ of MAML and its kin.
+
+    start       θ′ = θ, the head with N columns
+    statistics  the moments of the support set under θ′, layer by layer
+    predict     f_θ′(x), normalised by them
+
+A subclass says how θ′ is reached from θ, and which of its tensors move.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.form.learner import Learner, named, part
+from handful.trainer.form.stage import Noise, Stage, Support, Tensors
+from handful.trainer.networks import NetworkConfig, build_network
+from handful.trainer.networks.transfer import trained_as, transferred
+from handful.trainer.operations.convolution import Form
+from handful.trainer.operations.normalise import Statistics
+
+from .features import OF_A_SET, features_at
+
+THETA, STATISTICS = "theta.", "statistics."
+HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
+
+Head = Literal["fixed", "shared"]  # a learned column for each class, or one that all start from
+
+
+class AdaptedNetwork(Learner):
+    """A learner with the settings `network` and `head`; θ stands in `params` under "theta."."""
+
+    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+        """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        super().__init__(config, spec, way, targets)
+        self.form: Form = "matmul" if self.embedding is None else "convolution"
+        self.network = build_network(config.network, tuple(spec.shape), self.form)
+        self.max_way = way if config.head == "fixed" and targets is None else None
+
+    def fresh_theta(self, generator: torch.Generator) -> Tensors:
+        """θ: the network, and a head [D, way] or [D, 1]; in regression [D, O]."""
+        columns = self.targets or (self.way if self.config.head == "fixed" else 1)
+        features = self.network.features
+        weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
+        theta = self.network.init(generator)
+        return theta | {"head.weight": weight, "head.bias": torch.zeros(columns)}
+
+    def pretrained_network(self) -> NetworkConfig:
+        """The body, with running averages where it would read the moments of a set, or none."""
+        network: NetworkConfig = self.config.network
+        return replace(network, normalisation=trained_as(network.normalisation))
+
+    def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
+        """θ starts from the pre-trained body."""
+        normalisation = self.config.network.normalisation
+        body = transferred(pretrained, normalisation, self.form)
+        return params | {THETA + name: value for name, value in body.items()}
+
+    def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
+        """The body's output at θ; moments of a set are those of the sample."""
+        of_a_set = self.config.network.normalisation in OF_A_SET
+        return features_at(self.network, part(params, THETA), x, sample if of_a_set else None)
+
+    def moves(self, name: str) -> bool:
+        """Whether the inner steps change `name` of θ."""
+        return True
+
+    def start_theta(self, params: Tensors, support: Support) -> Tensors:
+        """θ′ = θ: the tensors that move, the head with a column for each output."""
+        theta = part(params, THETA)
+        return {
+            THETA + name: self.columns(name, value, support)
+            for name, value in theta.items()
+            if self.moves(name)
+        }
+
+    def columns(self, name: str, value: Tensor, support: Support) -> Tensor:
+        """`value`, a tensor like `name` of θ; of the head with N columns, in regression O."""
+        if not name.startswith("head."):
+            return value
+        width = self.targets or support.y.shape[1]
+        if self.config.head == "fixed":
+            return value[..., :width]
+        return value.expand(*value.shape[:-1], width)
+
+    def statistics_stage(self) -> tuple[Stage, ...]:
+        """The stage that ends the adaptation where queries read the support set's statistics."""
+        if self.config.network.normalisation not in ("support", "task"):
+            return ()
+        return (Stage(name="statistics", init=self.statistics),)
+
+    def statistics(
+        self, params: Tensors, state: Tensors, support: Support, noise: Noise
+    ) -> Tensors:
+        """The moments of the support set under θ′, layer by layer."""
+        _, gathered = self.network(self.theta(params, state), support.x)
+        return named(gathered, STATISTICS)
+
+    def theta(self, params: Tensors, state: Tensors) -> Tensors:
+        """θ′: what moved, and the rest of θ."""
+        return {**part(params, THETA), **part(state, THETA)}
+
+    def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
+        """Logits [Q, N] or outputs [Q, O] of f_θ′, normalised by the support set's statistics."""
+        statistics = part(state, STATISTICS) or None
+        return self.logits(self.theta(params, state), query_x, statistics)[0]
+
+    def logits(
+        self, theta: Tensors, x: Tensor, statistics: Statistics | None
+    ) -> tuple[Tensor, Statistics]:
+        """f_θ(x): the network and a linear head."""
+        h, gathered = self.network(theta, x, statistics)
+        return h @ theta["head.weight"] + theta["head.bias"], gathered
