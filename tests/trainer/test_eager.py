@@ -4,18 +4,28 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 from torch.func import vmap
 
+from handful.runtime.package.manifest import InputSpec
+from handful.trainer.episodes import Episode
+from handful.trainer.form.learner import Learner
+from handful.trainer.learners.maml import MAML, MAMLConfig
+from handful.trainer.learners.meta_lstm import MetaLSTM, MetaLSTMConfig
+from handful.trainer.learners.reptile import Reptile, ReptileConfig
+from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.conv4 import Conv4
 from handful.trainer.operations import convolution
 from handful.trainer.operations.convolution import convolve, max_pool2x2
 from handful.trainer.operations.normalise import moments
+from handful.trainer.training.gradient import meta_gradient
 
 from ..each import each
 
 DRAW = 7
+IMAGE = InputSpec(kind="image", shape=(16, 16, 1))
 
 
 def maps(*shape: int, binary: bool = False) -> Tensor:
@@ -103,6 +113,45 @@ def test_a_network_alone_is_the_network_under_vmap(
         found.append([h, s, *slopes, *seconds])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("halving", ["max", "stride"])
+@pytest.mark.parametrize("name", ["reptile", "fomaml", "meta-lstm"])
+def test_steps_of_first_order_by_fused_kernels_are_those_of_the_other_form(
+    name: str, halving: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One task at a time against two under vmap, whose batch norm is written out, in float64."""
+    network = NetworkConfig(filters=4, halving=halving, normalisation="support")  # type: ignore[arg-type]
+    learners: dict[str, Learner] = {
+        "reptile": Reptile(ReptileConfig(network=network, batch=4), IMAGE, 2),
+        "fomaml": MAML(MAMLConfig(network=network, first_order=True), IMAGE, 2),
+        "meta-lstm": MetaLSTM(MetaLSTMConfig(network=network, inner_steps=3), IMAGE, 2),
+    }
+    learner = learners[name]
+    draw = torch.Generator().manual_seed(DRAW)
+    params = {n: p.double() for n, p in learner.init(draw).items()}
+    y = torch.eye(2).repeat(3, 1).expand(2, -1, -1).double()
+    support, query = torch.rand(2, 2, 6, *IMAGE.shape, generator=draw, dtype=torch.float64)
+    tasks = Episode(support, y, query, y, torch.arange(2).expand(2, -1))
+    names = tuple(n for n in params if not learner.frozen(n))
+    fused: list[int] = []
+    batch_norm = torch.native_batch_norm
+
+    def counted(x: Tensor, *rest: Any) -> Any:
+        fused.append(len(x))
+        return batch_norm(x, *rest)
+
+    monkeypatch.setattr(torch, "native_batch_norm", counted)
+    found, calls = [], []
+    for chunk in (1, 2):
+        found.append(meta_gradient(learner, params, names, tasks, {}, progress=0.5, chunk=chunk))
+        calls.append(len(fused))
+    steps = 5 if name != "meta-lstm" else 3
+    assert calls == [2 * steps * 4] * 2  # of each task's steps in each block, and not under vmap
+    (alone, loss, outcome), (together, other_loss, other_outcome) = found
+    torch.testing.assert_close(loss, other_loss)
+    torch.testing.assert_close(alone, together, rtol=1e-7, atol=1e-10)
+    torch.testing.assert_close(outcome.buffers, other_outcome.buffers)
 
 
 def test_it_is_for_one_task_on_a_cpu() -> None:

@@ -9,6 +9,7 @@ import torch.func
 from torch import Tensor
 from torch.func import vmap
 
+from handful.trainer.operations.convolution import is_first_order
 from handful.trainer.parts.inner_gradient import grad_and_value
 
 from ..each import each
@@ -68,3 +69,21 @@ def test_many_tasks_go_through_torch_func() -> None:
     gradient, value = vmap(grad_and_value(lambda at: at**2))(torch.tensor([1.0, 2.0]))
     torch.testing.assert_close(gradient, torch.tensor([2.0, 4.0]))
     torch.testing.assert_close(value, torch.tensor([1.0, 4.0]))
+
+
+def test_a_network_is_told_where_once_is_enough() -> None:
+    x = torch.tensor(3.0, requires_grad=True)
+    seen: list[bool] = []
+
+    def look(at: Tensor) -> Tensor:
+        seen.append(is_first_order(at))
+        return at**2
+
+    grad_and_value(look, constant=True)(x)
+    grad_and_value(look)(x.detach().clone())  # what is recorded is not known: it may be captured
+    grad_and_value(look)(x)
+    with torch.no_grad():
+        grad_and_value(look)(x)
+    vmap(grad_and_value(look, constant=True))(x.detach()[None])
+    look(x)
+    assert seen == [True, False, False, True, False, False]

@@ -17,7 +17,14 @@ from handful.trainer.export.package import export
 from handful.trainer.form.learner import adapt, part
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners import reptile
-from handful.trainer.learners.reptile import MOMENT, POWER, Reptile, ReptileConfig
+from handful.trainer.learners.reptile import (
+    MOMENT,
+    POWER,
+    Reptile,
+    ReptileConfig,
+    adam_at_once,
+    adam_one_by_one,
+)
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.normalise import Statistics
 from handful.trainer.settings.errors import ConfigError
@@ -92,6 +99,23 @@ def test_the_steps_are_torchs_adam_without_the_first_moment(
     for name, leaf in leaves.items():
         torch.testing.assert_close(state[f"theta.{name}"], leaf.detach(), rtol=1e-7, atol=1e-9)
         torch.testing.assert_close(state[MOMENT + name], adam.state[leaf]["exp_avg_sq"])
+
+
+def test_all_tensors_at_once_are_moved_as_one_by_one() -> None:
+    draw = generator(3)
+    shapes = {"a": (3, 4), "b": (5,), "c": ()}
+    theta, moments, gradient = (
+        {name: torch.rand(shape, generator=draw).double() for name, shape in shapes.items()}
+        for _ in range(3)
+    )
+    before = {name: value.clone() for name, value in (theta | {"v": moments["a"]}).items()}
+    rate = torch.tensor(0.03, dtype=torch.float64)
+    results = [
+        adam(theta, moments, gradient, rate, 0.9) for adam in (adam_one_by_one, adam_at_once)
+    ]
+    torch.testing.assert_close(*results, rtol=1e-14, atol=0)
+    for name, value in before.items():
+        assert torch.equal(value, moments["a"] if name == "v" else theta[name])
 
 
 def episodes_of(data: LabelledSet, tasks: int, way: int = 5, shot: int = 3) -> Episode:

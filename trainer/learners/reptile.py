@@ -30,6 +30,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.form.learner import Outcome, Variant, adapt, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
+from handful.trainer.operations.convolution import is_eager
 from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
 from handful.trainer.parts.features import moving_body
 from handful.trainer.parts.inner_gradient import grad_and_value
@@ -143,11 +144,11 @@ class Reptile(AdaptedNetwork):
         decay = self.config.second_moment
         power = state[POWER] * decay
         rate = self.config.inner_lr * torch.sqrt(1 - power)  # the moments' bias, corrected
+        adam = adam_at_once if is_eager(loss) else adam_one_by_one
+        after, squares = adam(theta, moments, gradient, rate, decay)
         moved: Tensors = {}
-        for name, g in gradient.items():
-            moment = decay * moments[name] + (1 - decay) * g * g
-            moved[MOMENT + name] = moment
-            moved[THETA + name] = theta[name] - rate * g / (torch.sqrt(moment) + EPSILON)
+        for name in gradient:
+            moved |= {MOMENT + name: squares[name], THETA + name: after[name]}
         return {**moved, POWER: power, **places}, loss
 
     def meta_loss(
@@ -195,3 +196,29 @@ def after_training(params: Tensors) -> Tensors:
         if name.startswith(MOMENT)
     }
     return {**params, **moments, POWER: torch.tensor(0.0)}
+
+
+def adam_one_by_one(
+    theta: Tensors, moments: Tensors, gradient: Tensors, rate: Tensor, decay: float
+) -> tuple[Tensors, Tensors]:
+    """θ and v after one step, as the equations have it."""
+    moved: Tensors = {}
+    squares: Tensors = {}
+    for name, g in gradient.items():
+        squares[name] = decay * moments[name] + (1 - decay) * g * g
+        moved[name] = theta[name] - rate * g / (torch.sqrt(squares[name]) + EPSILON)
+    return moved, squares
+
+
+def adam_at_once(
+    theta: Tensors, moments: Tensors, gradient: Tensors, rate: Tensor, decay: float
+) -> tuple[Tensors, Tensors]:
+    """The same for all tensors together: a tenth of the calls, for one task that is not traced."""
+    slopes = list(gradient.values())
+    squares = torch._foreach_mul([moments[name] for name in gradient], decay)
+    torch._foreach_addcmul_(squares, slopes, slopes, 1 - decay)
+    sizes = torch._foreach_sqrt(squares)
+    torch._foreach_add_(sizes, EPSILON)
+    starts = [theta[name] for name in gradient]
+    moved = torch._foreach_addcdiv(starts, slopes, sizes, -float(rate))
+    return dict(zip(gradient, moved, strict=True)), dict(zip(gradient, squares, strict=True))

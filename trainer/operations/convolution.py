@@ -12,8 +12,9 @@ products of the nine shifted inputs side by side.
 Convolution, moments and pooling by torch's fused kernels: the forms of one task at a time.
 
 Maps are [B, C, H, W] with channels last in memory, where torch's kernels for them are ten times as
-fast as elsewhere. All of it may be differentiated as often as one likes; under `vmap`, on a GPU and
-in a traced graph the forms of convolution.py and pooling.py take its place.
+fast as elsewhere. All of it may be differentiated as often as one likes; where once is enough,
+`of_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and in a
+traced graph the forms of convolution.py and pooling.py take its place.
 
 Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
 
@@ -26,7 +27,9 @@ are matrix products too, so the step needs no transposed convolution and no larg
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Literal
 
 import torch
@@ -245,6 +248,7 @@ def _after(x: Tensor, dim: int) -> Tensor:
 # pyright: reportIncompatibleMethodOverride=false
 
 
+_first_order: ContextVar[bool] = ContextVar("first_order", default=False)
 FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
 WINDOW = [2, 2]
 
@@ -254,6 +258,21 @@ def is_eager(x: Tensor) -> bool:
     if x.device.type != "cpu" or tracing():
         return False
     return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
+
+
+@contextmanager
+def of_first_order() -> Iterator[None]:
+    """Within it no gradient is differentiated once more, and none reaches the statistics."""
+    before = _first_order.set(True)
+    try:
+        yield
+    finally:
+        _first_order.reset(before)
+
+
+def is_first_order(x: Tensor) -> bool:
+    """Whether kernels will do for x whose gradient has none."""
+    return _first_order.get() and is_eager(x)
 
 
 def convolve_eagerly(x: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -10,7 +10,8 @@
 
 Everything is written elementwise: under `torch.func.vmap` torch's own batch norm and instance norm
 give a wrong second-order gradient (1 % off in float64, torch 2.13; central differences agree with
-the loop). Group norm is right there.
+the loop). Group norm is right there. Where one task's gradient is not differentiated again torch's
+batch norm is right, and three times as fast.
 """
 
 # torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
@@ -24,6 +25,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import Tensor
 from torch.autograd import Function
+
+from .convolution import is_first_order
 
 Params = dict[str, Tensor]
 Statistics = dict[str, Tensor]
@@ -171,8 +174,9 @@ def normalise(
         groups = GROUPS if kind == "group" else 1
         return _of_the_input(x, gamma, groups, channel) + beta, {}
     layer_statistics: Statistics = {}
-    if kind == "running" and statistics is None:
-        return _running_batch(params, name, x, channel)
+    if statistics is None and (kind == "running" or (kind != "task" and is_first_order(x))):
+        y, layer_statistics = _batch_norm(params, name, x, channel)
+        return pool(y) if pool else y, layer_statistics
     if statistics is None and kind != "task" and pool is None:
         y, mean, var = standardise(x, gamma, (0, *axes))
         return y + beta, {f"{name}.mean": mean.reshape(-1), f"{name}.var": var.reshape(-1)}
@@ -221,9 +225,9 @@ def _given(statistics: Statistics, name: str) -> tuple[Tensor, Tensor]:
     return statistics[f"{name}.mean"], statistics[f"{name}.var"]
 
 
-def _running_batch(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
-    """Batch norm of a network that is frozen while adapting: first order only, so torch's own is
-    right here, and twice as fast on a CPU.
+def _batch_norm(params: Params, name: str, x: Tensor, channel: int) -> tuple[Tensor, Statistics]:
+    """torch's own, twice as fast on a CPU, and right for gradients of first order: a network with
+    running averages has no others, for it is frozen while adapting. None reaches the statistics.
     """
     moved = x.movedim(channel, 1)
     gamma, beta = params[f"{name}.gamma"], params[f"{name}.beta"]

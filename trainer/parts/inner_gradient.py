@@ -8,6 +8,7 @@ What is computed is the same.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -17,6 +18,8 @@ from torch._C._functorch import get_interpreter_stack
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
+from handful.trainer.operations.convolution import of_first_order
+
 
 def grad_and_value(
     function: Callable[[Any], Any], *, has_aux: bool = False, constant: bool = False
@@ -25,6 +28,8 @@ def grad_and_value(
 
     `function` takes a tensor or a dict of them and returns a scalar, with `has_aux` a pair of it
     and whatever else. The result is the gradient, in that form, and what `function` returned.
+    Where the gradient is not differentiated again, a network may take kernels that allow no more,
+    and nothing flows back through the statistics that it returns.
     """
 
     def evaluated(at: Any) -> tuple[Any, Any]:
@@ -35,13 +40,14 @@ def grad_and_value(
         if elsewhere or get_interpreter_stack() or get_proxy_mode() is not None:
             gradient, result = torch.func.grad_and_value(function, has_aux=has_aux)(at)
             return (_detached(gradient) if constant else gradient), result
-        with torch.enable_grad():
+        again = varies and not constant  # the gradient is differentiated once more
+        with torch.enable_grad(), nullcontext() if again else of_first_order():
             leaves = [_variable(tensor, recorded) for tensor in tensors]
             result = function(tree_unflatten(leaves, form))
             slopes = torch.autograd.grad(
                 result[0] if has_aux else result,
                 leaves,
-                create_graph=varies and not constant,
+                create_graph=again,
                 retain_graph=varies,
                 materialize_grads=True,
             )
