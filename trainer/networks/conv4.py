@@ -115,7 +115,7 @@ class Conv4:
             p = sign_absorbed(params, name) if first and pooled else params
             weight = p[f"{name}.weight"]
             x = (
-                convolution.convolve(x, weight, stride)
+                convolution.convolve_eagerly(x, weight, stride)
                 if alone
                 else conv3x3(self.form, x, weight, stride)
             )
