@@ -41,7 +41,7 @@ def through_onnxruntime(
     """θ′ after five steps."""
     for _ in range(STEPS):
         *moved, _ = step.run(None, {**state, **support})
-        state = dict(zip(state, moved, strict=True))
+        state = {n: np.asarray(value) for n, value in zip(state, moved, strict=True)}
     return state
 
 

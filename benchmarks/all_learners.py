@@ -170,7 +170,7 @@ def main() -> None:
     options = parser.parse_args()
     data, base = options.name, options.base
     torch.set_num_threads(1)
-    steps = STEPS.get(data, META["steps"])
+    steps: int = STEPS.get(data) or META["steps"]
     runs = trained(base, options.out, options.only or list(learners()), steps)
     shifts = {
         shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))

@@ -87,7 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         data = pictures(options.folder, options.split, Path(temporary) / "caltech101")
-        packages = {name: Path(temporary) / name for name in PRECISIONS}
+        packages: dict[Precision, Path] = {name: Path(temporary) / name for name in PRECISIONS}
         for name, package in packages.items():
             photos_command(package, Request(backbone=BACKBONE, precision=name), print)
         load, taken = os.getloadavg()[0], seconds(packages, options.rounds)

@@ -58,7 +58,7 @@ def learn2learn(steps: int) -> Callable[[list[Task]], None]:
     algorithms = types.ModuleType("learn2learn.algorithms")
     algorithms.__path__ = [f"{package.__path__[0]}/algorithms"]
     sys.modules |= {"learn2learn": package, "learn2learn.algorithms": algorithms}
-    from learn2learn.algorithms.maml import MAML
+    from learn2learn.algorithms.maml import MAML  # pyright: ignore[reportMissingImports]
 
     model = MAML(network(), lr=INNER_LR, first_order=False)
 
@@ -75,7 +75,7 @@ def learn2learn(steps: int) -> Callable[[list[Task]], None]:
 
 def higher(steps: int) -> Callable[[list[Task]], None]:
     """higher 0.2.1: innerloop_ctx."""
-    import higher
+    import higher  # pyright: ignore[reportMissingImports]
 
     model = network()
     inner = torch.optim.SGD(model.parameters(), lr=INNER_LR)
@@ -93,7 +93,7 @@ def higher(steps: int) -> Callable[[list[Task]], None]:
 
 def torchopt(steps: int) -> Callable[[list[Task]], None]:
     """TorchOpt 0.7: MetaSGD, whose state is put back after each task, as its MAML example does."""
-    import torchopt
+    import torchopt  # pyright: ignore[reportMissingImports]
 
     model = network()
     inner = torchopt.MetaSGD(model, lr=INNER_LR)

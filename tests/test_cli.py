@@ -245,7 +245,7 @@ def test_every_recipe_is_read_and_a_learner_takes_that_of_its_data() -> None:
 def test_lists_name_what_there_is() -> None:
     lines = run("learners").stdout.splitlines()
     assert lines[0] == (
-        "baseline      Baseline: a linear head by SGD on frozen features"
+        "baseline      Baseline, Baseline++: a linear or a cosine head by SGD"
         " (Chen et al. 2019, arXiv:1904.04232)."
     )
     assert lines[-1] == f"recipes: {', '.join(recipes())}"

@@ -27,18 +27,22 @@ def recipes() -> list[str]:
 def described_learners() -> list[tuple[str, str]]:
     """Each learner's name, and the first line of its file: the method and its paper.
 
-    Both are read from the source, where they stand once: `LEARNERS` names the learners, and each
-    has a file of its name. Importing them would import torch.
+    Both are read from the source, where they stand once: `LEARNERS` names the learners, and the
+    imports above it their files. Importing them would import torch.
     """
     folder = HERE / "learners"
-    statements = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
-    (learners,) = (
-        statement.value
-        for statement in statements
-        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
-    )
-    names = [ast.literal_eval(key) for key in learners.keys if key]  # type: ignore[union-attr]
-    return [(name, _first_line(folder / f"{name.replace('-', '_')}.py")) for name in names]
+    files: dict[str, Path] = {}
+    for node in ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            files |= {alias.name: folder / f"{node.module}.py" for alias in node.names}
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "LEARNERS":
+            assert isinstance(node.value, ast.Dict)
+            named = zip(node.value.keys, node.value.values, strict=True)
+    return [
+        (ast.literal_eval(name), _first_line(files[ast.unparse(kind)]))
+        for name, kind in named
+        if name is not None
+    ]
 
 
 def _first_line(file: Path) -> str:

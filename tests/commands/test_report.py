@@ -112,10 +112,11 @@ def test_every_file_is_read_once(
     task: Path, photos: Path, others: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read: list[Path] = []
+    decoded = pictures.decode
 
     def decode(path: Path, spec: InputSpec) -> Upright:
         read.append(path)
-        return pictures.decode(path, spec)
+        return decoded(path, spec)
 
     monkeypatch.setattr(pictures, "decode", decode)
     page(task, "--examples", photos, "--test", others)

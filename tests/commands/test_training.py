@@ -121,8 +121,8 @@ def test_what_evaluate_cannot_do_is_said(trained: Path, package: Path) -> None:
     assert error(run("evaluate", trained, "--transductive")) == (
         "error: leo of this run has no transductive form\n"
         "\n"
-        "hint: only a learner whose network moves has one, with"
-        ' learner.network.normalisation = "support"\n'
+        "hint: only a learner whose network is meta-trained has one, with"
+        " learner.network.normalisation = support or running\n"
     )
     assert error(run("evaluate", package, "--way", 20)) == (
         "error: the meta-test split has 6 classes, a task needs 20\n"

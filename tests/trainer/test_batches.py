@@ -148,7 +148,7 @@ def test_a_graph_walks_as_torch_does(
     known |= run("start")
     for _ in range(9):
         state, _ = learner.step({}, state, support)
-        known |= run("walk_step")
+        known |= run("step")
         np.testing.assert_array_equal(known[ORDER], state[ORDER].numpy())
         assert int(known[CURSOR]) == int(state[CURSOR])
         np.testing.assert_allclose(known["seen"], state["seen"].numpy(), rtol=1e-5, atol=1e-6)

@@ -235,9 +235,9 @@ def test_the_card_names_the_limit_on_all_examples(package: Callable[[str], Path]
     assert "examples a class: 1 to any number, at most 1581 in all." in card
 
 
-def test_the_manifest_is_plain_json_of_format_4(package: Callable[[str], Path]) -> None:
+def test_the_manifest_is_plain_json_of_format_1(package: Callable[[str], Path]) -> None:
     content = json.loads((package("leo") / "manifest.json").read_text())
-    assert content["format"] == 4
+    assert content["format"] == 1
     assert [s["noise"] for s in content["stages"]] == [["z_noise"], ["w_noise"]]
     assert content["graphs"]["latent_step"]["outputs"] == [
         {"name": "z", "dtype": "float32", "shape": ["N", 6]},

@@ -98,7 +98,7 @@ def exported(adam: Case, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_state_goes_by_name(exported: Path) -> None:
     manifest = load(exported).manifest
     assert manifest.stages[1].state == ("w", "first", "second")
-    outputs = [tensor.name for tensor in manifest.graphs["head_step"].outputs]
+    outputs = [tensor.name for tensor in manifest.graphs["step"].outputs]
     assert outputs == ["w", "first", "second", "loss"]
     assert verify(exported).ok
 

@@ -79,7 +79,7 @@ def test_the_gradient_is_that_of_one_process(
     assert found.keys() == wanted.keys()
     largest = max((float(g.abs().max()) for g in wanted.values()), default=0.0)
     for key, g in wanted.items():
-        torch.testing.assert_close(found[key], g, rtol=0, atol=1e-8 * largest)
+        torch.testing.assert_close(found[key], g, rtol=0, atol=1e-7 * largest)
     # loss and outcome are summed up in float32
     torch.testing.assert_close(shared_loss, loss, rtol=1e-6, atol=1e-7)
     for shared, alone in zip(shared_outcome, outcome, strict=True):

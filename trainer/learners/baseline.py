@@ -1,39 +1,23 @@
-"""Baseline: a linear head by SGD on frozen features (Chen et al. 2019, arXiv:1904.04232).
+"""Baseline, Baseline++: a linear or a cosine head by SGD (Chen et al. 2019, arXiv:1904.04232).
 
-    pre-train  f by softmax over all meta-training classes     (pretrain.objective = "softmax")
-    start      W = 0, b = 0
-    step       SGD on the mean cross-entropy of the support set (sgd_head.py), 100 times
-    predict    W f(x) + b
+    pre-train  f by softmax over all meta-training classes      (pretrain.objective = "softmax")
+               of a cosine head for Baseline++                  (pretrain.objective = "cosine")
+    start      W = 0, b = 0; Baseline++: v_n, and g_n = ‖v_n‖
+    step       g = ∇ mean CE + weight_decay · θ;  v ← momentum · v + (1 − dampening) g;
+               θ ← θ − η v, 100 times
+    predict    W f(x) + b; Baseline++: scale · g_n ⟨x / ‖x‖, v_n / ‖v_n‖⟩, weight normalisation as
+               in the authors' code
 
-Nothing is meta-trained.
+Nothing is meta-trained. The step is torch.optim.SGD's, whose v starts at the first g.
 
-Differs from the paper: the head starts at the mean of torch's random start, zero, and at a draw of
-it only where noise is given; an epoch is one step on all examples instead of one for each four.
-
-Baseline++: a cosine head by SGD on frozen features (Chen et al. 2019, arXiv:1904.04232).
-
-    pre-train  f by softmax of a cosine head over all meta-training classes
-                                                            (pretrain.objective = "cosine")
-    start      v_n, and g_n = ‖v_n‖
-    step       SGD on the mean cross-entropy of the support set (sgd_head.py), 100 times
-    predict    scale · g_n ⟨x / ‖x‖, v_n / ‖v_n‖⟩, weight normalisation as in the authors' code
-
-Nothing is meta-trained.
-
-Differs from the paper: the mean of torch's random start, zero, has no direction; v_n starts for
-all classes at that of the support set's mean, as long as a random one, so that no class is
-preferred and the start is the same on every device; noise adds a draw of the authors' start to it.
-An epoch is one step on all examples instead of one for each four.
-
-A head on frozen features, fitted to the support set by SGD: what both baselines share.
-
-    step   g = ∇ mean CE + weight_decay · θ;  v ← momentum · v + (1 − dampening) g;  θ ← θ − η v
-
-as torch.optim.SGD, whose v starts at the first g. Chen et al. 2019 take 100 epochs in batches of
-four. A batch's rows would be a rule on the order of the support set, so a step here is an epoch:
-its S/4 steps at once, η = rate · S / batch. With many shots or long features that would overshoot:
-the cross-entropy's curvature is at most mean ‖x‖² / 2, and heavy balls turn unstable at η =
-2 (1 + momentum) / ((1 − dampening) curvature). η is at most half of that.
+Differs from the paper: the head starts at the mean of torch's random start and at a draw of it
+only where noise is given. For Baseline++ that mean, zero, has no direction: v_n starts for all
+classes at that of the support set's mean, as long as a random one, so that no class is preferred
+and the start is the same on every device. Chen et al. take 100 epochs in batches of four; a
+batch's rows would be a rule on the order of the support set, so a step here is an epoch: its S/4
+steps at once, η = rate · S / batch. With many shots or long features that would overshoot: the
+cross-entropy's curvature is at most mean ‖x‖² / 2, and heavy balls turn unstable at η = 2 (1 +
+momentum) / ((1 − dampening) curvature). η is at most half of that.
 """
 
 from __future__ import annotations

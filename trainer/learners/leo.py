@@ -15,14 +15,6 @@ begins where w_n is the scaled class mean instead of at random maps, `start = "g
 paper's; `scores = "distance"` scores −(τ/2) ‖x − w_n/τ‖², which is ⟨x, w_n⟩ − ‖w_n‖²/2τ less what
 all classes share: with `features = "raw"` and τ = 2 the start, w_n = τ c_n, is the prototypical
 network that the features come from. docs/learners/leo.md lists the smaller differences.
-
-What LEO leaves to choose.
-
-Where LEO's maps start: at random as in the paper, or where it decodes class means.
-
-LEO's functions of the code z and of the weights w: encoder, decoder, and the two steps.
-
-The penalties added to LEO's query loss (Rusu et al. 2019, section 2.3 and code).
 """
 
 from __future__ import annotations

@@ -18,8 +18,6 @@ biases move as its weights do.
 Differs from the paper: queries are normalised by the support set's statistics instead of their own
 batch's, unless `normalisation = "transductive"`; β and γ of a normalised body do not move in the
 inner steps.
-
-What MAML and its kin leave to choose.
 """
 
 from __future__ import annotations
