@@ -8,9 +8,15 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.trainer.form.learner import Embedding, Learner
-from handful.trainer.form.stage import Noise, Stage, Support, Tensors
-from handful.trainer.form.task import cross_entropy
+from handful.trainer.form import (
+    Embedding,
+    Learner,
+    Noise,
+    Stage,
+    Support,
+    Tensors,
+    cross_entropy,
+)  # fmt: skip
 from handful.trainer.parts.features import class_means, unit_length
 
 

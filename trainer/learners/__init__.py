@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from handful.trainer.form.learner import Embedding, Learner, Outcome, adapt
-from handful.trainer.form.stage import Stage, Support, Tensors
+from handful.trainer.form import Learner
 from handful.trainer.settings.errors import ConfigError, there_are
 from handful.trainer.settings.import_path import import_class
 
@@ -27,8 +26,6 @@ from .relation import Relation
 from .reptile import Reptile
 from .ridge import Ridge
 from .siamese import Siamese
-
-__all__ = ["LEARNERS", "Embedding", "Learner", "Outcome", "Stage", "Support", "Tensors", "adapt"]
 
 LEARNERS: dict[str, type[Learner]] = {
     "baseline": Baseline,
