@@ -16,7 +16,7 @@ from handful.trainer.form import (
     Support,
     Tensors,
     cross_entropy,
-)  # fmt: skip
+)
 from handful.trainer.parts.features import class_means, unit_length
 
 
