@@ -119,7 +119,7 @@ def test_a_constant_offset_is_taken_out_whatever_the_form_and_the_rate() -> None
 
 def test_what_is_left_of_a_constant_has_no_middle() -> None:
     assert middle(np.full(7, 1e-7)) == 3
-    assert middle(np.array([0, 0, 0, 1e-4, 0, 0, 0, 0])) == 3
+    assert middle(np.array([0, 0, 0, 1e-4, 0, 0, 0, 0])) == pytest.approx(3)
 
 
 @each(
@@ -137,7 +137,7 @@ def test_samples_are_scaled_by_their_type(samples: Any, wanted: list[float]) -> 
     x, single = batch(samples, SHORT, "query")
     assert single
     assert x.dtype == np.float32
-    np.testing.assert_allclose(x, [np.array(wanted) - np.mean(wanted)], atol=1e-7)
+    np.testing.assert_allclose(x, [(np.array(wanted) - np.mean(wanted)).clip(-1, 1)], atol=1e-7)
 
 
 def test_batches_and_lists() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from handful.trainer.data import DataConfig
+from handful.trainer.data.config import Credit
 from handful.trainer.data.distortions.pictures import DistortConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
@@ -110,6 +111,7 @@ class RunConfig:
     meta: MetaConfig = field(default_factory=MetaConfig)
     pretrain: PretrainConfig | None = None
     licence: str | None = None  # of the packages that are exported from it, as SPDX writes it
+    credit: Credit | None = None  # who made the data; Omniglot's need not be said
 
 
 def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfig:
@@ -121,9 +123,9 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
     recipe_source = _source(values)
     for change in changes:
         assign(values, change)
-    sets_licence = any(change.startswith("licence") for change in changes)
-    if _source(values) != recipe_source and not sets_licence:
-        values.pop("licence", None)  # the recipe's is for packages trained on the recipe's data
+    for name in ("licence", "credit"):  # the recipe's are for packages trained on the recipe's data
+        if _source(values) != recipe_source and not any(c.startswith(name) for c in changes):
+            values.pop(name, None)
     return from_dict(values, where=where)
 
 
@@ -160,6 +162,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "meta": MetaConfig,
         "pretrain": PretrainConfig | None,
         "licence": str | None,
+        "credit": Credit | None,
     }
     settings = {setting: value for setting, value in learner.items() if setting != "name"}
     absent: dict[str, Any] = {
@@ -167,6 +170,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "meta": {},
         "pretrain": None,
         "licence": None,
+        "credit": None,
     }
     sections = read_sections(kinds, {**absent, **values, "learner": settings}, where=where)
     return RunConfig(learner=str(name), settings=sections.pop("learner"), **sections)
@@ -204,6 +208,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
         sections["pretrain"] = _plain(config.pretrain)
     if config.licence is not None:
         sections["licence"] = config.licence
+    if config.credit is not None:
+        sections["credit"] = _plain(config.credit)
     return sections
 
 
