@@ -42,55 +42,59 @@ def resampled(x: Array, old: int, new: int) -> Array:
         return x
     common = math.gcd(old, new)
     up, down = new // common, old // common
-    ratio = CUT * min(1, up / down)  # c
-    reach = int(np.ceil(ZEROS / ratio))  # old samples on either side
-    padded = np.concatenate([np.zeros(reach), x, np.zeros(reach + 1)])
-    windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1)
+    sinc = _Sinc(CUT * min(1, up / down))
+    padded = np.concatenate([np.zeros(sinc.reach), x, np.zeros(sinc.reach + 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, sinc.width)
     count = -(-len(x) * up // down)
     y = np.empty(count)
-    per_time = max(1, PER_TIME // windows.shape[1])
-    kept = up * windows.shape[1] <= min(TABLE, count * windows.shape[1])
-    table = _weights(np.arange(up) / up, reach, ratio) if kept else None
+    per_time = max(1, PER_TIME // sinc.width)
+    kept = up <= count and up * sinc.width <= TABLE
+    table = sinc.weights(np.arange(up) / up) if kept else None
     for at in range(0, count, per_time):
         place = np.arange(at, min(at + per_time, count), dtype=np.int64) * down
         whole, phase = place // up, place % up
-        weights = _weights(phase / up, reach, ratio) if table is None else table[phase]
+        weights = sinc.weights(phase / up) if table is None else table[phase]
         y[at : at + per_time] = np.einsum("mk,mk->m", windows[whole], weights)
     return y
 
 
-def _weights(fraction: Array, reach: int, ratio: float) -> Array:
-    """Of old samples −reach … reach for places at these fractions of a sample, [P, 2 reach + 1].
+class _Sinc:
+    """The weights of the old samples about a new one, at any place between two of them.
 
-    Sines and cosines of the places and of the old samples give those of all their differences, so
-    that no filter is too long: there are 66 weights to an old sample or a new one at most.
+    sin(πu) and cos(πu / Z) are of a difference, u = c · fraction − c · k. The sines and cosines of
+    the places and of the old samples give those of all pairs, so that weights are made in the time
+    of a few multiplications, and no ratio of rates needs a table of them.
     """
-    k = np.arange(-reach, reach + 1)
-    u = ratio * (fraction[:, None] - k)
-    half = np.pi / ZEROS  # cos²(πu / 2Z) = (1 + cos(πu / Z)) / 2
-    sine = _pairs(fraction, [np.sin, _minus_cos], k, [np.cos, np.sin], np.pi * ratio)
-    window = _pairs(fraction, [np.cos, np.sin], k, [np.cos, np.sin], half * ratio)
-    window += 1
-    sine *= window
-    with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is replaced below
-        weights: Array = np.divide(sine, u, out=sine)
-    near = u[:, reach : reach + 2]  # a difference of nearly equal sines has few digits
-    weights[:, reach : reach + 2] = np.pi * np.sinc(near) * (1 + np.cos(half * near))
-    for ends in (slice(0, 2), slice(-2, None)):  # all others lie within Z
-        weights[:, ends][np.abs(u[:, ends]) >= ZEROS] = 0
-    weights /= weights.sum(axis=1, keepdims=True)
-    return weights
+
+    def __init__(self, ratio: float) -> None:
+        """`ratio` is c."""
+        self.ratio = ratio
+        self.reach = int(np.ceil(ZEROS / ratio))  # old samples on either side
+        self.width = 2 * self.reach + 1
+        self._k = np.arange(-self.reach, self.reach + 1)
+        self._old = {turn: _cos_sin(turn * ratio * self._k) for turn in (np.pi, np.pi / ZEROS)}
+
+    def weights(self, fraction: Array) -> Array:
+        """Of old samples −reach … reach for places at these fractions of a sample, [P, width]."""
+        u = self.ratio * (fraction[:, None] - self._k)
+        half = np.pi / ZEROS  # cos²(πu / 2Z) = (1 + cos(πu / Z)) / 2
+        cos, sin = _cos_sin(np.pi * self.ratio * fraction)
+        weights: Array = np.stack([sin, -cos], axis=1) @ self._old[np.pi]
+        window = _cos_sin(half * self.ratio * fraction).T @ self._old[half]
+        window += 1
+        weights *= window
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is replaced below
+            weights /= u
+        near = slice(self.reach, self.reach + 2)  # where the sines are nearly equal, few digits
+        weights[:, near] = np.pi * np.sinc(u[:, near]) * (1 + np.cos(half * u[:, near]))
+        for ends in (slice(0, 2), slice(-2, None)):  # all others lie within Z
+            weights[:, ends][np.abs(u[:, ends]) >= ZEROS] = 0
+        weights /= weights.sum(axis=1, keepdims=True)
+        return weights
 
 
-def _pairs(a: Array, of_a: list[Any], b: Array, of_b: list[Any], turn: float) -> Array:
-    """Σ f(turn · a) g(turn · b) for the functions f, g side by side, of all pairs [A, B]."""
-    left = np.stack([f(turn * a) for f in of_a], axis=1)
-    product: Array = left @ np.stack([g(turn * b) for g in of_b])
-    return product
-
-
-def _minus_cos(x: Array) -> Array:
-    return np.asarray(-np.cos(x))
+def _cos_sin(x: Array) -> Array:
+    return np.stack([np.cos(x), np.sin(x)])
 
 
 MAX_BYTES = 2**27  # of a file
@@ -249,8 +253,9 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
             hint="cut the example out of it; handful.runtime.listener hears streams",
         )
-    mono = without_offset(one_channel(unscaled(x, what, beyond=True)))
-    x = cut(resampled(mono, rate, spec.rate or rate), spec.shape[0])
+    x = without_offset(one_channel(unscaled(x, what, beyond=True)))
+    x = resampled(x, rate, spec.rate or rate)
+    x = cut(x, spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)
 
 
@@ -264,7 +269,9 @@ def known_rate(rate: object, words: str) -> int:
 
 def one_channel(x: Array) -> Array:
     """The mean of all channels of samples [n] or [n, C], float64 [n]."""
-    mono: Array = x.astype(np.float64) if x.ndim == 1 else x.mean(axis=1, dtype=np.float64)
+    mono: Array = (
+        x.astype(np.float64, copy=False) if x.ndim == 1 else x.mean(axis=1, dtype=np.float64)
+    )
     return mono
 
 
@@ -310,7 +317,7 @@ def middle(x: Array) -> float:
     whole = float(energy.sum())
     if whole <= len(x) * NO_ENERGY:
         return (len(x) - 1) / 2
-    return float(energy @ np.arange(len(x))) / whole
+    return float(energy @ np.arange(len(x), dtype=np.float64)) / whole
 
 
 def silent(x: Floats) -> Array:

@@ -347,13 +347,17 @@ def answers_of(
                 name = f"{file}[{i}]" if len(examples) > 1 else str(file)
                 with empty_by_name():
                     answers.append(_answer(task, name, one, unknown))
-                found = empty(one[None], spec)
-                warn_of_empty(found, spec, lambda at, name=name: printable(name), ANSWERED, 4)
+                _warn_of_an_empty(name, one, spec)
                 if observe is not None:
                     observe(file, answers[-1], one)
     if bad:
         raise unreadable(bad, len(files), kind.files)
     return answers
+
+
+def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
+    found = empty(example[None], spec)
+    warn_of_empty(found, spec, lambda at: printable(name), ANSWERED, level=4)
 
 
 def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:

@@ -120,12 +120,16 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits
         raise ConfigError(f"{where} is not TOML: {error}") from error
-    recipe_source = _source(values)
+    # the recipe's licence and credit are of packages trained on the recipe's data
+    recipe_source, credit = _source(values), values.pop("credit", None)
     for change in changes:
         assign(values, change)
-    for name in ("licence", "credit"):  # the recipe's are for packages trained on the recipe's data
-        if _source(values) != recipe_source and not any(c.startswith(name) for c in changes):
-            values.pop(name, None)
+    sets_licence = any(change.startswith("licence") for change in changes)
+    if _source(values) == recipe_source:
+        whole = {**credit, **values.get("credit", {})} if isinstance(credit, Mapping) else credit
+        values |= {} if credit is None else {"credit": whole}
+    elif not sets_licence:
+        values.pop("licence", None)
     return from_dict(values, where=where)
 
 
