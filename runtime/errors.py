@@ -9,7 +9,8 @@ HandfulError
 ├── AdaptError           a graph failed or gave a value that is not finite, or a task cannot do this
 └── TaskFileError        a saved task is broken, unsafe or belongs to another package
 
-InputWarning             examples are far from what the package was trained on: a UserWarning
+InputWarning             examples are not what they should be, and are taken: a UserWarning
+└── EmptyWarning         an example has nothing in it: silence, a blank picture, readings at rest
 """
 
 import re
@@ -61,6 +62,10 @@ class TaskFileError(HandfulError):
 
 class InputWarning(UserWarning):
     """Examples are far from what the package was trained on; they are answered all the same."""
+
+
+class EmptyWarning(InputWarning):
+    """An example or a query has nothing in it: silence, a blank picture, readings at rest."""
 
 
 def shown(value: object) -> str:

@@ -3,7 +3,8 @@
 The last L samples are looked at every `every` seconds. A window is asked about when it is loud
 enough and the middle of its energy lies within half a step of its own middle: so the task hears a
 word as `cut` gives it from a file, whole and once. Nothing is asked about samples twice over: after
-an answer the next word has to begin within half a window at the earliest.
+an answer the next word has to begin within half a window at the earliest. A window is heard without
+the constant that a microphone adds: it is no loudness, and has no middle.
 """
 
 from collections.abc import Iterable, Iterator
@@ -12,9 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.inputs.sounds import MAX_RATE, MIN_RATE, Sound, middle, prepare_sound, unscaled
+from handful.runtime.inputs.sounds import (
+    FORMS,
+    MAX_CHANNELS,
+    Sound,
+    known_rate,
+    middle,
+    one_channel,
+    prepare_sound,
+    unscaled,
+    without_offset,
+)
 
-from .arrays import Array, Floats
+from .arrays import Array, Floats, as_array
 from .errors import InputError
 from .task import Task
 
@@ -45,8 +56,7 @@ class Listener:
             raise InputError(
                 f"package {task.learner.name} takes no sound", hint="one whose input is audio does"
             )
-        if type(rate) is not int or not MIN_RATE <= rate <= MAX_RATE:
-            raise InputError(f"rate is {rate!r}, wanted {MIN_RATE} to {MAX_RATE} samples a second")
+        rate = known_rate(rate, "rate is ")
         for name, value, most in (
             ("every", every, 1.0),
             ("quiet", quiet, 1.0),
@@ -60,28 +70,41 @@ class Listener:
         self._quiet, self._sure = quiet, sure
         before = self._window // 2  # silence, so that a word at the beginning has its middle
         self._buffer: Array = np.zeros(before)
+        self._recorded: Array = np.zeros(before, bool)  # which samples of the buffer the stream had
         self._start = -before  # of the buffer, in samples of the stream
         self._free = -before  # no window is asked about that starts before
 
     def feed(self, block: Any) -> list[Heard]:
         """The words that end within this block: samples [n] or [n, C], as `Sound` has them."""
-        samples = unscaled(np.asarray(block), "block", beyond=True)
-        if samples.ndim not in (1, 2):
+        samples = as_array(block, "block", FORMS)
+        if (
+            samples.ndim not in (1, 2)
+            or samples.shape[1:] > (MAX_CHANNELS,)
+            or 0 in samples.shape[1:]
+        ):
             raise InputError(f"block has shape {list(samples.shape)}, wanted [n] or [n, channels]")
-        mono = samples if samples.ndim == 1 else samples.mean(axis=1)
-        self._buffer = np.concatenate([self._buffer, mono])
-        heard = []
-        while len(self._buffer) >= self._window:
-            found = self._ask(self._buffer[: self._window])
-            if found is not None:
-                heard.append(found)
-            self._buffer = self._buffer[self._step :]
-            self._start += self._step
-        return heard
+        return self._hear(one_channel(unscaled(samples, "block", beyond=True)), recorded=True)
 
     def close(self) -> list[Heard]:
         """The words at the stream's end, as if silence came after it."""
-        return self.feed(np.zeros(self._window))
+        return self._hear(np.zeros(self._window), recorded=False)
+
+    def _hear(self, mono: Array, *, recorded: bool) -> list[Heard]:
+        self._buffer = np.concatenate([self._buffer, mono])
+        self._recorded = np.concatenate([self._recorded, np.full(len(mono), recorded)])
+        heard = []
+        while len(self._buffer) >= self._window:
+            window = self._buffer[: self._window].copy()
+            own = self._recorded[: self._window]  # the silence before and after has no offset
+            if own.any():
+                window[own] = without_offset(window[own])
+            found = self._ask(window)
+            if found is not None:
+                heard.append(found)
+            self._buffer = self._buffer[self._step :]
+            self._recorded = self._recorded[self._step :]
+            self._start += self._step
+        return heard
 
     def _ask(self, window: Array) -> Heard | None:
         away = abs(middle(window) - (len(window) - 1) / 2)

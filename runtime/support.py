@@ -1,20 +1,23 @@
 """The support set: labelled examples → what the stages read, checked against the limits."""
 
-from collections.abc import KeysView, Mapping, Set
+from collections import Counter
+from collections.abc import KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from handful.runtime.inputs.examples import to_batch
+from handful.runtime.inputs.examples import empty, to_batch
 from handful.runtime.package.manifest import Limits, Manifest
 
 from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, shown
+from .unlike import warn_of_empty
 
 EXAMPLES = "the examples are"  # how a warning begins
+LEARNT = "what is learnt from that means nothing"  # of an example with nothing in it
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000
 
 
@@ -52,8 +55,20 @@ def gather(engine: Engine, examples: Any, labels: Any) -> Support:
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
     _capped(len(x), len(set(names)))
-    engine.watch.look(x, EXAMPLES)
+    found = empty(x, engine.manifest.input)
+    engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
+    warn_of_empty(found, engine.manifest.input, lambda at: numbered(repeated)[at], LEARNT)
     return classified(_embed(engine, x), repeated)
+
+
+def numbered(labels: Sequence[str]) -> list[str]:
+    """What examples with these labels are called: `example 2 of cup`."""
+    seen: Counter[str] = Counter()
+    names = []
+    for label in labels:
+        seen[label] += 1
+        names.append(f"example {seen[label]} of {label}")
+    return names
 
 
 def classified(x: Floats, labels: list[str]) -> Support:

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from handful.runtime.inputs.examples import to_batch
+from handful.runtime.inputs.examples import empty, to_batch
 
 from .arrays import Array, Floats
 from .confidence import Sizes, softmax, temperature_of
@@ -18,8 +18,10 @@ from .errors import AdaptError, SupportSetError, shown
 from .negatives import Negatives, negatives_of
 from .support import Support, gather, joined, label_of, unlabelled, within
 from .task_file import Saved, write
+from .unlike import warn_of_empty
 
 NAMED = 20  # classes in a hint
+ANSWERED = "an answer to that means nothing"  # of a query with nothing in it
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,18 +59,19 @@ class Task(Shared):
 
         With `unknown` a query that is like none of the classes is answered by `unknown_label`, by
         default None. `unknown` is the share of such queries that is still given a label, as 0.05.
+        A query with nothing in it (silence, a blank picture) has an EmptyWarning, and no label.
         """
         if self._regression:
             self._no_unknown(unknown, unknown_label)
             return self._answer(queries, lambda states: states.mean(axis=0))
-        query_x, single = self._query(queries)
+        query_x, single, found = self._query(queries)
         logits = self._logits(query_x)
         best = self._probabilities(logits).mean(axis=0).argmax(axis=1)
         labels: list[str | None] = [self.classes[i] for i in best]
         if unknown is None and unknown_label is not None:
             self._no_unknown(unknown, unknown_label)
         if unknown is not None:
-            accepted = self._accepted(query_x, logits, best, unknown)
+            accepted = self._accepted(query_x, logits, best, unknown) & ~found
             labels = [
                 label if known else unknown_label
                 for label, known in zip(labels, accepted, strict=True)
@@ -102,7 +105,7 @@ class Task(Shared):
         The mean is that of the samples' probabilities at temperature 1.
         """
         self._classification("logits")
-        query_x, single = self._query(queries)
+        query_x, single, _ = self._query(queries)
         logits = self._logits(query_x)
         answers: Floats = logits[0]
         if self._seed is not None:
@@ -228,10 +231,15 @@ class Task(Shared):
             self.classes[i] for at, i in enumerate(order) if not at or probabilities[i] >= least
         )
 
-    def _query(self, queries: Any) -> tuple[Floats, bool]:
-        x, single = to_batch(queries, self.learner.manifest.input, "query")
-        self._engine.watch.look(x, "the query is" if len(x) == 1 else "the queries are")
-        return self._engine.embed(x), single
+    def _query(self, queries: Any) -> tuple[Floats, bool, Array]:
+        """The queries embedded [Q, ...], whether it was one, and which have nothing in them [Q]."""
+        spec = self.learner.manifest.input
+        x, single = to_batch(queries, spec, "query")
+        found = empty(x, spec)
+        known = x[~found] if found.any() else x
+        self._engine.watch.look(known, "the query is" if len(x) == 1 else "the queries are")
+        warn_of_empty(found, spec, lambda at: "the query" if single else f"query {at}", ANSWERED)
+        return self._engine.embed(x), single, found
 
     def _logits(self, query_x: Floats) -> Floats:
         """[samples, Q, N] logits, or [samples, Q, O] outputs, of embedded queries."""
@@ -242,7 +250,7 @@ class Task(Shared):
 
     def _per_state(self, queries: Any) -> tuple[Floats, bool]:
         """[samples, Q, N] probabilities, or [samples, Q, O] outputs."""
-        query_x, single = self._query(queries)
+        query_x, single, _ = self._query(queries)
         answers = self._logits(query_x)
         return answers if self._regression else self._probabilities(answers), single
 

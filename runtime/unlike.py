@@ -1,22 +1,51 @@
-"""A warning where examples are far from what a package was trained on."""
+"""Warnings where examples have nothing in them, or are far from what a package was trained on."""
 
 from __future__ import annotations
 
 import sys
 import threading
 import warnings
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from handful.runtime.package.manifest import Manifest, Seen
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.package.manifest import InputSpec, Manifest, Seen
 
 from .arrays import Array, Floats
-from .errors import InputWarning
+from .errors import EmptyWarning, InputWarning
 
 # Of the width between the percentiles, on either side. On an Omniglot package, of unseen
 # characters none lies further out, of invented ones 0.5 %, of photographs 89 %.
 MARGIN = 0.5
 LEAST_WIDTH = 0.1  # of the largest number: where examples were standardised the width is rounding
+
+
+MOST_NAMED = 5  # examples in one warning
+
+
+def warn_of_empty(
+    found: Array, spec: InputSpec, name: Callable[[int], str], meaning: str, level: int = 0
+) -> None:
+    """An EmptyWarning that names the examples with nothing in them, which `found` [B] says.
+
+    `name` is what the example at a place is called, `meaning` what follows from it, `level` the
+    `stacklevel`, or 0 for the application's own line.
+    """
+    places = np.flatnonzero(found)
+    if not len(places):
+        return
+    names = [name(int(at)) for at in places[:MOST_NAMED]]
+    if len(places) > MOST_NAMED:
+        names.append(f"{len(places) - MOST_NAMED} more")
+    has = "has nothing in it" if len(places) == 1 else "have nothing in them"
+    words = f"{listed(names)} {has}: {KINDS[spec.kind].nothing}; {meaning}"
+    warnings.warn(words, EmptyWarning, level or _level())
+
+
+def listed(names: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
 class Watch:

@@ -80,7 +80,12 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
             "py.typed",
         )
     }
-    packed = {name for name in zipfile.ZipFile(wheel).namelist() if name.startswith("handful/")}
+    names = zipfile.ZipFile(wheel).namelist()
+    assert {name.rpartition("/")[2] for name in names if "/licenses/" in name} == {
+        "LICENSE",
+        "NOTICE",
+    }
+    packed = {name for name in names if name.startswith("handful/")}
     assert packed == {f"handful/{path.as_posix()}" for path in expected}
 
 

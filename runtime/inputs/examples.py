@@ -35,6 +35,9 @@ class Kind:
     forms: Callable[[InputSpec], str]  # in which S examples are given, as a model card says it
     files: Files  # their endings, and what they are called
     read: Callable[[str | Path, InputSpec], Array]  # the examples [n, …] in a file, cut to shape
+    # which of the examples [B, …], as the graphs see them, have nothing in them: bool [B]
+    empty: Callable[[Floats, InputSpec], Array]
+    nothing: str  # what such an example is
     # float32 [B, …] of what an application has, and whether that was a single example
     batch: Callable[[Any, InputSpec, str], tuple[Floats, bool]]
     owns: Callable[[object], bool] = lambda value: False  # whether it is an object of this kind
@@ -80,6 +83,11 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     x, single = kind.batch(examples, spec, what)
     refuse_more(len(x), what)
     return x, single
+
+
+def empty(x: Floats, spec: InputSpec) -> Array:
+    """Which examples x [B, ...] have nothing in them, by the rules of docs/package-format.md."""
+    return KINDS[spec.kind].empty(x, spec) if len(x) else np.zeros(0, bool)
 
 
 def read_folder(
@@ -211,6 +219,8 @@ KINDS: Mapping[str, Kind] = {
             ),
         ),
         read=lambda path, spec: pictures.read_image(path, spec)[None],
+        empty=pictures.blank,
+        nothing="one colour all over (what is transparent is white paper)",
         batch=partial(
             _array_batch,
             arrays=_Arrays(
@@ -232,6 +242,8 @@ KINDS: Mapping[str, Kind] = {
         forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
         files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
+        empty=lambda x, spec: sounds.silent(x),
+        nothing="silence (channels that cancel out are silent together)",
         batch=sounds.batch,
         owns=lambda value: isinstance(value, Sound),
     ),
@@ -241,6 +253,8 @@ KINDS: Mapping[str, Kind] = {
         forms=lambda spec: f"examples {_many(spec)}",
         files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
         read=series.read_examples,
+        empty=lambda x, spec: series.still(x),
+        nothing="readings that never change",
         batch=partial(
             _with_files,
             arrays=_Arrays(

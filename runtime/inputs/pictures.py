@@ -50,6 +50,7 @@ JPEG_BYTES = 240 * 2**20  # of coefficients and pixels together
 MAX_SCANS = 100  # of a JPEG: each passes over all pixels, even where it is a few bytes
 MAX_HEADER = 2**24  # bytes that are read before the first pixel
 MAX_BODY = MAX_BYTES + 2**26  # and after it
+BLANK = 0.005  # of a pixel's range: the deviation of a picture that has nothing in it
 ORIENTATION = 274  # EXIF's tag
 A_READ = 256  # bytes that a read counts for beside what it gives: tiny chunks are not free
 
@@ -329,6 +330,13 @@ def levels(example: Floats, spec: InputSpec) -> Pixels:
     laid = np.rint(values).clip(0, 255).astype(np.uint8)
     pixels: Pixels = laid if spec.layout == "HWC" else laid.transpose(1, 2, 0)
     return 255 - pixels if spec.invert else pixels
+
+
+def blank(x: Floats, spec: InputSpec) -> Array:
+    """Which examples [B, ...] are of one colour, but for a camera's noise: bool [B]."""
+    pixels = (1, 2) if spec.layout == "HWC" else (2, 3)
+    deviation = x.std(axis=pixels, dtype=np.float64).max(axis=1)  # of each channel by itself
+    return np.asarray(deviation < BLANK * 255 * abs(spec.scale))
 
 
 def require_pillow() -> None:

@@ -19,13 +19,14 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.arrays import Array
+from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import InputError
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import shown
 
+STILL = 1e-6  # of the largest value: how far readings that never change are apart
 MAX_BYTES = 2**26  # of a file
 MAX_CSV = 2**22  # values of a .csv file
 MAX_AXES, MAX_HEADER = 8, 10_000  # of a .npy file; bytes of its header
@@ -293,3 +294,15 @@ def shape_hint(spec: InputSpec, array: Array) -> str:
     if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
         return f"a recording is cut by handful.windows(x, {spec.shape[0]})"
     return "one example a call, or a list or a batch of them, all of this shape"
+
+
+def still(x: Floats) -> Array:
+    """Which examples [B, T, ...] of two axes or more never change along the first: bool [B].
+
+    An example of one axis is a list of numbers, which may be equal.
+    """
+    if x.ndim < 3 or x.shape[1] < 2:
+        return np.zeros(len(x), bool)
+    axes = tuple(range(1, x.ndim))
+    moved = np.asarray(np.ptp(x, axis=1)).reshape(len(x), -1).max(axis=1)
+    return np.asarray(moved <= STILL * np.abs(x).max(axis=axes))

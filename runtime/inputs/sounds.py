@@ -2,7 +2,8 @@
 
 One WAV file, read with care: every size in its header is checked before it is used.
 
-From recorded samples to an example: one channel, the package's rate and length, −1 to 1.
+From recorded samples to an example: one channel without a constant offset, the package's rate and
+length, −1 to 1.
 
 Samples at one rate to samples at another, by a windowed sinc; docs/package-format.md has it.
 
@@ -11,10 +12,10 @@ f(u) = sin(πu)/(πu) · cos²(πu / 2Z) for |u| < Z, else 0
 c    = 0.97 · min(1, s/r)
 """
 
+import math
 import os
 import struct
 from dataclasses import dataclass
-from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from handful.runtime.arrays import Array, Floats, as_array
 from handful.runtime.errors import InputError
+from handful.runtime.errors import shown as quoted
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
@@ -29,7 +31,8 @@ from .folders import shown
 
 ZEROS = 32  # Z, of the sinc on either side
 CUT = 0.97  # of the lower of both Nyquist frequencies, where f has half its height
-PER_TIME = 2**20  # products at a time
+TABLE = 2**20  # weights that are kept: of rates whose ratio needs more, they are made as they go
+PER_TIME = 2**16  # products at a time, which a CPU's cache holds
 
 
 def resampled(x: Array, old: int, new: int) -> Array:
@@ -37,29 +40,61 @@ def resampled(x: Array, old: int, new: int) -> Array:
     x = np.asarray(x, np.float64)
     if old == new:
         return x
-    common = gcd(old, new)
+    common = math.gcd(old, new)
     up, down = new // common, old // common
-    reach = int(np.ceil(ZEROS / (CUT * min(1, up / down))))  # old samples on either side
-    padded = np.concatenate([np.zeros(reach), x, np.zeros(reach + 1)])
+    sinc = _Sinc(CUT * min(1, up / down))
+    padded = np.concatenate([np.zeros(sinc.reach), x, np.zeros(sinc.reach + 1)])
+    windows = np.lib.stride_tricks.sliding_window_view(padded, sinc.width)
     count = -(-len(x) * up // down)
     y = np.empty(count)
-    taps = np.arange(2 * reach + 1)
-    per_time = max(1, PER_TIME // len(taps))
+    per_time = max(1, PER_TIME // sinc.width)
+    kept = up <= count and up * sinc.width <= TABLE
+    table = sinc.weights(np.arange(up) / up) if kept else None
     for at in range(0, count, per_time):
         place = np.arange(at, min(at + per_time, count), dtype=np.int64) * down
         whole, phase = place // up, place % up
-        phases, which = np.unique(phase, return_inverse=True)
-        weights = _weights(phases / up, reach, min(1, up / down))
-        y[at : at + per_time] = np.einsum("mk,mk->m", padded[whole[:, None] + taps], weights[which])
+        weights = sinc.weights(phase / up) if table is None else table[phase]
+        y[at : at + per_time] = np.einsum("mk,mk->m", windows[whole], weights)
     return y
 
 
-def _weights(fraction: Array, reach: int, ratio: float) -> Array:
-    """Of old samples −reach … reach for places at these fractions of a sample, [P, 2 reach + 1]."""
-    u = CUT * ratio * (fraction[:, None] - np.arange(-reach, reach + 1))
-    f = np.where(np.abs(u) < ZEROS, np.sinc(u) * np.cos(np.pi * u / (2 * ZEROS)) ** 2, 0)
-    weights: Array = f / f.sum(axis=1, keepdims=True)
-    return weights
+class _Sinc:
+    """The weights of the old samples about a new one, at any place between two of them.
+
+    sin(πu) and cos(πu / Z) are of a difference, u = c · fraction − c · k. The sines and cosines of
+    the places and of the old samples give those of all pairs, so that weights are made in the time
+    of a few multiplications, and no ratio of rates needs a table of them.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        """`ratio` is c."""
+        self.ratio = ratio
+        self.reach = int(np.ceil(ZEROS / ratio))  # old samples on either side
+        self.width = 2 * self.reach + 1
+        self._k = np.arange(-self.reach, self.reach + 1)
+        self._old = {turn: _cos_sin(turn * ratio * self._k) for turn in (np.pi, np.pi / ZEROS)}
+
+    def weights(self, fraction: Array) -> Array:
+        """Of old samples −reach … reach for places at these fractions of a sample, [P, width]."""
+        u = self.ratio * (fraction[:, None] - self._k)
+        half = np.pi / ZEROS  # cos²(πu / 2Z) = (1 + cos(πu / Z)) / 2
+        cos, sin = _cos_sin(np.pi * self.ratio * fraction)
+        weights: Array = np.stack([sin, -cos], axis=1) @ self._old[np.pi]
+        window = _cos_sin(half * self.ratio * fraction).T @ self._old[half]
+        window += 1
+        weights *= window
+        with np.errstate(divide="ignore", invalid="ignore"):  # 0 / 0 is replaced below
+            weights /= u
+        near = slice(self.reach, self.reach + 2)  # where the sines are nearly equal, few digits
+        weights[:, near] = np.pi * np.sinc(u[:, near]) * (1 + np.cos(half * u[:, near]))
+        for ends in (slice(0, 2), slice(-2, None)):  # all others lie within Z
+            weights[:, ends][np.abs(u[:, ends]) >= ZEROS] = 0
+        weights /= weights.sum(axis=1, keepdims=True)
+        return weights
+
+
+def _cos_sin(x: Array) -> Array:
+    return np.stack([np.cos(x), np.sin(x)])
 
 
 MAX_BYTES = 2**27  # of a file
@@ -67,7 +102,6 @@ MIN_RATE, MAX_RATE = 4000, 192_000  # samples a second
 MAX_CHANNELS = 16
 MAX_CHUNKS = 1000  # before the samples: each is a few bytes of the file, and a pass of a loop
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
-STREAMED = 0xFFFFFFFF  # the size that a program writes which does not know it yet
 # the subtype of EXTENSIBLE begins with the format; this is the rest of it
 GUID = bytes.fromhex("000000001000800000aa00389b71")
 NAMES = {2: "ADPCM", 6: "A-law", 7: "μ-law", 0x11: "ADPCM", 0x55: "MP3"}
@@ -155,14 +189,30 @@ def _form(chunk: bytes) -> _Form:
     return _Form(tag == FLOAT, channels, rate, bits // 8)
 
 
-def _read_samples(data: bytes, at: int, size: int, form: _Form) -> Sound:
+def _known_size(data: bytes, at: int, size: int) -> int:
+    """Of the samples that begin at `at`: what the header says, or all there are.
+
+    A program that writes to a pipe, or is killed, leaves 0, a number beyond the file, or the length
+    that it was asked to record.
+    """
     left = len(data) - at
-    size = left if size == STREAMED else size
-    if size > left:
-        raise InputError(
-            f"is cut off: {left} bytes of samples, its header says {size}",
-            hint="copy it again, as a whole",
-        )
+    return left if size > left or (size == 0 and not _are_parts(data, at)) else size
+
+
+def _are_parts(data: bytes, at: int) -> bool:
+    """Whether whole parts follow up to the file's end: then a size of 0 was meant."""
+    for _ in range(MAX_CHUNKS):
+        if at == len(data):
+            return True
+        name, size = data[at : at + 4], data[at + 4 : at + 8]
+        if not (name.isascii() and name.decode().isprintable() and len(size) == 4):
+            return False
+        at += 8 + (number := int.from_bytes(size, "little")) + number % 2
+    return False
+
+
+def _read_samples(data: bytes, at: int, size: int, form: _Form) -> Sound:
+    size = _known_size(data, at, size)
     frame = form.size * form.channels
     raw = data[at : at + size - size % frame]
     if not raw:
@@ -179,7 +229,10 @@ def _read_samples(data: bytes, at: int, size: int, form: _Form) -> Sound:
 
 # 24 bits are read as the upper bits of 32
 SCALES = {"uint8": (128.0, 128.0), "int16": (0.0, 2.0**15), "int32": (0.0, 2.0**31)}
+NO_ENERGY = 1e-12  # of a sample, on average: what rounding leaves of a constant
+SILENCE = 1e-4  # root mean square: the lowest three steps of 16 bits, a muted microphone's noise
 MAX_SAMPLES = 2**23  # of all channels, and at the new rate: minutes, in at most 300 MiB
+LARGEST = float(np.finfo(np.float32).max)  # of floats that will be limited
 SLACK = 1e-5  # floats may be beyond ±1 by a rounding
 FORMS = "samples are [n] or [n, channels]: floats from -1 to 1, int16, int32 or uint8"
 
@@ -187,25 +240,44 @@ FORMS = "samples are [n] or [n, channels]: floats from -1 to 1, int16, int32 or 
 def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
     """A sound as the package wants an example: float32 [L]; `what` names it in errors.
 
-    Its channels are averaged, the mean resampled, and cut or padded with silence.
+    Its channels are averaged, a constant offset is taken out, the rest is resampled, and cut or
+    padded with silence.
     """
-    if type(sound.rate) is not int or not MIN_RATE <= sound.rate <= MAX_RATE:
-        raise InputError(
-            f"{what} has the rate {sound.rate!r}, wanted {MIN_RATE} to {MAX_RATE} samples a second"
-        )
-    x = np.asarray(sound.samples)
+    rate = known_rate(sound.rate, f"{what} has the rate ")
+    x = as_array(sound.samples, what, FORMS)
     if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
         raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
-    new = -(-len(x) * (spec.rate or sound.rate) // sound.rate)
+    new = -(-len(x) * (spec.rate or rate) // rate)
     if max(x.size, new) > MAX_SAMPLES:
         raise InputError(
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
             hint="cut the example out of it; handful.runtime.listener hears streams",
         )
-    mono = unscaled(x, what, beyond=True)
-    mono = mono if mono.ndim == 1 else mono.mean(axis=1)
-    x = cut(resampled(mono, sound.rate, spec.rate or sound.rate), spec.shape[0])
+    x = without_offset(one_channel(unscaled(x, what, beyond=True)))
+    x = resampled(x, rate, spec.rate or rate)
+    x = cut(x, spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)
+
+
+def known_rate(rate: object, words: str) -> int:
+    """A number of samples a second; InputError beginning with `words` where it makes no sense."""
+    whole = isinstance(rate, int | np.integer) and not isinstance(rate, bool)
+    if not whole or not MIN_RATE <= rate <= MAX_RATE:  # type: ignore[operator]  # a whole number
+        raise InputError(f"{words}{quoted(rate)}, wanted {MIN_RATE} to {MAX_RATE} samples a second")
+    return int(rate)  # type: ignore[call-overload,no-any-return]  # as above
+
+
+def one_channel(x: Array) -> Array:
+    """The mean of all channels of samples [n] or [n, C], float64 [n]."""
+    mono: Array = (
+        x.astype(np.float64, copy=False) if x.ndim == 1 else x.mean(axis=1, dtype=np.float64)
+    )
+    return mono
+
+
+def without_offset(x: Array) -> Array:
+    """Samples [n] less their mean: microphones and sound cards add a constant."""
+    return np.asarray(x - x.mean(dtype=np.float64))
 
 
 def unscaled(x: Array, what: str, *, beyond: bool = False) -> Array:
@@ -217,9 +289,11 @@ def unscaled(x: Array, what: str, *, beyond: bool = False) -> Array:
         return scaled
     if x.dtype.kind != "f":
         raise InputError(f"{what} has dtype {x.dtype}", hint=FORMS)
-    if not np.isfinite(x).all():
+    with np.errstate(over="ignore"):  # long doubles
+        largest = float(np.abs(x).max(initial=0))
+    if not math.isfinite(largest):
         raise InputError(f"{what} has values that are not finite", hint="look for NaN in it")
-    if not beyond and x.size and np.abs(x).max() > 1 + SLACK:
+    if largest > (LARGEST if beyond else 1 + SLACK):
         raise InputError(
             f"{what} has values from {x.min():g} to {x.max():g}, wanted -1 to 1",
             hint="divide 16-bit samples by 32768, or give them as int16",
@@ -241,7 +315,14 @@ def middle(x: Array) -> float:
     """The mean place of x's energy, Σ k x_k² / Σ x_k²; of silence, its middle."""
     energy = np.square(x, dtype=np.float64)
     whole = float(energy.sum())
-    return float(energy @ np.arange(len(x))) / whole if whole > 0 else (len(x) - 1) / 2
+    if whole <= len(x) * NO_ENERGY:
+        return (len(x) - 1) / 2
+    return float(energy @ np.arange(len(x), dtype=np.float64)) / whole
+
+
+def silent(x: Floats) -> Array:
+    """Which examples [B, L] have no sound in them: bool [B]."""
+    return np.asarray(x.std(axis=1, dtype=np.float64) < SILENCE)
 
 
 def read_sound(path: str | Path, spec: InputSpec) -> Floats:
@@ -276,8 +357,10 @@ def batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     if array.ndim != 2:
         raise InputError(f"{what} has shape {list(array.shape)}, wanted [n] or [B, n]", hint=FORMS)
     if array.shape[1:] == spec.shape:
-        floats = unscaled(array, what).astype(np.float32)
-        return np.ascontiguousarray(floats.clip(-1, 1)), False
+        floats = np.empty(array.shape, np.float32)
+        for i, row in enumerate(unscaled(array, what)):
+            floats[i] = without_offset(row).clip(-1, 1)
+        return floats, False
     rows = [_one(row, spec, f"{what} {i}") for i, row in enumerate(array)]
     return np.stack(rows) if rows else np.zeros((0, *spec.shape), np.float32), False
 

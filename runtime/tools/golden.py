@@ -252,6 +252,7 @@ def _difference(prepared: Any, golden: Array) -> float:
 SOUND_TOLERANCE = 1e-6  # two roundings of float32; the step of a 16-bit sample is thirty times more
 MAX_SAMPLES = 2**20  # of a recording, all channels together
 LONGEST = 2**13  # samples of the recording that is padded: the package is to stay small
+OFFSET = 655  # of the first recording, 0.02 of full scale
 THIN_ABOVE = 2**12  # samples of a new sound, of which more keep every k-th
 
 
@@ -308,8 +309,8 @@ def replay_sounds(
 def draw_sounds(spec: InputSpec) -> dict[str, Array]:
     """The golden sounds of an audio package, always the same: each other rate, length and edge.
 
-    The first has two channels, a higher rate and too few samples; the second is at the rate of a
-    telephone, longer than an example, and so loud that its edges go beyond ±1.
+    The first has two channels, a constant offset, a higher rate and too few samples; the second is
+    at the rate of a telephone, longer than an example, and so loud that its edges go beyond ±1.
     """
     rate, length = spec.rate or MIN_RATE, spec.shape[0]
     higher, lower = 44100 if rate != 44100 else 48000, 8000 if rate != 8000 else 11025
@@ -339,7 +340,7 @@ def _chirps(size: int, rate: int) -> Array:
     seconds = np.arange(size) / rate
     rising = np.pi * rate * seconds**2 / (2 * max(seconds[-1], 1 / rate))
     both = np.stack([0.7 * np.sin(rising), 0.5 * np.cos(rising / 2)], axis=1)
-    return np.round(8191 * (both + rng.uniform(-0.2, 0.2, both.shape))).astype(np.int16)
+    return np.round(8191 * (both + rng.uniform(-0.2, 0.2, both.shape)) + OFFSET).astype(np.int16)
 
 
 def _loud(size: int) -> Array:

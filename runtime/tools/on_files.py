@@ -17,8 +17,8 @@ quality 70 0.30: of copies that were altered many are not found.
 
 import os
 import warnings
-from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -26,8 +26,14 @@ from typing import NamedTuple
 import numpy as np
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import InputError, InputWarning, PackageError, TaskFileError
-from handful.runtime.inputs.examples import KINDS, files_of, read_folder
+from handful.runtime.errors import (
+    EmptyWarning,
+    InputError,
+    InputWarning,
+    PackageError,
+    TaskFileError,
+)
+from handful.runtime.inputs.examples import KINDS, empty, files_of, read_folder
 from handful.runtime.inputs.folders import MAX_FILES, files_below, printable, read_each, unreadable
 from handful.runtime.inputs.pictures import quiet
 from handful.runtime.learner import Learner, load
@@ -35,8 +41,10 @@ from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
 from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, shipped
-from handful.runtime.task import Task
+from handful.runtime.support import LEARNT, numbered
+from handful.runtime.task import ANSWERED, Task
 from handful.runtime.task_file import maker
+from handful.runtime.unlike import warn_of_empty
 
 SAME_CLASS, OTHER_CLASS = 0.08, 0.18  # of the usual distance
 COPY = 1e-12  # of the squared lengths, which is rounding
@@ -209,10 +217,13 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     free(out, force=force)
     learner = load(package)
     examples = folder_examples(folder, learner.manifest)
-    task = learner.adapt(examples)
+    origins = folder_origins(folder, learner.input, examples)
+    with empty_by_name():
+        task = learner.adapt(examples)
     written(task, out)
+    _warn_of_empty(examples, learner.input, origins)
     support = task._support
-    warn_of_near(support.x, support.labels, folder_origins(folder, learner.input, examples))
+    warn_of_near(support.x, support.labels, origins)
     return task
 
 
@@ -231,12 +242,30 @@ def add_folder(
     place = place_for(task, out, force=force)
     old = opened(task, package)
     examples = folder_examples(folder, old.learner.manifest)
-    new = old.add(examples)
+    added = folder_origins(folder, old.learner.input, examples)
+    with empty_by_name():
+        new = old.add(examples)
     written(new, place)
-    known = [Origin(name, name) for name in numbered(old)]
-    origins = [*known, *folder_origins(folder, new.learner.input, examples)]
+    _warn_of_empty(examples, old.learner.input, added)
+    known = [Origin(name, name) for name in numbered(old._support.labels)]
+    origins = [*known, *added]
     warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
     return new
+
+
+@contextmanager
+def empty_by_name() -> Iterator[None]:
+    """Silence a task's words about examples with nothing in them: the file's name says it here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EmptyWarning)
+        yield
+
+
+def _warn_of_empty(
+    examples: dict[str, list[Array]], spec: InputSpec, origins: Sequence[Origin]
+) -> None:
+    found = np.concatenate([empty(np.stack(few), spec) for few in examples.values()])
+    warn_of_empty(found, spec, lambda at: origins[at].name, LEARNT, level=4)
 
 
 def remove_classes(
@@ -273,16 +302,6 @@ def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, list[Array
             numbers = range(1, len(examples[label]) + 1)
             origins += [Origin(f"example {number} of {label}", label) for number in numbers]
     return origins
-
-
-def numbered(task: Task) -> list[str]:
-    """What the examples of a task are called, whose files are not known: `example 2 of cup`."""
-    seen: Counter[str] = Counter()
-    names = []
-    for label in task._support.labels:
-        seen[label] += 1
-        names.append(f"example {seen[label]} of {label}")
-    return names
 
 
 def predict_files(
@@ -326,12 +345,19 @@ def answers_of(
         for file, examples in read_each(files, lambda file: kind.read(file, spec), bad):
             for i, one in enumerate(examples):
                 name = f"{file}[{i}]" if len(examples) > 1 else str(file)
-                answers.append(_answer(task, name, one, unknown))
+                with empty_by_name():
+                    answers.append(_answer(task, name, one, unknown))
+                _warn_of_an_empty(name, one, spec)
                 if observe is not None:
                     observe(file, answers[-1], one)
     if bad:
         raise unreadable(bad, len(files), kind.files)
     return answers
+
+
+def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
+    found = empty(example[None], spec)
+    warn_of_empty(found, spec, lambda at: printable(name), ANSWERED, level=4)
 
 
 def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:

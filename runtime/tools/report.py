@@ -17,10 +17,10 @@ from handful.runtime.inputs.examples import KINDS, to_batch
 from handful.runtime.inputs.folders import printable
 from handful.runtime.inputs.resize import Pixels
 from handful.runtime.package.files import write_atomic
-from handful.runtime.support import gather
+from handful.runtime.support import gather, numbered
 from handful.runtime.task import Task
 
-from .on_files import folder_examples, folder_origins, free, near_pairs, numbered, opened
+from .on_files import folder_examples, folder_origins, free, near_pairs, opened
 from .tested import NONE, Checked, Outcome, measured
 
 MOST_ANSWERS = 200  # on the page, the wrong ones first
@@ -114,7 +114,7 @@ def _page(
 
 def _support(task: Task, folder: Path | None) -> list[Shown]:
     """Names and pictures of the support examples: those in the folder with the same embedding."""
-    shown = [Shown(name, "") for name in numbered(task)]
+    shown = [Shown(name, "") for name in numbered(task._support.labels)]
     if folder is None:
         return shown
     learner = task.learner

@@ -70,3 +70,20 @@ def test_what_is_no_sound_is_named(words: Path, tmp_path: Path) -> None:
         "hint: one sub-folder a class, named as the class\n"
     )
     assert not out.exists()
+
+
+def test_a_silent_file_is_named_when_it_is_learnt_from_and_when_it_is_asked_about(
+    words: Path, tmp_path: Path
+) -> None:
+    out, still = tmp_path / "task.npz", words / "up" / "muted.wav"
+    still.write_bytes(wav(bytes(2 * RATE), header(rate=RATE)))
+    nothing = "has nothing in it: silence (channels that cancel out are silent together)"
+    learnt = f"warning: {still} {nothing}; what is learnt from that means nothing"
+    answered = f"warning: {still} {nothing}; an answer to that means nothing"
+    assert run("adapt", "keywords-proto-maml", words, "--out", out).stderr.count(learnt) == 1
+    both = run("predict", out, still, words / "up" / "0.wav", "--unknown", "5%")
+    assert both.stderr.splitlines().count(answered) == 1
+    assert "nothing in it" not in both.stderr.replace(answered, "")
+    assert both.stdout.splitlines()[0].split("\t")[0] == "-"
+    grown = run("add", out, words, "--out", tmp_path / "more.npz")
+    assert grown.stderr.count(learnt) == 1

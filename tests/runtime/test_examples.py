@@ -22,6 +22,8 @@ from handful.runtime.tools.evaluate import Episodes, evaluate
 
 from ..each import each
 
+# examples of one level tell here what was done to them: a warning of each is no news
+pytestmark = pytest.mark.filterwarnings("ignore::handful.runtime.errors.EmptyWarning")
 ONE = np.zeros((6, 6, 1), np.uint8)
 TWO = np.zeros((2, 6, 6, 1), np.uint8)
 SHAPE = (

@@ -27,7 +27,7 @@ def test_examples_in_all(
     packages: Any, edit: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     learner = limited(packages, edit, tmp_path, "head", {"min": 3, "max": 5})
-    x = np.zeros((6, 6, 6, 1), np.uint8)
+    x = np.tile(255 * np.eye(6, dtype=np.uint8)[..., None], (6, 1, 1, 1))
     assert refused(lambda: learner.adapt(x, list("ababab"))) == (
         "6 examples in all, this package takes 3 to 5",
         "leave some examples out",

@@ -79,6 +79,17 @@ def test_what_is_quiet_or_unlikely_is_no_word(task: Task) -> None:
     assert heard(task, stream(), 160, sure=min(1.0, max(scores) + 1e-4)) == []
 
 
+def test_the_constant_of_a_microphone_is_no_word_and_hides_none(task: Task) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.001, 4 * RATE)
+    for constant in (0.02, -0.3):
+        assert heard(task, np.full(6 * RATE, constant), 160) == []
+        assert heard(task, noise + constant, 160) == []
+        found, clean = heard(task, stream() + constant, 160), heard(task, stream(), 160)
+        assert [(w.label, w.start) for w in found] == [(w.label, w.start) for w in clean]
+    ends = stream()[: round((LOW + 0.06) * RATE)] + 0.2
+    assert [word.label for word in heard(task, ends, 160)] == ["low"]
+
+
 def test_numbers_that_make_no_sense_are_refused(task: Task, packages: Any) -> None:
     def words_of(call: Any) -> str:
         return refusal(call, InputError)[0]

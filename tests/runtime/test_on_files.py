@@ -19,7 +19,9 @@ from .refusal import refusal_in
 
 def picture(path: Path, level: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.full((9, 12), level, np.uint8)).save(path)
+    pixels = np.full((9, 12), level, np.uint8)
+    pixels[4] += 9  # a line, so that it is no blank
+    Image.fromarray(pixels).save(path)
     return path
 
 
@@ -93,7 +95,9 @@ def test_what_pillow_only_warns_of_is_read_in_silence(
 ) -> None:
     """Warnings are errors in these tests."""
     file = photos / "dark" / "2.jpg"
-    Image.new("L", (9, 12), 100).save(file)
+    pixels = np.full((12, 9), 100, np.uint8)
+    pixels[6] += 30
+    Image.fromarray(pixels).save(file)
     data = file.read_bytes()
     odd = b"\xff\xe2" + struct.pack(">H", 10) + b"MPF\0junk"  # metadata of a picture of several
     file.write_bytes(data[:2] + odd + data[2:])

@@ -17,6 +17,8 @@ from ..each import each
 from .refusal import refusal, refusal_in
 from .small_series import SHAPE, rising, still, write_csv, write_npy
 
+# examples of one level tell here what was done to them: a warning of each is no news
+pytestmark = pytest.mark.filterwarnings("ignore::handful.runtime.errors.EmptyWarning")
 SPEC = InputSpec(kind="array", shape=SHAPE)
 LINE = "a line of a .csv file is a reading, and has a number for each channel"
 

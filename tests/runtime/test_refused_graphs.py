@@ -17,6 +17,7 @@ from handful.runtime.vetting.vet import vet
 from ..each import each
 from .refusal import refused
 
+PAIR = np.tile(255 * np.eye(6, dtype=np.uint8)[..., None], (2, 1, 1, 1))
 COPY = "copy the package again, as a whole"
 DOCS = "the format allows none, see docs/package-format.md"
 
@@ -157,7 +158,7 @@ def test_a_graph_that_onnxruntime_refuses(folder: Path, rehash: Callable[..., No
     rehash(folder, "step", model.SerializeToString())
     learner = handful.load(folder)  # sessions are built when they are needed
     with pytest.raises(PackageError) as error:
-        learner.adapt(np.zeros((2, 6, 6, 1), np.uint8), ["a", "b"])
+        learner.adapt(PAIR, ["a", "b"])
     assert str(error.value).startswith("graph step is refused by onnxruntime ")
     assert error.value.hint == "`handful verify` tells whether the package is whole"
     assert isinstance(error.value.__cause__, Exception)
@@ -169,7 +170,7 @@ def test_threads_meet_the_same_error(folder: Path, rehash: Callable[..., None]) 
 
     def work() -> None:
         try:
-            learner.adapt(np.zeros((2, 6, 6, 1), np.uint8), ["a", "b"])
+            learner.adapt(PAIR, ["a", "b"])
         except PackageError as error:
             errors.append(error)
 

@@ -55,7 +55,9 @@ def test_windows_of_a_recording_are_numbered(packages: Any, tmp_path: Path) -> N
     learner = handful.load(packages("series"))
     length = learner.input.shape[0]
     line = np.linspace(0, 1, 2 * length, dtype=np.float32)
-    recordings = {"rising": np.stack([line, line], 1), "level": np.ones((length, 2), np.float32)}
+    level = np.ones((length, 2), np.float32)
+    level[::7] += 0.01  # readings that never change would be warned of
+    recordings = {"rising": np.stack([line, line], 1), "level": level}
     for label, recording in recordings.items():
         (tmp_path / "moves" / label).mkdir(parents=True)
         np.save(tmp_path / "moves" / label / "1.npy", recording)

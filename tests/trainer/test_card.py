@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
+from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import (
     Bounds,
     Comparison,
@@ -17,7 +19,13 @@ from handful.runtime.package.manifest import (
     StageSpec,
     Threshold,
 )
+from handful.runtime.package.read import SHIPPED, shipped
+from handful.trainer.data.config import Credit
 from handful.trainer.export.card import IN_FLOAT32, card, comparison
+from handful.trainer.training.config import from_dict, to_dict
+from handful.trainer.training.recipes import credit_of, named_recipe, read_recipe
+
+ROOT = Path(__file__).parents[2]
 
 MEANS = "class means of the features, squared distance"
 GRAPH = GraphSpec(file="start.onnx", sha256="0" * 64, bytes=120, inputs=(), outputs=())
@@ -233,3 +241,58 @@ def test_how_sure_it_is() -> None:
         " that differ from these in kind the rates are others."
     )
     assert "## How sure" not in card(manifest(measured(5, 1)))
+
+
+def test_it_says_who_made_the_data_and_the_backbone() -> None:
+    credit = {
+        "data": "Words", "authors": "A. Author", "licence": "CC-BY-4.0",
+        "source": "https://example.org/words", "changes": "made smaller",
+        "cite": "Author (2021). W",
+    }  # fmt: skip
+    training = {"credit": credit, "config": {"data": {"backbone": "efficientnet-lite0"}}}
+    text = card(replace(manifest(), training=training))
+    assert (
+        "## Credit\n"
+        "\n"
+        "Trained on Words by A. Author (https://example.org/words), licence"
+        " [CC-BY-4.0](https://creativecommons.org/licenses/by/4.0/). Changes: made smaller.\n"
+        "\n"
+        "Please cite: Author (2021). W.\n"
+        "\n"
+        "The backbone is EfficientNet-Lite0 by Google, trained on ImageNet-1k, converted by ML"
+        " Illustrated, licence Apache-2.0. Changes: without its classifier, batch normalisation"
+        " folded into the convolutions, as ONNX.\n"
+        "\n"
+        "## Licence\n"
+    ) in text
+    assert "## Credit" not in card(manifest())
+
+
+def test_every_shipped_package_of_others_data_credits_them() -> None:
+    for name in shipped():
+        found = read_manifest(SHIPPED / name)
+        credit = found.training.get("credit")
+        if name == "sensor-maml":  # its data are made here
+            assert credit is None
+            continue
+        recipe = read_recipe(found.training["recipe"], ())
+        wanted = credit_of(recipe)
+        assert wanted is not None
+        assert credit == {k: v for k, v in asdict(wanted).items() if v is not None}, name
+        assert f"Trained on {wanted.data} by {wanted.authors}" in card(found)
+        assert wanted.source in (ROOT / "NOTICE").read_text(encoding="utf-8")
+
+
+def test_credit_is_of_the_recipes_own_data() -> None:
+    assert credit_of(read_recipe("keywords-proto-maml", ())) is not None
+    assert credit_of(read_recipe("keywords-proto-maml", ["data.source=mine.npz"])) is None
+    own = read_recipe("keywords-proto-maml", ["data.source=mine.npz", "credit.data=mine",
+                      "credit.authors=me", "credit.licence=MIT", "credit.source=here",
+                      "credit.changes=none"])  # fmt: skip
+    assert own.credit == Credit(
+        data="mine", authors="me", licence="MIT", source="here", changes="none", cite=None
+    )
+    assert from_dict(to_dict(own), where="it") == own
+    old = replace(read_recipe("pen-proto-maml", ()), credit=None)  # a run from before the recipe's
+    assert named_recipe(old) == {"recipe": "pen-proto-maml"}
+    assert credit_of(old) == read_recipe("pen-proto-maml", ()).credit

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from handful.trainer.training.checkpoint import storing
 from handful.trainer.training.config import RunConfig
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
-from handful.trainer.training.recipes import named_recipe
+from handful.trainer.training.recipes import credit_of, named_recipe
 from handful.trainer.workers import Workers
 
 from .evaluate import evaluate_package, evaluators
@@ -323,6 +323,9 @@ def _checked(recorded: RecordedData) -> list[str]:
 def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[str, Any]:
     """What the manifest says of the training."""
     facts = {**trained.facts, **named_recipe(trained.config)}
+    facts["config"] = {k: v for k, v in facts["config"].items() if k != "credit"}  # it is below
+    if (credit := credit_of(trained.config)) is not None:
+        facts["credit"] = {k: v for k, v in asdict(credit).items() if v is not None}
     data = recorded.config
     if remaining:
         facts |= {"finished": False, "steps_left": remaining}

@@ -21,6 +21,18 @@ SCALE, OFFSET = 1 / 127.5, -1.0  # pixels 0..255 as −1..1
 
 
 @dataclass(frozen=True, kw_only=True)
+class Credit:
+    """Who made the data, for the cards of packages trained on them: licences ask for it."""
+
+    data: str  # what they are called
+    authors: str
+    licence: str  # of the data, an SPDX expression
+    source: str  # where they are from
+    changes: str  # what was made of them before training
+    cite: str | None = None  # the paper that their authors want to be named
+
+
+@dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """A source, its split by class, and how its examples are prepared."""
 

@@ -157,6 +157,7 @@ def card(manifest: Manifest) -> str:
         _contents(manifest),
         "## Training",
         _training(manifest),
+        *_credit(manifest),
         f"## Licence\n\n{_licence(manifest)}",
     ]
     return "\n\n".join(parts) + "\n"
@@ -247,6 +248,31 @@ def _contents(manifest: Manifest) -> str:
     )
 
 
+LINKS = {"CC-BY-4.0": "https://creativecommons.org/licenses/by/4.0/"}
+
+
+def _credit(manifest: Manifest) -> list[str]:
+    """Who made the data and the backbone, under which licence, and what was changed."""
+    credit, lines = manifest.training.get("credit"), []
+    if isinstance(credit, dict):
+        lines = [
+            f"Trained on {credit.get('data')} by {credit.get('authors')}"
+            f" ({credit.get('source')}), licence {_linked(credit.get('licence'))}."
+            f" Changes: {credit.get('changes')}.",
+            *([f"Please cite: {credit['cite']}."] if "cite" in credit else []),
+        ]
+    data = manifest.training.get("config", {}).get("data", {})
+    if (named := BACKBONES.get(str(data.get("backbone")))) is not None:
+        lines.append(
+            f"The backbone is {named.source}, licence {named.licence}. Changes: {named.changes}."
+        )
+    return ["## Credit", "\n\n".join(lines)] if lines else []
+
+
+def _linked(licence: Any) -> str:
+    return f"[{licence}]({LINKS[licence]})" if licence in LINKS else str(licence)
+
+
 def _licence(manifest: Manifest) -> str:
     if manifest.licence == UNSTATED:
         return f"Not stated ({UNSTATED}): ask whoever made the package before you pass it on."
@@ -257,8 +283,8 @@ def _training(manifest: Manifest) -> str:
     training = manifest.training
     lines = []
     data = training.get("config", {}).get("data", {})
-    if (named := BACKBONES.get(str(data.get("backbone")))) is not None:
-        lines.append(f"Frozen backbone: {named.source}, {named.licence}.")
+    if str(data.get("backbone")) in BACKBONES:
+        lines.append(f"Frozen backbone: {data['backbone']}.")
     if training.get(PACKAGED) == {}:
         lines.append("Nothing was trained beside it: every class is new to the package.")
     if training.get("finished") is False:

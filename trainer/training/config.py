@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from handful.trainer.data import DataConfig
+from handful.trainer.data.config import Credit
 from handful.trainer.data.distortions.pictures import DistortConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
@@ -110,6 +111,7 @@ class RunConfig:
     meta: MetaConfig = field(default_factory=MetaConfig)
     pretrain: PretrainConfig | None = None
     licence: str | None = None  # of the packages that are exported from it, as SPDX writes it
+    credit: Credit | None = None  # who made the data; Omniglot's need not be said
 
 
 def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfig:
@@ -118,12 +120,16 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
         values = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of 5000 digits
         raise ConfigError(f"{where} is not TOML: {error}") from error
-    recipe_source = _source(values)
+    # the recipe's licence and credit are of packages trained on the recipe's data
+    recipe_source, credit = _source(values), values.pop("credit", None)
     for change in changes:
         assign(values, change)
     sets_licence = any(change.startswith("licence") for change in changes)
-    if _source(values) != recipe_source and not sets_licence:
-        values.pop("licence", None)  # the recipe's is for packages trained on the recipe's data
+    if _source(values) == recipe_source:
+        whole = {**credit, **values.get("credit", {})} if isinstance(credit, Mapping) else credit
+        values |= {} if credit is None else {"credit": whole}
+    elif not sets_licence:
+        values.pop("licence", None)
     return from_dict(values, where=where)
 
 
@@ -160,6 +166,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "meta": MetaConfig,
         "pretrain": PretrainConfig | None,
         "licence": str | None,
+        "credit": Credit | None,
     }
     settings = {setting: value for setting, value in learner.items() if setting != "name"}
     absent: dict[str, Any] = {
@@ -167,6 +174,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         "meta": {},
         "pretrain": None,
         "licence": None,
+        "credit": None,
     }
     sections = read_sections(kinds, {**absent, **values, "learner": settings}, where=where)
     return RunConfig(learner=str(name), settings=sections.pop("learner"), **sections)
@@ -204,6 +212,8 @@ def to_dict(config: RunConfig) -> dict[str, Any]:
         sections["pretrain"] = _plain(config.pretrain)
     if config.licence is not None:
         sections["licence"] = config.licence
+    if config.credit is not None:
+        sections["credit"] = _plain(config.credit)
     return sections
 
 

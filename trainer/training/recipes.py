@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from handful.trainer.data.config import Credit
 from handful.trainer.learners import LEARNERS
 from handful.trainer.listing import RECIPES, recipes
 from handful.trainer.settings.errors import ConfigError, there_are
@@ -56,6 +57,20 @@ def named_recipe(config: RunConfig) -> dict[str, str]:
     """The recipe that comes with handful and has exactly these settings, for the card."""
     for name in recipes():
         recipe = read_recipe(name, ())
-        if to_dict(replace(config, licence=recipe.licence)) == to_dict(recipe):
+        of_package = replace(config, licence=recipe.licence, credit=recipe.credit)
+        if to_dict(of_package) == to_dict(recipe):
             return {"recipe": name}
     return {}
+
+
+def credit_of(config: RunConfig) -> Credit | None:
+    """Who made the data of a run; None where nobody has said.
+
+    A run whose settings are a recipe's has read its data.
+    """
+    from handful.trainer.data.sources.omniglot import CREDIT  # reads torch
+
+    if config.data.source == "omniglot":
+        return config.credit or CREDIT
+    recipe = named_recipe(config).get("recipe")
+    return config.credit or (read_recipe(recipe, ()).credit if recipe else None)

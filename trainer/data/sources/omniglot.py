@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from handful.trainer.data.config import DataConfig
+from handful.trainer.data.config import Credit, DataConfig
 from handful.trainer.data.labelled import LabelledSet, labelled
 from handful.trainer.data.record import RecordedPart, of_examples
 from handful.trainer.data.splits import Part, choose, known_classes
@@ -37,6 +37,16 @@ PACKED, PACKED_BITS, INDEX = "omniglot_28.npz", "omniglot_105_bits.npz", "omnigl
 HALVES = ("images_background", "images_evaluation")  # folders, or zips of them
 DRAWING = re.compile(r"(?:.*/)?([^/]+/character\d+)/[^/.][^/]*\.png")
 BROKEN = (zipfile.BadZipFile, zlib.error, OSError, EOFError, RuntimeError)
+
+CREDIT = Credit(
+    data="Omniglot",
+    authors="Brenden M. Lake, Ruslan Salakhutdinov and Joshua B. Tenenbaum",
+    licence="MIT",
+    source="https://github.com/brendenlake/omniglot",
+    changes="drawings made smaller, ink bright on dark, quarter turns as classes of their own",
+    cite="Lake, Salakhutdinov and Tenenbaum (2015). Human-level concept learning through"
+    " probabilistic program induction. Science, 350(6266), 1332-1338",
+)
 
 Pixels = NDArray[np.uint8]
 
