@@ -9,7 +9,9 @@ HandfulError
 ├── AdaptError           a graph failed or gave a value that is not finite, or a task cannot do this
 └── TaskFileError        a saved task is broken, unsafe or belongs to another package
 
-InputWarning             examples are far from what the package was trained on: a UserWarning
+InputWarning             examples are far from what the package was trained on, were cut, or were
+│                        read by a guess: a UserWarning
+└── InputNote            what a command did with examples, as it should
 """
 
 import re
@@ -60,7 +62,11 @@ class TaskFileError(HandfulError):
 
 
 class InputWarning(UserWarning):
-    """Examples are far from what the package was trained on; they are answered all the same."""
+    """Examples are unlike the package's, were cut, or read by a guess; they are answered."""
+
+
+class InputNote(InputWarning):
+    """What became of examples, as it should; the commands alone say so."""
 
 
 def shown(value: object) -> str:

@@ -196,7 +196,7 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
     x = np.asarray(sound.samples)
     if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
         raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
-    new = -(-len(x) * (spec.rate or sound.rate) // sound.rate)
+    new = -(-len(x) * (spec.hertz or sound.rate) // sound.rate)
     if max(x.size, new) > MAX_SAMPLES:
         raise InputError(
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
@@ -204,7 +204,7 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
         )
     mono = unscaled(x, what, beyond=True)
     mono = mono if mono.ndim == 1 else mono.mean(axis=1)
-    x = cut(resampled(mono, sound.rate, spec.rate or sound.rate), spec.shape[0])
+    x = cut(resampled(mono, sound.rate, spec.hertz or sound.rate), spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)
 
 
@@ -293,4 +293,4 @@ def _one(value: Any, spec: InputSpec, what: str) -> Floats:
             f"{what} has samples of shape {list(samples.shape)}, wanted [n] at {spec.rate} hertz",
             hint="several channels, or another rate: handful.Sound(samples, rate)",
         )
-    return prepare_sound(Sound(unscaled(samples, what), spec.rate or 0), spec, what)
+    return prepare_sound(Sound(unscaled(samples, what), spec.hertz), spec, what)
