@@ -16,7 +16,7 @@ A whole recording is read between its readings, at T places u_m; docs/package-fo
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
@@ -43,8 +43,8 @@ EVEN = 1e-3  # of a step: times that differ by less are even, and so are rates
 class _Said:
     """What is to be said of files: the first of each kind, and how many more there are."""
 
-    def __init__(self, *, resampled: bool) -> None:
-        self.resampled = resampled
+    def __init__(self, *, notes: bool) -> None:
+        self.notes = notes
         self.found: dict[str, list[str]] = {}
 
     def say(self) -> None:
@@ -52,36 +52,36 @@ class _Said:
         for kind, words in self.found.items():
             more = len(words) - 1
             also = f"; and so for {more} more file{'s' if more > 1 else ''}" if more else ""
-            category = InputNote if kind == RESAMPLED else InputWarning
+            category = InputNote if kind in NOTES else InputWarning
             warnings.warn(words[0] + also, category, stacklevel=3)
 
 
-RESAMPLED = "resampled"
+RESAMPLED, FILLED = NOTES = ("resampled", "filled")  # as it should be: the commands alone say so
 _said: ContextVar[_Said | None] = ContextVar("said", default=None)
 
 
 @contextmanager
-def saying_once(*, resampled: bool = False) -> Iterator[None]:
+def saying_once(*, notes: bool = False) -> Iterator[None]:
     """What is guessed or cut within is said at the end, once for all files.
 
-    With `resampled`, as the commands want it, also what becomes of whole recordings.
+    With `notes`, as the commands want it, also what was resampled and filled up.
     """
     if _said.get() is not None:
         yield
         return
-    said = _Said(resampled=resampled)
+    said = _Said(notes=notes)
     token = _said.set(said)
     try:
         yield
     finally:
         _said.reset(token)
-        said.say()
+    said.say()  # unless there is an error to tell
 
 
 def _note(kind: str, words: str) -> None:
     with saying_once():
         said = _said.get()
-        if said is not None and (kind != RESAMPLED or said.resampled):
+        if said is not None and (kind not in NOTES or said.notes):
             said.found.setdefault(kind, []).append(words)
 
 
@@ -334,7 +334,7 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
 
 def _say_cut(readings: int, count: int, length: int, name: str) -> None:
     if readings < length:
-        _note("filled", f"{name}, {readings} readings, filled up to {length} with the last one")
+        _note(FILLED, f"{name}, {readings} readings, filled up to {length} with the last one")
     elif readings > length:
         cut = "1 window" if count == 1 else f"{count} windows"
         _note("cut", f"{name}, {readings} readings, cut into {cut} of {length}")

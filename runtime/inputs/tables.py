@@ -366,16 +366,12 @@ class _Finder:
         fields = self.rows[body].fields
         fields = fields[:-1] if self._trailing(width) else fields
         below = [row.fields for row in self.rows[body + 1 :] if len(row.fields) == width]
-        fractions = any(not field.lstrip("+-").isdigit() for row in below for field in row if field)
-        counted = [[str(i + start) for i in range(len(fields))] for start in (0, 1)]
-        if fields not in counted or not below:
-            return False
-        if fields == counted[1] and not fractions:
+        fractions = any("." in field or "," in field for row in below for field in row)
+        if fields != [str(i) for i in range(len(fields))] or not below:
             return False
         line = self.rows[body].line
         if len(fields) == 1 and not fractions:
-            if fields == ["0"]:
-                self.note("begins with 0", f" begins with 0 in line {line}, taken as a reading")
+            self.note("begins with 0", f" begins with 0 in line {line}, taken as a reading")
             return False
         names = ", ".join(fields[:3]) + (", …" if len(fields) > 3 else "")
         self.note(

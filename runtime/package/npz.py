@@ -1,4 +1,4 @@
-"""Reading .npz archives and .npy files without pickles, every size checked before memory is taken."""
+"""Reading .npz and .npy files without pickles, every size checked before memory is taken."""
 
 import ast
 import io

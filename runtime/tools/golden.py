@@ -408,7 +408,8 @@ def _made(spec: InputSpec, x: Array, seconds: Array | None, name: str) -> Array:
     try:
         if spec.whole:
             return whole(x, spec, seconds, name)[None]
-        assert seconds is not None and spec.rate is not None
+        assert seconds is not None
+        assert spec.rate is not None
         if seconds[-1] * spec.rate * x.shape[1] > MAX_READINGS:
             raise InputError(f"more than {MAX_READINGS} values at {spec.rate:g} readings a second")
         return windows(at_rate(x, spec, seconds, name), spec.shape[0])

@@ -260,7 +260,7 @@ def remove_classes(
 def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
-    with quiet(), saying_once(resampled=True):
+    with quiet(), saying_once(notes=True):
         return read_folder(folder, manifest.input, most=most)
 
 
@@ -331,7 +331,7 @@ def answers_of(
     kind = KINDS[spec.kind]
     bad: dict[Path, InputError] = {}
     answers = []
-    with quiet(), saying_once(resampled=True):
+    with quiet(), saying_once(notes=True):
         for file, examples in read_each(files, lambda file: kind.read(file, spec), bad):
             for i, one in enumerate(examples):
                 name = f"{file}[{i}]" if len(examples) > 1 else str(file)

@@ -179,7 +179,7 @@ def test_all_files_that_cannot_be_read_are_named(
     assert words == (
         "2 of 5 files of readings cannot be read:\n"
         "  …/moves/rising/2.png is not named as a file of readings\n"
-        "  …/moves/still/3.csv has 1 numbers in line 2, 2 in line 1"
+        "  …/moves/still/3.csv has 1 field in line 2, wanted 2 as in most lines"
     )
     assert hint == "mend them, or leave them out"
     assert not (tmp_path / "task.npz").exists()

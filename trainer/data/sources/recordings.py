@@ -128,7 +128,7 @@ def load_recordings(
 
 
 def _spec(files: list[Path], config: DataConfig) -> InputSpec:
-    """What an example is: as many channels as the first file has that can be read, and its names."""
+    """What an example is: the channels of the settings, or those of the first file that is read."""
     window = config.window or 0
     if config.channels is not None:
         plain = InputSpec(kind="array", shape=(window, len(config.channels)))
