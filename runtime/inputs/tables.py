@@ -46,6 +46,7 @@ DIRECTIVE = re.compile(r'"?sep=(.)"?\s*')  # a first line for spreadsheets
 IN_BRACKETS = re.compile(r"[(\[].*[)\]]")
 BRACKETED = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")  # `x (px)`
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")  # ISO 8601
+DECIMAL = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 MISSING = ("", "na", "n/a", "nan", "null", "none", "nil")
 UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -210,7 +211,8 @@ def _separator(lines: list[tuple[int, str]]) -> str:
         ]
         return sum(all(row) for row in numbers), sum(map(sum, numbers))
 
-    return max(SEPARATORS, key=quality)
+    there = [sign for sign in SEPARATORS if any(sign in line.strip() for _, line in lines)]
+    return max(there, key=quality, default=",")
 
 
 def _rows_of(lines: list[tuple[int, str]], separator: str) -> list[_Row]:
@@ -232,7 +234,7 @@ def _rows_of(lines: list[tuple[int, str]], separator: str) -> list[_Row]:
 
 def _value(text: str, separator: str) -> float:
     """The number that a field is; ValueError where it is none."""
-    if separator != "," and "," in text:
+    if separator != "," and DECIMAL.fullmatch(text):
         text = text.replace(",", ".")
     if "_" in text:  # which Python takes within numbers
         raise ValueError(text)
