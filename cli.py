@@ -153,6 +153,7 @@ def _say_task(file: Path, task: Task) -> None:
 @click.option(
     "--unknown", type=Share(), help="Print - for unknown inputs; X% of them may still get a label."
 )
+@click.option("--windows", is_flag=True, help="Cut recordings into windows, as a stream.")
 @as_json
 def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> None:
     """Label files by a task: label, score, file.

@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar, get_args
 
 import click
 
-from handful.runtime.errors import HandfulError, InputWarning, harmless
+from handful.runtime.errors import HandfulError, InputNote, InputWarning, harmless
 from handful.runtime.package.manifest import Precision
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -81,7 +81,8 @@ def _warned(
 ) -> None:
     """A warning of ours in a line on stderr, another one as Python shows it."""
     text = warnings.formatwarning(message, category, filename, lineno, line).rstrip()
-    say(f"warning: {message}" if issubclass(category, InputWarning) else text)
+    word = "note" if issubclass(category, InputNote) else "warning"
+    say(f"{word}: {message}" if issubclass(category, InputWarning) else text)
 
 
 class Share(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.2 on

@@ -9,8 +9,10 @@ HandfulError
 ├── AdaptError           a graph failed or gave a value that is not finite, or a task cannot do this
 └── TaskFileError        a saved task is broken, unsafe or belongs to another package
 
-InputWarning             examples are not what they should be, and are taken: a UserWarning
-└── EmptyWarning         an example has nothing in it: silence, a blank picture, readings at rest
+InputWarning             examples are not what they should be (far from what the package was trained
+│                        on, cut, or read by a guess), and are taken: a UserWarning
+├── EmptyWarning         an example has nothing in it: silence, a blank picture, readings at rest
+└── InputNote            what a command did with examples, as it should
 """
 
 import re
@@ -61,7 +63,11 @@ class TaskFileError(HandfulError):
 
 
 class InputWarning(UserWarning):
-    """Examples are far from what the package was trained on; they are answered all the same."""
+    """Examples are unlike the package's, were cut, or read by a guess; they are answered."""
+
+
+class InputNote(InputWarning):
+    """What became of examples, as it should; the commands alone say so."""
 
 
 class EmptyWarning(InputWarning):

@@ -52,7 +52,7 @@ class Listener:
         no sense.
         """
         spec = task.learner.manifest.input
-        if spec.kind != "audio" or spec.rate is None:
+        if spec.kind != "audio":
             raise InputError(
                 f"package {task.learner.name} takes no sound", hint="one whose input is audio does"
             )
@@ -65,7 +65,7 @@ class Listener:
             if not 0 < value <= most:
                 raise InputError(f"{name} is {value}, wanted more than 0, up to {most:g}")
         self._task, self._rate, self._spec = task, rate, spec
-        self._window = -(-spec.shape[0] * rate // spec.rate)
+        self._window = -(-spec.shape[0] * rate // spec.hertz)
         self._step = max(1, round(every * rate))
         self._quiet, self._sure = quiet, sure
         before = self._window // 2  # silence, so that a word at the beginning has its middle

@@ -38,7 +38,7 @@ ROOMS = (
     "trainer/data/log_mel.py", "trainer/data/backbones",
     "trainer/data/config.py", "trainer/data/distortions", "trainer/data/labelled.py",
     "trainer/data/functions.py", "trainer/data/splits.py", "trainer/data/record.py",
-    "trainer/data/symmetries.py", "trainer/data/sources", "trainer/data/prepare.py",
+    "trainer/data/sources", "trainer/data/prepare.py",
     "trainer/data/backbone.py",
     "trainer/data/__init__.py", "trainer/data/survey.py",
     "trainer/workers", "trainer/evaluation", "trainer/training", "trainer/export",

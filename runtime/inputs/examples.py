@@ -62,7 +62,7 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
 
     Pictures of any size are resized and cut by the manifest's preprocessing; paths of .npy and
-    .csv files become arrays, see `readings.opened`; of audio `examples` may be paths and Sounds,
+    .csv files become arrays, see `series.opened`; of audio `examples` may be paths and Sounds,
     see `sounds.batch`. An array of the package's own shape is an example already: uint8, and where
     the kind is "array" any integers, are scaled as the manifest says, floats are checked and taken
     as they are; the channel axis of a one-channel image may be missing. A list may mix all of
@@ -102,17 +102,18 @@ def read_folder(
     kind.ready()
     found: dict[str, list[Array]] = {}
     count = 0
-    for label, arrays in read_classes(
-        path, kind.files, lambda file: kind.read(file, spec), most=most
-    ):
-        found[label] = [example for array in arrays for example in array]
-        count += len(found[label])
-        if count > most:  # before the memory for more of them is taken
-            raise SupportSetError(
-                f"the files in {shown(path)} hold more than {most} examples, which is the most that"
-                " is taken",
-                hint="leave some of them out: a recording gives one for each half a window",
-            )
+    with series.saying_once():
+        for label, arrays in read_classes(
+            path, kind.files, lambda file: kind.read(file, spec), most=most
+        ):
+            found[label] = [example for array in arrays for example in array]
+            count += len(found[label])
+            if count > most:  # before the memory for more of them is taken
+                raise SupportSetError(
+                    f"the files in {shown(path)} hold more than {most} examples, which is the most"
+                    " that is taken",
+                    hint="leave some of them out: a recording gives one for each half a window",
+                )
     return found
 
 
@@ -247,10 +248,10 @@ KINDS: Mapping[str, Kind] = {
         batch=sounds.batch,
         owns=lambda value: isinstance(value, Sound),
     ),
-    # a recording is cut into windows, and may give several examples
+    # a recording is one example, or is cut into windows and may give several
     "array": Kind(
         takes="arrays",
-        forms=lambda spec: f"examples {_many(spec)}",
+        forms=series.forms,
         files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
         read=series.read_examples,
         empty=lambda x, spec: series.still(x),
@@ -263,6 +264,7 @@ KINDS: Mapping[str, Kind] = {
                 integers="iu",
                 wanted="integers or floats",
                 convert="convert with .astype(np.float32)",
+                given=series.given,
             ),
         ),
     ),

@@ -1,38 +1,89 @@
 """Files of readings to examples of a package that takes arrays: one file, or a list with some.
 
-One file of readings, .npy or .csv, read with care: every size is checked before memory is.
-
-Windows of T readings, cut from a recording or from a stream by one rule.
+A recording of a series [T, C] becomes one example, whole, or windows, as the package says.
 
 Windows begin at the readings 0, hop, 2 hop, … for as long as a whole window is there; what comes
 after the last one is left out. A recording that is shorter than a window is one window, filled up
 with copies of its last reading. Where nothing else is said, the hop is half a window.
+
+A whole recording is read between its readings, at T places u_m; docs/package-format.md has it.
+
+    s_0 = 0,  s_k = s_k−1 + the time, or the way, from reading k − 1 to reading k
+    u_m = s_n−1 · m / (T − 1)
+    y_m = x_j−1 + (u_m − s_j−1) / (s_j − s_j−1) · (x_j − x_j−1),  j the first with s_j ≥ u_m
 """
 
-import ast
-import io
 import math
 import os
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from handful.runtime.arrays import Array, Floats
-from handful.runtime.errors import InputError
+from handful.runtime.arrays import Array, Floats, as_array
+from handful.runtime.errors import InputError, InputNote, InputWarning
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.npz import read_npy
 
 from .folders import shown
+from .tables import READ, Recording, counts_readings, read_table
 
 STILL = 1e-6  # of the largest value: how far readings that never change are apart
 MAX_BYTES = 2**26  # of a file
-MAX_CSV = 2**22  # values of a .csv file
-MAX_AXES, MAX_HEADER = 8, 10_000  # of a .npy file; bytes of its header
 TEXT = (".csv", ".tsv", ".txt")
-READ = "a .npy file of numbers, or a .csv file with a line for each reading"
-SHOWN = 40  # characters of a field in an error
+UNITS = (1.0, 1e-3, 1e-6, 1e-9)  # seconds that a time without a unit may be counted in
+EVEN = 1e-3  # of a step: times that differ by less are even, and so are rates
+
+
+class _Said:
+    """What is to be said of files: the first of each kind, and how many more there are."""
+
+    def __init__(self, *, notes: bool) -> None:
+        self.notes = notes
+        self.found: dict[str, list[str]] = {}
+
+    def say(self) -> None:
+        """One warning for each kind."""
+        for kind, words in self.found.items():
+            more = len(words) - 1
+            also = f"; and so for {more} more file{'s' if more > 1 else ''}" if more else ""
+            category = InputNote if kind in NOTES else InputWarning
+            warnings.warn(words[0] + also, category, stacklevel=3)
+
+
+RESAMPLED, FILLED = NOTES = ("resampled", "filled")  # as it should be: the commands alone say so
+_said: ContextVar[_Said | None] = ContextVar("said", default=None)
+
+
+@contextmanager
+def saying_once(*, notes: bool = False) -> Iterator[None]:
+    """What is guessed or cut within is said at the end, once for all files.
+
+    With `notes`, as the commands want it, also what was resampled and filled up.
+    """
+    if _said.get() is not None:
+        yield
+        return
+    said = _Said(notes=notes)
+    token = _said.set(said)
+    try:
+        yield
+    finally:
+        _said.reset(token)
+    said.say()  # unless there is an error to tell
+
+
+def _note(kind: str, words: str) -> None:
+    with saying_once():
+        said = _said.get()
+        if said is not None and (kind not in NOTES or said.notes):
+            said.found.setdefault(kind, []).append(words)
 
 
 def read_array(path: str | Path) -> Array:
@@ -40,6 +91,11 @@ def read_array(path: str | Path) -> Array:
 
     InputError where the file is none of these, is broken or too large, or holds no finite numbers.
     """
+    return read_recording(path).values
+
+
+def read_recording(path: str | Path, spec: InputSpec | None = None) -> Recording:
+    """What `read_array` gives, with names and times; `spec` says which columns there have to be."""
     path = Path(path)
     name, kind = shown(path), path.suffix.lower()
     if not os.path.exists(path):
@@ -48,110 +104,30 @@ def read_array(path: str | Path) -> Array:
         raise InputError(f"{name} is not named as a file of readings", hint=READ)
     real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
     data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")
-    array = _npy(data, name) if kind == ".npy" else _csv(data, name)
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
-        raise InputError(f"{name} has a value that is not finite in row {row + 1}")
-    return array
+    if kind == ".npy":
+        array = read_npy(data, name)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))
+            raise InputError(f"{name} has a value that is not finite in row {row + 1}")
+        return Recording(array)
+    channels = None if spec is None or spec.channels is None else channel_names(spec)
+    found = read_table(
+        data,
+        name,
+        lambda kind, words: _note(kind, name + words),
+        channels=channels,
+        count=spec.shape[-1] if spec is not None and len(spec.shape) < 3 else None,
+        timed=spec is not None and (spec.whole == "time" or spec.rate is not None),
+    )
+    if found.names is None and counts_readings(found.values):
+        first = channels[0] if channels else "a channel"
+        _note("counts", f"{name} has a first column that counts its readings, taken as {first}")
+    return found
 
 
-def _npy(data: bytes, name: str) -> Array:
-    file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        shape, fortran, dtype = _header(file, version)
-    except Exception as cause:  # numpy raises several kinds on broken bytes
-        why = (str(cause).splitlines() or [type(cause).__name__])[0][:200]
-        raise InputError(f"{name} is not a whole .npy file: {why}", hint="numpy.save") from cause
-    if dtype.kind not in "iuf" or dtype.itemsize > 8:
-        raise InputError(
-            f"{name} holds {dtype}, wanted integers or floats of at most 64 bits",
-            hint="save numbers: array.astype(numpy.float32)",
-        )
-    rest = len(data) - file.tell()
-    if len(shape) > MAX_AXES or math.prod(shape) * dtype.itemsize != rest:
-        raise InputError(
-            f"{name} has {rest} bytes of numbers, {list(shape)[:MAX_AXES]} of {dtype} would have"
-            f" {math.prod(shape) * dtype.itemsize}"
-        )
-    if not rest or not shape:
-        raise InputError(f"{name} has the shape {list(shape)}, wanted one reading at least")
-    flat = np.frombuffer(data, dtype, offset=file.tell())
-    array = flat.reshape(shape, order="F" if fortran else "C")
-    return array.astype(dtype.newbyteorder("="))
-
-
-def _header(file: io.BytesIO, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Shape, whether in Fortran's order, and type; ValueError where they are not to be read."""
-    if version not in ((1, 0), (2, 0), (3, 0)):
-        raise ValueError(f"version {version[0]}.{version[1]}")
-    size = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
-    if size > MAX_HEADER:
-        raise ValueError(f"a header of {size} bytes")
-    text = file.read(size)
-    if len(text) < size:
-        raise ValueError("it ends within its header")
-    fields = ast.literal_eval(text.decode("latin1").strip())
-    if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
-        raise ValueError("its header has other fields")
-    shape, fortran, descr = fields["shape"], fields["fortran_order"], fields["descr"]
-    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n < 2**40 for n in shape)
-    if not sizes or type(fortran) is not bool or not isinstance(descr, str):
-        raise ValueError("its header says no shape and type of numbers")
-    return shape, fortran, np.dtype(descr)
-
-
-def _csv(data: bytes, name: str) -> Array:
-    """[n, C]; a line of names at the top is passed over, and so are empty lines."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as cause:
-        raise InputError(f"{name} is not text in UTF-8", hint=READ) from cause
-    lines = [(i, line) for i, line in enumerate(text.splitlines(), 1) if line.strip()]
-    if not lines:
-        raise InputError(f"{name} is empty", hint=READ)
-    separator = next((sign for sign in (";", "\t", ",") if sign in lines[0][1]), None)
-    if _bad(_fields(lines[0][1], separator)) is not None:  # names of the columns
-        lines = lines[1:]
-    if not lines:
-        raise InputError(f"{name} has no line of numbers", hint=READ)
-    width = len(_fields(lines[0][1], separator))
-    if width * len(lines) > MAX_CSV:
-        raise InputError(
-            f"{name} has {len(lines)} lines of {width} numbers, at most {MAX_CSV} are read",
-            hint="save larger recordings as .npy",
-        )
-    values = np.empty((len(lines), width))
-    for row, (number, line) in enumerate(lines):
-        fields = _fields(line, separator)
-        if len(fields) != width:
-            raise InputError(
-                f"{name} has {len(fields)} numbers in line {number}, {width} in line {lines[0][0]}"
-            )
-        try:
-            values[row] = [float(field) for field in fields]
-        except ValueError as cause:
-            bad = (_bad(fields) or "")[:SHOWN]
-            raise InputError(
-                f"{name} has {bad!a} in line {number}, wanted a number", hint=READ
-            ) from cause
-    return values
-
-
-def _fields(line: str, separator: str | None) -> list[str]:
-    """The fields of a line; where semicolons part them, a comma may be the decimal one."""
-    fields = [field.strip() for field in line.split(separator)]
-    return [field.replace(",", ".") for field in fields] if separator == ";" else fields
-
-
-def _bad(fields: Sequence[str]) -> str | None:
-    """The first that is no number."""
-    for field in fields:
-        try:
-            float(field)
-        except ValueError:
-            return field
-    return None
+def channel_names(spec: InputSpec) -> tuple[str, ...]:
+    """Those of the manifest; none where it has none."""
+    return tuple(channel.name for channel in spec.channels or ())
 
 
 MAX_VALUES = 2**26  # of all windows of a recording: 256 MiB as float32
@@ -241,32 +217,146 @@ def _checked(length: int, hop: int | None) -> int:
     return step
 
 
+def whole(recording: Any, spec: InputSpec, times: Array | None = None, what: str = "it") -> Array:
+    """A recording [n, C] as one example of a package that takes it whole: float32 [T, C].
+
+    `times` are those of its readings. Integers are scaled as the manifest says, once they are read
+    between. InputError where there is no reading, or where they are too far apart.
+    """
+    x = np.asarray(recording)
+    if x.ndim != 2 or not len(x) or x.shape[1] != spec.shape[1]:
+        raise InputError(
+            f"{what} has the shape {list(x.shape)}, wanted readings [n, {spec.shape[1]}]"
+        )
+    s = _places(x.astype(np.float64), spec, times, what)
+    length = spec.shape[0]
+    u = s[-1] * np.arange(length) / (length - 1)
+    u[-1] = s[-1]
+    y = _between(x.astype(np.float64), s, u, spec)
+    return _scaled(y, x, spec)
+
+
+def at_rate(recording: Any, spec: InputSpec, seconds: Array, what: str = "it") -> Array:
+    """A recording [n, C] with a time in seconds for each reading, at the package's rate: float32.
+
+    From the first reading on, for as long as there are readings. InputError where this would take
+    more than 2²⁶ values.
+    """
+    x = np.asarray(recording)
+    assert spec.rate is not None
+    if not seconds[-1] * spec.rate * x.shape[1] < MAX_VALUES:
+        raise InputError(
+            f"{what} lasts {seconds[-1]:g} s, too long at {spec.rate:g} readings a second",
+            hint="cut the recording into parts; look at its times",
+        )
+    u = np.arange(math.floor(seconds[-1] * spec.rate) + 1) / spec.rate
+    return _scaled(_between(x.astype(np.float64), seconds, u, spec), x, spec)
+
+
+def _places(x: Array, spec: InputSpec, times: Array | None, what: str) -> Array:
+    """How far along each reading is: s [n], from 0, never falling."""
+    steps = np.arange(float(len(x)))
+    if spec.whole == "time":
+        s = steps if times is None else times
+    else:
+        squared = np.zeros(len(x))
+        with np.errstate(over="ignore"):
+            for c, channel in enumerate(spec.channels or ()):
+                if channel.kind == "place":  # one after the other: sums have an order
+                    squared[1:] += np.diff(x[:, c]) ** 2
+            s = np.cumsum(np.sqrt(squared))
+    if not np.isfinite(s[-1]):
+        raise InputError(f"{what} has readings that are too far apart to measure the way")
+    return s if s[-1] > 0 else steps  # a point, or readings of one time: each counts the same
+
+
+def _between(x: Array, s: Array, u: Array, spec: InputSpec) -> Array:
+    """x [n, C] at s, read at u: on the straight line, or of a state as on the way to the next."""
+    j = np.minimum(np.searchsorted(s, u, side="left"), len(s) - 1)
+    before = np.maximum(j - 1, 0)
+    there = s[j] <= u  # at the reading itself
+    share = np.zeros(len(u))
+    np.divide(u - s[before], s[j] - s[before], out=share, where=~there)
+    with np.errstate(over="ignore", invalid="ignore"):  # beyond float32 is refused later on
+        y = x[before] + share[:, None] * (x[j] - x[before])
+    y[there] = x[j[there]]
+    states = [c for c, channel in enumerate(spec.channels or ()) if channel.kind == "state"]
+    y[:, states] = x[j][:, states]
+    return y
+
+
+def _scaled(y: Array, x: Array, spec: InputSpec) -> Array:
+    """float32, scaled where the readings x were integers."""
+    with np.errstate(over="ignore"):
+        floats = y.astype(np.float32)
+    if x.dtype.kind in "iu":
+        floats = floats * np.float32(spec.scale) + np.float32(spec.offset)
+    return floats
+
+
 def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) -> Array:
-    """The examples [n, …shape] in a .npy or .csv file, of the numbers' own type.
+    """The examples [n, …shape] in a .npy or .csv file, of the numbers' own type or float32.
 
     A file holds one example, or many of them. Where examples are series [T, C] it may be a
-    recording [n, C] as well: it is cut into windows, each `hop` readings after the one before, by
-    default half a window; a shorter one is filled up with copies of its last reading. InputError
-    where the file cannot be read, or has another shape.
+    recording [n, C] as well. One that the package takes whole is read at T places. Another is
+    brought to the package's rate, where both have one, and cut into windows, each `hop` readings
+    after the one before, by default half a window; a shorter one is filled up with copies of its
+    last reading. InputError where the file cannot be read, or has another shape; an InputWarning
+    where it was cut or filled up without a hop that somebody asked for.
     """
-    array = read_array(path)
-    shape = tuple(spec.shape)
-    if array.shape == shape:
-        return array[None]
+    recording = read_recording(path, spec)
+    array, shape, name = recording.values, tuple(spec.shape), shown(path)
     if array.shape[1:] == shape:
         return array
     if len(shape) == 2 and shape[1] == 1 and array.ndim == 1:
         array = array[:, None]
     if len(shape) == 2 and array.shape[1:] == shape[1:]:
-        return windows(array, shape[0], hop)
+        if spec.whole:
+            by = "their time" if spec.whole == "time" else "their path"
+            if len(array) != shape[0]:
+                _note(RESAMPLED, f"{name}, {len(array)} readings, read as {shape[0]} along {by}")
+            return whole(array, spec, recording.times, name)[None]
+        array = _at_own_rate(replace(recording, values=array), spec, name)
+        cut = windows(array, shape[0], hop)
+        if hop is None:
+            _say_cut(len(array), len(cut), shape[0], name)
+        return cut
+    if array.shape == shape:
+        return array[None]
     if shape == (1,) and array.ndim == 1:
         return array[:, None]
     recordings = f", readings [n, {shape[1]}]" if len(shape) == 2 else ""
     raise InputError(
-        f"{shown(path)} holds the shape {list(array.shape)}, wanted {list(shape)}{recordings}"
+        f"{name} holds the shape {list(array.shape)}, wanted {list(shape)}{recordings}"
         " or a batch of them",
         hint="a line of a .csv file is a reading, and has a number for each channel",
     )
+
+
+def _say_cut(readings: int, count: int, length: int, name: str) -> None:
+    if readings < length:
+        _note(FILLED, f"{name}, {readings} readings, filled up to {length} with the last one")
+    elif readings > length:
+        cut = "1 window" if count == 1 else f"{count} windows"
+        _note("cut", f"{name}, {readings} readings, cut into {cut} of {length}")
+
+
+def _at_own_rate(recording: Recording, spec: InputSpec, name: str) -> Array:
+    """The readings at the package's rate, where the recording has times and another one."""
+    times = recording.times
+    if spec.rate is None or times is None or len(times) < 2 or not times[-1]:
+        return recording.values
+    own = (len(times) - 1) / times[-1]  # readings in a unit of time
+    unit = recording.unit
+    if unit is None:
+        unit = min(UNITS, key=lambda unit: abs(math.log(own / unit / spec.rate)))
+        words = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}
+        _note("unit", f"{name} has times without a unit, taken as {words[unit]}")
+    even = np.abs(np.diff(times) * own - 1).max() < EVEN
+    if even and abs(own / unit / spec.rate - 1) < EVEN:
+        return recording.values
+    _note(RESAMPLED, f"{name}, {own / unit:.4g} readings a second, read at {spec.rate:g}")
+    return at_rate(recording.values, spec, times * unit, name)
 
 
 def opened(examples: Any, spec: InputSpec) -> Any:
@@ -279,10 +369,21 @@ def opened(examples: Any, spec: InputSpec) -> Any:
         return found[0] if len(found) == 1 else found
     if isinstance(examples, list | tuple) and any(map(_is_path, examples)):
         items: list[Any] = []
-        for item in examples:
-            items += list(read_examples(item, spec)) if _is_path(item) else [item]
+        with saying_once():
+            for item in examples:
+                items += list(read_examples(item, spec)) if _is_path(item) else [item]
         return items
     return examples
+
+
+def given(value: Any, spec: InputSpec, what: str) -> Array:
+    """A value as an array; a recording of another length as the example that it is, whole."""
+    array = as_array(value, what)
+    if spec.whole and array.ndim == 2 and array.dtype.kind in "iuf":
+        length, channels = spec.shape
+        if array.shape[1] == channels and array.shape[0] not in (0, length):
+            return whole(array, spec, what=what)
+    return array
 
 
 def _is_path(value: Any) -> bool:
@@ -291,7 +392,7 @@ def _is_path(value: Any) -> bool:
 
 def shape_hint(spec: InputSpec, array: Array) -> str:
     """What to do where an array has another shape."""
-    if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:]:
+    if len(spec.shape) == 2 and array.shape[1:] == spec.shape[1:] and not spec.whole:
         return f"a recording is cut by handful.windows(x, {spec.shape[0]})"
     return "one example a call, or a list or a batch of them, all of this shape"
 
@@ -306,3 +407,10 @@ def still(x: Floats) -> Array:
     axes = tuple(range(1, x.ndim))
     moved = np.asarray(np.ptp(x, axis=1)).reshape(len(x), -1).max(axis=1)
     return np.asarray(moved <= STILL * np.abs(x).max(axis=axes))
+
+
+def forms(spec: InputSpec) -> str:
+    """In which form S examples are given."""
+    sizes = ", ".join(map(str, spec.shape))
+    recordings = f", or recordings [n, {spec.shape[1]}]: paths, arrays" if spec.whole else ""
+    return f"examples [S, {sizes}]{recordings}"

@@ -247,14 +247,14 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
     x = as_array(sound.samples, what, FORMS)
     if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
         raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
-    new = -(-len(x) * (spec.rate or rate) // rate)
+    new = -(-len(x) * (spec.hertz or rate) // rate)
     if max(x.size, new) > MAX_SAMPLES:
         raise InputError(
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
             hint="cut the example out of it; handful.runtime.listener hears streams",
         )
     x = without_offset(one_channel(unscaled(x, what, beyond=True)))
-    x = resampled(x, rate, spec.rate or rate)
+    x = resampled(x, rate, spec.hertz or rate)
     x = cut(x, spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)
 
@@ -376,4 +376,4 @@ def _one(value: Any, spec: InputSpec, what: str) -> Floats:
             f"{what} has samples of shape {list(samples.shape)}, wanted [n] at {spec.rate} hertz",
             hint="several channels, or another rate: handful.Sound(samples, rate)",
         )
-    return prepare_sound(Sound(unscaled(samples, what), spec.rate or 0), spec, what)
+    return prepare_sound(Sound(unscaled(samples, what), spec.hertz), spec, what)

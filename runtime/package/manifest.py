@@ -25,6 +25,20 @@ class Seen:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Channel:
+    """One channel of a series: what a recording calls it, and how it is read between readings.
+
+    A `value` lies on a straight line between two readings, and so does a `place`, a coordinate of
+    what moves: the way is measured along all places. A `state` is that of the way to a reading, as
+    whether a pen was down, and holds back to the reading before.
+    """
+
+    name: str
+    kind: Literal["value", "place", "state"]
+    text: str  # unit and direction, for people
+
+
+@dataclass(frozen=True, kw_only=True)
 class InputSpec:
     """What an example is, and how a picture becomes one.
 
@@ -32,7 +46,9 @@ class InputSpec:
     pixel * scale + offset; a float array is taken as it is. `invert` (files only): pictures are
     dark on light and the learner wants bright on dark. `resize`: the shorter side becomes this,
     then the centre of the shape's height and width is cut out. Of audio, `rate` is in hertz and the
-    shape is the number of samples, from -1 to 1.
+    shape is the number of samples, from -1 to 1. Of a series [T, C], `whole` says that one
+    recording is one example, its readings at even times or at even steps along the path; otherwise
+    windows are cut, at `rate` hertz where that is given.
     """
 
     kind: Literal["image", "array", "audio"]
@@ -46,8 +62,15 @@ class InputSpec:
     invert: bool = False
     resize: int | None = None
     interpolation: Literal["lanczos", "bilinear", "bicubic", "box"] | None = None
-    rate: int | None = None  # of audio: samples a second
+    rate: int | float | None = None  # samples of audio, or readings of a series, a second
+    whole: Literal["time", "path"] | None = None
+    channels: tuple[Channel, ...] | None = None  # of a series, in their order
     seen: Seen | None = None
+
+    @property
+    def hertz(self) -> int:
+        """The rate of audio, which is a whole number; 0 where there is none."""
+        return int(self.rate or 0)
 
 
 @dataclass(frozen=True)
@@ -228,6 +251,7 @@ class Manifest:
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a package and its files
 INNER = re.compile(r"(?!__)[A-Za-z_][A-Za-z0-9._-]{0,99}")  # of a graph, a stage or a tensor
 HASH = re.compile(r"[0-9a-f]{64}")
+CHANNEL = 100  # characters of a channel's name
 PLAIN_HINT = "letters, digits, `.`, `_` and `-`, no folders, at most 100 characters"
 INNER_HINT = (
     "a letter or `_` first, then letters, digits, `.`, `_` and `-`, at most 100 characters; not "

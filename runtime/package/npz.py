@@ -1,5 +1,6 @@
-"""Reading and writing .npz archives without pickles, every size checked before memory is taken."""
+"""Reading .npz and .npy files without pickles, every size checked before memory is taken."""
 
+import ast
 import io
 import math
 import re
@@ -10,13 +11,14 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import HandfulError
+from handful.runtime.errors import HandfulError, InputError
 
 DTYPES = {np.dtype(name) for name in ("<f4", "<i8", "<i2", "u1")}
 METHODS = {"stored": zipfile.ZIP_STORED, "deflated": zipfile.ZIP_DEFLATED}
 MAX_MEMBERS = 20_000
 MAX_AXES = 8
 MAX_HEADER = 1000  # bytes of text in front of an array
+LONGEST_HEADER = 10_000  # of a .npy file by itself
 MEMBER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.\-/\[\]:]{0,299}\.npy")
 ENCRYPTED = 1
 ENTRY = b"PK\x01\x02"  # begins a member's entry in the archive's directory
@@ -97,3 +99,50 @@ def pack_npz(arrays: Mapping[str, Any]) -> bytes:
                 array = np.asarray(value, order="C")
                 np.lib.format.write_array(file, array, version=(1, 0), allow_pickle=False)
     return stream.getvalue()
+
+
+def read_npy(data: bytes, name: str) -> Array:
+    """The numbers in the bytes of a .npy file, of their own type; InputError names `name`."""
+    file = io.BytesIO(data)
+    try:
+        version = np.lib.format.read_magic(file)
+        shape, fortran, dtype = _header(file, version)
+    except Exception as cause:  # numpy raises several kinds on broken bytes
+        why = (str(cause).splitlines() or [type(cause).__name__])[0][:200]
+        raise InputError(f"{name} is not a whole .npy file: {why}", hint="numpy.save") from cause
+    if dtype.kind not in "iuf" or dtype.itemsize > 8:
+        raise InputError(
+            f"{name} holds {dtype}, wanted integers or floats of at most 64 bits",
+            hint="save numbers: array.astype(numpy.float32)",
+        )
+    rest = len(data) - file.tell()
+    if len(shape) > MAX_AXES or math.prod(shape) * dtype.itemsize != rest:
+        raise InputError(
+            f"{name} has {rest} bytes of numbers, {list(shape)[:MAX_AXES]} of {dtype} would have"
+            f" {math.prod(shape) * dtype.itemsize}"
+        )
+    if not rest or not shape:
+        raise InputError(f"{name} has the shape {list(shape)}, wanted one reading at least")
+    flat = np.frombuffer(data, dtype, offset=file.tell())
+    array = flat.reshape(shape, order="F" if fortran else "C")
+    return array.astype(dtype.newbyteorder("="))
+
+
+def _header(file: io.BytesIO, version: tuple[int, int]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether in Fortran's order, and type; ValueError where they are not to be read."""
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise ValueError(f"version {version[0]}.{version[1]}")
+    size = int.from_bytes(file.read(2 if version == (1, 0) else 4), "little")
+    if size > LONGEST_HEADER:
+        raise ValueError(f"a header of {size} bytes")
+    text = file.read(size)
+    if len(text) < size:
+        raise ValueError("it ends within its header")
+    fields = ast.literal_eval(text.decode("latin1").strip())
+    if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
+        raise ValueError("its header has other fields")
+    shape, fortran, descr = fields["shape"], fields["fortran_order"], fields["descr"]
+    sizes = isinstance(shape, tuple) and all(type(n) is int and 0 <= n < 2**40 for n in shape)
+    if not sizes or type(fortran) is not bool or not isinstance(descr, str):
+        raise ValueError("its header says no shape and type of numbers")
+    return shape, fortran, np.dtype(descr)

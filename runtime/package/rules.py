@@ -2,12 +2,15 @@
 
 What a manifest must hold of audio: one length of samples, their rate, and one scale for all.
 
+What a manifest may say of a series: its channels' names, and how a recording becomes an example.
+
 What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
 
 What a manifest says of how sure answers are: a whole grid of sizes, every number in bounds.
 """
 
 import math
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
@@ -201,7 +204,7 @@ def check_sound(spec: InputSpec) -> None:
             f"`input.shape` is {list(spec.shape)}, wanted one number of samples,"
             f" up to {MAX_SAMPLES}: the input is audio"
         )
-    if spec.rate is None or not MIN_RATE <= spec.rate <= MAX_RATE:
+    if not isinstance(spec.rate, int) or not MIN_RATE <= spec.rate <= MAX_RATE:
         raise ManifestError(f"`input.rate` is {spec.rate}, wanted {MIN_RATE} to {MAX_RATE} hertz")
     if spec.range != RANGE:
         found = spec.range and list(spec.range)
@@ -218,6 +221,57 @@ def sound_spec(rate: int, samples: int) -> InputSpec:
     return InputSpec(
         kind="audio", shape=(samples,), range=RANGE, scale=SCALE, offset=OFFSET, rate=rate
     )
+
+
+SLOWEST, FASTEST = 1e-3, 1e6  # readings of a series a second
+
+
+def check_series(spec: InputSpec) -> None:
+    """Raise a ManifestError where a recording could not become an example as the manifest says."""
+    series = spec.kind == "array" and len(spec.shape) == 2
+    for name in ("whole", "channels"):
+        if not series and getattr(spec, name) is not None:
+            raise ManifestError(
+                f"`input.{name}` is given, wanted null: the input is no series [T, C]"
+            )
+    if not series:
+        return
+    if spec.rate is not None and (spec.whole or not SLOWEST <= spec.rate <= FASTEST):
+        wanted = "null beside `whole`" if spec.whole else f"{SLOWEST:g} to {FASTEST:g} hertz"
+        raise ManifestError(f"`input.rate` is {spec.rate}, wanted {wanted}")
+    if spec.whole and spec.shape[0] < 2:
+        raise ManifestError("`input.whole` is given, wanted null: an example is one reading")
+    channels = spec.channels or ()
+    if spec.channels is not None and len(channels) != spec.shape[1]:
+        raise ManifestError(
+            f"`input.channels` has {len(channels)} entries, wanted {spec.shape[1]} as in the shape"
+        )
+    for i, channel in enumerate(channels):
+        place = f"input.channels[{i}]"
+        check_words(channel.text, f"{place}.text")
+        if not is_channel(channel.name):
+            raise ManifestError(
+                f"`{place}.name` is {brief(channel.name)!r}, wanted 1 to {manifest.CHANNEL}"
+                " characters that can be printed, without blanks around them, and no number"
+            )
+    if len({channel_key(channel.name) for channel in channels}) < len(channels):
+        raise ManifestError("`input.channels` has two of one name", hint="A and a count as one")
+    if spec.whole == "path" and not any(channel.kind == "place" for channel in channels):
+        raise ManifestError("`input.whole` is 'path', wanted a channel of kind `place` for it")
+
+
+def is_channel(name: str) -> bool:
+    """Whether a channel may be called so: a table's header must tell it from a number."""
+    try:
+        float(name)
+    except ValueError:
+        return name.isprintable() and name == name.strip() and 0 < len(name) <= manifest.CHANNEL
+    return False
+
+
+def channel_key(name: str) -> str:
+    """By which channels and columns of tables are compared: upper and lower case are the same."""
+    return unicodedata.normalize("NFC", name).strip().casefold()
 
 
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
@@ -276,7 +330,7 @@ def _input(spec: InputSpec) -> None:
             raise ManifestError(f"`input.{name}` is given, wanted null: the input is {kind}")
     if not image and spec.invert:
         raise ManifestError(f"`input.invert` is true, wanted false: the input is {kind}")
-    if spec.kind != "audio" and spec.rate is not None:
+    if spec.rate is not None and spec.kind != "audio" and (image or len(spec.shape) != 2):
         raise ManifestError(f"`input.rate` is given, wanted null: the input is {kind}")
     for i, value in enumerate(spec.range or ()):
         _number(value, f"input.range[{i}]")
@@ -292,6 +346,7 @@ def _input(spec: InputSpec) -> None:
         _image(spec)
     if spec.kind == "audio":
         check_sound(spec)
+    check_series(spec)
 
 
 def _seen(seen: Seen) -> None:

@@ -11,8 +11,9 @@ from dataclasses import is_dataclass
 from typing import Any, Literal, Union, get_args, get_origin
 
 from .flow import MAX_STEPS
-from .manifest import FORMAT, HASH, INNER, NAME, NEXT, OBJECTS, ROLES, Manifest
+from .manifest import CHANNEL, FORMAT, HASH, INNER, NAME, NEXT, OBJECTS, ROLES, Manifest
 from .rules import (
+    FASTEST,
     MAX_AXES,
     MAX_ERROR,
     MAX_EVALUATIONS,
@@ -26,12 +27,15 @@ from .rules import (
     OFFSET,
     RANGE,
     SCALE,
+    SLOWEST,
     SYMBOLS,
 )
 from .strict import hints
 
 TYPES = {str: "string", int: "integer", float: "number", bool: "boolean"}
 OF_IMAGES = ("layout", "colour", "resize", "interpolation")
+OF_SERIES = ("whole", "channels")
+HERTZ = {"anyOf": [{"type": "number", "minimum": SLOWEST, "maximum": FASTEST}, {"type": "null"}]}
 
 PLAIN = {"type": "string", "pattern": f"^{NAME.pattern}$"}
 INNER_NAME = {"type": "string", "pattern": f"^{INNER.pattern}$", "not": {"enum": list(OBJECTS)}}
@@ -56,6 +60,8 @@ RULES: dict[str, dict[str, Any]] = {
     "licence": WORDS,
     "input.shape": {"minItems": 1, "maxItems": MAX_AXES - 1},
     "input.shape[]": COUNT,
+    "input.channels[].name": {"type": "string", "minLength": 1, "maxLength": CHANNEL},
+    "input.channels[].text": WORDS,
     "graphs": {"maxProperties": MAX_GRAPHS, "propertyNames": INNER_NAME},
     "graphs[].file": PLAIN,
     "graphs[].sha256": {"type": "string", "pattern": f"^{HASH.pattern}$"},
@@ -112,7 +118,24 @@ RULES: dict[str, dict[str, Any]] = {
                         "offset": {"const": OFFSET},
                     }
                 },
-                "else": {"properties": {"rate": {"type": "null"}}},
+            },
+            {
+                "if": {"properties": {"kind": {"const": "image"}}},
+                "then": {"properties": {"rate": {"type": "null"}}},
+            },
+            {
+                "if": {"properties": {"kind": {"const": "array"}}},
+                "then": {"properties": {"rate": HERTZ}},
+                "else": {"properties": {name: {"type": "null"} for name in OF_SERIES}},
+            },
+            {
+                "if": {"properties": {"whole": {"not": {"type": "null"}}}},
+                "then": {
+                    "properties": {
+                        "shape": {"minItems": 2, "maxItems": 2},
+                        "rate": {"type": "null"},
+                    }
+                },
             },
         ]
     },

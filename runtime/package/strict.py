@@ -97,7 +97,8 @@ def _one_of(parts: tuple[Any, ...], value: Any, place: str) -> Any:
         return _typed(kinds[0], value, place)
     if type(value) in kinds:
         return value
-    raise _wrong(place, value, "an integer or a string")
+    words = {int: "an integer", float: "a number", str: "a string"}
+    raise _wrong(place, value, " or ".join(words[kind] for kind in kinds))
 
 
 def _tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:

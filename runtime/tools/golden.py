@@ -3,6 +3,8 @@
 Golden pictures: decoded pixels in conformance.npz, and what preprocessing makes of them.
 
 Golden sounds: recordings in conformance.npz, and the examples that the rules make of them.
+
+Golden series: readings in conformance.npz, with their times or without, and what becomes of them.
 """
 
 import re
@@ -14,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats
-from handful.runtime.errors import PackageError
+from handful.runtime.errors import InputError, PackageError
 from handful.runtime.inputs.pictures import prepare_pixels
 from handful.runtime.inputs.resize import Pixels, resized, too_narrow
+from handful.runtime.inputs.series import at_rate, whole, windows
 from handful.runtime.inputs.sounds import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, prepare_sound
 from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 from handful.runtime.support import is_one_hot
@@ -312,7 +315,7 @@ def draw_sounds(spec: InputSpec) -> dict[str, Array]:
     The first has two channels, a constant offset, a higher rate and too few samples; the second is
     at the rate of a telephone, longer than an example, and so loud that its edges go beyond ±1.
     """
-    rate, length = spec.rate or MIN_RATE, spec.shape[0]
+    rate, length = spec.hertz, spec.shape[0]
     higher, lower = 44100 if rate != 44100 else 48000, 8000 if rate != 8000 else 11025
     short = min(LONGEST, length * higher // rate * 3 // 10 + 1)
     golden: dict[str, Array] = {}
@@ -351,3 +354,98 @@ def _loud(size: int) -> Array:
     edges = np.where(places // 23 % 2, 32767, -32768)
     loud = (places > 0.4 * size) & (places < 0.7 * size)
     return np.where(loud, edges, quiet).astype(np.int16)[:, None]
+
+
+SERIES_TOLERANCE = 1e-6  # two roundings of float32
+MAX_READINGS = 2**18  # values of a golden recording
+TICKS = 1e6  # of the times, in a second
+Series = tuple[str, Array, Array | None, Array]  # name, readings, seconds, examples
+
+
+def take_series(golden: dict[str, Array], manifest: Manifest, file: str) -> list[Series]:
+    """Remove the series from `golden`: readings and times, and the examples to be made of them.
+
+    A package may have none; it has both or none.
+    """
+    spec = manifest.input
+    reads = spec.kind == "array" and (spec.whole or spec.rate)
+    if not reads or not any(name.startswith("series/") for name in golden):
+        return []
+    return [_series(golden, f"series/{i}", spec, file) for i in range(COUNT)]
+
+
+def _series(golden: dict[str, Array], name: str, spec: InputSpec, file: str) -> Series:
+    for key in (name, f"{name}/x"):
+        if key not in golden:
+            raise PackageError(f"{file} has no `{key}`", hint=HINT)
+    x, examples, times = golden.pop(name), golden.pop(f"{name}/x"), None
+    right = x.dtype == np.float32 and x.shape[1:] == spec.shape[1:] and np.isfinite(x).all()
+    if not right or not 0 < x.size <= MAX_READINGS:
+        raise PackageError(
+            f"`{name}` in {file} is {x.dtype} {list(x.shape)}, wanted finite float32"
+            f" [n, {spec.shape[1]}] of at most {MAX_READINGS} values",
+            hint=HINT,
+        )
+    if f"{name}/times" in golden or spec.rate:
+        times = golden.pop(f"{name}/times", np.zeros(0))
+        right = times.dtype == np.int64 and times.shape == x.shape[:1] and times[0] == 0
+        if not right or (np.diff(times) < 0).any() or times[-1] > 2**53:
+            raise PackageError(
+                f"`{name}/times` in {file} is {times.dtype} {list(times.shape)}, wanted an int64"
+                " for each reading, from 0 on and never falling",
+                hint=HINT,
+            )
+    return name, x, None if times is None else times / TICKS, examples
+
+
+def replay_series(spec: InputSpec, series: list[Series]) -> dict[str, tuple[Array, Array]]:
+    """What this runtime makes of each recording, and what the file says, by the vector's name."""
+    return {
+        f"{name}/x": (_made(spec, x, seconds, name), wanted) for name, x, seconds, wanted in series
+    }
+
+
+def _made(spec: InputSpec, x: Array, seconds: Array | None, name: str) -> Array:
+    try:
+        if spec.whole:
+            return whole(x, spec, seconds, name)[None]
+        assert seconds is not None
+        assert spec.rate is not None
+        if seconds[-1] * spec.rate * x.shape[1] > MAX_READINGS:
+            raise InputError(f"more than {MAX_READINGS} values at {spec.rate:g} readings a second")
+        return windows(at_rate(x, spec, seconds, name), spec.shape[0])
+    except InputError as error:
+        raise PackageError(f"`{name}` in {FILE}: {error}", hint=HINT) from error
+
+
+def draw_series(spec: InputSpec) -> dict[str, Array]:
+    """The golden series of a package that reads recordings between their readings, always the same.
+
+    The first has more readings than an example, the second fewer; in both some follow each other at
+    one place, and at one time. Times are uneven.
+    """
+    if spec.kind != "array" or not (spec.whole or spec.rate):
+        return {}
+    golden: dict[str, Array] = {}
+    for i, share in enumerate((2.6, 0.6)):
+        rng = np.random.default_rng(i)
+        count = max(2, round(spec.shape[0] * share))
+        x = rng.normal(size=(count, spec.shape[1])).cumsum(axis=0)
+        for c, channel in enumerate(spec.channels or ()):
+            if channel.kind == "state":
+                x[:, c] = rng.random(count) < 0.7
+        still = np.flatnonzero(rng.random(count - 1) < 0.1)
+        x[still + 1] = x[still]
+        x = x.astype(np.float32)
+        seconds = None
+        golden[f"series/{i}"] = x
+        if spec.rate or (spec.whole == "time" and i):
+            steps = rng.uniform(0.2, 1.8, count - 1) * (rng.random(count - 1) < 0.9)
+            pace = spec.rate or 100
+            rate = pace * (1.7 if i else 0.8)
+            times = np.concatenate([[0], np.cumsum(np.round(steps / rate * TICKS))])
+            times[-1] += 1  # so that not all of them are one
+            golden[f"series/{i}/times"] = times.astype(np.int64)
+            seconds = golden[f"series/{i}/times"] / TICKS
+        golden[f"series/{i}/x"] = _made(spec, x, seconds, f"series/{i}")
+    return golden

@@ -19,7 +19,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,6 +36,7 @@ from handful.runtime.errors import (
 from handful.runtime.inputs.examples import KINDS, empty, files_of, read_folder
 from handful.runtime.inputs.folders import MAX_FILES, files_below, printable, read_each, unreadable
 from handful.runtime.inputs.pictures import quiet
+from handful.runtime.inputs.series import saying_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.package.decode import read_bytes
 from handful.runtime.package.files import sha256
@@ -288,7 +289,7 @@ def remove_classes(
 def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
-    with quiet():
+    with quiet(), saying_once(notes=True):
         return read_folder(folder, manifest.input, most=most)
 
 
@@ -310,12 +311,14 @@ def predict_files(
     *,
     package: str | Path | None = None,
     unknown: float | None = None,
+    windows: bool = False,
 ) -> list[Answer]:
     """The answers of a saved task; `package` made it, and may be left out where it is found.
 
     A folder stands for the files in it, see `files_below`. With `unknown` an example may be of none
-    of the classes: of such examples so large a share is still given a label. InputError with all
-    files that cannot be read, after the others were looked at.
+    of the classes: of such examples so large a share is still given a label. With `windows` a
+    recording is cut, as a stream is, though the package takes it whole. InputError with all files
+    that cannot be read, after the others were looked at.
     """
     loaded = opened(task, package)
     kind = KINDS[loaded.learner.input.kind].files
@@ -324,7 +327,7 @@ def predict_files(
         for given in files
         for file in (files_below(given, kind) if os.path.isdir(given) else [given])
     ]
-    return answers_of(loaded, single, unknown)
+    return answers_of(loaded, single, unknown, windows=windows)
 
 
 def answers_of(
@@ -332,16 +335,22 @@ def answers_of(
     files: Sequence[Path],
     unknown: float | None = None,
     observe: Callable[[Path, Answer, Array], None] | None = None,
+    *,
+    windows: bool = False,
 ) -> list[Answer]:
     """What a task says of each file, or of each of the examples in it; as `predict_files`.
 
     `observe` is told each answer with its file and its example, which nobody keeps otherwise.
     """
     spec = task.learner.input
+    if windows:
+        if spec.kind != "array" or len(spec.shape) != 2:
+            raise InputError(f"package {task.learner.name} takes no series, and nothing is cut")
+        spec = replace(spec, whole=None)
     kind = KINDS[spec.kind]
     bad: dict[Path, InputError] = {}
     answers = []
-    with quiet():
+    with quiet(), saying_once(notes=True):
         for file, examples in read_each(files, lambda file: kind.read(file, spec), bad):
             for i, one in enumerate(examples):
                 name = f"{file}[{i}]" if len(examples) > 1 else str(file)

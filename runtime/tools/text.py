@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Comparison, Confidence, Manifest
+from handful.runtime.package.manifest import Bounds, Comparison, Confidence, InputSpec, Manifest
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -113,6 +113,7 @@ def described(package: "Description") -> str:
     parts = [
         f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
         f"input   {manifest.input.kind} [{size}]{_at_rate(manifest)}",
+        *([f"reading {read}"] if (read := reading(manifest.input)) else []),
         f"limits  {_limits(manifest)}",
         f"order   {' → '.join(package.order)}",
         *([f"embed   {manifest.precision}"] if manifest.precision != "float32" else []),
@@ -168,7 +169,8 @@ def verified(report: "Report") -> str:
     if report.tolerances:
         most = max(report.tolerances.values())
         line += f" ({len(report.tolerances)} magnify rounding, up to {most:.1e} is allowed)"
-    for kind, found in (("pictures", report.pictures), ("sounds", report.sounds)):
+    golden = {"pictures": report.pictures, "sounds": report.sounds, "series": report.series}
+    for kind, found in golden.items():
         if found:
             line += f"; {len(found)} golden {kind}, worst difference {max(found.values()):.1e}"
     return line
@@ -184,9 +186,25 @@ def benched(measured: "Bench") -> str:
 
 
 def _at_rate(manifest: Manifest) -> str:
-    """Of audio, its rate and how long that is."""
+    """The rate of audio or of a series, and how long an example is."""
     rate = manifest.input.rate
     return "" if rate is None else f" at {rate} Hz: {manifest.input.shape[0] / rate:g} s"
+
+
+def reading(spec: InputSpec) -> str:
+    """What a reading of a series is, and what becomes of a recording; "" where nothing is said."""
+    channels = ", ".join(
+        channel.name + (f" ({channel.text})" if channel.text else "")
+        for channel in spec.channels or ()
+    )
+    places = " and ".join(c.name for c in spec.channels or () if c.kind == "place")
+    ways = {"time": "at even times", "path": f"at even steps along the path of {places}"}
+    taken = (
+        f"a recording is one example, read at {spec.shape[0]} places {ways[spec.whole]}"
+        if (spec.whole)
+        else ""
+    )
+    return "; ".join(filter(None, (channels, taken)))
 
 
 def _limits(manifest: Manifest) -> str:

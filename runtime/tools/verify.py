@@ -21,11 +21,14 @@ from .golden import (
     HINT,
     MAX_BYTES,
     PICTURE_TOLERANCE,
+    SERIES_TOLERANCE,
     SOUND_TOLERANCE,
     Golden,
     replay_pictures,
+    replay_series,
     replay_sounds,
     take_pictures,
+    take_series,
     take_sounds,
     thinned,
 )
@@ -66,6 +69,7 @@ class Report:
     one_by_one: float  # of predictions one by one from those of the batch
     pictures: dict[str, float] = field(repr=False)  # golden picture → relative difference
     sounds: dict[str, float] = field(repr=False)  # golden sound → relative difference
+    series: dict[str, float] = field(repr=False)  # golden series → relative difference
     answer: str  # `logits` or `outputs`
     tolerance: float  # of every golden vector that is not in `tolerances`
     tolerances: dict[str, float] = field(repr=False)  # of golden vectors that magnify rounding
@@ -88,6 +92,7 @@ class Report:
         return (
             *names,
             *(name for name, value in self.sounds.items() if not value <= SOUND_TOLERANCE),
+            *(name for name, value in self.series.items() if not value <= SERIES_TOLERANCE),
         )
 
     @property
@@ -113,6 +118,7 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
     arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
     golden_pictures = take_pictures(arrays, package.manifest, FILE)
     golden_sounds = take_sounds(arrays, package.manifest, FILE)
+    golden_series = take_series(arrays, package.manifest, FILE)
     golden = Golden(package.manifest, arrays)  # all is checked before a session is built
     learner = learner_of(package, setup(providers))
     engine = learner._engine
@@ -122,6 +128,10 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
     sounds = {
         name: relative_difference(*both)
         for name, both in replay_sounds(package.manifest.input, golden_sounds).items()
+    }
+    series = {
+        name: relative_difference(*both)
+        for name, both in replay_series(package.manifest.input, golden_series).items()
     }
     differences, one_by_one = replay(engine, golden)
     files = len(package.graphs) + 1
@@ -135,6 +145,7 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
         one_by_one=one_by_one,
         pictures=pictures,
         sounds=sounds,
+        series=series,
         answer=golden.answer,
         tolerance=least if tolerance is None else tolerance,
         tolerances={

@@ -1,21 +1,35 @@
 """One file of readings: what is read from .npy and .csv, and every way in which one is refused."""
 
 import pickle
+import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from handful.runtime.errors import InputError
+from handful.runtime.errors import InputError, InputWarning
 from handful.runtime.inputs import series as module
-from handful.runtime.inputs.series import read_array
+from handful.runtime.inputs import tables
+from handful.runtime.inputs.series import read_array, read_recording
+from handful.runtime.package.manifest import Channel, InputSpec
 
 from ..each import each
 from .refusal import refusal_in
 from .small_series import write_npy
 
 READ = "a .npy file of numbers, or a .csv file with a line for each reading"
+FILL = "fill it in, or leave the line out"
+PEN = InputSpec(
+    kind="array",
+    shape=(4, 3),
+    whole="path",
+    channels=tuple(
+        Channel(name=name, kind=kind, text="")
+        for name, kind in (("x", "place"), ("y", "place"), ("pen", "state"))  # type: ignore[misc]
+    ),
+)
 
 
 @each("dtype", ["<i2", ">i2", "u1", "<i8", "<f4", ">f8", "<f2"])
@@ -38,8 +52,8 @@ def test_every_version_of_npy(version: tuple[int, int], tmp_path: Path) -> None:
     ("text", "wanted"),
     [
         ("1,2\n3,-4.5\n", [[1, 2], [3, -4.5]]),
-        ("t, x\n1, 2\n\n3e2, 4", [[1, 2], [300, 4]]),
-        ("\ufefft;x\r\n1,5;2\r\n3;4,25\r\n", [[1.5, 2], [3, 4.25]]),  # a decimal comma
+        ("u, x\n1, 2\n\n3e2, 4", [[1, 2], [300, 4]]),
+        ("\ufeffu;x\r\n1,5;2\r\n3;4,25\r\n", [[1.5, 2], [3, 4.25]]),  # a decimal comma
         ("1\t2\n3\t4", [[1, 2], [3, 4]]),
         ("1  2\n3 4", [[1, 2], [3, 4]]),
         ("7\n8\n9", [[7], [8], [9]]),
@@ -49,6 +63,127 @@ def test_csv_files(text: str, wanted: list[list[float]], tmp_path: Path) -> None
     for name in ("x.csv", "x.tsv", "X.CSV"):
         (tmp_path / name).write_text(text, newline="")
         assert read_array(tmp_path / name).tolist() == wanted
+
+
+ROWS, THREE = [[1, 2], [3, 4]], [[1, 2, 1], [3, 4, 0]]
+
+
+@each(
+    ("text", "wanted"),
+    [
+        (",a,b\n0,1,2\n1,3,4\n", ROWS),  # a data frame's index
+        (",0,1\n0,1,2\n1,3,4\n", ROWS),
+        ("Unnamed: 0,a,b\n7,1,2\n8,3,4\n", ROWS),
+        ('"a" "b"\n"1" 1 2\n"2" 3 4\n', ROWS),  # as R writes it
+        ('"a","b"\n"1","2"\n"3","4"\n', ROWS),
+        ("a,b\nm/s²,m/s²\n1,2\n3,4\n", ROWS),  # units
+        ("a,b\n(px),[px]\n1,2\n3,4\n", ROWS),
+        ("# a,b\n1,2\n3,4\n", ROWS),
+        ("a,b\n1,2\n# 9,9\n3,4\n", ROWS),
+        ("sep=;\na;b\n1;2\n3;4\n", ROWS),
+        ("a,b\n1,2,\n3,4,\n", ROWS),  # one more separator in every line
+        ("a,b\n1,2\n3,4\n,\n,\n", ROWS),  # a spreadsheet's end
+        ("timestamp,a,b\n10,1,2\n20,3,4\n", ROWS),
+        ("Time (ms);a;b\n1,5;1;2\n2,5;3;4\n", ROWS),
+        ("date,a,b\n2026-01-31T12:00:00.5,1,2\n2026-01-31 12:00:01,3,4\n", ROWS),
+        ("a\tb\r1\t2\r3\t4\r", ROWS),  # the ends of lines of old
+    ],
+)
+def test_what_programs_write_around_the_numbers(
+    text: str, wanted: list[list[float]], tmp_path: Path
+) -> None:
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "latin-1"):
+        (tmp_path / "x.csv").write_bytes(text.encode(encoding))
+        assert read_array(tmp_path / "x.csv").tolist() == wanted, encoding
+
+
+@each(
+    ("text", "said"),
+    [
+        ("0,1\n.5,2\n3,4\n", "has 0, 1 in line 1, taken as names of its columns, as data frames"),
+        ("Run 7\nRate: 50\n\na,b\n.5,2\n3,4\n", ": lines 1 to 2, before the table, passed over"),
+        (
+            "\n".join(f"{i},{i * i}" for i in range(8)),
+            "has a first column that counts its readings",
+        ),
+    ],
+)
+def test_what_is_guessed_is_said(text: str, said: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.warns(InputWarning) as caught:
+        found = read_array(tmp_path / "x.csv").tolist()
+    assert [said in str(warning.message) for warning in caught] == [True]
+    assert found == [[0.5, 2], [3, 4]] or len(found) == 8
+
+
+@each(
+    ("text", "wanted"),
+    [
+        ("x,y,pen\n1,2,1\n3,4,0", THREE),
+        ("pen,x,y\n1,1,2\n0,3,4", THREE),
+        ("timestamp,x,y,pen\n5,1,2,1\n6,3,4,0", THREE),
+        ("Y (px);Pen;X [px]\n2;1;1\n4;0;3", THREE),
+        ("id,x,y,pressure,pen,label\n9,1,2,.5,1,ring\n9,3,4,.5,0,ring", THREE),  # text beside them
+        ("pen x y\n1 1 1 2\n2 0 3 4", THREE),  # R's names of rows
+        ("1,2,1\n3,4,0", THREE),
+        ("a,b,c\n1,2,1\n3,4,0", "has the columns a, b, c, taken in this order as x, y, pen"),
+        (
+            "timestamp,x,y\n5,1,2\n6,3,4",
+            "has no column pen: it has timestamp, x, y, wanted x, y, pen",
+        ),
+        ("x,y,z\n1,2,1\n3,4,0", "has no column pen: it has x, y, z, wanted x, y, pen"),
+        ("x,x,y,pen\n1,1,2,1", "has 2 columns 'x' in line 1, wanted one"),
+        ("1,2,1,9\n3,4,0,9", "has 4 columns, wanted 3: x, y, pen"),
+        ("x,y,pen\n1,2,abc\n3,4,0", "has 'abc' in line 2, wanted a number"),
+        ("x,y,pen\nabc,def,ghi\n3,4,0", "has 'abc' in line 2, wanted a number"),
+    ],
+)
+def test_columns_are_taken_by_name(
+    text: str, wanted: str | list[list[float]], tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            found: Any = read_recording(tmp_path / "x.csv", PEN).values.tolist()
+        except InputError as error:
+            said, found = [], str(error)
+    words = "".join(str(warning.message) for warning in said)
+    if isinstance(wanted, str):
+        assert (words or found) == f"{tmp_path}/x.csv {wanted}"
+    else:
+        assert (found, words) == (wanted, "")
+
+
+@each(
+    ("header", "rows", "times", "unit"),
+    [
+        ("t,a", "5,1\n7,2", [0, 2], None),
+        ("time_ms,a", "5,1\n7,2", [0, 2], 1e-3),
+        ("Timestamp [µs],a", "5,1\n5,2", [0, 0], 1e-6),
+        ("seconds_elapsed,a", "5,1\n7,2", [0, 2], 1),
+        ("time,seconds_elapsed,a", "90,5,1\n95,7,2", [0, 2], 1),
+        ("time,a\nms,g", "5,1\n7,2", [0, 2], 1e-3),
+        ("date,a", "2026-01-31T12:00:59,1\n2026-01-31T12:01:01Z,2", [0, 2], 1),
+        ("t,a", "5,1\n4,2", "has a time in line 3 that is before the one above it", None),
+        ("date,a", "2026-01-31,1\nnoon,2", "has 'noon' in line 3, wanted a time", None),
+    ],
+)
+def test_a_column_of_times(
+    header: str, rows: str, times: Any, unit: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(f"{header}\n{rows}\n")
+    spec = InputSpec(kind="array", shape=(4, 1), rate=50.0)
+    try:
+        found = read_recording(tmp_path / "x.csv", spec)
+    except InputError as error:
+        words = str(error).removeprefix(f"{tmp_path}/x.csv ")
+    else:
+        assert found.values.tolist() == [[1], [2]]
+        assert found.times is not None
+        assert (found.times.tolist(), found.unit) == (times, unit)
+        return
+    assert words == times
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
@@ -89,12 +224,27 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
     ("x.csv", b"", "…/x.csv is empty", READ),
     ("x.csv", b"\n \n", "…/x.csv is empty", READ),
     ("x.csv", b"a,b\n", "…/x.csv has no line of numbers", READ),
-    ("x.csv", b"\xff\xfe1,2", "…/x.csv is not text in UTF-8", READ),
-    ("x.csv", b"1,2\n\n3", "…/x.csv has 1 numbers in line 3, 2 in line 1", None),
-    ("x.csv", b"1,2\n3,", "…/x.csv has '' in line 2, wanted a number", READ),
-    ("x.csv", b"a,b\n1,2\n3,\x1b[2J", "…/x.csv has '\\x1b[2J' in line 3, wanted a number", READ),
-    ("x.csv", b"1,2\n3,nan\n", "…/x.csv has a value that is not finite in row 2", None),
-    ("x.csv", b"1,2\n1e999,4\n", "…/x.csv has a value that is not finite in row 2", None),
+    ("x.csv", b"\xff\xfe1,2", "…/x.csv is not text in UTF-16", READ),
+    ("x.csv", b"1,2\n\n3", "…/x.csv has 1 field in line 3, wanted 2 as in most lines", READ),
+    ("x.csv", b"1\n3,4\n5,6", "…/x.csv has 1 field in line 1, wanted 2 as in most lines", READ),
+    ("x.csv", b"1,2\n3,", "…/x.csv has '' in line 2, wanted a number", FILL),
+    ("x.csv", b"a,b\n1,2\n3,\x1b[2J", "…/x.csv has '\\x1b[2J' in line 3, wanted a number", FILL),
+    ("x.csv", b"1,2\n\n3,nan\n", "…/x.csv has a value that is not finite in line 3",
+     "leave the line out, or look at what wrote it"),
+    ("x.csv", b"1,2\n1e999,4\n", "…/x.csv has a value that is not finite in line 2",
+     "leave the line out, or look at what wrote it"),
+    # a first line like any other
+    *(("x.csv", line + b"\n1,2,3\n4,5,6\n", f"…/x.csv has {bad!r} in line 1, wanted a number", FILL)
+      for line, bad in ((b"1,,3", ""), (b",2,3", ""), (b"NA,NA,NA", "NA"), (b"abc,2,3", "abc"),
+                        (b",,", ""), (b"1_0,2,3", "1_0"))),
+    ("x.csv", b"x,y\n1,2\n,\n3,4\n", "…/x.csv has '' in line 3, wanted a number", FILL),
+    ("x.csv", b'1,2\n"3,4\n5,6\n', "…/x.csv has a quotation in line 2 that does not end before a"
+     ' separator', 'text that holds " has it twice, within quotation marks'),
+    ("x.csv", b"x;y\n1.5;2\n1,5;2\n", "…/x.csv has numbers with a comma and others with a point",
+     "write all fractions alike, and nothing between thousands"),
+    ("x.csv", b",x\n3,1\n9,2\n", "…/x.csv has a first column without a name that does not count the"
+     " readings", "name it as a channel, or remove it"),
+    ("x.csv", b"1\x00,2\x00", "…/x.csv holds bytes that are 0, wanted text", READ),
     ("x.png", b"1,2\n", "…/x.png is not named as a file of readings", READ),
 ]  # fmt: skip
 
@@ -140,8 +290,24 @@ def test_files_too_large_are_refused_by_their_size(
     monkeypatch.setattr(module, "MAX_BYTES", 500)
     words, _ = refusal_in(tmp_path, lambda: read_array(file), InputError)
     assert words == "…/x.npy has 528 bytes, at most 500 are read"
-    monkeypatch.setattr(module, "MAX_CSV", 5)
-    (tmp_path / "x.csv").write_text("1,2\n" * 3)
-    words, hint = refusal_in(tmp_path, lambda: read_array(tmp_path / "x.csv"), InputError)
-    assert words == "…/x.csv has 3 lines of 2 numbers, at most 5 are read"
-    assert hint == "save larger recordings as .npy"
+    monkeypatch.setattr(tables, "MAX_VALUES", 5)
+    for text in ("1,2\n" * 3, '"1",2\n' * 3, "1 2\n" * 3, "x,y\n" + '"1",2\n' * 3, "1\n" * 6):
+        (tmp_path / "x.csv").write_text(text)
+        words, hint = refusal_in(tmp_path, lambda: read_array(tmp_path / "x.csv"), InputError)
+        assert words == "…/x.csv has more than 5 numbers", text
+        assert hint == "save larger recordings as .npy"
+    monkeypatch.setattr(tables, "MAX_LINE", 6)
+    (tmp_path / "x.csv").write_text("1,2,3,4")
+    words, _ = refusal_in(tmp_path, lambda: read_array(tmp_path / "x.csv"), InputError)
+    assert words == "…/x.csv has more than 6 characters in line 1"
+
+
+def test_numbers_are_counted_while_they_are_read(tmp_path: Path) -> None:
+    for unit in (b"1\n", b"11,", b"1,2,3\n", b'"\n",', b'a"b,"c\n'):
+        (tmp_path / "x.csv").write_bytes(unit * (16_000_000 // len(unit)))
+        tracemalloc.start()
+        with pytest.raises(InputError):
+            read_array(tmp_path / "x.csv")
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 90_000_000, unit  # twice the file, and the numbers that are kept

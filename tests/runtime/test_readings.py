@@ -1,5 +1,7 @@
 """From readings to answers: integers, files, folders, recordings longer than an example."""
 
+import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,11 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.errors import InputError, InputNote, InputWarning, SupportSetError
+from handful.runtime.inputs import series
 from handful.runtime.inputs.examples import read_folder
 from handful.runtime.inputs.series import read_examples
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import Channel, InputSpec
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
 from ..each import each
@@ -82,7 +85,8 @@ def test_files_stand_for_what_is_in_them(
     learner: handful.Learner, moves: Path, tmp_path: Path
 ) -> None:
     still_ones = [moves / "still" / "1.npy", str(moves / "still" / "2.csv")]
-    task = learner.adapt({"still": still_ones, "rising": moves / "rising" / "1.csv"})
+    with pytest.warns(InputWarning, match=r"2\.csv, 9 readings, cut into 3 windows of 4$"):
+        task = learner.adapt({"still": still_ones, "rising": moves / "rising" / "1.csv"})
     assert task.counts == {"still": 4, "rising": 1}  # nine readings are three windows of four
     by_hand = learner.adapt(
         {
@@ -95,12 +99,14 @@ def test_files_stand_for_what_is_in_them(
     one = write_csv(tmp_path / "new.csv", query)
     assert task.predict(one) == task.predict(str(one)) == task.predict(query) == "rising"
     long = write_npy(tmp_path / "long.npy", np.concatenate([still(), still(), rising(), rising()]))
-    assert task.predict(long) == task.predict(handful.windows(np.load(long), 4))
+    with pytest.warns(InputWarning, match="cut into 7 windows"):
+        assert task.predict(long) == task.predict(handful.windows(np.load(long), 4))
     assert task.predict([one, query, still()]) == ["rising", "rising", "still"]
     more = task.add({"falling": [write_csv(tmp_path / "falling.csv", -rising())]})
     assert more.classes == ("still", "rising", "falling")
 
 
+@pytest.mark.filterwarnings("ignore:.*cut into:handful.InputWarning")
 def test_a_label_for_each_example_and_not_for_each_window(
     learner: handful.Learner, moves: Path
 ) -> None:
@@ -109,6 +115,7 @@ def test_a_label_for_each_example_and_not_for_each_window(
     assert (words, hint) == ("4 examples and 2 labels", "as many labels as examples")
 
 
+@pytest.mark.filterwarnings("ignore:.*cut into:handful.InputWarning")
 def test_what_shapes_a_file_may_have(tmp_path: Path) -> None:
     def shape(array: Any, spec: InputSpec = SPEC) -> tuple[int, ...]:
         return read_examples(write_npy(tmp_path / "x.npy", array), spec).shape
@@ -145,18 +152,155 @@ def test_other_shapes_are_refused(
 
 def test_from_a_folder_to_answers(packages: Any, moves: Path, tmp_path: Path) -> None:
     out = tmp_path / "task.npz"
-    task = adapt_folder(packages("series"), moves, out)
+    with pytest.warns(InputWarning) as said:
+        task = adapt_folder(packages("series"), moves, out)
+    assert [(type(w.message), str(w.message)) for w in said] == [
+        (InputNote, f"{moves}/rising/1.csv, 3 readings, filled up to 4 with the last one"),
+        (InputWarning, f"{moves}/still/2.csv, 9 readings, cut into 3 windows of 4"),
+    ]
     assert task.counts == {"rising": 1, "still": 4}
     new = write_csv(tmp_path / "new.csv", rising())
     long = write_csv(tmp_path / "long.csv", np.concatenate([still(), rising(), still()]))
-    answers = predict_files(out, [new, long], package=packages("series"))
+    with pytest.warns(InputWarning, match="12 readings, cut into 5 windows of 4"):
+        answers = predict_files(out, [new, long], package=packages("series"))
+    windows = handful.windows(np.concatenate([still(), rising(), still()]), 4)
     assert [(answer.file, answer.label) for answer in answers] == [
         (str(new), "rising"),
-        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(long))),
+        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(windows))),
     ]
     assert [answer.label for answer in answers[1:]][::2] == ["still", "rising", "still"]
 
 
+def by_the_page(
+    x: list[list[float]], spec: InputSpec, times: list[float] | None = None
+) -> list[list[float]]:
+    """A whole recording as docs/package-format.md has it, number by number."""
+    s = [0.0]
+    channels = spec.channels or ()
+    for k in range(1, len(x)):
+        way = 0.0
+        for c, channel in enumerate(channels):
+            if channel.kind == "place":
+                way += (x[k][c] - x[k - 1][c]) * (x[k][c] - x[k - 1][c])
+        step = times[k] - times[k - 1] if times else 1.0
+        s.append(s[-1] + (math.sqrt(way) if spec.whole == "path" else step))
+    if s[-1] == 0:
+        s = [float(k) for k in range(len(x))]
+    last, found = spec.shape[0] - 1, []
+    for m in range(last + 1):
+        u = s[-1] if m == last else s[-1] * m / last
+        j = next(j for j in range(len(x)) if s[j] >= u)
+        share = None if s[j] == u else (u - s[j - 1]) / (s[j] - s[j - 1])
+        row = []
+        for c in range(spec.shape[1]):
+            state = bool(channels) and channels[c].kind == "state"
+            held = share is None or state
+            row.append(x[j][c] if held else x[j - 1][c] + share * (x[j][c] - x[j - 1][c]))
+        found.append(row)
+    return found
+
+
+def trace(whole: Any, length: int = 7) -> InputSpec:
+    kinds: list[tuple[str, Any]] = [("x", "place"), ("f", "value"), ("y", "place"), ("p", "state")]
+    channels = tuple(Channel(name=name, kind=kind, text="") for name, kind in kinds)
+    return InputSpec(kind="array", shape=(length, 4), whole=whole, channels=channels)
+
+
+@each("whole", ["time", "path"])
+@each("count", [1, 2, 5, 7, 20, 300])
+def test_a_whole_recording_is_what_the_format_page_makes_of_it(whole: Any, count: int) -> None:
+    rng, spec = np.random.default_rng(count), trace(whole)
+    for x in (
+        rng.normal(size=(count, 4)),
+        rng.integers(0, 2, (count, 4)).astype(float),  # with readings at one place
+        np.ones((count, 4)),
+    ):
+        wanted = np.array(by_the_page(x.tolist(), spec), np.float32)
+        np.testing.assert_array_equal(series.whole(x, spec), wanted)
+    times = np.cumsum(rng.integers(0, 3, count)).astype(float)
+    times -= times[0]
+    wanted = np.array(by_the_page(x.tolist(), spec, times.tolist()), np.float32)
+    np.testing.assert_array_equal(series.whole(x, spec, times), wanted)
+
+
+def test_a_whole_recording_by_hand() -> None:
+    spec = trace("path", length=5)
+    corner = [[0, 0, 0, 1], [3, 6, 0, 1], [3, 6, 1, 0]]  # three to the right, one up, the pen up
+    assert series.whole(corner, spec).tolist() == [
+        [0, 0, 0, 1],
+        [1, 2, 0, 1],
+        [2, 4, 0, 1],
+        [3, 6, 0, 1],  # the reading itself
+        [3, 6, 1, 0],
+    ]
+    timed = series.whole(corner, trace("time", length=5), np.array([0.0, 1.0, 4.0]))
+    np.testing.assert_allclose(timed[:, 2], [0, 0, 1 / 3, 2 / 3, 1], rtol=1e-6)
+    assert timed[:, 3].tolist() == [1, 1, 0, 0, 0]  # up all the way
+    scaled = InputSpec(kind="array", shape=(3, 1), whole="time", scale=0.5, offset=1.0)
+    assert series.whole(np.array([[0], [3]]), scaled).tolist() == [[1], [1.75], [2.5]]
+    assert series.whole(np.array([[0.0], [3]]), scaled).tolist() == [[0], [1.5], [3]]
+    far = [[0, 0, 0, 0], [1e200, 0, 0, 0]]
+    words, _ = refusal(lambda: series.whole(far, spec), InputError)
+    assert words == "it has readings that are too far apart to measure the way"
+
+
+def test_one_file_is_one_example_where_the_package_says_so(
+    packages: Any, moves: Path, tmp_path: Path, edit: Any
+) -> None:
+    folder = packages.copy("series", tmp_path)
+    channels = [{"name": name, "kind": "value", "text": ""} for name in ("ax", "ay")]
+    edit(folder, lambda content: content["input"].update(whole="time", channels=channels))
+    with pytest.warns(InputWarning) as said:
+        task = adapt_folder(folder, moves, tmp_path / "task.npz")
+    assert [str(w.message) for w in said if isinstance(w.message, InputNote)] == [
+        f"{moves}/rising/1.csv, 3 readings, read as 4 along their time; and so for 1 more file"
+    ]
+    assert task.counts == {"rising": 1, "still": 2}
+    long = rising(9) // 2
+    file = write_csv(tmp_path / "long.csv", long)
+    turned = write_csv(tmp_path / "turned.csv", long[:, ::-1], "ay,ax")
+    assert task.predict(file) == task.predict(long) == "rising"  # of an array as of a file, unsaid
+    exact = series.whole(long, task.learner.input)
+    for given in (file, turned, long, [long], [file, exact]):
+        logits = task.logits(given)
+        np.testing.assert_array_equal(logits.reshape(-1, 2)[0], task.logits(exact))
+    assert task.learner.adapt([file, still(3)], ["a", "b"]).counts == {"a": 1, "b": 1}
+    with pytest.warns(InputWarning, match="9 readings, cut into 3 windows of 4"):
+        cut = predict_files(tmp_path / "task.npz", [file], package=folder, windows=True)
+    assert [answer.file for answer in cut] == [f"{file}[{i}]" for i in range(3)]
+    words, hint = refusal(lambda: task.predict(np.zeros((9, 3))), InputError)
+    assert words == "query has shape [9, 3], wanted [4, 2] or a batch of them"
+    assert hint == "one example a call, or a list or a batch of them, all of this shape"
+
+
+@each(
+    ("header", "step", "said"),
+    [
+        ("time_ms", 20.0, []),  # at the package's rate already
+        ("time_ms", 10.0, []),
+        ("t", 0.01, ["has times without a unit, taken as seconds"]),
+        ("t", 10.0, ["has times without a unit, taken as milliseconds"]),
+    ],
+)
+def test_times_give_the_rate(header: str, step: float, said: list[str], tmp_path: Path) -> None:
+    spec = InputSpec(kind="array", shape=(4, 2), rate=50)
+    lines = [f"{step * i},{i},{i * i}" for i in range(8)]
+    (tmp_path / "x.csv").write_text("\n".join([f"{header},a,b", *lines]))
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        examples = read_examples(tmp_path / "x.csv", spec, hop=2)
+    assert [str(w.message).removeprefix(f"{tmp_path}/x.csv ") for w in found] == said
+    every = 1 if step == 20 else 2
+    wanted = [[i, i * i] for i in range(0, 8, every)]
+    np.testing.assert_allclose(examples[0], wanted[:4], rtol=1e-6)
+    (tmp_path / "x.csv").write_text(f"{header},a,b\n0,1,2\n1e18,1,2\n1e18,1,2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        words, _ = refusal(lambda: read_examples(tmp_path / "x.csv", spec), InputError)
+    assert "too long at 50 readings a second" in words
+
+
+@pytest.mark.filterwarnings("ignore:.*cut into:handful.InputWarning")
 def test_more_examples_than_are_taken(moves: Path, tmp_path: Path) -> None:
     assert sum(map(len, read_folder(moves, SPEC, most=5).values())) == 5
     words, hint = refusal_in(tmp_path, lambda: read_folder(moves, SPEC, most=4), SupportSetError)
@@ -181,7 +325,7 @@ def test_all_files_that_cannot_be_read_are_named(
     assert words == (
         "2 of 5 files of readings cannot be read:\n"
         "  …/moves/rising/2.png is not named as a file of readings\n"
-        "  …/moves/still/3.csv has 1 numbers in line 2, 2 in line 1"
+        "  …/moves/still/3.csv has 1 field in line 2, wanted 2 as in most lines"
     )
     assert hint == "mend them, or leave them out"
     assert not (tmp_path / "task.npz").exists()

@@ -112,7 +112,7 @@ def _load(
     if recorded is not None:
         recorded.compare(data.facts)
     if config.symmetries > 1 and part == "meta_train":
-        from .symmetries import with_symmetries
+        from .labelled import with_symmetries
 
         data = with_symmetries(data, config.symmetries)
     return data

@@ -50,6 +50,11 @@ class DataConfig:
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images
     window: int | None = None  # folder of recordings: the readings of an example
     hop: int | None = None  # from one window's beginning to the next; None: a whole window
+    whole: Literal["time", "path"] | None = None  # a recording is one example, of even readings
+    channels: tuple[str, ...] | None = None  # of series: "y", or "y: up, in pixels"
+    places: tuple[str, ...] = ()  # those that are coordinates: the path is measured along them
+    states: tuple[str, ...] = ()  # those that hold on the way to a reading, as a pen's
+    hertz: float | None = None  # readings a second of recordings with times; None: as they are
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
@@ -77,6 +82,7 @@ class DataConfig:
         for name, readings in (("window", self.window), ("hop", self.hop)):
             if readings is not None and not 1 <= readings <= MAX_WINDOW:
                 raise DataError(f"data.{name} is {readings}, wanted 1 to {MAX_WINDOW} readings")
+        self._check_series()
         if not abs(self.seed) < LARGEST:
             raise DataError(f"data.seed is {self.seed}, wanted less than {LARGEST}")
         if not 0 < self.seconds < math.inf:
@@ -100,6 +106,28 @@ class DataConfig:
             resize=self.resize or (own.resize if own else None),
             interpolation=self.interpolation or (own.interpolation if own else "lanczos"),
         )
+
+    def _check_series(self) -> None:
+        """Refuse names that do not fit each other; the format's own rules see to the rest."""
+        names = [name.partition(":")[0].strip() for name in self.channels or ()]
+        for setting, of in (("places", self.places), ("states", self.states)):
+            if unknown := [name for name in of if name not in names]:
+                raise DataError(
+                    f"data.{setting} has {unknown[0]!r}, which is not in data.channels",
+                    hint=f"there are: {', '.join(names) or 'none'}",
+                )
+        if both := [name for name in self.places if name in self.states]:
+            raise DataError(f"data.places and data.states both have {both[0]!r}")
+        if self.whole == "path" and not self.places:
+            raise DataError(
+                'data.whole is "path", and data.places is empty',
+                hint='name the coordinates of what moves: data.channels = ["x", "y"], and places',
+            )
+        if self.whole and (self.hertz or self.hop):
+            raise DataError(
+                "data.whole is set, and so is data.hertz or data.hop",
+                hint="a recording is one example, or it is cut into windows",
+            )
 
     def _check_scale(self) -> None:
         scale, offset = self.backbone_scale, self.backbone_offset

@@ -140,6 +140,11 @@ PRECISIONS = {
     "float16": " The weights of `embed` are stored in 16 bits; all arithmetic is float32.",
     "int8": " The convolutions of `embed` are computed in 8 bits; all else is float32.",
 }
+KINDS_OF_CHANNEL = {
+    "value": "a value",
+    "place": "a coordinate",
+    "state": "a state, on the way to the reading",
+}
 ENERGIES = ", log-mel energies"  # what ends the name of data that are energies of sounds
 
 
@@ -150,6 +155,7 @@ def card(manifest: Manifest) -> str:
         f"A few-shot learner ({manifest.learner}) for devices, made by handful: onnxruntime adapts"
         f" it to {_learnt(manifest)}.",
         _use(manifest),
+        *_readings(manifest),
         "## Accuracy",
         _accuracy(manifest),
         *_confidence(manifest),
@@ -181,6 +187,28 @@ def _use(manifest: Manifest) -> str:
         "task.predict(example)\n"
         "```"
     )
+
+
+def _readings(manifest: Manifest) -> list[str]:
+    """What a reading is, of a series; and what becomes of a recording."""
+    spec = manifest.input
+    if spec.kind != "array" or len(spec.shape) != 2:
+        return []
+    length, words = spec.shape[0], []
+    if spec.channels:
+        rows = [f"| {c.name} | {KINDS_OF_CHANNEL[c.kind]} | {c.text} |" for c in spec.channels]
+        head = "| channel | it is | a number of it |\n| --- | --- | --- |"
+        words += ["\n".join([f"A reading has these channels:\n\n{head}", *rows])]
+    rate = f", {spec.rate:g} a second" if spec.rate else ""
+    taken = f"A recording is cut into windows of {length} readings{rate}."
+    if spec.whole:
+        ways = {"time": "at even times", "path": "at even steps along the path of its places"}
+        taken = (
+            f"A recording, of any number of readings, is one example: it is read at {length} places"
+            f" {ways[spec.whole]}."
+        )
+    columns = " Columns of a `.csv` file are found by these names." if spec.channels else ""
+    return ["## Readings", *words, taken + columns]
 
 
 def _accuracy(manifest: Manifest) -> str:

@@ -28,6 +28,7 @@ from handful.runtime.tools.golden import (
     SOUNDS,
     TOLERANCE,
     draw_pictures,
+    draw_series,
     draw_sounds,
     tolerance_key,
 )
@@ -144,6 +145,7 @@ def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: s
         golden = golden | draw_pictures(manifest.input)
     if manifest.input.kind == "audio":
         golden = golden | draw_sounds(manifest.input)
+    golden = golden | draw_series(manifest.input)
     (folder / CONFORMANCE).write_bytes(pack_npz(golden))
     return manifest
 

@@ -75,7 +75,7 @@ def test_all_bad_files_are_named_or_left_out(moves: Path) -> None:
         read_data(from_dict(run, where="a test"), None)
     assert str(caught.value) == (
         "2 of 6 files of readings cannot be read:\n"
-        f"  {moves}/wave/3.csv has 1 numbers in line 2, 2 in line 1\n"
+        f"  {moves}/wave/3.csv has 1 field in line 2, wanted 2 as in most lines\n"
         f"  {moves}/turn/2.npy holds the shape [5, 3], wanted [4, 2], readings [n, 2] or a batch of"
         " them"
     )

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.symmetries import with_symmetries
+from handful.trainer.data.labelled import with_symmetries
 
 from ..small import pictures, series
 

@@ -1,18 +1,23 @@
-"""A folder of recordings, one sub-folder a class, cut into windows as the runtime cuts them."""
+"""A folder of recordings, one sub-folder a class, made examples as the runtime makes them.
+
+What a reading of a series is, by the settings, for the manifest of the package.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from handful.runtime.arrays import Floats
-from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.errors import InputError, ManifestError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders
-from handful.runtime.inputs.series import read_array, read_examples
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.inputs.series import read_examples, read_recording, saying_once
+from handful.runtime.package.manifest import Channel, InputSpec
+from handful.runtime.package.rules import check_series
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.record import RecordedPart, of_files
@@ -33,6 +38,35 @@ def holds_readings(folder: Path) -> bool:
     return files[0].name.lower().endswith(READINGS.suffixes)
 
 
+def described(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
+    """The spec of arrays with what the settings say of a reading; DataError where they cannot."""
+    if not (config.whole or config.channels or config.hertz):
+        return spec
+    if len(spec.shape) != 2:
+        raise DataError(
+            f"{where} has examples of shape {list(spec.shape)}, which are no series [T, C]",
+            hint="leave out data.whole, data.channels and data.hertz",
+        )
+    channels = None
+    if config.channels is not None:
+        channels = tuple(_channel(text, config) for text in config.channels)
+    said = replace(spec, whole=config.whole, channels=channels, rate=config.hertz)
+    try:
+        check_series(said)
+    except ManifestError as error:
+        raise DataError(
+            f"{where} cannot have these settings: {error}",
+            hint="they are data.whole, data.channels, data.places, data.states and data.hertz",
+        ) from error
+    return said
+
+
+def _channel(text: str, config: DataConfig) -> Channel:
+    name, _, words = (part.strip() for part in text.partition(":"))
+    kind = "place" if name in config.places else "state" if name in config.states else "value"
+    return Channel(name=name, kind=kind, text=words)
+
+
 def load_recordings(
     config: DataConfig,
     part: Part,
@@ -40,11 +74,11 @@ def load_recordings(
     recorded: RecordedPart | None = None,
     skip_bad: bool = False,
 ) -> LabelledSet:
-    """The part's classes, named as their sub-folders and sorted; windows [M, T, C], float32.
+    """The part's classes, named as their sub-folders and sorted; series [M, T, C], float32.
 
-    T is `data.window`, C that of the folder's first recording. Files that cannot be read are
-    refused together, or with `skip_bad` left out; those that were left out when the classes were
-    recorded are left out again.
+    T is `data.window`, C and the channels' names those of the folder's first recording where the
+    settings say nothing else. Files that cannot be read are refused together, or with `skip_bad`
+    left out; those that were left out when the classes were recorded are left out again.
     """
     folder = Path(config.source)
     if config.window is None:
@@ -56,7 +90,7 @@ def load_recordings(
         files = class_folders(folder, READINGS)
     except SupportSetError as error:
         raise DataError(str(error), hint=error.hint) from error
-    spec = _spec([file for of_class in files.values() for file in of_class], config.window)
+    spec = _spec([file for of_class in files.values() for file in of_class], config)
     names = list(recorded.classes) if recorded else None
     classes = list(files)
     chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
@@ -65,18 +99,19 @@ def load_recordings(
     found: dict[str, list[Floats]] = {name: [] for name in chosen}
     kept: dict[str, list[Path]] = {name: [] for name in chosen}
     count = 0
-    for name in chosen:
-        for file in files[name]:
-            if relative(file, folder) in skipped:
-                continue
-            count += 1
-            try:
-                x = read_examples(file, spec, hop=config.hop or config.window)
-            except InputError as error:
-                bad[file] = error
-                continue
-            found[name].append(x.astype(np.float32))
-            kept[name].append(file)
+    with saying_once():
+        for name in chosen:
+            for file in files[name]:
+                if relative(file, folder) in skipped:
+                    continue
+                count += 1
+                try:
+                    x = read_examples(file, spec, hop=config.hop or config.window)
+                except InputError as error:
+                    bad[file] = error
+                    continue
+                found[name].append(x.astype(np.float32))
+                kept[name].append(file)
     if bad and not skip_bad:
         raise BadFilesError(bad, count, READINGS.words)
     if empty := [name for name in chosen if not kept[name]]:
@@ -92,13 +127,21 @@ def load_recordings(
     )
 
 
-def _spec(files: list[Path], window: int) -> InputSpec:
-    """What an example is: as many channels as the first file has that can be read."""
+def _spec(files: list[Path], config: DataConfig) -> InputSpec:
+    """What an example is: the channels of the settings, or those of the first file that is read."""
+    window = config.window or 0
+    if config.channels is not None:
+        plain = InputSpec(kind="array", shape=(window, len(config.channels)))
+        return described(plain, config, config.source)
     for file in files:
         try:
-            array = read_array(file)
+            recording = read_recording(file)
         except InputError:
             continue  # it is named where its own part is read
-        channels = array.shape[-1] if array.ndim > 1 else 1
-        return InputSpec(kind="array", shape=(window, channels))
+        array = recording.values
+        spec = InputSpec(kind="array", shape=(window, array.shape[-1] if array.ndim > 1 else 1))
+        if recording.names is not None:
+            named = tuple(Channel(name=name, kind="value", text="") for name in recording.names)
+            spec = replace(spec, channels=named)
+        return replace(described(spec, config, config.source), channels=spec.channels)
     raise DataError(f"none of {len(files)} {READINGS.words} can be read", hint=str(files[0]))

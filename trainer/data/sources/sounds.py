@@ -41,7 +41,7 @@ def hears(config: DataConfig) -> InputSpec:
 def front_of(config: DataConfig) -> LogMel:
     """What comes before the learner in an exported package."""
     spec = hears(config)
-    return LogMel(config.log_mel, spec.rate or 0, spec.shape[0])
+    return LogMel(config.log_mel, spec.hertz, spec.shape[0])
 
 
 def energies(sounds: LabelledSet, config: DataConfig) -> LabelledSet:
