@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import ast
+import re
+from itertools import takewhile
 from pathlib import Path
+
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import Manifest
+from handful.runtime.package.read import SHIPPED, shipped
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes"
+METHOD = re.compile(r"\S.*: .* \(.*\)\.")
+SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 
 SOURCES = {
     "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
@@ -25,22 +34,62 @@ def recipes() -> list[str]:
 
 
 def described_learners() -> list[tuple[str, str]]:
-    """Each learner's name, and the first line of its file: the method and its paper.
+    """Each learner's name, and the line about it in its file: the method and its paper.
 
-    Both are read from the source, where they stand once: `LEARNERS` names the learners, and each
-    has a file of its name. Importing them would import torch.
+    Both are read from the source, where they stand once: `LEARNERS` names the learners, and the
+    imports above it their files. Importing them would import torch.
     """
     folder = HERE / "learners"
     statements = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
+    file_of = {
+        alias.name: folder / f"{statement.module}.py"
+        for statement in statements
+        if isinstance(statement, ast.ImportFrom) and statement.level == 1
+        for alias in statement.names
+    }
     (learners,) = (
         statement.value
         for statement in statements
         if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
     )
-    names = [ast.literal_eval(key) for key in learners.keys if key]  # type: ignore[union-attr]
-    return [(name, _first_line(folder / f"{name.replace('-', '_')}.py")) for name in names]
+    pairs = zip(learners.keys, learners.values, strict=True)  # type: ignore[union-attr]
+    files = {ast.literal_eval(key): file_of[ast.unparse(kind)] for key, kind in pairs}
+    found = []
+    for name, file in files.items():
+        own = [other for other in files if files[other] == file]  # in the order of its lines
+        found.append((name, _opening_lines(file)[own.index(name)]))
+    return found
 
 
-def _first_line(file: Path) -> str:
+def described_packages() -> list[tuple[str, str]]:
+    """Each package that ships with handful, and what it is for.
+
+    What it takes stands in its manifest, and what it was trained to do in the first sentence of its
+    recipe.
+    """
+    return [(name, _purpose(read_manifest(SHIPPED / name))) for name in shipped()]
+
+
+def _purpose(manifest: Manifest) -> str:
+    spec, recipe = manifest.input, manifest.training.get("recipe")
+    size = " × ".join(map(str, spec.shape))
+    if spec.rate is not None:
+        size = f"{spec.shape[0] / spec.rate:g} s at {spec.rate} Hz"
+    what = KINDS[spec.kind].takes
+    text = f"{'functions' if manifest.task == 'regression' else 'classes'} of {what}, {size}"
+    if recipe not in recipes():
+        return text
+    lines = (RECIPES / f"{recipe}.toml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.removeprefix("#").strip() for line in takewhile(_is_comment, lines))
+    return f"{text}: {SENTENCE_ENDS.split(comment)[0].removesuffix('.')}"
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")
+
+
+def _opening_lines(file: Path) -> list[str]:
+    """The first line of a docstring, and its others that name a method and its paper."""
     doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    return doc.partition("\n")[0]
+    first, *rest = doc.splitlines()
+    return [first, *(line for line in rest if METHOD.fullmatch(line))]

@@ -194,22 +194,7 @@ KINDS: Mapping[str, Kind] = {
     "image": Kind(
         takes="pictures",
         forms=lambda spec: f"examples {_many(spec)}, or pictures: paths, PIL images, frames",
-        files=Files(
-            "picture",
-            (
-                ".png",
-                ".jpg",
-                ".jpeg",
-                ".bmp",
-                ".gif",
-                ".webp",
-                ".tif",
-                ".tiff",
-                ".ppm",
-                ".pgm",
-                ".pbm",
-            ),
-        ),
+        files=Files("picture", pictures.SUFFIXES, convert=pictures.CONVERT),
         read=lambda path, spec: pictures.read_image(path, spec)[None],
         batch=partial(
             _array_batch,
@@ -230,7 +215,7 @@ KINDS: Mapping[str, Kind] = {
     "audio": Kind(
         takes="sound",
         forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
-        files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
+        files=Files("sound", sounds.SUFFIXES, convert=sounds.CONVERT),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
         batch=sounds.batch,
         owns=lambda value: isinstance(value, Sound),
@@ -239,7 +224,7 @@ KINDS: Mapping[str, Kind] = {
     "array": Kind(
         takes="arrays",
         forms=lambda spec: f"examples {_many(spec)}",
-        files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
+        files=Files("readings", series.SUFFIXES, "files of readings"),
         read=series.read_examples,
         batch=partial(
             _with_files,

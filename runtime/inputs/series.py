@@ -30,6 +30,7 @@ MAX_BYTES = 2**26  # of a file
 MAX_CSV = 2**22  # values of a .csv file
 MAX_AXES, MAX_HEADER = 8, 10_000  # of a .npy file; bytes of its header
 TEXT = (".csv", ".tsv", ".txt")
+SUFFIXES = (".npy", *TEXT)
 READ = "a .npy file of numbers, or a .csv file with a line for each reading"
 SHOWN = 40  # characters of a field in an error
 
@@ -43,7 +44,7 @@ def read_array(path: str | Path) -> Array:
     name, kind = shown(path), path.suffix.lower()
     if not os.path.exists(path):
         raise InputError(f"no file {name}")
-    if kind not in (".npy", *TEXT):
+    if kind not in SUFFIXES:
         raise InputError(f"{name} is not named as a file of readings", hint=READ)
     real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
     data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")

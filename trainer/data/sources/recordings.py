@@ -30,7 +30,7 @@ def holds_readings(folder: Path) -> bool:
         files = next(iter(class_folders(folder, READINGS).values()))
     except SupportSetError:
         return False  # whoever reads the folder says what is wrong with it
-    return files[0].name.lower().endswith(READINGS.suffixes)
+    return READINGS.has(files[0].name)
 
 
 def load_recordings(
