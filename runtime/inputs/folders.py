@@ -29,7 +29,10 @@ UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, end
 MOST_LISTED = 20
 MOST_NAMED = 3  # files in a line about many
 STRINGS = "labels are strings: str(label) for each"
-ONE_LINE = "a label is one line of text, without control characters and marks that turn the writing"
+ONE_LINE = (
+    "a label is one line of text, without control characters, half characters and marks that turn"
+    " the writing round"
+)
 MAX_FILES = 100_000  # of a folder to adapt to
 
 
@@ -164,7 +167,7 @@ class Below:
             names = [name for name in unread if self.kind.converting([name]) == [hint]]
             ending = " and ".join(sorted({os.path.splitext(name.lower())[1] for name in names}))
             what = f"{_count(names, self.kind)} in {shown(folder)} passed over"
-            lines.append(f"{what}, {ending} is not read: {_named(names)}; {hint}")
+            lines.append(f"{what}, {ending} files are not read: {_named(names)}; {hint}")
         if others := [name for name in self.others if name not in unread]:
             what = f"{_count(others)} in {shown(folder)} passed over"
             lines.append(f"{what}, not named as {self.kind.words}: {_named(others)}")
