@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 import handful
+from handful.__main__ import run as program
 from handful.cli import main
 from handful.console import spread
 from handful.trainer.learners import LEARNERS
@@ -296,6 +297,7 @@ def test_output_is_written_in_any_code_page(tmp_path: Path) -> None:
         Image.fromarray((255 * (1 - pixels)).astype(np.uint8)).save(file)
     code = f"""
 import sys
+from handful.__main__ import run as program
 from handful.cli import main
 for arguments in (["predict", {str(tmp_path / "t.npz")!r}, {str(tmp_path / "d")!r}],
                   ["test", {str(tmp_path / "t.npz")!r}, {str(tmp_path / "d")!r}, "--json"],
@@ -360,3 +362,22 @@ def test_a_place_is_checked_before_a_backbone_is_converted(tmp_path: Path) -> No
     for folder, words in (("there", "exists"), ("file/in", "cannot write"), ("a b", "called")):
         said = error(run("photos", tmp_path / folder, "--backbone", tmp_path / "none.onnx"))
         assert words in said, said
+
+
+def test_ctrl_c_at_any_time_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    # while the command is imported, while its arguments are read, while it works
+    monkeypatch.setattr("handful.cli.main", interrupted)
+    with pytest.raises(SystemExit) as done:
+        program()
+    assert (done.value.code, capsys.readouterr().err) == (130, "error: interrupted\n")
+    monkeypatch.undo()
+    for place in ("handful.runtime.tools.text.pairs", "handful.console.Command.parse_args"):
+        monkeypatch.setattr(place, interrupted)
+        result = run("packages")
+        assert (result.exit_code, result.stderr) == (130, "error: interrupted\n"), place
+        monkeypatch.undo()

@@ -172,7 +172,8 @@ class Below:
             what = f"{_count(others)} in {shown(folder)} passed over"
             lines.append(f"{what}, not named as {self.kind.words}: {_named(others)}")
         if self.again:
-            what = f"{_count(self.again)} in {shown(folder)} passed over"
+            several = "folders" if len(self.again) > 1 else "folder"
+            what = f"{len(self.again)} {several} in {shown(folder)} passed over"
             lines.append(f"{what}, linked to what is looked at already: {_named(self.again)}")
         return lines
 

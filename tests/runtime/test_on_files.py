@@ -109,7 +109,8 @@ def test_a_folder_stands_for_the_files_in_it(packages: Any, photos: Path, tmp_pa
         answers = predict_files(out, [photos / "dark" / "1.png", photos], package=packages("head"))
     assert [str(one.message).replace(str(tmp_path), "…") for one in warned] == [
         "1 file in …/photos passed over, not named as pictures: notes.txt",
-        "1 file in …/photos passed over, linked to what is looked at already: …/photos/dark/circle",
+        "1 folder in …/photos passed over, linked to what is looked at already:"
+        " …/photos/dark/circle",
     ]
     assert [answer.file.removeprefix(f"{photos}/") for answer in answers] == [
         *("dark/1.png", "0.JPG", "dark/0.png", "dark/1.png"),
