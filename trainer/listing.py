@@ -14,7 +14,6 @@ from handful.runtime.package.read import SHIPPED, shipped
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes"
-METHOD = re.compile(r"\S.*: .* \(.*\)\.")
 SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 
 SOURCES = {
@@ -34,31 +33,29 @@ def recipes() -> list[str]:
 
 
 def described_learners() -> list[tuple[str, str]]:
-    """Each learner's name, and the line about it in its file: the method and its paper.
+    """Each learner's name, and the first line of its file: the method and its paper.
 
     Both are read from the source, where they stand once: `LEARNERS` names the learners, and the
     imports above it their files. Importing them would import torch.
     """
     folder = HERE / "learners"
-    statements = ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body
-    file_of = {
-        alias.name: folder / f"{statement.module}.py"
-        for statement in statements
-        if isinstance(statement, ast.ImportFrom) and statement.level == 1
-        for alias in statement.names
-    }
-    (learners,) = (
-        statement.value
-        for statement in statements
-        if isinstance(statement, ast.AnnAssign) and ast.unparse(statement.target) == "LEARNERS"
-    )
-    pairs = zip(learners.keys, learners.values, strict=True)  # type: ignore[union-attr]
-    files = {ast.literal_eval(key): file_of[ast.unparse(kind)] for key, kind in pairs}
-    found = []
-    for name, file in files.items():
-        own = [other for other in files if files[other] == file]  # in the order of its lines
-        found.append((name, _opening_lines(file)[own.index(name)]))
-    return found
+    files: dict[str, Path] = {}
+    for node in ast.parse((folder / "__init__.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ImportFrom) and node.level:
+            files |= {alias.name: folder / f"{node.module}.py" for alias in node.names}
+        if isinstance(node, ast.AnnAssign) and ast.unparse(node.target) == "LEARNERS":
+            assert isinstance(node.value, ast.Dict)
+            named = zip(node.value.keys, node.value.values, strict=True)
+    return [
+        (ast.literal_eval(name), _first_line(files[ast.unparse(kind)]))
+        for name, kind in named
+        if name is not None
+    ]
+
+
+def _first_line(file: Path) -> str:
+    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
+    return doc.partition("\n")[0]
 
 
 def described_packages() -> list[tuple[str, str]]:
@@ -86,10 +83,3 @@ def _purpose(manifest: Manifest) -> str:
 
 def _is_comment(line: str) -> bool:
     return line.startswith("#")
-
-
-def _opening_lines(file: Path) -> list[str]:
-    """The first line of a docstring, and its others that name a method and its paper."""
-    doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
-    first, *rest = doc.splitlines()
-    return [first, *(line for line in rest if METHOD.fullmatch(line))]
