@@ -106,10 +106,7 @@ def decode(path: Path, spec: InputSpec) -> Upright:
         except InputError:
             raise
         except UnidentifiedImageError as cause:
-            raise InputError(
-                f"{shown(path)} is not a picture that can be read",
-                hint=_convert(file, path),
-            ) from cause
+            raise _unknown(file, path) from cause
         except too_large as cause:
             raise InputError(
                 f"{shown(path)} has more than {MAX_PIXELS} pixels, which is the most that is read"
@@ -118,13 +115,18 @@ def decode(path: Path, spec: InputSpec) -> Upright:
             raise InputError(f"{shown(path)} cannot be decoded: {cause}") from cause
 
 
-def _convert(file: Metered, path: Path) -> str:
-    """What to do with a file in a format that is not read; some are named .jpg all the same."""
+def _unknown(file: Metered, path: Path) -> InputError:
+    """A file in a format that is not read; some of HEIC are named .jpg all the same."""
     file.seek(0)
-    head = file.read(12)
+    head, kind = file.read(12), path.suffix.lower()
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
-        return HEIC
-    return CONVERT.get(path.suffix.lower(), f"one of {', '.join(FORMATS)}")
+        kind = ".heic"
+    if kind in CONVERT:
+        words = f"{shown(path)} is a file of {kind[1:].upper()}, which is not read"
+        return InputError(words, hint=CONVERT[kind])
+    return InputError(
+        f"{shown(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
+    )
 
 
 def opened(image: "Image.Image", spec: InputSpec) -> Upright:

@@ -94,7 +94,8 @@ def test_a_heic_file_of_another_name_says_how_to_convert_it(tmp_path: Path) -> N
     (tmp_path / "IMG_1.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
     with pytest.raises(InputError) as error:
         read_image(tmp_path / "IMG_1.jpg", GREY)
-    assert error.value.hint == HEIC
+    words = f"{tmp_path}/IMG_1.jpg is a file of HEIC, which is not read"
+    assert (str(error.value), error.value.hint) == (words, HEIC)
 
 
 @pytest.mark.parametrize("label", ["", " ", "a\nb", "a\tb", "a\u202eb", "a\ud800", "a\x85b"])

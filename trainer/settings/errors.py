@@ -57,7 +57,7 @@ class BadFilesError(DataError):
         lines = [str(error) for error in bad.values()]
         if len(lines) > 1:
             lines = [f"{len(lines)} of {count} {what} cannot be read:", *lines]
-        super().__init__(
-            "\n  ".join(lines), hint="mend or remove them, or leave them out with --skip-bad"
-        )
+        hints = [error.hint for error in bad.values() if (error.hint or "").startswith("convert ")]
+        mend = "mend or remove them, or leave them out with --skip-bad"
+        super().__init__("\n  ".join(lines), hint="; ".join([mend, *dict.fromkeys(hints)]))
         self.bad, self.count, self.what = bad, count, what
