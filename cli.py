@@ -29,6 +29,7 @@ from handful.console import (
     a_package,
     as_json,
     fail,
+    fail_for_each,
     measured_on,
     moved_data,
     number,
@@ -55,7 +56,9 @@ def _changing(command: F) -> F:
     for option in (
         its_package,
         click.option("--force", is_flag=True, help="Replace the file that is there."),
-        click.option("--out", type=PATH, help="The new task file.  [with --force: TASK itself]"),
+        click.option(
+            "-o", "--out", type=PATH, help="The new task file.  [with --force: TASK itself]"
+        ),
     ):
         command = option(command)
     return command
@@ -99,7 +102,7 @@ def inspect(package: str, as_json: bool) -> None:
 @command()
 @a_package
 @click.argument("files", type=PATH)
-@click.option("--out", type=PATH, required=True, help="The task file to write.")
+@click.option("-o", "--out", type=PATH, required=True, help="The task file to write.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 def adapt(package: str, files: Path, out: Path, force: bool) -> None:
     """Adapt a package to files; writes a task file.
@@ -163,8 +166,12 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
     """
     from handful.runtime.tools import on_files, text
 
-    found = on_files.predict_files(task, files, **how)
-    show(text.answered(found), [asdict(answer) for answer in found], as_json)
+    unread: list[on_files.Unread] = []
+    found = on_files.predict_files(task, files, unread=unread, **how)
+    bad = [{"file": file.file, "error": file.error} for file in unread]
+    if found or as_json:
+        show(text.answered(found), [*map(asdict, found), *bad], as_json)
+    fail_for_each(unread)
 
 
 @command("test")
@@ -196,6 +203,7 @@ def test_command(
     if png is not None:
         write_confusion(found, png)
     show(as_text(found, worst), found.as_json(), as_json)
+    fail_for_each(found.unread)
 
 
 @command()
@@ -213,8 +221,9 @@ def report(task: Path, out: Path, **how: Any) -> None:
     """
     from handful.runtime.tools.report import write_report
 
-    write_report(task, out, **how)
+    found = write_report(task, out, **how)
     say(f"wrote {out}")
+    fail_for_each(found.unread if found else ())
 
 
 @command()
@@ -282,7 +291,7 @@ def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any
     metavar="SOURCE",
     help="omniglot, glyphs, a folder of images or an .npz file; with --resume: where it is now.",
 )
-@click.option("--out", type=PATH, required=True, help="The run's folder.")
+@click.option("-o", "--out", type=PATH, required=True, help="The run's folder.")
 @settings(help="A setting, as meta.lr=0.01; may be repeated.")
 @click.option("--pretrained", type=PATH, metavar="RUN", help="Take over this run's pre-training.")
 @a_device
@@ -411,7 +420,7 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     size = sum(graph.bytes for graph in manifest.graphs.values())
     say(f"wrote {folder}: {len(manifest.graphs)} graphs, {size} bytes, {_as_torch(how)}")
     if manifest.evaluation:
-        click.echo(accuracies(manifest.evaluation))
+        show(accuracies(manifest.evaluation))
 
 
 @main.command()
@@ -450,8 +459,7 @@ def learners() -> None:
     from handful.runtime.tools.text import pairs
     from handful.trainer.listing import described_learners, recipes
 
-    click.echo(pairs(described_learners()))
-    click.echo(f"\nrecipes: {', '.join(recipes())}")
+    show(f"{pairs(described_learners())}\n\nrecipes: {', '.join(recipes())}")
 
 
 @main.group(cls=Group, invoke_without_command=True)
@@ -462,7 +470,7 @@ def data(context: click.Context) -> None:
         from handful.runtime.tools.text import pairs
         from handful.trainer.listing import SOURCES
 
-        click.echo(pairs(SOURCES.items()))
+        show(pairs(SOURCES.items()))
 
 
 @data.command()
@@ -484,6 +492,7 @@ def prepare(folder: Path, out: Path, force: bool) -> None:
 @main.command()
 def packages() -> None:
     """List the packages that ship with handful."""
-    from handful.runtime.package.read import shipped
+    from handful.runtime.tools.text import pairs
+    from handful.trainer.listing import described_packages
 
-    click.echo("\n".join(shipped()))
+    show(pairs(described_packages()))

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 import shlex
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
 from handful.runtime.errors import HandfulError, InputNote, InputWarning, harmless
 from handful.runtime.package.manifest import Precision
+from handful.runtime.tools.text import use_any_encoding
+
+if TYPE_CHECKING:
+    from handful.runtime.tools.on_files import Unread
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (
@@ -24,6 +31,8 @@ TRAIN_EXTRA = (
 WAYS = "Classes in a task, several as 5 20."
 DISTORT = "Distort the test examples, as rotation=15; may be repeated."
 SHOTS = "Support examples a class, as 1 5."
+TRAINING = ("check", "train", "evaluate", "compare", "export", "photos", "prepare")
+GONE, CHANGE = "the working directory is gone", "change to another one"
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 
 
@@ -51,24 +60,53 @@ class Command(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("always", InputWarning)
-                warnings.showwarning = _warned
-                return super().invoke(ctx)
-        except HandfulError as error:
-            fail(str(error), error.hint)
-        except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
-                raise
-            extra = "photos" if self.name == "photos" else "train"
-            fail(f"{error.name} is not installed", f"pip install 'handful[{extra}]'")
-        except KeyboardInterrupt:
-            fail("interrupted", status=INTERRUPTED)
-        except OSError as error:
-            if error.filename is None:  # a closed pipe, say, on which click ends quietly
-                raise
-            fail(f"{error.strerror}: {error.filename}")
+        if self.name in TRAINING and not _has_folder():  # torch would end the process
+            fail(GONE, CHANGE)
+        with in_words(self.name), warnings.catch_warnings():
+            warnings.simplefilter("always", InputWarning)
+            warnings.showwarning = _warned
+            return super().invoke(ctx)
+
+
+@contextmanager
+def in_words(name: str | None = None) -> Iterator[None]:
+    """Errors as words, whatever happens meanwhile; `name` is the command's."""
+    try:
+        yield
+    except HandfulError as error:
+        fail(str(error), error.hint)
+    except ModuleNotFoundError as error:
+        if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
+            raise
+        extra = "photos" if name == "photos" else "train"
+        fail(f"{error.name} is not installed", f"pip install 'handful[{extra}]'")
+    except KeyboardInterrupt:
+        fail("interrupted", status=INTERRUPTED)
+    except MemoryError:
+        fail("there is not enough memory")
+    except OSError as error:
+        if error.errno == errno.EPIPE:  # whoever read the output has had enough
+            _drop_output()
+            sys.exit(1)
+        if error.filename is None and error.errno == errno.ENOSPC:
+            _drop_output()  # which would be tried again when the process ends
+        place = f": {error.filename}" if error.filename is not None else ""
+        hint = None if _has_folder() else f"{GONE}: {CHANGE}"
+        fail(f"{error.strerror or error}{place}", hint)
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except OSError:
+        return False
+    return True
+
+
+def _drop_output() -> None:
+    """Let what stdout still holds go nowhere."""
+    with suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _warned(
@@ -106,9 +144,20 @@ class Share(click.ParamType):  # type: ignore[type-arg]  # generic from click 8.
 
 
 class Group(click.Group):
-    """Commands in the order in which they are written here."""
+    """Commands in the order in which they are written here; all output is theirs."""
 
     command_class = Command
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run the command line."""
+        use_any_encoding()
+        with in_words():  # help, too, may be written to a full disk
+            return super().main(*args, **kwargs)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command, or say what is wrong."""
+        with in_words():
+            return super().invoke(ctx)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Train first, adapt later."""
@@ -141,15 +190,31 @@ def say(text: str) -> None:
     click.echo(harmless(text), err=True)
 
 
+def fail_for_each(unread: Sequence[Unread]) -> None:
+    """Say what is wrong with each file, and exit with 1 if there is any."""
+    if not unread:
+        return
+    hints = [file.hint for file in unread if file.hint]
+    lines = [f"error: {file.error}" for file in unread]
+    say("\n".join([*lines, *(f"\nhint: {hint}" for hint in dict.fromkeys(hints))]))
+    sys.exit(1)
+
+
 def say_next(done: str, *commands: Sequence[object]) -> None:
     """What was done, and the commands that may follow, as a shell reads them."""
     lines = [shlex.join(map(str, ("handful", *command))) for command in commands]
     say("\n      ".join([f"{done}\nnext: {lines[0]}", *lines[1:]]))
 
 
-def show(text: str, data: Any, as_json: bool) -> None:
+def show(text: str, data: Any = None, as_json: bool = False) -> None:
     """Data: as text, or as JSON."""
-    click.echo(harmless(json.dumps(data, indent=2, ensure_ascii=False) if as_json else text))
+    if as_json:
+        text = json.dumps(data, indent=2, ensure_ascii=False)
+        try:
+            text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:  # JSON has signs of its own for what an encoding lacks
+            text = json.dumps(data, indent=2)
+    click.echo(harmless(text))
 
 
 def measured_on(*, shots: Sequence[int]) -> Callable[[F], F]:

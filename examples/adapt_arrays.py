@@ -33,10 +33,10 @@ def main() -> None:
     task = learner.adapt([known["ring"], known["cross"]], ["ring", "cross"])
     for name in task.classes:
         scores = task.predict_proba(new[name])
-        print(name, "→", task.predict(new[name]), f"{scores.max():.3f}")
+        print(f"{name}: {task.predict(new[name])} {scores.max():.3f}")
 
     task = task.add({"step": [known["step"]]})
-    print("step", "→", task.predict(new["step"]))
+    print(f"step: {task.predict(new['step'])}")
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "shapes.npz"

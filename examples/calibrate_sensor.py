@@ -18,9 +18,11 @@ LEAST = 5  # readings with a known value, before others are answered
 
 def main() -> None:
     """Read standard input line by line."""
+    if sys.stdin.isatty():  # nobody types readings
+        sys.exit(__doc__)
     learner = handful.load("sensor-maml")
     known: list[list[float]] = []
-    task = None
+    task, number = None, 0
     for number, line in enumerate(sys.stdin, 1):
         try:
             fields = [float(field) for field in line.split(",")]
@@ -36,6 +38,8 @@ def main() -> None:
         else:
             wanted = f"{LEAST - len(known)} more known values" if len(fields) == 2 else "numbers"
             print(f"line {number} is passed over, wanted {wanted}", file=sys.stderr)
+    if not number:
+        sys.exit(__doc__)
 
 
 if __name__ == "__main__":

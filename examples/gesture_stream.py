@@ -11,22 +11,20 @@ readings show is printed: the place of the first of them, the movement, its prob
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import handful
+from handful.runtime.inputs.examples import files_of
+from handful.runtime.tools.text import use_any_encoding
 
 WINDOW = 64  # readings that the package takes at a time
 
 
 def main() -> None:
     """Adapt to the folder, then answer as readings come in."""
-    folder = Path(sys.argv[1])
-    examples = {
-        movement.name: sorted(movement.iterdir())
-        for movement in folder.iterdir()
-        if movement.is_dir()
-    }
-    task = handful.load("pen-proto-maml").adapt(examples)
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    learner = handful.load("pen-proto-maml")
+    task = learner.adapt(files_of(sys.argv[1], learner.input))
     stream = handful.Windows(WINDOW)
     first = 0
     for line in sys.stdin:
@@ -38,4 +36,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_any_encoding()  # labels may be in any script
     main()

@@ -22,6 +22,7 @@ import handful
 from handful.runtime.inputs.examples import read_folder
 from handful.runtime.inputs.sounds import read_wav
 from handful.runtime.listener import words
+from handful.runtime.tools.text import use_any_encoding
 
 BLOCK = 1600  # samples: a tenth of a second
 PACKAGE = os.environ.get("HANDFUL_PACKAGE", "keywords-proto-maml")
@@ -42,6 +43,8 @@ def _from_standard_input() -> Iterator[Any]:
 
 def main() -> None:
     """Adapt, then print words."""
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     folder, source = sys.argv[1:]
     learner = handful.load(PACKAGE)
     task = learner.adapt(read_folder(folder, learner.input))
@@ -51,6 +54,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_any_encoding()  # labels may be in any script
     try:
         main()
     except handful.HandfulError as error:

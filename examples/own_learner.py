@@ -68,3 +68,7 @@ class TunedMeans(Learner):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """Logits [Q, N]."""
         return self.config.temperature * query_x @ state["w"].T
+
+
+if __name__ == "__main__":
+    print("handful train own_learner.toml --out runs/own    # the learner of own_learner.py")

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import handful
 from handful.runtime.inputs.examples import files_of
+from handful.runtime.inputs.folders import is_left_behind
+from handful.runtime.tools.text import use_any_encoding
 
 
 def arrivals(inbox: Path, pause: float) -> Iterator[Path]:
@@ -22,7 +24,7 @@ def arrivals(inbox: Path, pause: float) -> Iterator[Path]:
     done: set[Path] = set()
     while True:
         for file in sorted(inbox.iterdir()):
-            if file in done or file.name.startswith(".") or not file.is_file():
+            if file in done or is_left_behind(file.name) or not file.is_file():
                 continue
             size = file.stat().st_size
             if size and sizes.get(file) == size:
@@ -56,4 +58,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    use_any_encoding()  # labels may be in any script
     main()

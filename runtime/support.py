@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.inputs.examples import empty, to_batch
+from handful.runtime.inputs.folders import label_of
 from handful.runtime.package.manifest import Limits, Manifest
 
 from .arrays import FILLED, Array, Floats, is_masked
@@ -147,16 +148,6 @@ def _listed(labels: Any) -> list[Any]:
             f"labels is {type(labels).__name__}, wanted a list with a label for each example"
         )
     return list(islice(labels, MAX_SUPPORT + 1))  # which might not end
-
-
-def label_of(label: object, what: str) -> str:
-    """The label as a plain string, equal to what was given; `what` names it in the error."""
-    if not isinstance(label, str):
-        raise SupportSetError(
-            f"{what} is {shown(label)} of type {type(label).__name__}, wanted a string",
-            hint="labels are strings: str(label) for each",
-        )
-    return str.__str__(label)  # for a member of a str Enum, its value
 
 
 def _as_many(examples: int, labels: int, word: str) -> None:

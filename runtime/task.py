@@ -10,13 +10,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from handful.runtime.inputs.examples import empty, to_batch
+from handful.runtime.inputs.folders import label_of
 
 from .arrays import Array, Floats
 from .confidence import Sizes, softmax, temperature_of
 from .engine import Engine, Loaded, Shared, State
 from .errors import AdaptError, SupportSetError, shown
 from .negatives import Negatives, negatives_of
-from .support import Support, gather, joined, label_of, unlabelled, within
+from .support import Support, gather, joined, unlabelled, within
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 

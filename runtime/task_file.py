@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from handful.runtime.inputs.folders import label_of
 from handful.runtime.package.files import read_regular, write_atomic
 from handful.runtime.package.manifest import Manifest, TensorSpec
 
@@ -44,7 +45,7 @@ def as_path(path: object, what: str, error: type[HandfulError]) -> Path:
 
 
 FORMAT = 1
-ABSENT = "`Task.save` writes it, `Learner.load_task` reads it"
+ABSENT = "handful adapt PACKAGE FOLDER --out FILE writes one, and so does `Task.save`"
 MAX_BYTES = 2**28
 MAX_SAMPLES = 1000
 MEMBER = 2**10  # bytes of an array's headers, more than it has
@@ -194,9 +195,12 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
     classes, seed, samples = about["classes"], about["seed"], about["samples"]
     ok = about["place"] is None or _path(about["place"])
     ok = ok and isinstance(classes, list) and all(isinstance(label, str) for label in classes)
-    ok = ok and len(set(classes)) == len(classes) and type(samples) is int
+    ok = ok and type(samples) is int
     ok = ok and 1 <= samples <= MAX_SAMPLES and (samples == 1 if seed is None else _seed(seed))
     if not ok:
+        raise wrong
+    about["classes"] = [label_of(label, f"{name}: a class", TaskFileError) for label in classes]
+    if len(set(about["classes"])) < len(classes):
         raise wrong
     return about
 

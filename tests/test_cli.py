@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import click
+import numpy as np
 import pytest
+from PIL import Image
 
 import handful
+from handful.__main__ import run as program
 from handful.cli import main
 from handful.console import spread
 from handful.trainer.learners import LEARNERS
@@ -275,3 +280,104 @@ def test_help_uses_the_words_that_people_search_for() -> None:
     shown = {name: " ".join(run(name, "--help").stdout.split()) for name in ("predict", "compare")}
     assert "Print - for unknown inputs; X% of them may still get a label." in shown["predict"]
     assert "simple baselines on your own data" in shown["compare"]
+
+
+CODE_PAGES = ("ascii", "cp1252", "cp437", "shift_jis", "utf-8")
+
+
+def test_output_is_written_in_any_code_page(tmp_path: Path) -> None:
+    """Labels that the code page lacks, arrows and minus signs: no traceback, and JSON is JSON."""
+    labels = ("猫", "café", "🍎")
+    x = np.zeros((3, 28, 28), np.float32)
+    x[0, 5:9], x[1, :, 5:9], x[2, 5:20, 5:20] = 1, 1, 1
+    handful.load("omniglot-leo").adapt(x, list(labels)).save(tmp_path / "t.npz")
+    for i, pixels in enumerate(x):
+        file = tmp_path / "d" / labels[i] / "1.png"
+        file.parent.mkdir(parents=True)
+        Image.fromarray((255 * (1 - pixels)).astype(np.uint8)).save(file)
+    code = f"""
+import sys
+from handful.__main__ import run as program
+from handful.cli import main
+for arguments in (["predict", {str(tmp_path / "t.npz")!r}, {str(tmp_path / "d")!r}],
+                  ["test", {str(tmp_path / "t.npz")!r}, {str(tmp_path / "d")!r}, "--json"],
+                  ["inspect", "omniglot-leo"], ["packages"], ["learners"], ["--help"]):
+    try:
+        main(arguments)
+    except SystemExit as done:
+        assert not done.code, (arguments, done.code)
+    print("----")
+"""
+    for page in CODE_PAGES:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env={
+                "PYTHONPATH": str(Path(handful.__file__).parents[1]),
+                "PYTHONIOENCODING": page,
+                "PYTHONUTF8": "1",
+            },
+            capture_output=True,
+        )
+        assert done.returncode == 0, (page, done.stderr)
+        # click takes a terminal of ASCII alone for one that was set up wrongly
+        parts = done.stdout.decode(page.replace("ascii", "utf-8")).split("----")
+        assert tuple(json.loads(parts[1])["classes"]) == labels, page
+        arrow = "->" if page in ("cp1252", "cp437") else "→"
+        assert f"embed {arrow} encoder" in parts[2], page
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full here")
+def test_a_full_disk_and_a_missing_folder_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "gone").mkdir()
+    for command, out, words in (
+        ("packages", "/dev/full", "error: No space left on device"),
+        ("--help", "/dev/full", "error: No space left on device"),
+        ("train leo --out run", os.devnull, "error: the working directory is gone"),
+        ("predict t.npz x.png", os.devnull, "error: no file t.npz in ."),
+    ):
+        code = "import os; os.rmdir(os.getcwd()); from handful.cli import main; main()"
+        (tmp_path / "gone").mkdir(exist_ok=True)
+        with open(out, "wb") as stdout:
+            done = subprocess.run(
+                [sys.executable, "-c", code, *command.split()],
+                cwd=tmp_path / "gone",
+                env={"PYTHONPATH": str(Path(handful.__file__).parents[1])},
+                stdout=stdout,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+        assert (done.returncode, done.stderr.splitlines()[0]) == (1, words), command
+
+
+def test_packages_say_what_they_are_for() -> None:
+    lines = dict(line.split("  ", 1) for line in run("packages").stdout.splitlines())
+    assert [*lines] == SHIPPED
+    assert "classes of sound, 1 s at 16000 Hz: Proto-MAML on spoken" in lines["keywords-proto-maml"]
+    assert "et al. alone" in lines["omniglot-lake"]
+
+
+def test_a_place_is_checked_before_a_backbone_is_converted(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "file").write_bytes(b"x")
+    for folder, words in (("there", "exists"), ("file/in", "cannot write"), ("a b", "called")):
+        said = error(run("photos", tmp_path / folder, "--backbone", tmp_path / "none.onnx"))
+        assert words in said, said
+
+
+def test_ctrl_c_at_any_time_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    # while the command is imported, while its arguments are read, while it works
+    monkeypatch.setattr("handful.cli.main", interrupted)
+    with pytest.raises(SystemExit) as done:
+        program()
+    assert (done.value.code, capsys.readouterr().err) == (130, "error: interrupted\n")
+    monkeypatch.undo()
+    for place in ("handful.runtime.tools.text.pairs", "handful.console.Command.parse_args"):
+        monkeypatch.setattr(place, interrupted)
+        result = run("packages")
+        assert (result.exit_code, result.stderr) == (130, "error: interrupted\n"), place
+        monkeypatch.undo()

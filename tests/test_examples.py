@@ -11,6 +11,8 @@ from PIL import Image
 
 import handful
 
+from .each import each
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 
@@ -31,8 +33,8 @@ def output(example: str, *arguments: Path, lines: str = "", words: str = "") -> 
 
 def test_arrays_are_adapted_to_and_a_class_is_added() -> None:
     lines = output("adapt_arrays.py")
-    assert [line.rsplit(" ", 1)[0] for line in lines[:2]] == ["ring → ring", "cross → cross"]
-    assert lines[2:] == ["step → step", "ring cross step"]
+    assert [line.rsplit(" ", 1)[0] for line in lines[:2]] == ["ring: ring", "cross: cross"]
+    assert lines[2:] == ["step: step", "ring cross step"]
 
 
 def test_a_sensor_is_calibrated_by_the_lines_whose_value_is_known() -> None:
@@ -49,6 +51,16 @@ def test_a_sensor_is_calibrated_by_the_lines_whose_value_is_known() -> None:
     answers = output("calibrate_sensor.py", lines="\n".join(lines), words=words)
     error = np.square(np.array(answers, float) - value[15:]).mean()
     assert error < 0.01 < 0.05 < np.square(raw - value)[15:].mean()
+
+
+@each("example", sorted(EXAMPLES.glob("*.py")))
+def test_without_arguments_it_says_how_it_is_used(example: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, example], stdin=subprocess.DEVNULL, capture_output=True, text=True
+    )
+    assert "Traceback" not in done.stderr
+    if example.name != "adapt_arrays.py":  # which needs none
+        assert example.name in done.stdout + done.stderr
 
 
 def movement(name: str, count: int, phase: float = 0.0) -> list[str]:

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import ast
+import re
+from itertools import takewhile
 from pathlib import Path
+
+from handful.runtime.inputs.examples import KINDS
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import Manifest
+from handful.runtime.package.read import SHIPPED, shipped
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes"
+SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 
 SOURCES = {
     "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
@@ -48,3 +56,30 @@ def described_learners() -> list[tuple[str, str]]:
 def _first_line(file: Path) -> str:
     doc = ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or ""
     return doc.partition("\n")[0]
+
+
+def described_packages() -> list[tuple[str, str]]:
+    """Each package that ships with handful, and what it is for.
+
+    What it takes stands in its manifest, and what it was trained to do in the first sentence of its
+    recipe.
+    """
+    return [(name, _purpose(read_manifest(SHIPPED / name))) for name in shipped()]
+
+
+def _purpose(manifest: Manifest) -> str:
+    spec, recipe = manifest.input, manifest.training.get("recipe")
+    size = " × ".join(map(str, spec.shape))
+    if spec.rate is not None:
+        size = f"{spec.shape[0] / spec.rate:g} s at {spec.rate} Hz"
+    what = KINDS[spec.kind].takes
+    text = f"{'functions' if manifest.task == 'regression' else 'classes'} of {what}, {size}"
+    if recipe not in recipes():
+        return text
+    lines = (RECIPES / f"{recipe}.toml").read_text(encoding="utf-8").splitlines()
+    comment = " ".join(line.removeprefix("#").strip() for line in takewhile(_is_comment, lines))
+    return f"{text}: {SENTENCE_ENDS.split(comment)[0].removesuffix('.')}"
+
+
+def _is_comment(line: str) -> bool:
+    return line.startswith("#")

@@ -203,22 +203,7 @@ KINDS: Mapping[str, Kind] = {
     "image": Kind(
         takes="pictures",
         forms=lambda spec: f"examples {_many(spec)}, or pictures: paths, PIL images, frames",
-        files=Files(
-            "picture",
-            (
-                ".png",
-                ".jpg",
-                ".jpeg",
-                ".bmp",
-                ".gif",
-                ".webp",
-                ".tif",
-                ".tiff",
-                ".ppm",
-                ".pgm",
-                ".pbm",
-            ),
-        ),
+        files=Files("picture", pictures.SUFFIXES, convert=pictures.CONVERT),
         read=lambda path, spec: pictures.read_image(path, spec)[None],
         empty=pictures.blank,
         nothing="one colour all over (what is transparent is white paper)",
@@ -241,7 +226,7 @@ KINDS: Mapping[str, Kind] = {
     "audio": Kind(
         takes="sound",
         forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
-        files=Files("sound", (".wav", ".wave", ".mp3", ".flac", ".ogg", ".m4a")),
+        files=Files("sound", sounds.SUFFIXES, convert=sounds.CONVERT),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
         empty=lambda x, spec: sounds.silent(x),
         nothing="silence (channels that cancel out are silent together)",
@@ -252,7 +237,7 @@ KINDS: Mapping[str, Kind] = {
     "array": Kind(
         takes="arrays",
         forms=series.forms,
-        files=Files("readings", (".npy", ".csv", ".tsv"), "files of readings"),
+        files=Files("readings", series.SUFFIXES, "files of readings"),
         read=series.read_examples,
         empty=lambda x, spec: series.still(x),
         nothing="readings that never change",

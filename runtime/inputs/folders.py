@@ -1,19 +1,38 @@
-"""A folder with one sub-folder a class: which files, of one kind, belong to which class."""
+"""A folder with one sub-folder a class: which files belong to which class; what a label may be.
+
+The names that systems, archives and network drives give to what they leave behind stand here, once.
+"""
 
 import os
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from handful.runtime.errors import HandfulError, InputError, SupportSetError
+from handful.runtime.errors import OBEYED, HandfulError, InputError, SupportSetError
+from handful.runtime.errors import shown as shown_value
 
 LABELS = "one sub-folder a class, named as the class"
-# what file managers, archives and network drives leave behind; hidden files are passed over as well
-IGNORED = ("thumbs.db", "desktop.ini", "__macosx", "@eadir")
+# what is left behind, in lower case; hidden files are passed over as well
+LEFT_BEHIND = {
+    *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini"),  # Windows
+    *("$recycle.bin", "system volume information"),
+    *("icon\r", "icon\uf00d", "__macosx", "network trash folder", "temporary items"),  # macOS
+    *("lost+found", "@eadir", "#recycle", "@recycle", "#snapshot"),  # Linux, network drives
+}
+# data that Windows keeps beside a file's own, as other systems name them: `x.png:Zone.Identifier`
+STREAMS = ("zone.identifier", "encryptable", "afp_afpinfo", "afp_resource", "com.dropbox.attrs")
+COLONS = (":", "\uf03a", "\uf022")  # and what stands for a colon where no name may have one
+NOTES = ("readme", "license", "licence", "copying", "notes", "changelog", "citation")
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
 MOST_LISTED = 20
+MOST_NAMED = 3  # files in a line about many
+STRINGS = "labels are strings: str(label) for each"
+ONE_LINE = (
+    "a label is one line of text, without control characters, half characters and marks that turn"
+    " the writing round"
+)
 MAX_FILES = 100_000  # of a folder to adapt to
 
 
@@ -26,13 +45,26 @@ class Files:
     """
 
     word: str  # of one: picture
-    suffixes: tuple[str, ...]
+    suffixes: tuple[str, ...]  # of those that are read
     several: str = ""  # of many, where it is not the word with an s
+    # of those that are not → what to do with them
+    convert: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def words(self) -> str:
         """What many of them are called."""
         return self.several or f"{self.word}s"
+
+    def has(self, name: str) -> bool:
+        """Whether a file of this name is taken for one of the kind."""
+        stem, suffix = os.path.splitext(name.lower())
+        notes = suffix == ".txt" and stem in NOTES
+        return suffix in self.suffixes and not notes
+
+    def converting(self, names: Iterable[str]) -> list[str]:
+        """What to do with those of these files that have to be converted first."""
+        hints = (self.convert.get(os.path.splitext(name.lower())[1]) for name in names)
+        return list(dict.fromkeys(hint for hint in hints if hint))
 
 
 Error = TypeVar("Error", bound=HandfulError)
@@ -43,12 +75,11 @@ Fault = tuple[str, str | None]  # message and hint
 def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     """{class: its files} of a folder with one sub-folder a class, both in order of name.
 
-    Links are followed. Hidden files and what file managers leave behind are passed over, and so
-    are files beside the classes that are not named as those of `kind`. A SupportSetError lists
+    Links are followed. Hidden files and what systems leave behind are passed over, and so are
+    files beside the classes that are not named as those of `kind`. A SupportSetError lists
     everything else that is not as it should be: such files beside the classes, folders inside a
     class, classes without a file, links that lead nowhere, names that cannot be labels. No file is
-    opened. A label is the folder's name in Unicode's composed form (NFC), as other systems write
-    it.
+    opened. A label is the folder's name, see `label_of`.
     """
     path = Path(path)
     if not os.path.isdir(path):  # where Path.is_dir raises, of names too long, this is False
@@ -59,7 +90,7 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     if not folders and not faults:
         raise SupportSetError(f"no sub-folders in {shown(path)}", hint=LABELS)
     for entry in entries:
-        if entry not in folders and entry.name.lower().endswith(kind.suffixes):
+        if entry not in folders and (kind.has(entry.name) or kind.converting([entry.name])):
             words = f"{shown(entry.name)} lies in {shown(path)} itself, wanted it in a sub-folder"
             faults.append((words, LABELS))
     classes: dict[str, list[Path]] = {}
@@ -98,31 +129,79 @@ def read_classes(
         raise unreadable(bad, count, kind)
 
 
-def files_below(folder: Path, kind: Files) -> list[Path]:
-    """The files of a kind in a folder and in those below it, in order of name.
+@dataclass
+class Below:
+    """What is in a folder and in those below it, as `files_below` finds it."""
 
-    Files with other endings are passed over, and so is what `class_folders` passes over; links to
-    folders are not followed. SupportSetError where there is none, or a folder cannot be listed.
+    kind: Files
+    files: list[Path] = field(default_factory=list)  # of the kind, in order of name
+    faults: list[Fault] = field(default_factory=list)  # folders that cannot be listed
+    others: list[str] = field(default_factory=list)  # the names of files that are passed over
+    again: list[str] = field(default_factory=list)  # links to folders that were looked at before
+    seen: set[tuple[int, int]] = field(default_factory=set)
+
+    def look(self, folder: Path) -> None:
+        """Look at a folder and those below it, each once, so that circles of links end."""
+        try:
+            status = os.stat(folder)
+        except OSError as cause:
+            self.faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
+            return
+        if (status.st_dev, status.st_ino) in self.seen:
+            self.again.append(shown(folder))
+            return
+        self.seen.add((status.st_dev, status.st_ino))
+        for entry in _visible(folder, self.faults):
+            if _is_a(entry, "folder"):
+                self.look(folder / entry.name)
+            elif self.kind.has(entry.name):  # what cannot be opened is said where it is read
+                self.files.append(folder / entry.name)
+            else:
+                self.others.append(entry.name)
+
+    def passed_over(self, folder: Path) -> list[str]:
+        """A line for each reason why something in the folder is not looked at."""
+        lines = []
+        unread = [name for name in self.others if self.kind.converting([name])]
+        for hint in self.kind.converting(unread):
+            names = [name for name in unread if self.kind.converting([name]) == [hint]]
+            ending = " and ".join(sorted({os.path.splitext(name.lower())[1] for name in names}))
+            what = f"{_count(names, self.kind)} in {shown(folder)} passed over"
+            lines.append(f"{what}, {ending} files are not read: {_named(names)}; {hint}")
+        if others := [name for name in self.others if name not in unread]:
+            what = f"{_count(others)} in {shown(folder)} passed over"
+            lines.append(f"{what}, not named as {self.kind.words}: {_named(others)}")
+        if self.again:
+            several = "folders" if len(self.again) > 1 else "folder"
+            what = f"{len(self.again)} {several} in {shown(folder)} passed over"
+            lines.append(f"{what}, linked to what is looked at already: {_named(self.again)}")
+        return lines
+
+
+def files_below(folder: Path, kind: Files) -> Below:
+    """The files of a kind in a folder and in those below it.
+
+    Links are followed, and what `class_folders` passes over is passed over. Files with other
+    endings are listed, as are folders that cannot be. SupportSetError where there is nothing else.
     """
-    faults: list[Fault] = []
-    found = list(_below(folder, kind, faults))
-    if faults:
-        raise at_once(faults, f"things are wrong in {shown(folder)}", SupportSetError, None)
-    if not found:
+    found = Below(kind)
+    found.look(folder)
+    if not found.files and not found.faults:
         endings = ", ".join(kind.suffixes)
-        raise SupportSetError(
-            f"no {kind.word}s in {shown(folder)}", hint=f"files whose names end with {endings}"
-        )
+        hints = [f"files whose names end with {endings}", *kind.converting(found.others)]
+        raise SupportSetError(f"no {kind.words} in {shown(folder)}", hint="; ".join(hints))
     return found
 
 
-def _below(folder: Path, kind: Files, faults: list[Fault]) -> Iterator[Path]:
-    for entry in _visible(folder, faults):
-        if _is_a(entry, "folder"):
-            if not entry.is_symlink():
-                yield from _below(folder / entry.name, kind, faults)
-        elif _is_a(entry, "file") and entry.name.lower().endswith(kind.suffixes):
-            yield folder / entry.name
+def _count(names: Sequence[str], kind: Files | None = None) -> str:
+    word, words = ("file", "files") if kind is None else (kind.word, kind.words)
+    return f"1 {word}" if len(names) == 1 else f"{len(names)} {words}"
+
+
+def _named(names: Sequence[str]) -> str:
+    """The first few."""
+    few = ", ".join(shown(name) for name in names[:MOST_NAMED])
+    return few if len(names) <= MOST_NAMED else f"{few}, …"
 
 
 def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | None) -> Error:
@@ -149,11 +228,12 @@ def read_each(
             yield file, value
 
 
-def unreadable(bad: Mapping[Path, InputError], count: int, kind: Files) -> InputError:
+def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> InputError:
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]
     what = f"of {count} {kind.words} cannot be read"
-    return at_once(faults, what, InputError, "mend them, or leave them out")
+    hints = ["mend them, or leave them out", *kind.converting(file.name for file in bad)]
+    return at_once(faults, what, InputError, "; ".join(hints))
 
 
 def shown(path: str | Path) -> str:
@@ -174,7 +254,40 @@ def _visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:
     except OSError as cause:
         faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
         return []
-    return [e for e in entries if not e.name.startswith(".") and e.name.lower() not in IGNORED]
+    return [entry for entry in entries if not is_left_behind(entry.name)]
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a file or folder of this name is hidden, or was left behind by a system."""
+    lower = name.lower()
+    streams = (f"{colon}{stream}" for colon in COLONS for stream in STREAMS)
+    # some programs write the colon as nothing at all: x.pngZone.Identifier
+    ends = lower.endswith((*streams, "zone.identifier"))
+    return name.startswith(".") or lower in LEFT_BEHIND or ends
+
+
+def compose(name: str) -> str:
+    """A name in Unicode's composed form (NFC): systems write the same name in different forms."""
+    return unicodedata.normalize("NFC", name)
+
+
+def label_of(
+    label: object, what: str = "label", error: type[HandfulError] = SupportSetError
+) -> str:
+    """The label as a plain string in Unicode's composed form (NFC): the one rule for all labels.
+
+    `error` where it is no string, or not one line of text that a terminal shows as it is; `what`
+    names it there.
+    """
+    if not isinstance(label, str):
+        raise error(
+            f"{what} is {shown_value(label)} of type {type(label).__name__}, wanted a string",
+            hint=STRINGS,
+        )
+    text = compose(str.__str__(label))  # for a member of a str Enum, its value
+    if not text.strip() or OBEYED.search(text) or not {"\t", "\n"}.isdisjoint(text):
+        raise error(f"{what} is {shown_value(label)}, which cannot be a label", hint=ONE_LINE)
+    return text
 
 
 def _is_a(entry: os.DirEntry[str], kind: str) -> bool:
@@ -186,11 +299,13 @@ def _is_a(entry: os.DirEntry[str], kind: str) -> bool:
 
 def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[Fault]) -> str:
     """The class that a folder names. Upper and lower case differ: `A` and `a` are two letters."""
-    label = unicodedata.normalize("NFC", name)
-    if any(unicodedata.category(c) in UNSHOWN for c in label):
+    label = name
+    try:
+        label = label_of(name)
+    except SupportSetError:
         words = f"the folder {shown(name)} in {shown(path)} has a name that cannot be a label"
-        faults.append((words, "rename it: no control characters, and text in UTF-8"))
-    elif label in classes:
+        faults.append((words, f"rename it: {ONE_LINE}"))
+    if label in classes:
         words = f"two folders in {shown(path)} are named {label}, in different Unicode forms"
         faults.append((words, "rename one, or put the files of both into one"))
     return label

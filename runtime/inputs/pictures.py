@@ -39,6 +39,21 @@ if TYPE_CHECKING:
     from PIL.ImageFile import ImageFile
 
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = (  # of these formats
+    *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".bmp", ".gif", ".webp"),
+    *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+)
+TO_JPEG = "convert it to JPEG or PNG: magick IN OUT.jpg"
+HEIC = (
+    f"{TO_JPEG}, on a Mac sips -s format jpeg IN --out OUT.jpg; an iPhone takes JPEG where"
+    " Settings, Camera, Formats is Most Compatible"
+)
+HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+CONVERT = {
+    **dict.fromkeys((".heic", ".heif", ".hif"), HEIC),
+    **dict.fromkeys((".avif", ".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga", ".dib"), TO_JPEG),
+    **dict.fromkeys((".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2"), TO_JPEG),
+}
 MAX_BYTES = 2**27  # of a file
 # formats whose decoders need more memory, and decoders written in Python, up to 2 µs a pixel
 FEWER = {"WEBP": 2**23, "TIFF": 2**24, "bmp_rle": 2**22, "ppm_plain": 2**21, "ppm": 2**19}
@@ -92,16 +107,27 @@ def decode(path: Path, spec: InputSpec) -> Upright:
         except InputError:
             raise
         except UnidentifiedImageError as cause:
-            raise InputError(
-                f"{shown(path)} is not a picture that can be read",
-                hint=f"one of {', '.join(FORMATS)}",
-            ) from cause
+            raise _unknown(file, path) from cause
         except too_large as cause:
             raise InputError(
                 f"{shown(path)} has more than {MAX_PIXELS} pixels, which is the most that is read"
             ) from cause
         except Exception as cause:  # decoders raise OSError, ValueError, SyntaxError and others
             raise InputError(f"{shown(path)} cannot be decoded: {cause}") from cause
+
+
+def _unknown(file: Metered, path: Path) -> InputError:
+    """A file in a format that is not read; some of HEIC are named .jpg all the same."""
+    file.seek(0)
+    head, kind = file.read(12), path.suffix.lower()
+    if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
+        kind = ".heic"
+    if kind in CONVERT:
+        words = f"{shown(path)} is a file of {kind[1:].upper()}, which is not read"
+        return InputError(words, hint=CONVERT[kind])
+    return InputError(
+        f"{shown(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
+    )
 
 
 def opened(image: "Image.Image", spec: InputSpec) -> Upright:

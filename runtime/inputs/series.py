@@ -37,6 +37,7 @@ from .tables import READ, Recording, counts_readings, read_table
 STILL = 1e-6  # of the largest value: how far readings that never change are apart
 MAX_BYTES = 2**26  # of a file
 TEXT = (".csv", ".tsv", ".txt")
+SUFFIXES = (".npy", *TEXT)
 UNITS = (1.0, 1e-3, 1e-6, 1e-9)  # seconds that a time without a unit may be counted in
 EVEN = 1e-3  # of a step: times that differ by less are even, and so are rates
 
@@ -100,7 +101,7 @@ def read_recording(path: str | Path, spec: InputSpec | None = None) -> Recording
     name, kind = shown(path), path.suffix.lower()
     if not os.path.exists(path):
         raise InputError(f"no file {name}")
-    if kind not in (".npy", *TEXT):
+    if kind not in SUFFIXES:
         raise InputError(f"{name} is not named as a file of readings", hint=READ)
     real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
     data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")
@@ -282,7 +283,7 @@ def _between(x: Array, s: Array, u: Array, spec: InputSpec) -> Array:
     y[there] = x[j[there]]
     states = [c for c, channel in enumerate(spec.channels or ()) if channel.kind == "state"]
     y[:, states] = x[j][:, states]
-    return y
+    return np.asarray(y)
 
 
 def _scaled(y: Array, x: Array, spec: InputSpec) -> Array:

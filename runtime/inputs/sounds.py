@@ -105,7 +105,13 @@ PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
 # the subtype of EXTENSIBLE begins with the format; this is the rest of it
 GUID = bytes.fromhex("000000001000800000aa00389b71")
 NAMES = {2: "ADPCM", 6: "A-law", 7: "μ-law", 0x11: "ADPCM", 0x55: "MP3"}
+SUFFIXES = (".wav", ".wave")
 WANTED = "a WAV file of 8, 16, 24 or 32 bits, or of floats: ffmpeg -i FILE -c:a pcm_s16le OUT.wav"
+
+CONVERT = {
+    **dict.fromkeys((".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a"), f"convert it to {WANTED}"),
+    **dict.fromkeys((".aac", ".wma", ".aif", ".aiff", ".caf", ".amr"), f"convert it to {WANTED}"),
+}
 
 
 @dataclass(frozen=True, eq=False)

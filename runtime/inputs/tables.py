@@ -298,18 +298,18 @@ class _Finder:
                     f" {self.rows[header].line}, wanted one",
                     hint="rename or remove the others",
                 )
-        columns = tuple(matches[channel][0] for channel in channels)
+        columns = [matches[channel][0] for channel in channels]
         body, width, units = self._units(header + 1), len(fields), None
         if body < len(self.rows) and len(self.rows[body].fields) == width + 1:
             width += 1
             if not self._trailing(width):  # rows have names, and their column has none
-                columns, fields = tuple(column + 1 for column in columns), ["", *fields]
+                columns, fields = [column + 1 for column in columns], ["", *fields]
         if body > header + 1:
             units = self.rows[body - 1].fields
         self._say_passed(header)
         time, unit = _time(fields, units, columns)
         line = self.rows[body - 1].line
-        return _Layout(self.separator, line, width, columns, tuple(channels), time, unit)
+        return _Layout(self.separator, line, width, tuple(columns), tuple(channels), time, unit)
 
     def _units(self, at: int) -> int:
         """The row where readings begin: the one below the names may have their units."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from handful.runtime.errors import ManifestError
 
-from .files import brief_path, is_folder, mode_of, read_regular
+from .files import brief_path, is_folder, mode_of, read_regular, sha256
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
 from .strict import HINT, brief, plain, read, shown
@@ -97,6 +97,15 @@ def read_bytes(path: Path) -> bytes:
             hint="an exported package is a folder made by `handful export`",
         )
     return read_regular(file, limit=MAX_BYTES, error=ManifestError)
+
+
+def identify(data: bytes) -> str:
+    """The identity of the package whose manifest.json has these bytes; it names every other file.
+
+    The hash of its text with lines that end in LF, as git may check it out with CRLF. In JSON the
+    end of a line is white space: within a string it would be escaped.
+    """
+    return sha256(data.replace(b"\r\n", b"\n"))
 
 
 def to_json(manifest: Manifest) -> str:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 FORMAT = 1
 FILE = "manifest.json"
 Precision = Literal["float32", "float16", "int8"]
+ChannelKind = Literal["value", "place", "state"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class Channel:
     """
 
     name: str
-    kind: Literal["value", "place", "state"]
+    kind: ChannelKind
     text: str  # unit and direction, for people
 
 

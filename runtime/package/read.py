@@ -12,7 +12,7 @@ from typing import Any
 from handful.runtime.errors import PackageError
 from handful.runtime.vetting.vet import Shape, Vetted, vet
 
-from .decode import decode, read_bytes
+from .decode import decode, identify, read_bytes
 from .files import brief_path, is_folder, mode_of, read_regular, sha256
 from .manifest import FILE, NEXT, GraphSpec, Manifest, TensorSpec, is_basename
 from .strict import brief
@@ -24,7 +24,7 @@ class Package:
 
     path: Path
     manifest: Manifest
-    identity: str  # sha256 of manifest.json, which names every file by its hash
+    identity: str  # of manifest.json, which names every file by its hash: see `identify`
     size: int  # bytes of the manifest and the graphs
     graphs: dict[str, bytes]
     vetted: dict[str, Vetted]
@@ -45,7 +45,7 @@ def read_package(path: str | Path) -> Package:
         _as_declared(outputs, spec.outputs, f"{spec.file}: output")
         graphs[name] = data
     size = len(text) + sum(map(len, graphs.values()))
-    return Package(folder, manifest, sha256(text), size, graphs, vetted)
+    return Package(folder, manifest, identify(text), size, graphs, vetted)
 
 
 def read_graph(folder: Path, spec: GraphSpec) -> bytes:

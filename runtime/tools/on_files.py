@@ -27,20 +27,21 @@ import numpy as np
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import (
+    AdaptError,
     EmptyWarning,
+    HandfulError,
     InputError,
     InputWarning,
     PackageError,
     TaskFileError,
 )
 from handful.runtime.inputs.examples import KINDS, empty, files_of, read_folder
-from handful.runtime.inputs.folders import MAX_FILES, files_below, printable, read_each, unreadable
+from handful.runtime.inputs.folders import MAX_FILES, Below, files_below, printable, unreadable
 from handful.runtime.inputs.pictures import quiet
 from handful.runtime.inputs.series import saying_once
 from handful.runtime.learner import Learner, load
-from handful.runtime.package.decode import read_bytes
-from handful.runtime.package.files import sha256
-from handful.runtime.package.manifest import InputSpec, Manifest
+from handful.runtime.package.decode import identify, read_bytes
+from handful.runtime.package.manifest import FILE, InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, shipped
 from handful.runtime.support import LEARNT, numbered
 from handful.runtime.task import ANSWERED, Task
@@ -140,13 +141,48 @@ def _warn(text: str) -> None:
     warnings.warn(text, InputWarning, stacklevel=4)
 
 
+TASK_FIRST = "the task file stands first: handful predict TASK FILES"
 NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
 
 
 def opened(task: Path, package: str | Path | None = None) -> Task:
     """The task in a file; `package` made it, and may be left out where it ships or was noted."""
+    if is_package(task):
+        raise TaskFileError(
+            f"{printable(str(task))} is a package, wanted a task file",
+            hint=f"handful adapt {printable(str(task))} FOLDER --out task.npz writes one",
+        )
+    if os.path.isdir(task):
+        raise TaskFileError(
+            f"{printable(str(task))} is a folder, wanted a task file", hint=TASK_FIRST
+        )
     learner = load(package) if package is not None else maker_of(task)
     return learner.load_task(task)
+
+
+def is_package(place: str | Path) -> bool:
+    """Whether it is the name of a shipped package or a package's folder, and no other file."""
+    if os.path.isdir(place):
+        return os.path.isfile(os.path.join(place, FILE))
+    return not os.path.lexists(place) and str(place) in shipped()
+
+
+def _is_task(place: Path) -> bool:
+    """Whether the file begins as an archive does, and is named as one of arrays."""
+    try:
+        with open(place, "rb") as file:
+            return place.suffix.lower() == ".npz" and file.read(4) == b"PK\x03\x04"
+    except (OSError, ValueError):
+        return False
+
+
+def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
+    """TaskFileError where a task file stands among the files instead of before them."""
+    if not _is_task(task) and (tasks := [file for file in files if _is_task(file)]):
+        raise TaskFileError(
+            f"{printable(str(task))} is no task file, {printable(str(tasks[0]))} is one",
+            hint=TASK_FIRST,
+        )
 
 
 def written(task: Task, out: Path) -> None:
@@ -179,7 +215,7 @@ def maker_of(task: Path) -> Learner:
     """
     wanted = maker(task)
     for name in shipped():
-        if sha256(read_bytes(SHIPPED / name)) == wanted.identity:
+        if identify(read_bytes(SHIPPED / name)) == wanted.identity:
             return load(SHIPPED / name)  # the very folder that was compared
     if wanted.place is not None and _lies_at(Path(wanted.place), wanted.identity):
         return load(Path(wanted.place))
@@ -194,7 +230,7 @@ def _lies_at(place: Path, identity: str) -> bool:
     if not place.is_absolute() or str(place).startswith(NETWORK):
         return False
     try:
-        return sha256(read_bytes(place)) == identity
+        return identify(read_bytes(place)) == identity
     except PackageError:
         return False
 
@@ -210,12 +246,26 @@ class Answer:
     probabilities: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A file that has no answer, and why."""
+
+    file: str  # as that of an answer
+    error: str
+    hint: str | None = None
+
+
 def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
     An InputWarning names examples that are nearly the same, see `near`.
     """
     free(out, force=force)
+    if is_package(folder) and not is_package(package):
+        raise PackageError(
+            f"{printable(str(package))} is no package, {printable(str(folder))} is one",
+            hint="the package stands first: handful adapt PACKAGE FOLDER --out TASK",
+        )
     learner = load(package)
     examples = folder_examples(folder, learner.manifest)
     origins = folder_origins(folder, learner.input, examples)
@@ -241,6 +291,7 @@ def add_folder(
     The new task is written to `out`, or over the old one with `force`, whole or not at all.
     """
     place = place_for(task, out, force=force)
+    _refuse_swapped(task, [folder])
     old = opened(task, package)
     examples = folder_examples(folder, old.learner.manifest)
     added = folder_origins(folder, old.learner.input, examples)
@@ -311,23 +362,38 @@ def predict_files(
     *,
     package: str | Path | None = None,
     unknown: float | None = None,
+    unread: list[Unread] | None = None,
     windows: bool = False,
 ) -> list[Answer]:
     """The answers of a saved task; `package` made it, and may be left out where it is found.
 
-    A folder stands for the files in it, see `files_below`. With `unknown` an example may be of none
-    of the classes: of such examples so large a share is still given a label. With `windows` a
-    recording is cut, as a stream is, though the package takes it whole. InputError with all files
-    that cannot be read, after the others were looked at.
+    A folder stands for the files in it, see `files_below`; an InputWarning says what is passed
+    over. With `unknown` an example may be of none of the classes: of such examples so large a share
+    is still given a label. With `windows` a recording is cut, as a stream is, though the package
+    takes it whole. Files that cannot be read are added to `unread`; without that list an InputError
+    names all of them, after the others were looked at.
     """
+    _refuse_swapped(task, files)
     loaded = opened(task, package)
     kind = KINDS[loaded.learner.input.kind].files
-    single = [
-        file
-        for given in files
-        for file in (files_below(given, kind) if os.path.isdir(given) else [given])
-    ]
-    return answers_of(loaded, single, unknown, windows=windows)
+    single: list[Path] = []
+    for given in files:
+        if not os.path.isdir(given):
+            single.append(given)
+            continue
+        found = files_below(given, kind)
+        _say_passed_over(given, found, unread)
+        single += found.files
+    return answers_of(loaded, single, unknown, unread=unread, windows=windows)
+
+
+def _say_passed_over(folder: Path, found: Below, unread: list[Unread] | None) -> None:
+    for line in found.passed_over(folder):
+        warnings.warn(line, InputWarning, stacklevel=3)
+    for message, hint in found.faults:
+        if unread is None:
+            raise InputError(message, hint=hint)
+        unread.append(Unread(printable(str(folder)), message, hint))
 
 
 def answers_of(
@@ -336,6 +402,7 @@ def answers_of(
     unknown: float | None = None,
     observe: Callable[[Path, Answer, Array], None] | None = None,
     *,
+    unread: list[Unread] | None = None,
     windows: bool = False,
 ) -> list[Answer]:
     """What a task says of each file, or of each of the examples in it; as `predict_files`.
@@ -348,19 +415,31 @@ def answers_of(
             raise InputError(f"package {task.learner.name} takes no series, and nothing is cut")
         spec = replace(spec, whole=None)
     kind = KINDS[spec.kind]
-    bad: dict[Path, InputError] = {}
+    kind.ready()
+    bad: dict[Path, HandfulError] = {}
     answers = []
     with quiet(), saying_once(notes=True):
-        for file, examples in read_each(files, lambda file: kind.read(file, spec), bad):
-            for i, one in enumerate(examples):
-                name = f"{file}[{i}]" if len(examples) > 1 else str(file)
-                with empty_by_name():
-                    answers.append(_answer(task, name, one, unknown))
-                _warn_of_an_empty(name, one, spec)
-                if observe is not None:
-                    observe(file, answers[-1], one)
-    if bad:
+        for file in files:
+            try:
+                examples = kind.read(file, spec)
+                several = len(examples) > 1
+                of_file = []
+                for i, one in enumerate(examples):
+                    name = f"{file}[{i}]" if several else str(file)
+                    with empty_by_name():
+                        of_file.append(_answer(task, name, one, unknown))
+                    _warn_of_an_empty(name, one, spec)
+            except (InputError, AdaptError) as error:  # nothing that another file could mend
+                bad[file] = error
+                continue
+            answers += of_file
+            if observe is not None:
+                for answer, one in zip(of_file, examples, strict=True):
+                    observe(file, answer, one)
+    if bad and unread is None:
         raise unreadable(bad, len(files), kind.files)
+    if unread is not None:
+        unread += [Unread(printable(str(file)), str(e), e.hint) for file, e in bad.items()]
     return answers
 
 

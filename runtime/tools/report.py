@@ -70,8 +70,8 @@ def write_report(
     package: str | Path | None = None,
     unknown: float | None = None,
     force: bool = False,
-) -> None:
-    """Write the page to `out`, whole or not at all.
+) -> Outcome | None:
+    """Write the page to `out`, whole or not at all; returns what the test found.
 
     A task holds embeddings alone: the folder `examples` it was adapted to gives the names and the
     pictures. `test` is a folder of other files, as for `measure_folder`.
@@ -86,6 +86,7 @@ def write_report(
         write_atomic(out, _page(task.name, loaded, shown, found, listing).encode())
     except OSError as cause:
         raise TaskFileError(f"cannot write {out}: {cause.strerror}") from cause
+    return found
 
 
 def _page(
@@ -107,6 +108,7 @@ def _page(
             f"<p>{right} of {len(found.checked)}. A row for each class, a column for each"
             " answer:</p>",
             _confusion(found),
+            *(f"<p>Cannot be read: {html_text(file.error)}</p>" for file in found.unread),
             _answers(task, shown, found, listing.answers()),
         ]
     return html_page(f"handful: {name}", parts)

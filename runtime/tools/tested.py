@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import SupportSetError
+from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
 from handful.runtime.task import Task
 
-from .on_files import Answer, answers_of, opened
+from .on_files import Answer, Unread, answers_of, opened
 from .text import table
 
 NONE = "-"  # none of the classes, in text
@@ -35,6 +35,7 @@ class Outcome:
     classes: tuple[str, ...]  # of the folder: the rows of `confusion`
     answers: tuple[str | None, ...]  # of the task: its columns; None: none of the classes
     checked: tuple[Checked, ...]
+    unread: tuple[Unread, ...] = ()  # files that have no answer, and do not count
 
     @property
     def accuracy(self) -> float:
@@ -80,6 +81,7 @@ class Outcome:
             "answers": self.answers,
             "confusion": self.confusion,
             "wrong": [{"class": c.wanted, **asdict(c.answer)} for c in self.wrong],
+            "unread": [{"file": u.file, "error": u.error} for u in self.unread],
         }
 
 
@@ -93,7 +95,8 @@ def measure_folder(
     """Answer for every file of a folder with one sub-folder a class.
 
     With `unknown`, as for `predict_files`, folders of other classes than the task's are right where
-    they are answered by none. Without it they are a SupportSetError.
+    they are answered by none. Without it they are a SupportSetError. Files that cannot be read are
+    in the outcome's `unread`; an InputError where all are.
     """
     return measured(opened(task, package), folder, unknown)
 
@@ -124,9 +127,14 @@ def measured(
         if observe is not None:
             observe(checked[-1], example)
 
-    answers_of(task, list(wanted), unknown, check)
+    unread: list[Unread] = []
+    answers_of(task, list(wanted), unknown, check, unread=unread)
+    if not checked:
+        raise InputError(f"none of {len(wanted)} files can be read: {unread[0].error}")
+    answered = {c.wanted for c in checked}
+    classes = tuple(label for label in classes if label in answered)
     nothing = () if unknown is None else (None,)
-    return Outcome(classes, (*task.classes, *nothing), tuple(checked))
+    return Outcome(classes, (*task.classes, *nothing), tuple(checked), tuple(unread))
 
 
 def as_text(found: Outcome, worst: int) -> str:

@@ -1,6 +1,10 @@
 """What the commands found, as plain text: tables whose columns are as wide as they must be."""
 
+import codecs
+import sys
+import unicodedata
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,6 +19,8 @@ if TYPE_CHECKING:
 ERROR = "mean squared error"
 SHOWN = (0.01, 0.05)  # rates of false accepts, in `inspect` and on the card
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
+# what is written where an encoding has no such character
+PLAIN = {"→": "->", "−": "-", "±": "+/-", "×": "x", "…": "...", "·": "*", "≤": "<=", "≥": ">="}
 
 
 class Measured(Protocol):
@@ -42,11 +48,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     """Numbers to the right, words to the left."""
     body = list(rows)
     cells = [list(head), *[[str(cell) for cell in row] for row in body]]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(head))]
+    widths = [max(columns(row[i]) for row in cells) for i in range(len(head))]
     right = [bool(body) and isinstance(body[0][i], int | float) for i in range(len(head))]
     lines = (
         "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
+            f"{_room(cell, width)}{cell}" if number else f"{cell}{_room(cell, width)}"
             for cell, width, number in zip(row, widths, right, strict=True)
         )
         for row in cells
@@ -57,8 +63,48 @@ def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def pairs(rows: Iterable[tuple[str, Any]]) -> str:
     """Names, and what there is to say of each."""
     lines = list(rows)
-    width = max((len(name) for name, _ in lines), default=0)
-    return "\n".join(f"{name:{width}}  {value}" for name, value in lines)
+    width = max((columns(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name}{_room(name, width)}  {value}" for name, value in lines)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes: signs of East Asia two, marks on others none.
+
+    By Unicode's East Asian width (UAX #11).
+    """
+    return sum(
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(c) in ("W", "F")
+        else 1
+        for c in text
+    )
+
+
+def _room(text: str, width: int) -> str:
+    """The blanks that fill it up to a width."""
+    return " " * (width - columns(text))
+
+
+def use_any_encoding() -> None:
+    """Let stdout and stderr write all text, whatever their encoding: what it lacks in other signs.
+
+    A terminal or a file may have a code page of 256 characters, or ASCII alone.
+    """
+    codecs.register_error("handful", _in_other_signs)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):  # None, closed, or somebody's own
+            stream.reconfigure(errors="handful")  # type: ignore[union-attr]
+
+
+def _in_other_signs(error: UnicodeError) -> tuple[str, int]:
+    """`->` for an arrow, `\\u732b` for a character without any likeness."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    text = "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return text, error.end
 
 
 def accuracies(results: Sequence[Measured]) -> str:

@@ -21,7 +21,7 @@ from handful.runtime.tools.report import html_text, png
 
 from .called import error, run
 
-LABEL = "<img src=http:x onerror=alert(1)>\u202e".replace("/", "")
+LABEL = "<img src=http:x onerror=alert(1)>".replace("/", "")
 
 
 class Reader(HTMLParser):
@@ -132,7 +132,7 @@ def test_it_loads_nothing_and_runs_nothing(task: Path, photos: Path, others: Pat
         assert not attributes.keys() - {"lang", "charset", "http-equiv", "content", "class", "src",
                                         "alt", "title"}, tag  # fmt: skip
         assert (attributes.get("src") or "data:").startswith("data:")
-    assert LABEL[:-1] + "\\u202e" in found.cells
+    assert LABEL in found.cells
 
 
 def test_pictures_are_what_the_package_sees(task: Path, photos: Path) -> None:

@@ -105,3 +105,31 @@ def test_what_is_none_of_the_classes_is_right_without_a_label(
     loose = json.loads(run("test", task, others, "--unknown", "50%", "--json").stdout)
     assert loose["confusion"] == [[2, 0, 0], [1, 1, 0]]
     assert loose["per_class"]["hat"]["right"] == 0
+
+
+def test_one_bad_file_stops_nothing(task: Path, others: Path) -> None:
+    """`predict`, `test` and `report` go on, name it on stderr and in JSON, and exit with 1."""
+    (others / "bar" / "0.png").write_bytes(b"bad")
+    bad = f"{others}/bar/0.png"
+    said = f"error: {bad} is not a picture that can be read\n\nhint: one of PNG, "
+    result = run("predict", task, others)
+    assert (result.exit_code, len(result.stdout.splitlines())) == (1, 4)
+    assert result.stderr.startswith(said)
+    content = json.loads(run("predict", task, others / "bar", "--json").stdout)
+    assert [Path(entry["file"]).name for entry in content] == ["1.png", "2.png", "0.png"]
+    assert content[-1] == {"file": bad, "error": f"{bad} is not a picture that can be read"}
+    tested = run("test", task, others)
+    assert (tested.exit_code, tested.stdout.splitlines()[0]) == (
+        *(1, "accuracy 75.0 %: 3 of 4 right"),
+    )
+    assert tested.stderr.startswith(said)
+    assert json.loads(run("test", task, others, "--json").stdout)["unread"] == [content[-1]]
+    page = task.with_suffix(".html")
+    reported = run("report", task, "-o", page, "--test", others)
+    assert (reported.exit_code, reported.stderr.startswith(f"wrote {page}\n{said}")) == (1, True)
+    assert f"Cannot be read: {bad} is not a picture" in page.read_text(encoding="utf-8")
+    for file in (others / "bar").iterdir():
+        file.write_bytes(b"bad")
+    assert "bar" not in json.loads(run("test", task, others, "--json").stdout)["per_class"]
+    nothing = run("predict", task, bad)
+    assert (nothing.exit_code, nothing.stdout) == (1, "")

@@ -9,8 +9,9 @@ import pytest
 from PIL import Image
 
 from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.inputs.examples import files_of, read_folder
-from handful.runtime.inputs.folders import shown
+from handful.runtime.inputs.examples import KINDS, files_of, read_folder
+from handful.runtime.inputs.folders import ONE_LINE, files_below, label_of, shown
+from handful.runtime.inputs.pictures import HEIC, read_image
 from handful.runtime.package.manifest import InputSpec
 
 from .refusal import refusal_in
@@ -19,6 +20,14 @@ GREY = InputSpec(
     kind="image", shape=(2, 2, 1), layout="HWC", range=(0.0, 1.0), colour="grey",
     scale=1 / 255, resize=2, interpolation="box",
 )  # fmt: skip
+LEFT_BEHIND = (
+    *(".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini", "._1.png", "Icon\r"),
+    *("1.png:Zone.Identifier", "1.png\uf03aZone.Identifier", "Thumbs.db:encryptable"),
+)
+FOLDERS_LEFT_BEHIND = (
+    *(".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"),
+    *("lost+found", "#recycle"),
+)
 LABELS = "one sub-folder a class, named as the class"
 LAYOUT = f"{LABELS}, with nothing but its pictures in it"
 
@@ -46,15 +55,59 @@ def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
 
 def test_what_is_passed_over(tmp_path: Path) -> None:
     file = picture(tmp_path / "ka" / "1.png")
-    for name in (".DS_Store", "Thumbs.db", "desktop.ini", "._1.png"):
+    for name in LEFT_BEHIND:
         (tmp_path / "ka" / name).write_bytes(b"x")
         (tmp_path / name).write_bytes(b"x")
-    for name in (".git", "__MACOSX", "@eaDir"):
+    for name in FOLDERS_LEFT_BEHIND:
         (tmp_path / name).mkdir()
         (tmp_path / "ka" / name).mkdir()
     for name in ("README.md", "split.json", "labels"):
         (tmp_path / name).write_text("about the pictures")
     assert files_of(tmp_path, GREY) == {"ka": [file]}
+    found = files_below(tmp_path / "ka", KINDS["image"].files)
+    assert (found.files, found.passed_over(tmp_path)) == ([file], [])
+
+
+def test_what_is_named_as_an_example(tmp_path: Path) -> None:
+    """Every form that is read by its name is read in a folder; what must be converted is said."""
+    for kind, names, others in (
+        ("image", "a.JFIF a.jpe a.pnm a.apng a.mpo a.tif a.jpg", "a.heic a.HEIF a.cr2 a.svg a.txt"),
+        ("audio", "a.wav a.WAVE", "a.mp3 a.m4a a.flac a.csv"),
+        ("array", "a.npy a.csv a.TSV a.txt", "README.txt license.txt a.npz"),
+    ):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for name in (*names.split(), *others.split()):
+            (folder / name).write_bytes(b"x")
+        found = files_below(folder, KINDS[kind].files)
+        assert {file.name for file in found.files} == {*names.split()}, kind
+        said = "\n".join(found.passed_over(folder))
+        assert [name for name in others.split() if name not in said] == [], kind
+    pictures = files_below(tmp_path / "image", KINDS["image"].files).passed_over(tmp_path)
+    assert pictures[0].startswith(
+        "2 pictures in … passed over, .heic and .heif files are not read: a.HEIF, a.heic; convert"
+        " it to JPEG or PNG: magick IN OUT.jpg, on a Mac sips".replace("…", str(tmp_path))
+    )
+
+
+def test_a_heic_file_of_another_name_says_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "IMG_1.jpg").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    with pytest.raises(InputError) as error:
+        read_image(tmp_path / "IMG_1.jpg", GREY)
+    words = f"{tmp_path}/IMG_1.jpg is a file of HEIC, which is not read"
+    assert (str(error.value), error.value.hint) == (words, HEIC)
+
+
+@pytest.mark.parametrize("label", ["", " ", "a\nb", "a\tb", "a\u202eb", "a\ud800", "a\x85b"])
+def test_what_cannot_be_a_label(label: str) -> None:
+    with pytest.raises(SupportSetError, match=r"^label is .*, which cannot be a label$"):
+        label_of(label)
+
+
+def test_a_label_is_plain_text_in_its_composed_form() -> None:
+    for label in ("猫", "👩\u200d🚀", "می\u200cخواهم", "a b", "\u3000x", "\u00e9cru"):
+        assert label_of(label) == label
+    assert label_of("e\u0301cru") == "\u00e9cru"
 
 
 def test_links_are_followed(tmp_path: Path) -> None:
@@ -85,7 +138,7 @@ def test_names_that_cannot_be_labels(tmp_path: Path, name: bytes, words: str) ->
     picture(tmp_path / os.fsdecode(name) / "1.png")
     assert refused(tmp_path) == (
         f"the folder {words} in … has a name that cannot be a label",
-        "rename it: no control characters, and text in UTF-8",
+        f"rename it: {ONE_LINE}",
     )
 
 

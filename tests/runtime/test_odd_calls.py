@@ -238,10 +238,12 @@ def test_what_is_unusual_and_right(head: handful.Learner, task: handful.Task) ->
 def test_labels_of_a_kind_of_string_are_plain_strings(
     head: handful.Learner, tmp_path: Path
 ) -> None:
-    task = head.adapt(X, [Colour.RED, Colour.BLUE, np.str_("か"), "\ud800"])
-    assert task.classes == ("red", "blue", "か", "\ud800")
+    task = head.adapt(X, [Colour.RED, Colour.BLUE, np.str_("か"), "e\u0301cru"])
+    assert task.classes == ("red", "blue", "か", "\u00e9cru")
     assert {type(label) for label in task.classes} == {str}
-    assert task.remove(Colour.RED).classes == ("blue", "か", "\ud800")
+    assert task.remove(Colour.RED).classes == ("blue", "か", "\u00e9cru")
+    assert task.remove("e\u0301cru").classes == ("red", "blue", "か")
+    assert task.add(X[:1], ["e\u0301cru"]).counts["\u00e9cru"] == 2
     task.save(tmp_path / "task.npz")
     assert head.load_task(tmp_path / "task.npz").classes == task.classes
 

@@ -9,10 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from handful.runtime.errors import InputError, SupportSetError, TaskFileError
+from handful.runtime.errors import (
+    HandfulError,
+    InputError,
+    InputWarning,
+    SupportSetError,
+    TaskFileError,
+)
 from handful.runtime.inputs.pictures import read_image
 from handful.runtime.learner import load
-from handful.runtime.tools.on_files import adapt_folder, predict_files
+from handful.runtime.tools.on_files import Unread, adapt_folder, add_folder, predict_files
 
 from .refusal import refusal_in
 
@@ -62,6 +68,33 @@ def test_all_pictures_that_cannot_be_predicted_on_are_named(
         "  …/a\\x00b cannot be the name of a file"
     )
     assert hint == "mend them, or leave them out"
+    unread: list[Unread] = []
+    (answer,) = predict_files(out, files, package=packages("head"), unread=unread)
+    assert answer.file == str(tmp_path / "new.png")
+    assert [file.file for file in unread] == [str(new[0]), str(new[1]), f"{tmp_path}/a\\x00b"]
+    assert unread[1].error == f"no file {tmp_path}/none.png"
+
+
+def test_arguments_in_another_order_are_named(packages: Any, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "task.npz"
+    adapt_folder(packages("head"), photos, out)
+    new, package = picture(tmp_path / "new.png", 35), packages("head")
+    for call, words, hint in (
+        (lambda: predict_files(new, [out]), "new.png is no task file, …/task.npz is one", "first"),
+        (lambda: predict_files(package, [new]), "is a package, wanted a task file", "adapt"),
+        (lambda: predict_files(photos, [new]), "is a folder, wanted a task file", "first"),
+        (lambda: add_folder(photos, out, out, force=True), "is no task file, …", "first"),
+        (
+            lambda: adapt_folder(photos, package, tmp_path / "t.npz"),
+            "…/photos is no package, ",
+            "first",
+        ),
+        (lambda: predict_files(tmp_path / "no.npz", [new]), "no file no.npz", "handful adapt"),
+    ):
+        with pytest.raises(HandfulError) as error:
+            call()
+        assert words in str(error.value).replace(str(tmp_path), "…"), words
+        assert hint in str(error.value.hint), words
 
 
 def test_a_folder_stands_for_the_files_in_it(packages: Any, photos: Path, tmp_path: Path) -> None:
@@ -72,10 +105,18 @@ def test_a_folder_stands_for_the_files_in_it(packages: Any, photos: Path, tmp_pa
     picture(photos / "light" / "deep" / "a.png", 30)
     (photos / "light" / "notes.txt").write_text("passed over")
     (photos / "dark" / "circle").symlink_to(photos)
-    answers = predict_files(out, [photos / "dark" / "1.png", photos], package=packages("head"))
+    picture(tmp_path / "elsewhere" / "b.jfif.png", 30).rename(tmp_path / "elsewhere" / "b.pnm")
+    (photos / "light" / "linked").symlink_to(tmp_path / "elsewhere")
+    with pytest.warns(InputWarning) as warned:
+        answers = predict_files(out, [photos / "dark" / "1.png", photos], package=packages("head"))
+    assert [str(one.message).replace(str(tmp_path), "…") for one in warned] == [
+        "1 file in …/photos passed over, not named as pictures: notes.txt",
+        "1 folder in …/photos passed over, linked to what is looked at already:"
+        " …/photos/dark/circle",
+    ]
     assert [answer.file.removeprefix(f"{photos}/") for answer in answers] == [
         *("dark/1.png", "0.JPG", "dark/0.png", "dark/1.png"),
-        *("light/0.png", "light/1.png", "light/deep/a.png"),
+        *("light/0.png", "light/1.png", "light/deep/a.png", "light/linked/b.pnm"),
     ]
     (tmp_path / "empty").mkdir()
     words, hint = refusal_in(
@@ -85,8 +126,8 @@ def test_a_folder_stands_for_the_files_in_it(packages: Any, photos: Path, tmp_pa
     )
     assert words == "no pictures in …/empty"
     assert hint == (
-        "files whose names end with .png, .jpg, .jpeg, .bmp, .gif, .webp, .tif, .tiff, .ppm, .pgm,"
-        " .pbm"
+        "files whose names end with .png, .apng, .jpg, .jpeg, .jpe, .jfif, .mpo, .bmp, .gif, .webp,"
+        " .tif, .tiff, .ppm, .pgm, .pbm, .pnm"
     )
 
 

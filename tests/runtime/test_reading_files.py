@@ -26,8 +26,8 @@ PEN = InputSpec(
     shape=(4, 3),
     whole="path",
     channels=tuple(
-        Channel(name=name, kind=kind, text="")
-        for name, kind in (("x", "place"), ("y", "place"), ("pen", "state"))  # type: ignore[misc]
+        Channel(name=name, kind="state" if name == "pen" else "place", text="")
+        for name in ("x", "y", "pen")
     ),
 )
 

@@ -190,11 +190,12 @@ def by_the_page(
     for m in range(last + 1):
         u = s[-1] if m == last else s[-1] * m / last
         j = next(j for j in range(len(x)) if s[j] >= u)
-        share = None if s[j] == u else (u - s[j - 1]) / (s[j] - s[j - 1])
+        here = s[j] == u
+        share = 0.0 if here else (u - s[j - 1]) / (s[j] - s[j - 1])
         row = []
         for c in range(spec.shape[1]):
             state = bool(channels) and channels[c].kind == "state"
-            held = share is None or state
+            held = here or state
             row.append(x[j][c] if held else x[j - 1][c] + share * (x[j][c] - x[j - 1][c]))
         found.append(row)
     return found
@@ -264,7 +265,8 @@ def test_one_file_is_one_example_where_the_package_says_so(
     for given in (file, turned, long, [long], [file, exact]):
         logits = task.logits(given)
         np.testing.assert_array_equal(logits.reshape(-1, 2)[0], task.logits(exact))
-    assert task.learner.adapt([file, still(3)], ["a", "b"]).counts == {"a": 1, "b": 1}
+    learner = handful.load(folder)
+    assert learner.adapt([file, still(3)], ["a", "b"]).counts == {"a": 1, "b": 1}
     with pytest.warns(InputWarning, match="9 readings, cut into 3 windows of 4"):
         cut = predict_files(tmp_path / "task.npz", [file], package=folder, windows=True)
     assert [answer.file for answer in cut] == [f"{file}[{i}]" for i in range(3)]

@@ -54,6 +54,13 @@ def test_the_package_is_found_where_it_lay(
     assert opened(task).classes == ("a", "b")
 
 
+def test_a_package_is_the_same_whatever_its_lines_end_with(task: Path, folder: Path) -> None:
+    """Git on Windows checks text out with CRLF."""
+    manifest = folder / "manifest.json"
+    manifest.write_bytes(manifest.read_bytes().replace(b"\n", b"\r\n"))
+    assert opened(task).classes == opened(task, folder).classes == ("a", "b")
+
+
 def test_a_relative_path_is_noted_as_a_whole(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

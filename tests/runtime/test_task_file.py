@@ -12,6 +12,7 @@ import pytest
 
 import handful
 from handful.runtime.errors import TaskFileError
+from handful.runtime.inputs.folders import ONE_LINE
 from handful.runtime.package.npz import pack_npz
 
 from ..each import each
@@ -73,6 +74,9 @@ CHANGES: list[tuple[Callable[[dict[str, Any]], object], str, str | None]] = [
     *((about(format=number), f"task.npz has format {number!r}, this runtime reads 1",
        "load it with the handful that saved it, or adapt again") for number in FORMATS),
     (about(classes=["a", "a"]), "task.npz is not a saved task", MADE),
+    (about(classes=["a", "e\u0301", "\u00e9"]), "task.npz is not a saved task", MADE),
+    *((about(classes=["a", label]), f"task.npz: a class is {label!r}, which cannot be a label",
+       ONE_LINE) for label in ("b\nx\t1.000\ty.png", "\ud800", "", "\u202ec")),
     (about(classes=["a", 1]), "task.npz is not a saved task", MADE),
     (about(samples=2), "task.npz is not a saved task", MADE),
     (about(seed=-1), "task.npz is not a saved task", MADE),
@@ -179,7 +183,7 @@ def test_a_flipped_bit(head: handful.Learner, file: Path) -> None:
 
 
 def test_no_file(head: handful.Learner, tmp_path: Path) -> None:
-    hint = "`Task.save` writes it, `Learner.load_task` reads it"
+    hint = "handful adapt PACKAGE FOLDER --out FILE writes one, and so does `Task.save`"
     refused(head, tmp_path / "none.npz", f"no file none.npz in {tmp_path}", hint)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from handful.runtime.tools.on_files import Answer
 from handful.runtime.tools.tested import Checked, Outcome, as_text
+from handful.runtime.tools.text import pairs, table
 
 
 def one(wanted: str, label: str | None, score: float, file: str) -> Checked:
@@ -73,3 +74,10 @@ def test_a_large_matrix_is_a_list_of_what_was_confused() -> None:
         as_text(many, 0).split("\n\n")[2]
         == "confused: class  answer  times\ncup              3           1"
     )
+
+
+def test_wide_and_combining_signs_keep_their_columns() -> None:
+    """East Asian signs and emoji take two columns of a terminal, marks on another sign none."""
+    lines = table(("name", "n"), [("猫", 1), ("e\u0301", 22), ("ｱb🍎", 333)]).splitlines()
+    assert lines == ["name    n", "猫      1", "e\u0301      22", "ｱb🍎  333"]
+    assert pairs([("猫", "cat"), ("abc", "x")]) == "猫   cat\nabc  x"

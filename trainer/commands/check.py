@@ -268,7 +268,9 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     found = survey(config, progress)
     refused = [*_refused(found, request.skip_bad)]
     recipes: list[Suited] = []
-    if not refused:
+    validated = found.parts.get("meta_val")
+    alone = validated is not None and len(validated.classes) < 2
+    if not refused and not alone:
         options = ["--skip-bad"] if found.bad else []
         try:
             train, validation = (
@@ -279,7 +281,12 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
             refused.append(_said(error))
     remarks = checkable(found.parts["meta_test"]) if "meta_test" in found.parts else []
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
-    if not refused and not recipes:
+    if validated is not None and alone:  # a matter of the split, not of the files
+        remarks.append(
+            f"meta_val has one class, {validated.classes[0]}, training validates on two or more:"
+            " add classes, or list others in a split file"
+        )
+    elif not refused and not recipes:
         remarks.append("no recipe reads such examples; write one, see docs/training.md")
     return Checked(found, tuple(refused), tuple(remarks), tuple(recipes))
 
@@ -293,7 +300,7 @@ def _refused(found: Survey, skip_bad: bool) -> Iterator[str]:
         if part not in found.parts:
             continue
         data = found.parts[part]
-        if len(data.classes) < 2:
+        if len(data.classes) < 2 and part == "meta_train":
             yield f"{part} has one class, {data.classes[0]}, a task needs two or more"
         smallest = int(data.counts.argmin())
         if int(data.counts[smallest]) < 2:

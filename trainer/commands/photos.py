@@ -16,7 +16,7 @@ from handful.trainer.data.backbones.named import known
 from handful.trainer.data.record import PACKAGED
 from handful.trainer.data.sources.glyphs import drawn_scenes
 from handful.trainer.export.card import UNSTATED
-from handful.trainer.export.package import export
+from handful.trainer.export.package import check_place, export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.means import Means, MeansConfig
 from handful.trainer.training.checkpoint import storing
@@ -50,6 +50,7 @@ def photos_command(folder: Path, request: Request, say: Callable[[str], None]) -
     The package is checked against torch on drawn pictures; `say` is told what is doubtful about the
     backbone's embeddings of them. Returns the size of its graphs in bytes.
     """
+    check_place(folder, request.name or folder.name, force=request.force)
     config = Own(source="photos", backbone=request.backbone, changes=request.changes).config()
     named = known(config.backbone)
     licence = licensed(request.licence or (named.licence if named else UNSTATED))

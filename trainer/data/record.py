@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from handful.runtime.inputs.folders import compose
 from handful.runtime.package.manifest import Seen
 from handful.trainer.data.backbones.named import known
 from handful.trainer.settings.errors import DataError
@@ -145,7 +146,7 @@ def listed(classes: Mapping[str, ClassFacts]) -> dict[str, str]:
 def unlisted(classes: Any, where: str) -> dict[str, ClassFacts]:
     """What `listed` wrote."""
     try:
-        words = {str(name): text.split() for name, text in classes.items()}
+        words = {compose(str(name)): text.split() for name, text in classes.items()}
         return {name: ClassFacts(int(count), mark) for name, (count, mark) in words.items()}
     except (AttributeError, ValueError) as cause:
         raise DataError(

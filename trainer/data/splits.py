@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 
+from handful.runtime.inputs.folders import compose
 from handful.trainer.settings.errors import DataError
 
 from .labelled import LabelledSet
@@ -51,8 +52,10 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
         content = content["class_split"]
     if not isinstance(content, Mapping):
         raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
-    known: dict[str | int, int] = {name: i for i, name in enumerate(classes)}
-    known |= {i: known[name] for i, name in enumerate(numbered) if name in known}
+    # a file may have a name in another Unicode form than the data
+    known: dict[str | int, int] = {compose(name): i for i, name in enumerate(classes)}
+    composed = [compose(name) for name in numbered]
+    known |= {i: known[name] for i, name in enumerate(composed) if name in known}
     lists = {name: _indices(content, name, known, path) for name in PARTS}
     for one in PARTS:
         for other in PARTS:
@@ -85,7 +88,9 @@ def _indices(
         raise DataError(f"split file {path} has no list {part}")
     chosen: list[int] = []
     for name in names:
-        index = known.get(name) if type(name) in (int, str) else None
+        index = None
+        if type(name) in (int, str):
+            index = known.get(compose(name) if isinstance(name, str) else name)
         if index is None:
             raise DataError(
                 f"split file {path} lists {name} in {part}, the data have no such class",
@@ -128,12 +133,12 @@ def choose(
 
 def known_classes(classes: Sequence[str], part: Part, recorded: Sequence[str]) -> list[int]:
     """The positions of the recorded classes, all of which the data must have."""
-    positions = {name: i for i, name in enumerate(classes)}
-    if missing := [name for name in recorded if name not in positions]:
+    positions = {compose(name): i for i, name in enumerate(classes)}
+    if missing := [name for name in recorded if compose(name) not in positions]:
         raise DataError(
             f"the data lack classes of {part} that were recorded: {shortened(missing)}", hint=MOVED
         )
-    return [positions[name] for name in recorded]
+    return [positions[compose(name)] for name in recorded]
 
 
 def shortened(names: Sequence[str]) -> str:

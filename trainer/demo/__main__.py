@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 import handful
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.files import write_atomic
-from handful.runtime.tools.text import difference
+from handful.runtime.tools.text import difference, use_any_encoding
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands import export
 from handful.trainer.commands.evaluate import evaluate_package
@@ -159,6 +159,7 @@ def say(text: str) -> None:
 
 
 if __name__ == "__main__":
+    use_any_encoding()
     try:
         main()
     except HandfulError as error:

@@ -15,10 +15,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handful.runtime.errors import ManifestError
+from handful.runtime.errors import ManifestError, shown
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.files import write_atomic
-from handful.runtime.package.manifest import Bounds, Confidence, Evaluation, Limits, Manifest
+from handful.runtime.package.manifest import (
+    Bounds,
+    Confidence,
+    Evaluation,
+    Limits,
+    Manifest,
+    is_basename,
+)
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.package.rules import check
 from handful.runtime.tools.golden import FILE as CONFORMANCE
@@ -65,12 +72,7 @@ def export(
             " its predictions depend on the other queries",
             hint="train with learner.network.normalisation = support, task, group or layer",
         )
-    if folder.exists() and not force:
-        raise ExportError(
-            f"{folder} exists", hint="choose another folder, or replace it with --force"
-        )
-    if folder.exists() and not (folder / "manifest.json").is_file() and any(folder.iterdir()):
-        raise ExportError(f"{folder} is not an exported package, it is not replaced")
+    check_place(folder, name or folder.name, force=force)
     # a checkpoint's order of parameters must not show: the same learner gives the same bytes
     params = dict(sorted(source.params.items()))
     source = replace(source, test=checkable(source.test), params=params)
@@ -96,6 +98,30 @@ def export(
     if say is not None and (note := magnified(golden)):
         say(f"note: {note}")
     return manifest
+
+
+def check_place(folder: Path, name: str, *, force: bool) -> None:
+    """Refuse a place where no package of this name can be written, before anything is computed."""
+    if not is_basename(name):
+        raise ExportError(
+            f"a package cannot be called {shown(name)}",
+            hint="name it with --name: letters, digits, - and _",
+        )
+    if os.path.lexists(folder) and not force:
+        raise ExportError(
+            f"{folder} exists", hint="choose another folder, or replace it with --force"
+        )
+    is_package = (folder / "manifest.json").is_file()
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ExportError(f"{folder} is a file, it is not replaced", hint="choose another folder")
+    if folder.exists() and not is_package and any(folder.iterdir()):
+        raise ExportError(f"{folder} is not an exported package, it is not replaced")
+    above = next(place for place in folder.absolute().parents if os.path.lexists(place))
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        raise ExportError(
+            f"cannot write {folder}: {above} is no folder that may be written",
+            hint="choose another folder",
+        )
 
 
 def with_evaluation(

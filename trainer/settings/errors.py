@@ -57,7 +57,8 @@ class BadFilesError(DataError):
         lines = [str(error) for error in bad.values()]
         if len(lines) > 1:
             lines = [f"{len(lines)} of {count} {what} cannot be read:", *lines]
-        super().__init__(
-            "\n  ".join(lines), hint="mend or remove them, or leave them out with --skip-bad"
-        )
+        told = [error.hint or "" for error in bad.values()]
+        hints = [hint for hint in told if hint.startswith("convert ")]
+        mend = "mend or remove them, or leave them out with --skip-bad"
+        super().__init__("\n  ".join(lines), hint="; ".join([mend, *dict.fromkeys(hints)]))
         self.bad, self.count, self.what = bad, count, what

@@ -53,6 +53,12 @@ def test_those_of_all_parts_are_named_at_once(pictures: Path) -> None:
         f"  {pictures / file} is not a picture that can be read" for file in bad_files(pictures)
     ]
     assert caught.value.hint == "mend or remove them, or leave them out with --skip-bad"
+    bad = pictures / bad_files(pictures)[0]
+    bad.rename(bad.with_suffix(".heic"))
+    with pytest.raises(BadFilesError) as caught:
+        read_data(config(pictures), None)
+    assert f"{bad.with_suffix('.heic')} is a file of HEIC, which is not read" in str(caught.value)
+    assert "--skip-bad; convert it to JPEG or PNG: magick IN OUT.jpg" in str(caught.value.hint)
 
 
 def test_they_are_left_out_when_that_is_asked_and_again_later(pictures: Path) -> None:

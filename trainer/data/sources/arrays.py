@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from handful.runtime.arrays import Array
+from handful.runtime.inputs.folders import label_of
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
@@ -114,7 +115,10 @@ def _labels(y: Array, count: int, where: str) -> Array:
         raise DataError(f"{where} is {y.dtype} {list(y.shape)}, wanted [M] integers or text")
     if len(y) != count:
         raise DataError(f"{where} has {len(y)} labels for {count} examples")
-    return y
+    if y.dtype.kind != "U":
+        return y
+    labels, which = np.unique(y, return_inverse=True)
+    return np.array([label_of(str(one), f"a label of {where}", DataError) for one in labels])[which]
 
 
 def class_names(how: str, labels: Sequence[int | str], where: str) -> tuple[str, ...]:
@@ -125,7 +129,10 @@ def class_names(how: str, labels: Sequence[int | str], where: str) -> tuple[str,
     for label in labels:
         if isinstance(label, int) and not 0 <= label < len(names):
             raise DataError(f"{where} has label {label}, {how} names classes 0 to {len(names) - 1}")
-    return tuple(names[label] if isinstance(label, int) else label for label in labels)
+    return tuple(
+        label_of(names[label], f"a class in {how}", DataError) if isinstance(label, int) else label
+        for label in labels
+    )
 
 
 def _index_names(path: Path) -> list[str] | None:

@@ -16,7 +16,7 @@ from handful.runtime.errors import InputError, ManifestError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders
 from handful.runtime.inputs.series import read_examples, read_recording, saying_once
-from handful.runtime.package.manifest import Channel, InputSpec
+from handful.runtime.package.manifest import Channel, ChannelKind, InputSpec
 from handful.runtime.package.rules import check_series
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
@@ -35,7 +35,7 @@ def holds_readings(folder: Path) -> bool:
         files = next(iter(class_folders(folder, READINGS).values()))
     except SupportSetError:
         return False  # whoever reads the folder says what is wrong with it
-    return files[0].name.lower().endswith(READINGS.suffixes)
+    return READINGS.has(files[0].name)
 
 
 def described(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
@@ -63,7 +63,9 @@ def described(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
 
 def _channel(text: str, config: DataConfig) -> Channel:
     name, _, words = (part.strip() for part in text.partition(":"))
-    kind = "place" if name in config.places else "state" if name in config.states else "value"
+    kind: ChannelKind = (
+        "place" if name in config.places else "state" if name in config.states else "value"
+    )
     return Channel(name=name, kind=kind, text=words)
 
 
