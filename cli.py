@@ -100,8 +100,9 @@ def inspect(package: str, as_json: bool) -> None:
 @a_package
 @click.argument("files", type=PATH)
 @click.option("--out", type=PATH, required=True, help="The task file to write.")
+@click.option("--others", type=PATH, help="A folder of other things, for predict --unknown.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, force: bool) -> None:
+def adapt(package: str, files: Path, out: Path, others: Path | None, force: bool) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
@@ -109,7 +110,7 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    _say_task(out, adapt_folder(package, files, out, force=force))
+    _say_task(out, adapt_folder(package, files, out, others=others, force=force))
 
 
 @command()
