@@ -420,6 +420,12 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 @settings(help="How an ONNX file's pictures are prepared, as data.backbone_scale=0.00392.")
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--licence", help="Of the package, as SPDX writes it.  [default: the backbone's]")
+@click.option(
+    "--fit",
+    type=click.Choice(("whole", "square")),
+    help="The whole of each picture, on a padded square, or its middle.  [default: square]",
+)
+@click.option("--others", type=PATH, help="Other classes, to measure thresholds for --unknown on.")
 @of_embed
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 def photos(folder: Path, **how: Any) -> None:
@@ -428,8 +434,10 @@ def photos(folder: Path, **how: Any) -> None:
     The package in FOLDER compares what a frozen backbone makes of pictures by class means.
     """
     from handful.trainer.commands.photos import Request, photos_command
+    from handful.trainer.training.progress import bars
 
-    size = photos_command(folder, Request(**how), say)
+    with bars() as report:
+        size = photos_command(folder, Request(**how), say, report.count)
     follow = ("adapt", folder, "PICTURES", "--out", "task.npz")
     say_next(f"wrote {folder}: {size} bytes of graphs, {_as_torch(how)}", follow)
 

@@ -138,3 +138,27 @@ def test_a_folder_of_other_things_tells_what_is_none_of_the_classes(
     result = run("adapt", package, classes, "--out", tmp_path / "b", "--others", tmp_path / "few")
     assert error(result).startswith(f"error: no pictures in {tmp_path / 'few'}\n")
     assert not (tmp_path / "b").exists()
+
+
+def test_whole_pictures_and_thresholds_of_other_classes(colours: Path, tmp_path: Path) -> None:
+    backbone, package = means(tmp_path / "means.onnx", CHW), tmp_path / "package"
+    options = ("--backbone", backbone, "--fit", "whole", "--others", colours)
+    result = run("photos", package, *options)
+    assert result.exit_code == 0, result.stderr
+    manifest = read_manifest(package)
+    assert manifest.input.fit == "whole"
+    assert [(entry.way, entry.shot) for entry in manifest.confidence] == [
+        (way, shot) for way in (2, 3) for shot in (1, 2, 5)
+    ]
+    assert verify(package).ok
+    for name in ("blue", "green"):
+        for file in (colours / name).iterdir():
+            file.unlink()
+        (colours / name).rmdir()
+    result = run("photos", tmp_path / "second", *options)
+    assert error(result) == (
+        f"error: {colours} has 2 classes, the smallest of 6,"
+        " thresholds are measured on 3 classes of 2\n\n"
+        "hint: a sub-folder a class; `handful adapt --others` takes pictures without classes\n"
+    )
+    assert not (tmp_path / "second").exists()
