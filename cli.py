@@ -103,8 +103,9 @@ def inspect(package: str, as_json: bool) -> None:
 @a_package
 @click.argument("files", type=PATH)
 @click.option("-o", "--out", type=PATH, required=True, help="The task file to write.")
+@click.option("--others", type=PATH, help="A folder of other things, for predict --unknown.")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, force: bool) -> None:
+def adapt(package: str, files: Path, out: Path, others: Path | None, force: bool) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
@@ -112,7 +113,7 @@ def adapt(package: str, files: Path, out: Path, force: bool) -> None:
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    _say_task(out, adapt_folder(package, files, out, force=force))
+    _say_task(out, adapt_folder(package, files, out, others=others, force=force))
 
 
 @command()
@@ -429,6 +430,12 @@ def export(run: Path, folder: Path, **how: Any) -> None:
 @settings(help="How an ONNX file's pictures are prepared, as data.backbone_scale=0.00392.")
 @click.option("--name", help="The package's name.  [default: the folder's]")
 @click.option("--licence", help="Of the package, as SPDX writes it.  [default: the backbone's]")
+@click.option(
+    "--fit",
+    type=click.Choice(("whole", "square")),
+    help="The whole of each picture, on a padded square, or its middle.  [default: square]",
+)
+@click.option("--others", type=PATH, help="Other classes, to measure thresholds for --unknown on.")
 @of_embed
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 def photos(folder: Path, **how: Any) -> None:
@@ -437,8 +444,10 @@ def photos(folder: Path, **how: Any) -> None:
     The package in FOLDER compares what a frozen backbone makes of pictures by class means.
     """
     from handful.trainer.commands.photos import Request, photos_command
+    from handful.trainer.training.progress import bars
 
-    size = photos_command(folder, Request(**how), say)
+    with bars() as report:
+        size = photos_command(folder, Request(**how), say, report.count)
     follow = ("adapt", folder, "PICTURES", "--out", "task.npz")
     say_next(f"wrote {folder}: {size} bytes of graphs, {_as_torch(how)}", follow)
 

@@ -27,7 +27,9 @@ class Sizes:
         if not self.entries:
             raise AdaptError(
                 f"package {self.name} does not say how sure its answers are",
-                hint="`handful export` measures thresholds; `handful photos` has no data for them",
+                hint="task.with_negatives(others) makes thresholds for unknown queries, as"
+                " `handful adapt --others FOLDER` does; `handful export` and"
+                " `handful photos --others FOLDER` measure them",
             )
         self.ways = sorted({entry.way for entry in self.entries})
         self.shots = sorted({entry.shot for entry in self.entries})
@@ -51,7 +53,12 @@ class Sizes:
 
         Between two rates it is linear in their logarithm. A class has the threshold of its shots.
         """
-        value = self._offered(rate, [t.false_accepts for t in self.first.thresholds], "unknown")
+        value = offered(
+            rate,
+            [t.false_accepts for t in self.first.thresholds],
+            "unknown",
+            f"package {self.name}",
+        )
         return self.scores(value, shots)
 
     def scores(self, rate: float, shots: Array) -> Numbers:
@@ -71,10 +78,10 @@ class Sizes:
 
     def probability(self, coverage: object, shots: Array) -> float:
         """Labels of at least this probability hold the right one in `coverage` of cases."""
-        offered = [labels.coverage for labels in self.first.sets]
-        value = self._offered(coverage, offered, "coverage")
+        coverages = [labels.coverage for labels in self.first.sets]
+        value = offered(coverage, coverages, "coverage", f"package {self.name}")
         # linear in the logarithm of what is left out: 0.9, 0.99 and 0.999 are equally far apart
-        left_out = -np.log1p(-np.array(offered))
+        left_out = -np.log1p(-np.array(coverages))
         values = np.array(
             [
                 np.interp(-np.log1p(-value), left_out, [labels.probability for labels in e.sets])
@@ -85,12 +92,7 @@ class Sizes:
 
     def score(self, logits: Array) -> Numbers:
         """The largest logit less `others` times the mean of the others: of [..., N], [...]."""
-        wide = np.asarray(logits, np.float64)
-        largest = wide.max(axis=-1)
-        if not self.first.others:
-            return np.asarray(largest)
-        rest = (wide.sum(axis=-1) - largest) / (wide.shape[-1] - 1)
-        return np.asarray(largest - self.first.others * rest)
+        return score(logits, self.first.others)
 
     def _at(self, values: Numbers, way: int, shot: float, *, beyond: bool = False) -> float:
         """Linear in log way and in 1 / shot; outside as at the edge, unless way goes `beyond`."""
@@ -103,16 +105,27 @@ class Sizes:
             return float(of_way[-1] + slope * (np.log(way) - ways[-1]))
         return float(np.interp(np.log(way), ways, of_way))
 
-    def _offered(self, rate: object, offered: Sequence[float], name: str) -> float:
-        number = isinstance(rate, int | float) and not isinstance(rate, bool)
-        number = number or isinstance(rate, np.floating)
-        if not number or not offered[0] <= rate <= offered[-1]:  # type: ignore[operator]
-            raise AdaptError(
-                f"{name} is {shown(rate)}, package {self.name} has {offered[0]:g} to"
-                f" {offered[-1]:g}",
-                hint=f"give a share, as {name}={offered[len(offered) // 2]:g}",
-            )
-        return float(rate)  # type: ignore[arg-type]
+
+def score(logits: Array, others: float) -> Numbers:
+    """The largest logit less `others` times the mean of the others: of [..., N], [...]."""
+    wide = np.asarray(logits, np.float64)
+    largest = wide.max(axis=-1)
+    if not others:
+        return np.asarray(largest)
+    rest = (wide.sum(axis=-1) - largest) / (wide.shape[-1] - 1)
+    return np.asarray(largest - others * rest)
+
+
+def offered(rate: object, rates: Sequence[float], name: str, of: str) -> float:
+    """The rate as a number, an AdaptError unless it lies within the rising `rates` of `of`."""
+    number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    number = number or isinstance(rate, np.floating)
+    if not number or not rates[0] <= rate <= rates[-1]:  # type: ignore[operator]
+        raise AdaptError(
+            f"{name} is {shown(rate)}, {of} has {rates[0]:g} to {rates[-1]:g}",
+            hint=f"give a share, as {name}={rates[len(rates) // 2]:g}",
+        )
+    return float(rate)  # type: ignore[arg-type]
 
 
 def temperature_of(manifest: Manifest, shots: Array) -> float:

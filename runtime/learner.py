@@ -43,7 +43,7 @@ class Learner(Loaded):
         """A task that `Task.save` wrote with this very package; a TaskFileError otherwise."""
         saved = read(path, self.manifest, self.identity)
         task = Task(self, saved.support, saved.states, saved.seed)
-        return task if saved.negatives is None else task.rejecting(saved.negatives)
+        return task if saved.negatives is None else task.rejecting(saved.negatives, later=True)
 
     def _seed(self, samples: int | None, rng: np.random.Generator | None) -> int | None:
         """A seed for the samples' noise: kept by the task, so that `add` repeats the draws."""

@@ -16,7 +16,7 @@ from .arrays import Array, Floats
 from .confidence import Sizes, softmax, temperature_of
 from .engine import Engine, Loaded, Shared, State
 from .errors import AdaptError, SupportSetError, shown
-from .negatives import Negatives, negatives_of
+from .negatives import Negatives
 from .support import Support, gather, joined, unlabelled, within
 from .task_file import Saved, write
 from .unlike import warn_of_empty
@@ -148,10 +148,10 @@ class Task(Shared):
         """A new task that `predict(…, unknown=…)` answers for with examples of none of its classes.
 
         They should be like what will be asked and is none of the classes: of things that are often
-        met, or that are mistaken for one of them. Examples given before are kept.
+        met, or that are mistaken for one of them. Examples given before are kept. A package without
+        thresholds takes 5 or more, of which they are made.
         """
         self._classification("with_negatives")
-        Sizes(self.learner.manifest)  # or nothing could be asked of them
         x = unlabelled(self._engine, examples)
         if self._negatives is not None:
             x = np.concatenate([self._negatives.x, x])
@@ -208,22 +208,26 @@ class Task(Shared):
         task = adapted(self.learner, support, self._samples, self._seed)
         return task if self._negatives is None else task.rejecting(self._negatives.x)
 
-    def rejecting(self, x: Floats) -> Task:
-        """This task with embedded examples [M, ...] of none of its classes, and no others."""
-        sizes = Sizes(self.learner.manifest)
-        found = negatives_of(self._engine, sizes, self._support, self._states, x)
-        return replace(self, _negatives=found)
+    def rejecting(self, x: Floats, *, later: bool = False) -> Task:
+        """This task with embedded examples [M, ...] of none of its classes, and no others.
+
+        What they say is computed now, or when it is first asked for.
+        """
+        found = Negatives(x, self._engine, self._support, self._states)
+        return replace(self, _negatives=found if later else found.prepared())
 
     def _accepted(self, query_x: Floats, logits: Floats, best: Array, rate: float) -> Array:
         """Whether each query [Q] is taken to be of a class of the task."""
+        given = self._negatives
+        if given is not None and not self.learner.manifest.confidence:
+            return np.asarray(given.above(list(logits), rate) & ~given.rejects(query_x))
         sizes = Sizes(self.learner.manifest)
         thresholds = sizes.thresholds(rate, self._shots)
         scores = np.mean([sizes.score(of_state) for of_state in logits], axis=0)
-        if self._negatives is None:
+        if given is None:
             return np.asarray(scores > thresholds[best])
-        thresholds = self._negatives.thresholds(sizes, float(rate), self._shots)
-        rejected = self._negatives.rejects(self._engine, query_x)
-        return np.asarray((scores > thresholds[best]) & ~rejected)
+        thresholds = given.thresholds(sizes, float(rate), self._shots)
+        return np.asarray((scores > thresholds[best]) & ~given.rejects(query_x))
 
     def _labels_above(self, probabilities: Floats, least: float) -> tuple[str, ...]:
         """Those of at least this probability, and always the likeliest."""

@@ -17,7 +17,7 @@ from handful.runtime.package.manifest import Manifest, TensorSpec
 from .arrays import Array, Floats
 from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, shown
-from .negatives import MAX_NEGATIVES
+from .negatives import LEAST, MAX_NEGATIVES
 from .sessions import ANY, Sizes, resolved, to_numpy
 from .support import Support, is_one_hot, outputs, within
 
@@ -162,15 +162,15 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
 
 
 def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
-    """Embedded examples of none of the classes, which thresholds are needed for."""
+    """Embedded examples of none of the classes, enough for thresholds where there are none."""
     value = arrays["negatives"]
     count = len(value) if value.ndim else 0
     spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
     negatives = _take(name, arrays, "negatives", spec, {"S": count})
-    if not 0 < count <= MAX_NEGATIVES or not manifest.confidence:
+    least = 1 if manifest.confidence else LEAST
+    if not least <= count <= MAX_NEGATIVES or manifest.task == "regression":
         raise TaskFileError(
-            f"{name} has {count} negatives, wanted 1 to {MAX_NEGATIVES} and thresholds in the"
-            " package"
+            f"{name} has {count} negatives, wanted {least} to {MAX_NEGATIVES}, of classification"
         )
     return negatives
 

@@ -10,6 +10,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,8 +30,11 @@ from .resize import (
     centre,
     fit,
     grey_or_rgb,
+    inside,
+    kept,
+    new_size,
+    padded,
     resample,
-    resized,
     too_narrow,
 )
 
@@ -67,6 +71,9 @@ MAX_HEADER = 2**24  # bytes that are read before the first pixel
 MAX_BODY = MAX_BYTES + 2**26  # and after it
 BLANK = 0.005  # of a pixel's range: the deviation of a picture that has nothing in it
 ORIENTATION = 274  # EXIF's tag
+KEPT_AT_LEAST = 0.6  # of a picture, or there is a warning: of 16:9 a square has 56 %
+CUT_HINT = "at both its ends; cut it around what is meant, or use a package that takes it whole"
+_CUT: ContextVar[list[str] | None] = ContextVar("cut", default=None)
 A_READ = 256  # bytes that a read counts for beside what it gives: tiny chunks are not free
 
 
@@ -210,7 +217,7 @@ def _reduce(image: "ImageFile", spec: InputSpec, path: Path) -> None:
     """Let a large JPEG be decoded at a reduced size; refuse one that takes too much even so."""
     whole = image.size[0] * image.size[1]
     if whole > REDUCED_ABOVE:
-        width, height = resized(image.size, spec.resize)
+        width, height = new_size(image.size, spec)
         image.draft(None, (KEPT * width, KEPT * height))
     needed = 4 * image.size[0] * image.size[1] + int(2 * whole * _samples(image))
     if needed > JPEG_BYTES:
@@ -246,13 +253,35 @@ def read_image(path: str | Path, spec: InputSpec) -> Floats:
 
     InputError where the file is no picture, is broken or too large. The spec is of pictures.
     """
-    return _values(read_pixels(path, spec), spec)
+    require_pillow()
+    return _values(fit(_looked(decode(Path(path), spec), spec, shown(Path(path))), spec), spec)
 
 
 def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
     """The picture in the file `path`, uint8 [H, W, C], before `invert`, `scale` and `layout`."""
     require_pillow()
     return fit(decode(Path(path), spec), spec)
+
+
+def _looked(upright: Upright, spec: InputSpec, what: str) -> Upright:
+    _look(upright.whole_size, spec, what)
+    return upright
+
+
+def _look(size: tuple[int, int], spec: InputSpec, what: str) -> None:
+    """Warn where much of a picture of this width and height is cut off: what was meant may be.
+
+    A command warns once, of all pictures that it reads.
+    """
+    share = kept(size, spec)
+    if share >= KEPT_AT_LEAST:
+        return
+    words = f"{what} is {size[0]} × {size[1]}: {100 * (1 - share):.0f} % of it is cut off"
+    cut = _CUT.get()
+    if cut is None:
+        warnings.warn(f"{words}, {CUT_HINT}", InputWarning, stacklevel=4)
+    else:
+        cut.append(words)
 
 
 def prepare_pixels(pixels: Pixels, spec: InputSpec) -> Floats:
@@ -269,9 +298,11 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
     if too_narrow((width, height), spec):
         raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
     if not has_pillow():
-        whole = resized((width, height), spec.resize)
+        whole = new_size((width, height), spec)
+        box = centre(whole, spec)
         solid = grey_or_rgb(pixels if pixels.ndim == 3 else pixels[..., None], spec)
-        return resample(solid, whole, centre(whole, spec), spec.interpolation or "lanczos")
+        found = resample(solid, whole, inside(box, whole), spec.interpolation or "lanczos")
+        return padded(found, box, spec)
     from PIL import Image
 
     flat: Any = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
@@ -280,7 +311,7 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
 
 def prepare_image(image: Any, spec: InputSpec) -> Floats:
     """What `read_image` makes of a file that holds this PIL.Image."""
-    return _values(fit(opened(image, spec), spec), spec)
+    return _values(fit(_looked(opened(image, spec), spec, "the PIL.Image"), spec), spec)
 
 
 def given(value: Any, spec: InputSpec, what: str) -> Array:
@@ -293,6 +324,8 @@ def given(value: Any, spec: InputSpec, what: str) -> Array:
     is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
     if not is_pixels or array.shape in own or array.shape[1:] in own:
         return array
+    if min(array.shape[-3:-1], default=0) > 0:
+        _look((array.shape[-2], array.shape[-3]), spec, what)
     if array.ndim == 4:
         refuse_more(len(array), what)
         return np.stack([prepare_pixels(frame, spec) for frame in array])
@@ -335,10 +368,18 @@ def quiet() -> Iterator[None]:
 
     Not for libraries and threads: Python's filters of warnings belong to the whole process.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        warnings.simplefilter("always", InputWarning)  # ours is for the person
-        yield
+    cut: list[str] = []
+    token = _CUT.set(cut)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("always", InputWarning)  # ours is for the person
+            yield
+    finally:
+        _CUT.reset(token)
+    if cut:
+        more = f", and so it is with {len(cut) - 1} more" if len(cut) > 1 else ""
+        warnings.warn(f"{cut[0]}{more}, {CUT_HINT}", InputWarning, stacklevel=3)
 
 
 def _values(pixels: Pixels, spec: InputSpec) -> Floats:

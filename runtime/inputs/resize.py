@@ -28,6 +28,7 @@ GREYS = ("1", "L", *SIXTEEN)
 MODES = (*GREYS, "LA", "La", "P", "PA", "RGB", "RGBX", "RGBA", "RGBa", "CMYK", "YCbCr")
 STRIP = 2**18  # pixels that are converted at a time, so that no second whole picture is made
 MAX_PIXELS = 2**25  # of a picture as decoded, and as resized: Pillow takes four bytes for each
+PAPER, MIDDLE = 255, 127  # levels of what is padded: of drawings in ink, and of everything else
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored rows are columns
 
 
@@ -96,21 +97,49 @@ def resized(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
     return width, height
 
 
+def new_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
+    """Width and height of the whole picture, before it is cut or padded."""
+    if spec.fit == "square":
+        return resized(size, spec.resize)
+    rows, columns = _shape(spec)
+    width, height = size
+    if width * rows >= height * columns:
+        return columns, max(1, (2 * height * columns + width) // (2 * width))
+    return max(1, (2 * width * rows + height) // (2 * height)), rows
+
+
+def kept(size: tuple[int, int], spec: InputSpec) -> float:
+    """The share of a picture's longer way that is not cut off at its two sides."""
+    rows, columns = _shape(spec)
+    whole = new_size(size, spec)
+    shares = [min(1.0, wanted / side) for side, wanted in zip(whole, (columns, rows), strict=True)]
+    return min(shares) / max(shares)  # a margin all around is meant
+
+
+def _shape(spec: InputSpec) -> tuple[int, int]:
+    """Rows and columns of an example."""
+    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    return rows, columns
+
+
 def too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
     """Whether the longer side would become so long that memory is not to be had."""
-    width, height = resized(size, spec.resize)
+    width, height = new_size(size, spec)
     return width * height > MAX_PIXELS
 
 
 def centre(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of what is cut out of a picture of this width and height."""
-    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    """Left, top, right and bottom of what is cut out of a picture of this width and height.
+
+    Beyond the picture's edges, as below 0, it is padded.
+    """
+    rows, columns = _shape(spec)
     left, top = (size[0] - columns) // 2, (size[1] - rows) // 2
     return left, top, left + columns, top + rows
 
 
 def fit(upright: Upright, spec: InputSpec) -> Pixels:
-    """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out.
+    """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out, or padded.
 
     Each axis is a pass of its own, the horizontal one first, with 8 bits between: a resize of both
     axes is up to 6 grey levels apart between releases of Pillow, which choose the order themselves.
@@ -118,15 +147,33 @@ def fit(upright: Upright, spec: InputSpec) -> Pixels:
     from PIL import Image
 
     kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
-    width, height = resized(upright.whole_size, spec.resize)
-    left, top, right, bottom = centre((width, height), spec)
+    width, height = new_size(upright.whole_size, spec)
+    box = centre((width, height), spec)
+    left, top, right, bottom = inside(box, (width, height))
     mode = "L" if spec.colour == "grey" else "RGB"
     across = _across(upright, mode, width, (left, right), kind)
     del upright  # the decoded picture, where the caller keeps none
     if across.height != height:
         across = across.resize((right - left, height), kind)
     pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
-    return pixels.reshape(bottom - top, right - left, -1)
+    return padded(pixels.reshape(bottom - top, right - left, -1), box, spec)
+
+
+def inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+    """The part of a box that lies in a picture of this width and height."""
+    left, top, right, bottom = box
+    return max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
+
+
+def padded(pixels: Pixels, box: tuple[int, int, int, int], spec: InputSpec) -> Pixels:
+    """The part of a picture that lies in the box [h, w, C], on a ground of the box's size."""
+    rows, columns = _shape(spec)
+    if pixels.shape[:2] == (rows, columns):
+        return pixels
+    left, top = max(0, -box[0]), max(0, -box[1])
+    ground = np.full((rows, columns, pixels.shape[2]), PAPER if spec.invert else MIDDLE, np.uint8)
+    ground[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return ground
 
 
 def _across(
@@ -226,8 +273,9 @@ def _pass(lines: Pixels, wanted: int, part: tuple[int, int], kind: str) -> Pixel
         return lines[first:last]
     flat = np.ascontiguousarray(lines).reshape(count, -1)
     made = np.empty((last - first, flat.shape[1]), np.uint8)
+    every = _weights(count, wanted, first, last, kind)
     for at in range(first, last, BLOCK):
-        weights = _weights(count, wanted, kind)[at : min(at + BLOCK, last)]
+        weights = every[at - first : min(at + BLOCK, last) - first]
         start = weights[0][0]
         stop = max(begin + len(values) for begin, values in weights)
         matrix = np.zeros((len(weights), stop - start))
@@ -240,14 +288,19 @@ def _pass(lines: Pixels, wanted: int, part: tuple[int, int], kind: str) -> Pixel
 
 
 @lru_cache(maxsize=8)  # a camera's frames have one size
-def _weights(count: int, wanted: int, kind: str) -> list[tuple[int, tuple[int, ...]]]:
-    """For each new pixel the first old one that it is made of, and the weights × 2²²."""
+def _weights(
+    count: int, wanted: int, begin: int, end: int, kind: str
+) -> list[tuple[int, tuple[int, ...]]]:
+    """For new pixels `begin` to `end` the first old one of each, and the weights × 2²².
+
+    Of a long and narrow picture nearly all are cut off; there may be millions of them.
+    """
     support, function = FILTERS[kind]
     scale = count / wanted
     wide = max(scale, 1.0)
     reach = support * wide
     lines = []
-    for i in range(wanted):
+    for i in range(begin, end):
         centre = (i + 0.5) * scale
         first = max(0, math.floor(centre - reach + 0.5))
         last = min(count, math.floor(centre + reach + 0.5))

@@ -29,7 +29,6 @@ from handful.runtime.arrays import Array, Floats, as_array
 from handful.runtime.errors import InputError, InputNote, InputWarning
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.package.npz import read_npy
 
 from .folders import shown
 from .tables import READ, Recording, counts_readings, read_table
@@ -106,6 +105,8 @@ def read_recording(path: str | Path, spec: InputSpec | None = None) -> Recording
     real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
     data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")
     if kind == ".npy":
+        from handful.runtime.package.npz import read_npy  # zipfile takes 10 ms
+
         array = read_npy(data, name)
         if array.dtype.kind == "f" and not np.isfinite(array).all():
             row = int(np.argmin(np.isfinite(array.reshape(len(array), -1)).all(axis=1)))

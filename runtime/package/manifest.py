@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 FORMAT = 1
 FILE = "manifest.json"
+Fit = Literal["square", "whole"]  # of a picture: its middle, or all of it
 Precision = Literal["float32", "float16", "int8"]
 ChannelKind = Literal["value", "place", "state"]
 
@@ -46,10 +47,11 @@ class InputSpec:
     A uint8 array, or a picture read from a file, is seen by the graphs as
     pixel * scale + offset; a float array is taken as it is. `invert` (files only): pictures are
     dark on light and the learner wants bright on dark. `resize`: the shorter side becomes this,
-    then the centre of the shape's height and width is cut out. Of audio, `rate` is in hertz and the
-    shape is the number of samples, from -1 to 1. Of a series [T, C], `whole` says that one
-    recording is one example, its readings at even times or at even steps along the path; otherwise
-    windows are cut, at `rate` hertz where that is given.
+    then the centre of the shape's height and width is cut out; with `fit` whole the picture becomes
+    as large as fits into these, on a padded ground. Of audio, `rate` is in hertz and the shape is
+    the number of samples, from -1 to 1. Of a series [T, C], `whole` says that one recording is one
+    example, its readings at even times or at even steps along the path; otherwise windows are cut,
+    at `rate` hertz where that is given.
     """
 
     kind: Literal["image", "array", "audio"]
@@ -62,6 +64,7 @@ class InputSpec:
     offset: float = 0.0
     invert: bool = False
     resize: int | None = None
+    fit: Fit = "square"
     interpolation: Literal["lanczos", "bilinear", "bicubic", "box"] | None = None
     rate: int | float | None = None  # samples of audio, or readings of a series, a second
     whole: Literal["time", "path"] | None = None

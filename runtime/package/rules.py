@@ -328,6 +328,8 @@ def _input(spec: InputSpec) -> None:
             raise ManifestError(f"`input.{name}` is null, wanted a value: the input is an image")
         if not image and getattr(spec, name) is not None:
             raise ManifestError(f"`input.{name}` is given, wanted null: the input is {kind}")
+    if not image and spec.fit != "square":
+        raise ManifestError(f"`input.fit` is {spec.fit}, wanted square: the input is {kind}")
     if not image and spec.invert:
         raise ManifestError(f"`input.invert` is true, wanted false: the input is {kind}")
     if spec.rate is not None and spec.kind != "audio" and (image or len(spec.shape) != 2):

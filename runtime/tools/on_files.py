@@ -33,13 +33,22 @@ from handful.runtime.errors import (
     InputError,
     InputWarning,
     PackageError,
+    SupportSetError,
     TaskFileError,
 )
 from handful.runtime.inputs.examples import KINDS, empty, files_of, read_folder
-from handful.runtime.inputs.folders import MAX_FILES, Below, files_below, printable, unreadable
+from handful.runtime.inputs.folders import (
+    MAX_FILES,
+    Below,
+    files_below,
+    printable,
+    read_each,
+    unreadable,
+)
 from handful.runtime.inputs.pictures import quiet
 from handful.runtime.inputs.series import saying_once
 from handful.runtime.learner import Learner, load
+from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
 from handful.runtime.package.manifest import FILE, InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, shipped
@@ -242,8 +251,9 @@ class Answer:
     file: str  # as given; control characters and undecodable bytes are escaped; of several
     # examples in a file with its place behind, from 0: `walk.csv[3]`
     label: str | None  # None: none of the task's classes
-    score: float  # the probability of the likeliest class
-    probabilities: dict[str, float]
+    # of a label alone: a probability says which of the classes, and nothing of none of them
+    score: float | None  # the probability of the label
+    probabilities: dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -255,10 +265,18 @@ class Unread:
     hint: str | None = None
 
 
-def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = False) -> Task:
+def adapt_folder(
+    package: str | Path,
+    folder: Path,
+    out: Path,
+    *,
+    others: Path | None = None,
+    force: bool = False,
+) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
-    An InputWarning names examples that are nearly the same, see `near`.
+    Files in the folder `others`, and in those below it, are examples of none of the classes. An
+    InputWarning names examples that are nearly the same, see `near`.
     """
     free(out, force=force)
     if is_package(folder) and not is_package(package):
@@ -271,6 +289,8 @@ def adapt_folder(package: str | Path, folder: Path, out: Path, *, force: bool = 
     origins = folder_origins(folder, learner.input, examples)
     with empty_by_name():
         task = learner.adapt(examples)
+        if others is not None:
+            task = task.with_negatives(other_examples(others, learner.input))
     written(task, out)
     _warn_of_empty(examples, learner.input, origins)
     support = task._support
@@ -342,6 +362,28 @@ def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     most = manifest.limits.support.max or MAX_FILES
     with quiet(), saying_once(notes=True):
         return read_folder(folder, manifest.input, most=most)
+
+
+def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
+    """The examples in the files of a folder and of those below it, whatever these are called."""
+    kind = KINDS[spec.kind]
+    kind.ready()
+    found = files_below(folder, kind.files)
+    _say_passed_over(folder, found, None)
+    files = found.files
+    if len(files) > MAX_NEGATIVES:
+        raise SupportSetError(
+            f"{len(files)} {kind.files.word}s in {printable(str(folder))}, at most {MAX_NEGATIVES}"
+            " examples of other things are taken",
+            hint="leave some of them out",
+        )
+    bad: dict[Path, InputError] = {}
+    with quiet(), saying_once(notes=True):
+        read = read_each(files, lambda file: kind.read(file, spec), bad)
+        examples = [example for _, few in read for example in few]
+    if bad:
+        raise unreadable(bad, len(files), kind.files)
+    return examples
 
 
 def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, list[Array]]) -> list[Origin]:
@@ -451,6 +493,8 @@ def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
 def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:
     scores = task.predict_proba(example)
     best = int(scores.argmax())
-    probabilities = dict(zip(task.classes, map(float, scores), strict=True))
     label = task.classes[best] if unknown is None else task.predict(example, unknown=unknown)
+    if label is None:
+        return Answer(printable(file), None, None, None)
+    probabilities = dict(zip(task.classes, map(float, scores), strict=True))
     return Answer(printable(file), label, float(scores[best]), probabilities)

@@ -22,6 +22,7 @@ from handful.runtime.task import Task
 
 from .on_files import folder_examples, folder_origins, free, near_pairs, opened
 from .tested import NONE, Checked, Outcome, measured
+from .text import probability
 
 MOST_ANSWERS = 200  # on the page, the wrong ones first
 FEW = 5  # examples of a class, below which more of them are worth the most
@@ -55,7 +56,9 @@ class Listing:
         def place(kept: tuple[Checked, Array]) -> tuple[bool, float, str]:
             checked, answer = kept[0], kept[0].answer
             return (
-                (True, answer.score, "") if checked.right else (False, -answer.score, answer.file)
+                (True, answer.score or 0, "")
+                if checked.right
+                else (False, -(answer.score or 0), answer.file)
             )
 
         return sorted(self._kept, key=place)[:MOST_ANSWERS]
@@ -172,7 +175,7 @@ def _answers(
                 _picture(task, example, str(checked.file)) or html_text(answer.file),
                 html_text(checked.wanted),
                 html_text(NONE if answer.label is None else answer.label),
-                f"{answer.score:.3f}",
+                probability(answer),
                 near.picture or html_text(near.name),
                 html_text(task._support.labels[nearest]),
             )

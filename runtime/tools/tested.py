@@ -12,7 +12,7 @@ from handful.runtime.inputs.examples import files_of
 from handful.runtime.task import Task
 
 from .on_files import Answer, Unread, answers_of, opened
-from .text import table
+from .text import probability, table
 
 NONE = "-"  # none of the classes, in text
 MOST_COLUMNS = 20  # of a confusion matrix in text; of a larger one the pairs are listed
@@ -59,7 +59,7 @@ class Outcome:
     def wrong(self) -> list[Checked]:
         """The wrong answers, the most confident first."""
         wrong = [c for c in self.checked if not c.right]
-        return sorted(wrong, key=lambda c: (-c.answer.score, c.answer.file))
+        return sorted(wrong, key=lambda c: (-(c.answer.score or 0), c.answer.file))
 
     @property
     def confused(self) -> list[tuple[str, str | None, int]]:
@@ -149,8 +149,9 @@ def as_text(found: Outcome, worst: int) -> str:
         _confusion(found),
     ]
     if shown := found.wrong[:worst]:
-        rows = [(c.wanted, _name(c.answer.label), c.answer.score, c.answer.file) for c in shown]
-        lines = [(wanted, label, f"{score:.3f}", file) for wanted, label, score, file in rows]
+        lines = [
+            (c.wanted, _name(c.answer.label), probability(c.answer), c.answer.file) for c in shown
+        ]
         parts.append(table(("wrong: class", "answer", "score", "file"), lines))
     return "\n\n".join(part for part in parts if part)
 

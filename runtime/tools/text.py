@@ -200,10 +200,15 @@ def confident(entries: Sequence[Confidence]) -> str:
 
 
 def answered(answers: Iterable["Answer"]) -> str:
-    """A line for each picture: label, or `-` for none of the classes, score, file."""
+    """A line for each picture: label and score, or `-` twice for none of the classes, and file."""
     return "\n".join(
-        f"{'-' if a.label is None else a.label}\t{a.score:.3f}\t{a.file}" for a in answers
+        f"{'-' if a.label is None else a.label}\t{probability(a)}\t{a.file}" for a in answers
     )
+
+
+def probability(answer: "Answer") -> str:
+    """Of an answer's label; `-` where it is none of the classes, which has none."""
+    return "-" if answer.score is None else f"{answer.score:.3f}"
 
 
 def verified(report: "Report") -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -108,3 +109,56 @@ def test_the_backbone_in_a_lower_precision(tmp_path: Path) -> None:
     assert read_manifest(tmp_path / "package").precision == "float16"
     assert verify(tmp_path / "package").ok
     assert "\nembed   float16\n" in run("inspect", tmp_path / "package").stdout
+
+
+def test_a_folder_of_other_things_tells_what_is_none_of_the_classes(
+    package: Path, colours: Path, tmp_path: Path
+) -> None:
+    others, classes, task = tmp_path / "others", tmp_path / "classes", tmp_path / "task.npz"
+    classes.mkdir()
+    for name in ("red", "blue"):
+        (colours / name).rename(classes / name)
+    new = sorted((colours / "green").iterdir())
+    (others / "deep").mkdir(parents=True)
+    for i, file in enumerate([*(colours / "grey").iterdir(), *new[:4]]):
+        file.rename((others / "deep" if i % 2 else others) / f"{file.parent.name}{file.name}")
+    result = run("adapt", package, classes, "--out", task, "--others", others)
+    assert result.exit_code == 0, result.stderr
+    red = classes / "red" / "0.png"
+    result = run("predict", "--package", package, task, red, new[5], "--unknown", "10%")
+    lines = [line.split("\t") for line in result.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["red", "-"]
+    assert float(lines[0][1]) > 0.5
+    assert lines[1][1] == "-"  # a probability says which of the classes, and it is none of them
+    options = ("--unknown", "10%", "--json")
+    answers = json.loads(run("predict", "--package", package, task, red, new[5], *options).stdout)
+    assert answers[0]["probabilities"]["red"] == answers[0]["score"]
+    assert (answers[1]["label"], answers[1]["score"], answers[1]["probabilities"]) == (None,) * 3
+    (tmp_path / "few").mkdir()
+    result = run("adapt", package, classes, "--out", tmp_path / "b", "--others", tmp_path / "few")
+    assert error(result).startswith(f"error: no pictures in {tmp_path / 'few'}\n")
+    assert not (tmp_path / "b").exists()
+
+
+def test_whole_pictures_and_thresholds_of_other_classes(colours: Path, tmp_path: Path) -> None:
+    backbone, package = means(tmp_path / "means.onnx", CHW), tmp_path / "package"
+    options = ("--backbone", backbone, "--fit", "whole", "--others", colours)
+    result = run("photos", package, *options)
+    assert result.exit_code == 0, result.stderr
+    manifest = read_manifest(package)
+    assert manifest.input.fit == "whole"
+    assert [(entry.way, entry.shot) for entry in manifest.confidence] == [
+        (way, shot) for way in (2, 3) for shot in (1, 2, 5)
+    ]
+    assert verify(package).ok
+    for name in ("blue", "green"):
+        for file in (colours / name).iterdir():
+            file.unlink()
+        (colours / name).rmdir()
+    result = run("photos", tmp_path / "second", *options)
+    assert error(result) == (
+        f"error: {colours} has 2 classes, the smallest of 6,"
+        " thresholds are measured on 3 classes of 2\n\n"
+        "hint: a sub-folder a class; `handful adapt --others` takes pictures without classes\n"
+    )
+    assert not (tmp_path / "second").exists()

@@ -100,14 +100,24 @@ def pixels(decoded: Any, spec: InputSpec) -> Integers:
         samples = grey(samples)
     elif spec.colour == "rgb":
         samples = np.broadcast_to(samples, (*samples.shape[:2], 3))
-    short = min(samples.shape[:2])
     assert spec.resize is not None
     assert spec.interpolation is not None
-    height, width = ((2 * side * spec.resize + short) // (2 * short) for side in samples.shape[:2])
+    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    tall, wide = samples.shape[:2]
+    short = min(tall, wide)
+    if spec.fit == "square":
+        height, width = ((2 * side * spec.resize + short) // (2 * short) for side in (tall, wide))
+    elif wide * rows >= tall * columns:
+        height, width = max(1, (2 * tall * columns + wide) // (2 * wide)), columns
+    else:
+        height, width = rows, max(1, (2 * wide * rows + tall) // (2 * tall))
     across = one_pass(samples.swapaxes(0, 1), width, spec.interpolation).swapaxes(0, 1)
     down = one_pass(across, height, spec.interpolation)
-    rows, columns = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
     top, left = (height - rows) // 2, (width - columns) // 2
+    if spec.fit == "whole":
+        ground = np.full((rows, columns, down.shape[2]), 255 if spec.invert else 127)
+        ground[-top : height - top, -left : width - left] = down
+        return ground
     return down[top : top + rows, left : left + columns]
 
 

@@ -114,6 +114,15 @@ def test_they_are_small_not_square_and_always_the_same(resize: int) -> None:
     assert all((again[name] == value).all() for name, value in golden.items())
 
 
+def test_they_are_drawn_for_whole_pictures_too() -> None:
+    cut = spec((28, 20, 3), 28, fit="whole")
+    golden = draw_pictures(cut)
+    for i in (0, 1):
+        drawn = golden[f"picture/{i}/x"]
+        np.testing.assert_array_equal(drawn, prepared(golden[f"picture/{i}"], cut))
+        np.testing.assert_allclose(drawn[0], 127 / 255, rtol=1e-6)  # the ground above
+
+
 @each("interpolation", ["lanczos", "bicubic", "bilinear"])
 @each("resize", [28, 84, 256])
 def test_they_tell_the_order_of_the_passes(resize: int, interpolation: str) -> None:

@@ -34,6 +34,7 @@ def save(path: Path, pixels: Any) -> Path:
     return path
 
 
+@pytest.mark.filterwarnings("ignore:.* of it is cut off:handful.InputWarning")
 def test_a_grey_picture_by_hand(tmp_path: Path) -> None:
     # 2 high, 4 wide: the shorter side is 2 already, the centre two columns remain
     file = save(tmp_path / "a.png", [[1, 0, 51, 2], [3, 102, 255, 4]])

@@ -1,6 +1,8 @@
 """Preprocessing against a second implementation of the format page, bit for bit."""
 
 import io
+import tracemalloc
+import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from handful.runtime.errors import InputWarning
+from handful.runtime.inputs import pictures as pictures_module
 from handful.runtime.inputs.pictures import (
     fit_pixels,
     levels,
@@ -48,6 +52,66 @@ def test_random_pictures_agree_bit_for_bit(interpolation: str, colour: str) -> N
         picture = noise(height, width, *([3] if seed % 3 else []), seed=seed)
         if max(height, width) * side < 4000 * min(height, width):
             np.testing.assert_array_equal(fit_pixels(picture, cut), pixels(picture, cut))
+
+
+@each("pillow", [True, False])
+@each("invert", [True, False])
+def test_whole_pictures_agree_bit_for_bit(
+    monkeypatch: pytest.MonkeyPatch, pillow: bool, invert: bool
+) -> None:
+    monkeypatch.setattr(pictures_module, "has_pillow", lambda: pillow)
+    rng = np.random.default_rng(1)
+    for seed in range(25):
+        height, width, rows, columns = rng.integers(1, 90, 4).tolist()
+        cut = spec(rows, columns, "rgb", fit="whole", invert=invert, interpolation="bilinear")
+        picture = noise(height, width, 3, seed=seed)
+        np.testing.assert_array_equal(fit_pixels(picture, cut), pixels(picture, cut))
+
+
+def test_a_whole_picture_by_hand() -> None:
+    cut = spec(4, 4, "grey", fit="whole", interpolation="box")
+    picture = np.array([[10, 20, 30, 40]], np.uint8)
+    ground = np.full((4, 4), 127)
+    ground[1] = picture  # of three rows that are left, two below: ⌊(1 − 4) / 2⌋ is −2
+    ground[[1, 2]] = ground[[2, 1]]
+    np.testing.assert_array_equal(fit_pixels(picture, cut)[..., 0], ground)
+    on_paper = fit_pixels(picture, replace(cut, invert=True))[..., 0]
+    np.testing.assert_array_equal(on_paper, np.where(ground == 127, 255, ground))
+
+
+def test_numpy_computes_only_what_is_kept_of_a_long_picture(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pictures_module, "has_pillow", lambda: False)
+    picture = np.zeros((1, 500_000, 3), np.uint8)
+    for fit in ("square", "whole"):
+        tracemalloc.start()
+        made = fit_pixels(picture, spec(8, 8, fit=fit))  # 4 000 000 wide before it is cut
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert made.shape == (8, 8, 3)
+        assert most < 2**27, fit  # it was 1.5 GB
+
+
+def test_a_picture_of_which_much_is_cut_off_is_told(tmp_path: Path) -> None:
+    cut, whole = spec(8, 8), spec(8, 8, fit="whole")
+    Image.fromarray(noise(24, 64, 3)).save(tmp_path / "a.png")
+    words = (
+        r"a\.png is 64 × 24: 62 % of it is cut off, at both its ends; cut it around what is meant"
+    )
+    with pytest.warns(InputWarning, match=words):
+        read_image(tmp_path / "a.png", cut)
+    with pytest.warns(InputWarning, match="query is 64 × 24"):
+        pictures_module.given(noise(24, 64, 3), cut, "query")
+    Image.fromarray(noise(24, 40, 3)).save(tmp_path / "b.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        read_image(tmp_path / "b.png", cut)
+        read_image(tmp_path / "a.png", whole)
+    with warnings.catch_warnings(record=True) as told, pictures_module.quiet():
+        read_image(tmp_path / "a.png", cut)
+        read_image(tmp_path / "a.png", cut)
+    assert [str(one.message).split(", ")[1] for one in told] == ["and so it is with 1 more"]
 
 
 @each("layout", ["HWC", "CHW"])

@@ -122,7 +122,7 @@ def test_remove_equals_adapting_on_the_shorter_set(head: handful.Learner) -> Non
 
 
 def test_a_saved_task_is_the_same_task(head: handful.Learner, tmp_path: Any) -> None:
-    task = head.adapt(IMAGES, ["か", "b\n", "", "か", "b\n", ""])
+    task = head.adapt(IMAGES, ["か", "b 2", "é", "か", "b 2", "é"])
     task.save(tmp_path / "task.npz")
     loaded = head.load_task(tmp_path / "task.npz")
     same(loaded, task, IMAGES)

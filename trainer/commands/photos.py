@@ -3,33 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from handful.runtime.package.manifest import InputSpec, Precision
-from handful.trainer.data import DataConfig, embedded
+from handful.runtime.package.manifest import Confidence, Fit, InputSpec, Manifest, Precision
+from handful.trainer.data import DataConfig, LabelledSet, embedded, load_pictures
 from handful.trainer.data.backbone import Channels, backbone_file, doubts, for_backbone, input_of
 from handful.trainer.data.backbones.named import known
 from handful.trainer.data.record import PACKAGED
 from handful.trainer.data.sources.glyphs import drawn_scenes
+from handful.trainer.evaluation.confidence import measured_confidence
+from handful.trainer.evaluation.packages import MeasuredPackage
 from handful.trainer.export.card import UNSTATED
-from handful.trainer.export.package import check_place, export
+from handful.trainer.export.package import check_place, export, with_evaluation
 from handful.trainer.export.source import Source
 from handful.trainer.learners.means import Means, MeansConfig
+from handful.trainer.settings.errors import DataError
 from handful.trainer.training.checkpoint import storing
 from handful.trainer.training.config import MetaConfig, RunConfig, to_dict
 from handful.trainer.training.folder import versions
 
 from .compare import Own
-from .export import ROOM, licensed
+from .evaluate import evaluators
+from .export import ROOM, answers_at, licensed, sizes_of
+from .subjects import Count, Plan
 
 # Chosen on the meta-validation classes of Caltech-101 at 84 pixels, EfficientNet-Lite0, beside
 # unit length, centring on batch normalisation's own mean, the classifier's weights as a metric, and
 # ridge regression: docs/photos.md
 METRIC = MeansConfig(metric="power", support_center=0.5, shot_scale=True)
+
+EPISODES = 1000  # to measure by, at each size
+FEWEST_CLASSES, FEWEST_EXAMPLES = 3, 2  # one class is left out of a task, one picture to ask of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,17 +49,27 @@ class Request:
     name: str | None = None  # None: the folder's
     licence: str | None = None  # None: the backbone's
     precision: Precision = "float32"  # of the backbone in the package
+    fit: Fit | None = None  # the whole picture, or its middle; None: as the settings say
+    others: Path | None = None  # a folder of classes by which thresholds are measured
     force: bool = False  # replace a package that is there
 
 
-def photos_command(folder: Path, request: Request, say: Callable[[str], None]) -> int:
+def photos_command(
+    folder: Path,
+    request: Request,
+    say: Callable[[str], None],
+    count: Count = lambda what, most: lambda: None,
+) -> int:
     """Class means of what the backbone gives, in a metric that needs no other classes.
 
     The package is checked against torch on drawn pictures; `say` is told what is doubtful about the
-    backbone's embeddings of them. Returns the size of its graphs in bytes.
+    backbone's embeddings of them. How sure it is is measured on tasks of the classes in `others`,
+    where they are given. Returns the size of its graphs in bytes.
     """
     check_place(folder, request.name or folder.name, force=request.force)
-    config = Own(source="photos", backbone=request.backbone, changes=request.changes).config()
+    changes = (*request.changes, *([f"data.fit={request.fit}"] if request.fit else []))
+    config = Own(source="photos", backbone=request.backbone, changes=changes).config()
+    classes = None if request.others is None else _classes(request.others, config)
     named = known(config.backbone)
     licence = licensed(request.licence or (named.licence if named else UNSTATED))
     pictures = for_backbone(drawn_scenes(input_of(config).size), config)
@@ -72,7 +90,41 @@ def photos_command(folder: Path, request: Request, say: Callable[[str], None]) -
     )
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force, say=say)
+    if classes is not None:
+        measured = _measured(folder, manifest, classes, count)
+        with storing(folder, ROOM):
+            manifest = with_evaluation(folder, manifest, [], measured)
     return sum(graph.bytes for graph in manifest.graphs.values())
+
+
+def _classes(folder: Path, config: DataConfig) -> LabelledSet:
+    """All classes in a folder, three or more, prepared for the backbone."""
+    config = replace(config, source=str(folder))
+    data = for_backbone(load_pictures(config, "all"), config)
+    if len(data.classes) < FEWEST_CLASSES or int(data.counts.min()) < FEWEST_EXAMPLES:
+        raise DataError(
+            f"{folder} has {len(data.classes)} classes, the smallest of {int(data.counts.min())},"
+            f" thresholds are measured on {FEWEST_CLASSES} classes of {FEWEST_EXAMPLES}",
+            hint="a sub-folder a class; `handful adapt --others` takes pictures without classes",
+        )
+    return data
+
+
+def _measured(
+    folder: Path, manifest: Manifest, data: LabelledSet, count: Count
+) -> tuple[Confidence, ...]:
+    """Temperature, thresholds and sets on tasks of these classes, as `handful export` has them."""
+    with evaluators(None, Plan(episodes=EPISODES)) as pool:
+        found = answers_at(
+            MeasuredPackage.reading(folder, data.input),
+            data,
+            sizes_of(manifest, data),
+            episodes=EPISODES,
+            seed=0,
+            workers=pool,
+            count=count,
+        )
+    return measured_confidence(found, len(data.classes))
 
 
 def _training(data: DataConfig) -> dict[str, Any]:

@@ -198,6 +198,7 @@ def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> Input
         scale=scale,
         offset=offset,
         resize=max(side, wanted_pixels.resize or side),
+        fit=config.fit,
         interpolation=wanted_pixels.interpolation,
     )
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from handful.runtime.package.manifest import Fit
 from handful.trainer.data.backbones.named import Interpolation, Preprocessing, known
 from handful.trainer.settings.errors import DataError
 from handful.trainer.settings.read import LARGEST
@@ -45,6 +46,7 @@ class DataConfig:
     resize: int | None = (
         None  # folder: the shorter side, from which the centre is cut; None: image_size
     )
+    fit: Fit = "square"  # of a folder's images: the middle, or all of each
     # of a folder's images; None: the backbone's own where it is known by name, lanczos otherwise
     interpolation: Interpolation | None = None
     colour: Literal["grey", "rgb"] = "grey"  # of a folder's images

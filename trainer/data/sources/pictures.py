@@ -19,7 +19,7 @@ from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders, read_each
 from handful.runtime.inputs.pictures import fit_pixels, quiet, read_pixels
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import Fit, InputSpec
 from handful.trainer.data.backbones.named import Interpolation
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
@@ -50,6 +50,7 @@ def load_folder(
         config.colour,
         resize=config.preprocessing.resize,
         interpolation=config.preprocessing.interpolation,
+        fit=config.fit,
     )
     skipped = set(recorded.left_out) if recorded else set()
     wanted = {
@@ -92,6 +93,7 @@ def picture_spec(
     *,
     resize: int | None = None,
     interpolation: Interpolation = "lanczos",
+    fit: Fit = "square",
 ) -> InputSpec:
     """Square pictures: the shorter side resized, the centre of `size` cut out, pixels in 0..1."""
     if resize is not None and resize < size:
@@ -107,6 +109,7 @@ def picture_spec(
         colour=colour,
         scale=1 / 255,
         resize=resize or size,
+        fit=fit,
         interpolation=interpolation,
     )
 
