@@ -98,7 +98,7 @@ def test_the_module_is_the_command() -> None:
         text=True,
         check=False,
     )
-    assert done.stdout.splitlines() == SHIPPED
+    assert [line.split()[0] for line in done.stdout.splitlines()] == SHIPPED
 
 
 def test_several_numbers_stand_after_one_option() -> None:
@@ -263,7 +263,7 @@ def test_lists_name_what_there_is() -> None:
     ("arguments", "argument"),
     [
         (("evaluate", ""), "'RUN_OR_PACKAGE'"),
-        (("train", "leo", "--out", ""), "'--out'"),
+        (("train", "leo", "--out", ""), "'-o' / '--out'"),
         (("export", "", "there"), "'RUN'"),
         (("verify", ""), "'PACKAGE'"),
         (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'FILES'"),

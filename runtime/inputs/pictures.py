@@ -324,7 +324,7 @@ def given(value: Any, spec: InputSpec, what: str) -> Array:
     is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
     if not is_pixels or array.shape in own or array.shape[1:] in own:
         return array
-    if min(array.shape[-3:-1], default=0) > 0:
+    if array.ndim in (3, 4) and min(array.shape[-3:-1]) > 0:
         _look((array.shape[-2], array.shape[-3]), spec, what)
     if array.ndim == 4:
         refuse_more(len(array), what)

@@ -46,6 +46,7 @@ def without_pillow(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", importing)
 
 
+@pytest.mark.filterwarnings("ignore:.* of it is cut off:handful.runtime.errors.InputWarning")
 @pytest.mark.parametrize("spec", [RGB, GREY], ids=["rgb", "grey"])
 def test_file_image_and_frame_are_the_same_example(spec: InputSpec, tmp_path: Path) -> None:
     file = tmp_path / "a.png"
@@ -117,6 +118,7 @@ def test_numpy_alone_gives_the_same_values_as_pillow(
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.filterwarnings("ignore:.* of it is cut off:handful.runtime.errors.InputWarning")
 def test_without_pillow_files_are_refused_and_frames_are_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -136,6 +138,7 @@ def broken(folder: Path) -> Any:
     return Image.open(folder / "a.png")
 
 
+@pytest.mark.filterwarnings("ignore:.* of it is cut off:handful.runtime.errors.InputWarning")
 def test_pictures_that_cannot_be_examples_are_refused(tmp_path: Path) -> None:
     arrays = InputSpec(kind="array", shape=(4,))
     takes_arrays = (

@@ -47,6 +47,7 @@ def mutations(form: str) -> Iterator[bytes]:
         yield bytes(data)
 
 
+@pytest.mark.filterwarnings("ignore:.* of it is cut off:handful.runtime.errors.InputWarning")
 @each("form", FORMATS)
 def test_a_changed_file_is_a_picture_or_an_input_error(form: str, tmp_path: Path) -> None:
     path = tmp_path / "a"
