@@ -38,6 +38,7 @@ from handful.console import (
     settings,
     several_workers,
     show,
+    trusted,
     under_conditions,
     with_yardsticks,
 )
@@ -289,6 +290,7 @@ def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any
 @number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
+@trusted
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard.")
 def train(out: Path, **asked: Any) -> None:
     """Meta-train a learner.
@@ -330,6 +332,7 @@ main.add_command(train)
 @click.option("--data", help="Where the data are now; or omniglot, glyphs: test on these.")
 @a_device
 @several_workers
+@trusted
 @as_json
 def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
@@ -358,6 +361,7 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
 @click.option("--plot", type=PATH, help="Write a picture, accuracy over shots, to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
 @several_workers
+@trusted
 @as_json
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **how: Any) -> None:
@@ -395,6 +399,7 @@ def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **ho
 @of_embed
 @moved_data
 @several_workers
+@trusted
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 

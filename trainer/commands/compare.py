@@ -42,7 +42,7 @@ from handful.trainer.workers import Workers
 from .compared import Compared, Cost, Kind, entries_of
 from .evaluate import evaluators
 from .pictures import check_plot, write_plot
-from .subjects import Conditions, Count, PackageSubject, Plan, RunSubject, is_run
+from .subjects import Conditions, Count, PackageSubject, Plan, RunSubject, is_run, trust_runs
 
 LEFT_OUT = (
     'means, metric = "within", is left out: it needs the within-class covariance of classes that'
@@ -213,6 +213,7 @@ class Request:
     plot: Path | None = None  # where the picture is written
     force: bool = False  # replace a picture that is there
     workers: int | None = None  # None: one a core
+    trust: bool = False  # import the modules that runs name
 
     @property
     def conditions(self) -> Conditions:
@@ -236,6 +237,8 @@ def compare_command(paths: Sequence[str], request: Request, count: Count) -> Com
     """Runs and packages on the same tasks; without any the closed forms on one's own data."""
     if request.plot:
         check_plot(request.plot, force=request.force)
+    if request.trust:
+        trust_runs(paths)
     if paths:
         compared = compare(
             paths, request.plan, workers=request.workers, count=count, moved=request.data

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import torch
 
+from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.form.learner import is_transductive
 from handful.trainer.training.config import RunConfig
-from handful.trainer.training.folder import read_config
+from handful.trainer.training.folder import read_config, trust
 from handful.trainer.training.log import METRICS, draw_curves
 from handful.trainer.training.loop import Options
 from handful.trainer.training.pretrain import pretraining_of
@@ -37,6 +38,7 @@ class Request:
     tensorboard: bool = False  # write its event files
     workers: int | None = None  # None: one a core
     threads: int | None = None  # of each worker
+    trust: bool = False  # import what the run that is resumed or taken over names
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,9 @@ class Done:
 def train_command(folder: Path, request: Request, report: Reporter) -> Done:
     """Train by a recipe; a resumed run needs none. Draws curves.png at the end."""
     device = str(device_of(request.device))
+    if request.trust:
+        for run in filter(None, [folder if request.resume else None, request.pretrained]):
+            trust(run)
     config = _config(folder, request)
     phases = [config.meta, *filter(None, [config.pretrain])]
     most = max(phase.tasks for phase in phases)  # one task cannot be shared
@@ -82,10 +87,12 @@ def _config(folder: Path, request: Request) -> RunConfig:
     """
     if not request.resume:
         return _requested(folder, request)
-    config = read_config(folder)
     if not request.recipe and not request.changes:
-        return config
+        return read_config(folder)
     requested = _requested(folder, request)
+    if request.recipe and is_functions(requested.data.source):
+        load_functions(requested.data.source)  # whoever names it again has it imported
+    config = read_config(folder)
     if request.data is None:
         return requested
     return replace(requested, data=replace(requested.data, source=config.data.source))

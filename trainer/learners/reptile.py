@@ -12,9 +12,9 @@ where only the weights are restored; a task at evaluation starts from both and c
 of θ moves, γ and β of the normalisation included. Training reads support sets alone, of more
 examples than a later task has (`meta.shot = [10]`).
 
-Differs from the paper: batches take turns over the classes in a fixed order (batches.py), where the
-authors shuffle each pass; T tasks at once start from the same v and leave its mean, where the
-authors' tasks follow one another; a query is normalised by the support set's statistics, where the
+Differs from the paper: batches take turns over the classes in a fixed order (memory.py), where the
+authors shuffle each pass; T tasks at once start from the same v and t and leave the mean of v, and
+β₂ᵗ advances by the steps of one task, where the authors' tasks follow one another; a query is normalised by the support set's statistics, where the
 authors' non-transductive evaluation adds the query itself to them.
 """
 

@@ -77,6 +77,8 @@ class RecordedData:
                 " which is not imported on a package's word",
                 hint=f"if you trust it, say so: --data {config.source}",
             )
+        if moved == config.source and is_functions(moved):
+            load_functions(moved)  # the user's own word
         if is_functions(config.source):
             return cls(config, None)
         parts = training.get(PACKAGED)
@@ -108,7 +110,7 @@ class RecordedData:
     def functions(self) -> EpisodeSource | None:
         """The family of functions that the run was trained on; None where it was classes."""
         source = self.config.source
-        return load_functions(source) if is_functions(source) else None
+        return load_functions(source, trusted=False) if is_functions(source) else None
 
     def load(self, part: Part) -> LabelledSet:
         """One part, embedded where the run has a backbone."""
@@ -149,7 +151,8 @@ def read_data(
     """
     if is_functions(config.data.source):
         _refuse_pictures(config)
-        source = load_functions(config.data.source)
+        # a run that is resumed may be another person's: `trust` has imported what it names, or not
+        source = load_functions(config.data.source, trusted=record is None)
         return RunData(source, source, record or DataRecord(parts={part: {} for part in PARTS}))
     data = located(config.data, record, moved) if record else config.data
     if record:
