@@ -12,7 +12,8 @@ import torch
 
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.form.learner import is_transductive
-from handful.trainer.training.config import RunConfig
+from handful.trainer.training.config import MetaConfig, RunConfig
+from handful.trainer.training.data import Phase
 from handful.trainer.training.folder import read_config, trust
 from handful.trainer.training.log import METRICS, draw_curves
 from handful.trainer.training.loop import Options
@@ -35,6 +36,7 @@ class Request:
     device: str = "cpu"
     resume: bool = False
     skip_bad: bool = False
+    skip_small: bool = False
     tensorboard: bool = False  # write its event files
     workers: int | None = None  # None: one a core
     threads: int | None = None  # of each worker
@@ -69,6 +71,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
             data=request.data if request.resume else None,
             pretrained=_taken(request),
             skip_bad=request.skip_bad,
+            skip_small=request.skip_small,
             tensorboard=request.tensorboard,
             report=report if first else Silent(),
             stop=stop,
@@ -93,9 +96,24 @@ def _config(folder: Path, request: Request) -> RunConfig:
     if request.recipe and is_functions(requested.data.source):
         load_functions(requested.data.source)  # whoever names it again has it imported
     config = read_config(folder)
+    requested = _as_fitted(requested, config)
     if request.data is None:
         return requested
     return replace(requested, data=replace(requested.data, source=config.data.source))
+
+
+def _as_fitted(requested: RunConfig, config: RunConfig) -> RunConfig:
+    """With as few queries as the run was begun with, where its data had no more."""
+
+    def fitted(asked: Phase, had: MetaConfig | None) -> Phase:
+        fewest = {
+            name: min(getattr(asked, name), getattr(had or asked, name))
+            for name in ("queries", "validation_queries")
+        }
+        return replace(asked, **fewest)
+
+    pretrain = requested.pretrain and fitted(requested.pretrain, config.pretrain)
+    return replace(requested, meta=fitted(requested.meta, config.meta), pretrain=pretrain)
 
 
 def _requested(folder: Path, request: Request) -> RunConfig:
