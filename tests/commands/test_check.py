@@ -154,7 +154,7 @@ def test_parts_without_classes_or_examples_are_refused(pictures: Path, tmp_path:
     assert result.stderr == (
         "error: training would refuse these data:\n"
         "  class c01 of meta_train has one example, wanted one to adapt to and another to ask"
-        " about\n"
+        " about; --skip-small leaves it out\n"
         "  meta_val has one class, c02, a task needs two or more\n"
     )
     split.write_text(json.dumps({**parts, "val": []}))
@@ -311,15 +311,16 @@ def test_check_leaves_small_classes_out_as_training_would(uneven: Path) -> None:
     split = ("--split", uneven.parent / "split.json")
     plain = {r["recipe"]: r for r in checked("--data", uneven, *split)["recipes"]}
     assert "meta.queries=1" in plain["embeddings-means"]["lowered"]
+    assert (
+        "c02 has 3 examples, half of the classes of meta_train have 9 or more, and settings are"
+        " lowered to the smallest: --skip-small leaves such classes out"
+    ) in checked("--data", uneven, *split)["remarks"]
     small = ("--set", "data.seed=1", "--skip-small")
     found = {r["recipe"]: r for r in checked(uneven, *split, *small)["recipes"]}
     assert " --skip-small " in found["embeddings-means"]["command"]
 
 
-@each(
-    "arguments",
-    [(), ("glyphs", "--data", "glyphs")],
-)
+@each("arguments", [(), ("glyphs", "--data", "glyphs")])
 def test_the_data_are_named_once(arguments: tuple[str, ...]) -> None:
     result = run("check", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -364,4 +365,4 @@ def test_photographs_come_first_and_a_backbone_embeds_a_few(
     found = checked(tmp_path / "photographs", "--backbone", file)
     assert [recipe["recipe"] for recipe in found["recipes"]] == first
     assert 0 < max(embedded) <= 16
-    assert f"data.backbone={file}" in found["recipes"][0]["command"]
+    assert f'data.backbone="{file}"' in found["recipes"][0]["command"]

@@ -345,6 +345,8 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
         except DataError as error:  # a backbone or a front end that these examples do not suit
             refused.append(_said(error))
     remarks = checkable(found.parts["meta_test"]) if "meta_test" in found.parts else []
+    if any(recipe.lowered for recipe in recipes) and not request.skip_small:
+        remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
     if not refused and not recipes:
         remarks.append("no recipe reads such examples; write one, see docs/training.md")
@@ -367,6 +369,20 @@ def _refused(found: Survey, request: Request) -> Iterator[str]:
             yield (
                 f"class {data.classes[smallest]} of {part} has one example, wanted one to adapt to"
                 " and another to ask about; --skip-small leaves it out"
+            )
+
+
+def _much_smaller(found: Survey) -> Iterator[str]:
+    """Where the smallest class decides alone how large tasks can be."""
+    for part in ("meta_train", "meta_val"):
+        data = found.parts[part]
+        smallest = int(data.counts.argmin())
+        least, middle, _ = spread(data.counts.tolist())
+        if 2 * least <= middle:
+            yield (
+                f"{data.classes[smallest]} has {least:g} examples, half of the classes of {part}"
+                f" have {middle:g} or more, and settings are lowered to the smallest: --skip-small"
+                " leaves such classes out"
             )
 
 
