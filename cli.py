@@ -39,6 +39,8 @@ from handful.console import (
     settings,
     several_workers,
     show,
+    skip_small,
+    trusted,
     under_conditions,
     with_yardsticks,
 )
@@ -256,30 +258,35 @@ OWN = ("split", "array", "labels")  # options that are short for settings of tex
 
 
 @click.command(cls=Command)
-@click.argument("data", type=NAME_OR_PATH)
+@click.argument("place", metavar="[DATA]", type=NAME_OR_PATH, required=False)
+@click.option("--data", metavar="SOURCE", help="The same as DATA, as the other commands have it.")
+@click.option("--backbone", help="Embeds the pictures: a name, or an ONNX file.")
 @click.option("--split", metavar="HOW", help="random, or a JSON file; Omniglot: vinyals, lake.")
 @click.option("--array", metavar="NAME", help="npz: the name of the examples.")
 @click.option("--labels", metavar="NAME", help="npz: the name of their labels.")
 @number("--rate", least=1, help="The examples are sounds: samples a second.")
 @settings(help="A setting of the data, as data.window=64; may be repeated.")
 @click.option("--skip-bad", is_flag=True, help="Do not fail for files that cannot be read.")
+@skip_small
 @as_json
-def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any) -> None:
+def check(place: str | None, data: str | None, rate: int | None, as_json: bool, **how: Any) -> None:
     """Look at data before training on them.
 
     DATA is a folder with one sub-folder a class, an .npz file, omniglot or glyphs. Prints what each
     part holds, bad files and duplicates, and the commands that can train on it; fails where
     training would refuse it.
     """
+    if (place is None) is (data is None):
+        raise click.UsageError("Name the data once: handful check DATA, or --data DATA.")
     from handful.trainer.commands.check import Request, check_command
     from handful.trainer.training.progress import bars
 
-    texts = [(name, how[name]) for name in OWN if how[name] is not None]
+    texts = [(name, text) for name in OWN if (text := how.pop(name)) is not None]
     short = [f"data.{name}={json.dumps(text, ensure_ascii=False)}" for name, text in texts]
     short += [f"data.rate={rate}"] if rate is not None else []
     with bars() as report:
-        request = Request(changes=(*short, *how["changes"]), skip_bad=skip_bad)
-        checked = check_command(data, request, report.fetching)
+        request = Request(**{**how, "changes": (*short, *how["changes"])})
+        checked = check_command(str(place or data), request, report.fetching)
     show(checked.as_text(), checked.as_json(), as_json)
     if checked.refused:
         fail("training would refuse these data:\n  " + "\n  ".join(checked.refused))
@@ -300,6 +307,8 @@ def check(data: str, rate: int | None, as_json: bool, skip_bad: bool, **how: Any
 @number("--threads", least=1, help="Threads of each worker.  [default: the cores, shared out]")
 @click.option("--resume", is_flag=True, help="Go on with the run in --out.")
 @click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be read.")
+@skip_small
+@trusted
 @click.option("--tensorboard", is_flag=True, help="Write event files for TensorBoard.")
 def train(out: Path, **asked: Any) -> None:
     """Meta-train a learner.
@@ -341,6 +350,7 @@ main.add_command(train)
 @click.option("--data", help="Where the data are now; or omniglot, glyphs: test on these.")
 @a_device
 @several_workers
+@trusted
 @as_json
 def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     """Measure accuracy ± 95 % on meta-test classes.
@@ -366,9 +376,11 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
 @click.option("--data", help="Your own data, or where a run's data are now.")
 @click.option("--backbone", help="Embeds your own pictures: a name, or an ONNX file.")
 @settings(help="A setting of your own data, as data.image_size=64; may be repeated.")
+@skip_small
 @click.option("--plot", type=PATH, help="Write a picture, accuracy over shots, to this PNG file.")
 @click.option("--force", is_flag=True, help="Replace a picture that is there.")
 @several_workers
+@trusted
 @as_json
 @click.option("--markdown", is_flag=True, help="Print Markdown.")
 def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **how: Any) -> None:
@@ -383,8 +395,10 @@ def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **ho
         raise click.UsageError("--json and --markdown are two ways to print the same.")
     if not run_or_package and how["data"] is None:
         raise click.UsageError("Missing argument 'RUN_OR_PACKAGE...', or --data of your own.")
-    if run_or_package and (how["backbone"] or how["changes"]):
-        raise click.UsageError("--backbone and --set are for --data without a run or a package.")
+    if run_or_package and (how["backbone"] or how["changes"] or how["skip_small"]):
+        raise click.UsageError(
+            "--backbone, --set and --skip-small are for --data without a run or a package."
+        )
     from handful.trainer.commands.compare import Request, compare_command
     from handful.trainer.training.progress import bars
 
@@ -406,6 +420,7 @@ def compare(run_or_package: tuple[str, ...], as_json: bool, markdown: bool, **ho
 @of_embed
 @moved_data
 @several_workers
+@trusted
 def export(run: Path, folder: Path, **how: Any) -> None:
     """Trace a run, gradients included, into a package.
 

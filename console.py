@@ -262,6 +262,12 @@ of_embed = click.option(
     default="float32",
     help="Of `embed`: float32, float16 (its weights) or int8.",
 )
+skip_small = click.option(
+    "--skip-small", is_flag=True, help="Leave out classes with too few examples, and name them."
+)
+trusted = click.option(
+    "--trust", is_flag=True, help="Import the module of its own that a run names: it runs."
+)
 moved_data = click.option("--data", help="Where the data are now, if they were moved.")
 a_device = click.option("--device", default="cpu", help="cpu, cuda, cuda:1, …")
 

@@ -13,7 +13,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from handful.trainer.data import backbone
+
+from ..each import each
 from ..trainer.data.drawings import folders, png
+from ..trainer.data.test_backbone import means
 from .called import error, run, settings
 
 TABLE = """\
@@ -150,7 +154,7 @@ def test_parts_without_classes_or_examples_are_refused(pictures: Path, tmp_path:
     assert result.stderr == (
         "error: training would refuse these data:\n"
         "  class c01 of meta_train has one example, wanted one to adapt to and another to ask"
-        " about\n"
+        " about; --skip-small leaves it out\n"
     )
     assert (
         "note: meta_val has one class, c02, training validates on two or more: add classes, or list"
@@ -256,3 +260,112 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
         "\n"
         "hint: such as data.image_size=32 or data.window=64\n"
     )
+
+
+@pytest.fixture
+def uneven(tmp_path: Path) -> Path:
+    """Twelve classes of nine points, and two of the meta-training ones with three."""
+    rng = np.random.default_rng(0)
+    names = [f"c{n:02d}" for n in range(14)]
+    counts = [3 if n in (2, 5) else 9 for n in range(14)]
+    x = np.concatenate(
+        [10 * n + rng.normal(0, 1, (k, 6)) for n, k in enumerate(counts)]
+    ).astype(np.float32)  # fmt: skip
+    np.savez(tmp_path / "points.npz", x=x, y=np.repeat(names, counts))
+    split = {"train": names[:8], "val": names[8:11], "test": names[11:]}
+    (tmp_path / "split.json").write_text(json.dumps(split))
+    return tmp_path / "points.npz"
+
+
+STEPS = settings(
+    *("meta.steps=1", "meta.way=[3]", "meta.shot=[1]", "meta.validation_way=3"),
+    *("meta.validation_episodes=2", "meta.tasks=1"),
+)
+
+
+def test_small_classes_have_fewer_queries_or_are_left_out(uneven: Path) -> None:
+    """The recipe asks for 15 queries; both ways are said, and a run begun so is resumed."""
+    split = ("--set", f"data.split={uneven.parent / 'split.json'}")
+    train = ("train", "embeddings-means", "--data", uneven, *split, *STEPS)
+    folder = uneven.parent / "run"
+    done = run(*train, "--out", folder)
+    assert done.exit_code == 0, done.stderr
+    for note in (
+        "note: meta.queries 15 is lowered to 2: c02 has 3 examples\n",
+        "note: meta.validation_queries 15 is lowered to 8: c08 has 9 examples\n",
+    ):
+        assert note in done.stderr
+    config = json.loads((folder / "config.json").read_text())["meta"]
+    assert (config["queries"], config["validation_queries"]) == (2, 8)
+    assert run(*train, "--resume", "--out", folder).exit_code == 0
+
+    eight = settings("meta.queries=8", "meta.validation_queries=8")
+    kept = run(*train, *eight, "--skip-small", "--out", uneven.parent / "kept")
+    assert kept.exit_code == 0, kept.stderr
+    assert "note: meta_train: left out, with fewer than 9 examples: c02, c05\n" in kept.stderr
+    assert "lowered" not in kept.stderr
+    record = json.loads((uneven.parent / "kept" / "data.json").read_text())["parts"]
+    assert [len(record[part]) for part in ("meta_train", "meta_val", "meta_test")] == [6, 3, 3]
+    measured = run("evaluate", uneven.parent / "kept", "--way", 3, "--queries", 8, "--episodes", 2)
+    assert measured.exit_code == 0, measured.stderr
+
+
+def test_check_leaves_small_classes_out_as_training_would(uneven: Path) -> None:
+    split = ("--split", uneven.parent / "split.json")
+    plain = {r["recipe"]: r for r in checked("--data", uneven, *split)["recipes"]}
+    assert "meta.queries=1" in plain["embeddings-means"]["lowered"]
+    assert (
+        "c02 has 3 examples, half of the classes of meta_train have 9 or more, and settings are"
+        " lowered to the smallest: --skip-small leaves such classes out"
+    ) in checked("--data", uneven, *split)["remarks"]
+    small = ("--set", "data.seed=1", "--skip-small")
+    found = {r["recipe"]: r for r in checked(uneven, *split, *small)["recipes"]}
+    assert " --skip-small " in found["embeddings-means"]["command"]
+
+
+@each("arguments", [(), ("glyphs", "--data", "glyphs")])
+def test_the_data_are_named_once(arguments: tuple[str, ...]) -> None:
+    result = run("check", *arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.splitlines()[-1] == (
+        "Error: Name the data once: handful check DATA, or --data DATA."
+    )
+
+
+def test_photographs_come_first_and_a_backbone_embeds_a_few(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pictures in colour are; drawings stored as RGB are not."""
+    rng = np.random.default_rng(0)
+    for kind in ("photographs", "drawings"):
+        for label in range(14):
+            folder = tmp_path / kind / f"c{label:02d}"
+            folder.mkdir(parents=True)
+            for i in range(4):
+                shape = (20, 20, 3) if kind == "photographs" else (20, 20, 1)
+                pixels = np.broadcast_to(rng.integers(0, 256, shape, np.uint8), (20, 20, 3))
+                Image.fromarray(np.ascontiguousarray(pixels)).save(folder / f"{i}.png")
+    photographs, drawings = (
+        [recipe["recipe"] for recipe in checked(tmp_path / kind)["recipes"]]
+        for kind in ("photographs", "drawings")
+    )
+    first = ["embeddings-leo", "embeddings-logistic", "embeddings-means", "embeddings-ridge"]
+    assert photographs[:4] == first
+    assert photographs[4:] == drawings
+    assert not set(first) & set(drawings)
+    line = checked(tmp_path / "photographs")["recipes"][2]["command"]
+    assert "--set data.backbone=efficientnet-lite0" in line
+
+    embedded: list[int] = []
+    every = backbone.embed
+
+    def embed(path: Path, pictures: Any, channels: Any) -> Any:
+        embedded.append(len(pictures.x))
+        return every(path, pictures, channels)
+
+    monkeypatch.setattr(backbone, "embed", embed)
+    file = means(tmp_path / "means.onnx", ("n", 3, 4, 4))
+    found = checked(tmp_path / "photographs", "--backbone", file)
+    assert [recipe["recipe"] for recipe in found["recipes"]] == first
+    assert 0 < max(embedded) <= 16
+    assert f'data.backbone="{file}"' in found["recipes"][0]["command"]

@@ -104,7 +104,7 @@ def test_the_same_twice_and_what_is_nowhere_are_refused(trained: Path, tmp_path:
         ),
         (
             ("omniglot-leo", "--backbone", "x.onnx"),
-            "Error: --backbone and --set are for --data without a run or a package.",
+            "Error: --backbone, --set and --skip-small are for --data without a run or a package.",
         ),
     ],
 )

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +20,7 @@ from handful.runtime.package.decode import read_manifest
 from handful.trainer.commands import evaluate, export
 from handful.trainer.commands.export import CHECKED, Request
 from handful.trainer.data import DataError
+from handful.trainer.export import package
 from handful.trainer.settings.errors import ExportError
 from handful.trainer.training.checkpoint import StorageError
 from handful.trainer.training.config import RunConfig, from_dict
@@ -136,7 +141,7 @@ def test_a_run_killed_before_its_first_checkpoint_is_unfinished(here: Path) -> N
 def licences(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Those of the packages that would be written."""
     seen: list[str] = []
-    monkeypatch.setattr(export, "export", lambda source, *_, **__: seen.append(source.licence))
+    monkeypatch.setattr(export, "build", lambda source, *_, **__: seen.append(source.licence))
     return seen
 
 
@@ -144,7 +149,7 @@ def test_the_licence_is_whose_the_package_is(here: Path, licences: list[str]) ->
     train(config(here, licence="MIT"), here / "licensed")
     for run, asked in (("run", None), ("run", "CC-BY-4.0"), ("licensed", None)):
         request = Request(episodes=0, licence=asked)
-        export.export_command(here / run, here / "p", request, count)
+        export.export_command(here / run, here / f"p{len(licences)}", request, count)
     both = "MIT OR (Apache-2.0 WITH LLVM-exception)"
     export.export_command(here / "run", here / "p", Request(episodes=0, licence=both), count)
     assert licences == ["LicenseRef-unstated", "CC-BY-4.0", "MIT", both]
@@ -195,8 +200,71 @@ def test_a_full_disk_ends_a_run_with_words(here: Path, monkeypatch: pytest.Monke
 
 def test_a_full_disk_ends_an_export_with_words(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as disk:
-        disk.setattr(export, "export", full)
+        disk.setattr(export, "build", full)
         with pytest.raises(StorageError) as caught:
             exported(here, "second")
     assert str(caught.value) == f"cannot write {here / 'second'}: No space left on device"
     assert caught.value.hint == "make room, or export to another folder"
+
+
+def beside(here: Path) -> set[str]:
+    """What lies in the folder besides what the tests put there."""
+    names = {path.name for path in here.iterdir()}
+    return names - {"run", "points.npz", "split.json", "package"}
+
+
+def test_a_package_is_at_its_place_when_it_is_measured(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then what was there is there; Ctrl-C leaves nothing, --force replaces at once."""
+    seen: list[bool] = []
+
+    def stopped(folder: Path, *_: object, **__: object) -> None:
+        seen.append((folder / "manifest.json").is_file())
+        raise KeyboardInterrupt
+
+    before = contents(here / "package")
+    for name, force in (("new", False), ("package", True)):
+        with monkeypatch.context() as meanwhile:
+            meanwhile.setattr(export, "evaluate_package", stopped)
+            with pytest.raises(KeyboardInterrupt):
+                exported(here, name, episodes=2, force=force)
+        assert beside(here) == set(), name
+    assert seen == [True, True]  # it was whole elsewhere
+    assert contents(here / "package") == before
+    exported(here, "package", episodes=2, force=True)
+    assert read_manifest(here / "package").evaluation
+    assert beside(here) == set()
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+from handful.trainer.commands import export
+export.evaluate_package = lambda *a, **k: os.kill(os.getpid(), 9)
+run, folder = map(Path, sys.argv[1:])
+export.export_command(run, folder, export.Request(workers=1), lambda *_: lambda: None)
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no SIGKILL")
+def test_what_a_killed_export_left_is_removed_by_the_next(here: Path) -> None:
+    """And what another process is still building is not."""
+    folder = here / "new"
+    command = [sys.executable, "-c", KILLED, str(here / "run"), str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert not folder.exists()
+    (left,) = beside(here)
+    assert (left.startswith(".new."), left.endswith(".part")) == (True, True)
+    with package.in_place(folder, folder.name, force=False) as place:
+        assert beside(here) == {place.name}  # the dead one's is gone
+        exported(here, "new", episodes=0)
+        assert place.is_dir()
+        shutil.rmtree(folder)
+    assert beside(here) == {"new"}
+    aside = here / ".new.old"  # killed between two renames
+    (here / "new").rename(aside)
+    with pytest.raises(ExportError, match="exists"):
+        exported(here, "new", episodes=0)
+    assert beside(here) == {"new"}

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from handful.cli import main
+from handful.trainer.commands.train import Request
+from handful.trainer.commands.train import _config as resumed
+from handful.trainer.data.record import DataRecord, to_json
+from handful.trainer.data.splits import PARTS
 from handful.trainer.learners import find_learner
 from handful.trainer.learners.leo import LEO
 from handful.trainer.learners.prototypical import Prototypical
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_from_dict, from_dict, from_toml, to_dict
+from handful.trainer.training.folder import read_config, write_config
 from handful.trainer.training.recipes import read_recipe
 
 MODULE = """
@@ -120,3 +128,62 @@ def test_a_packages_data_are_read_without_its_learner(module: str) -> None:
     data = data_from_dict(config, where="manifest.json")
     assert (data.source, data.rotations) == ("glyphs", False)
     assert "trap" not in sys.modules
+
+
+def test_a_runs_folder_has_nothing_imported_without_trust(tmp_path: Path, module: str) -> None:
+    """As the cases are that were tried: a learner, a source of data, and a pre-training."""
+    mark = tmp_path / "ran"
+    Path("evil.py").write_text(f"import pathlib\npathlib.Path({str(mark)!r}).touch()\n{MODULE}")
+    runs = {
+        "run": {"learner": {"name": "evil:Mine"}},
+        "functions": {"learner": {"name": "maml"}, "data": {"source": "evil:Mine"}},
+    }
+    nothing = to_json(DataRecord(parts={part: {} for part in PARTS}))
+    for name, settings in runs.items():
+        Path(name).mkdir()
+        Path(name, "config.json").write_text(json.dumps(settings))
+        Path(name, "data.json").write_text(json.dumps(nothing))
+    commands = [
+        "evaluate run",
+        "compare run",
+        "export run out",
+        "train --resume --out run",
+        "train maml --pretrained run --out new",
+        "evaluate functions",
+        "compare functions",
+        "train --resume --out functions",
+    ]
+    for line in commands:
+        done = CliRunner().invoke(main, line.split())
+        assert (done.exit_code, mark.exists()) == (1, False), line
+        assert "names code of its own, evil:Mine: reading it would run the module evil" in (
+            done.stderr
+        ), line
+        assert done.stderr.endswith(
+            "hint: if you know what that module does, say so with --trust\n"
+        ), line
+    try:
+        for line in commands:
+            if "functions" in line:
+                continue
+            sys.modules.pop("evil", None)
+            mark.unlink(missing_ok=True)
+            done = CliRunner().invoke(main, [*line.split(), "--trust"])
+            assert (mark.exists(), done.exit_code) == (True, 1), line  # the run is not whole
+            assert "names code of its own" not in done.stderr, line
+        assert read_config(Path("run")).learner == "evil:Mine"  # it is imported now
+    finally:
+        sys.modules.pop("evil", None)
+
+
+def test_a_recipe_that_is_given_again_is_the_users_own_word(module: str, tmp_path: Path) -> None:
+    """It names what the run names; nothing else of the run's does."""
+    config = from_dict({"learner": {"name": f"{module}:Mine"}}, where="mine.toml")
+    (tmp_path / "run").mkdir()
+    write_config(config, tmp_path / "run")
+    del sys.modules[module]
+    with pytest.raises(ConfigError, match="names code of its own"):
+        read_config(tmp_path / "run")
+    Path("mine.toml").write_text(f'[learner]\nname = "{module}:Mine"\n')
+    request = Request(recipe="mine.toml", resume=True)
+    assert resumed(tmp_path / "run", request).learner == f"{module}:Mine"

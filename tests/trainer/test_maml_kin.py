@@ -71,7 +71,9 @@ def test_rates_of_a_tensor_and_step_and_the_last_one_after_them() -> None:
 
 def test_multi_step_weights_by_hand() -> None:
     assert multi_step_weights(5, 0.0) == pytest.approx([0.2] * 5)
-    assert multi_step_weights(5, 0.5) == pytest.approx([0.103] * 4 + [0.588])
+    assert multi_step_weights(5, 0.5) == pytest.approx([0.1] * 4 + [0.6])  # 1/5 − 0.5/5
+    assert multi_step_weights(5, 0.96) == pytest.approx([0.008] * 4 + [0.968])
+    assert multi_step_weights(5, 0.98) == pytest.approx([0.006] * 4 + [0.976])  # 0.03/5, not 0.004
     assert multi_step_weights(5, 1.0) == pytest.approx([0.006] * 4 + [0.976])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +91,23 @@ def test_a_few_pictures_of_few_classes_are_enough(tmp_path: Path) -> None:
         " labels, since no other classes are there",
     )
     assert found.entries[0].results[0].accuracy == 1.0  # plain grey: the distance tells them apart
+
+
+def test_classes_that_are_too_small_are_left_out_and_named(tmp_path: Path) -> None:
+    """Two of five: the others keep the sizes that were asked for."""
+    file = save(tmp_path / "points.npz", [9, 2, 9, 3, 9])
+    plan = Plan(ways=(3,), shots=(1, 5), queries=4, episodes=4)
+    own = Own(source=str(file), skip_small=True)
+    found = compare_on_data(own, plan, workers=1, count=lambda name, total: lambda: None)
+    assert found.sizes == (TaskSize(3, 1, 4), TaskSize(3, 5, 4))
+    assert found.notes[0] == "left out, with fewer than 9 examples: 1, 3"
+    assert found.notes[1].startswith("27 examples of 3 classes")
+    with pytest.raises(HandfulError) as refused:
+        compare_on_data(
+            own, replace(plan, queries=5), workers=1, count=lambda name, total: lambda: None
+        )
+    assert str(refused.value) == f"0 of 5 classes of {file} have 10 examples or more"
+    assert refused.value.hint == "lower the shots or the queries, or do without --skip-small"
 
 
 def test_sizes_that_come_to_the_same_are_measured_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from handful.trainer.training.progress import bars
@@ -55,6 +56,23 @@ def test_without_a_terminal_there_are_plain_lines_that_no_width_breaks() -> None
     ]
     assert written(40, terminal=False) == wanted
     assert written(200, terminal=False) == wanted
+
+
+def test_without_a_terminal_what_takes_long_says_how_far_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = iter(range(0, 1000, 4))  # seconds: each step takes four
+    monkeypatch.setattr("handful.trainer.training.progress.time.monotonic", lambda: next(now))
+    file = io.StringIO()
+    with bars(Console(file=file, force_terminal=False)) as report:
+        tick = report.count("5-way 1-shot", 12)
+        for _ in range(12):
+            tick()
+    assert file.getvalue().splitlines() == [
+        "5-way 1-shot: 4 of 12",
+        "5-way 1-shot: 8 of 12",
+        "5-way 1-shot: 12 of 12",
+    ]
 
 
 def test_nothing_is_written_where_nothing_was_begun() -> None:

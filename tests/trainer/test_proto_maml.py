@@ -106,6 +106,27 @@ def test_a_support_example_is_not_its_own_neighbour() -> None:
             torch.testing.assert_close(k[i, v].log_softmax(0), expected.log_softmax(0), **CLOSE)
 
 
+def test_a_step_is_no_longer_than_the_clip_and_keeps_its_direction() -> None:
+    """By hand: g = K^e N ∇L over w and b together, of a length of at most clip √3."""
+    support = Support(examples(6), Y)
+    moved = {}
+    for clip in (None, 1e3, 0.01):
+        learner, params = head(exemplars=0.0, inner_steps=1, inner_lr=1.0, clip=clip)
+        start = learner.stages()[1]
+        memory = learner.remember(params, {}, support, {})
+        before = {**memory, **start.begin(params, memory, support)}
+        after = adapt(learner, params, support)
+        moved[clip] = torch.cat([(after[n] - before[n]).flatten() for n in ("w", "b")])
+    unbounded = moved[None]
+    torch.testing.assert_close(moved[1e3], unbounded, rtol=1e-12, atol=0)
+    bounded = unbounded * (0.01 * math.sqrt(3) / unbounded.norm())
+    torch.testing.assert_close(moved[0.01], bounded, **CLOSE)
+    assert float(unbounded.norm()) > 0.1
+    at_rest = Support(torch.zeros_like(support.x), Y)  # where the gradient of w is 0
+    learner, params = head(exemplars=0.0, clip=0.01)
+    assert all(bool(t.isfinite().all()) for t in adapt(learner, params, at_rest).values())
+
+
 @each("exemplars", [0.0, 1.0])
 def test_steps_descend_the_loss_of_all_views_at_rates_of_their_own(exemplars: float) -> None:
     learner, params = head(e=0.5, exemplars=exemplars, inner_steps=2, inner_lr=0.4)

@@ -181,7 +181,7 @@ assert not told or second < first / 10, (first, second)
 
 
 def test_data_that_do_not_suffice_leave_no_folder(tmp_path: Path, config: Config) -> None:
-    with pytest.raises(DataError, match="has 8 examples, a task needs 1 \\+ 50"):
-        train(config(queries=50, shot=[1]), tmp_path / "run")
+    with pytest.raises(DataError, match="has 8 examples, a task needs 8 \\+ 3"):
+        train(config(queries=3, shot=[8]), tmp_path / "run")
     assert not (tmp_path / "run").exists()
     assert train(config(), tmp_path / "run").step == 4

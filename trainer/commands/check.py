@@ -9,11 +9,16 @@ import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+
+import torch
 
 from handful.runtime.errors import HandfulError
 from handful.runtime.tools.text import pairs, table
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
+from handful.trainer.data.backbone import shaped
+from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.functions import is_functions
 from handful.trainer.data.record import is_name
 from handful.trainer.data.sources.download import Progress, silent
@@ -23,12 +28,13 @@ from handful.trainer.evaluation import fits
 from handful.trainer.form.learner import Learner
 from handful.trainer.listing import recipes
 from handful.trainer.training.config import MetaConfig, RunConfig, data_changes, data_from_dict
-from handful.trainer.training.data import checkable, suffice
+from handful.trainer.training.data import checkable, needs, suffice, without_small
 from handful.trainer.training.folder import build_learner
 from handful.trainer.training.recipes import read_recipe
 
 AXES = {1: "vectors", 2: "series", 3: "energies"}  # of an example that is no picture
 NETWORKS = {"conv1d": "series", "trace": "series", "conv4": "energies", "residual": "energies"}
+SKIP_SMALL = "--skip-small"
 WITHIN: Mapping[str, Any] = {"within": 0.0, "validation_within": False}
 
 
@@ -40,6 +46,7 @@ class Suited:
     command: tuple[str, ...]  # that trains by it
     lowered: tuple[str, ...] = ()  # settings, as meta.way=[3]
     refused: str | None = None  # why no lower setting helps
+    photographs: bool = False  # by what a frozen backbone makes of pictures in colour
 
     def line(self) -> str:
         """The command, as a shell reads it."""
@@ -56,7 +63,8 @@ def suited(
 ) -> list[Suited]:
     """Every recipe for such examples; `changes` are the settings of the data, as data.seed=1.
 
-    `options` are what else the commands begin with, as --skip-bad.
+    `options` are what else the commands begin with, as --skip-bad. With --skip-small among them
+    a recipe's settings are lowered to the classes that it does not leave out.
     """
     kinds = [AXES.get(train.x.ndim - 1)] if train.input.kind != "image" else ["pictures"]
     if data.rate is not None:
@@ -69,16 +77,51 @@ def suited(
         wanted = [*_differing(data, recipe, changes), *changes]
         source = f"data.source={json.dumps(data.source, ensure_ascii=False)}"
         config = read_recipe(name, [source, *wanted])
-        lowered, settings = lower(config, train, validation)
+        kept = train, validation
+        if SKIP_SMALL in options:
+            kept = _large(config, train, validation)
+        lowered, settings = lower(config, *kept)
         where = [] if data.source == recipe.data.source else ["--data", data.source]
         sets = [word for change in (*wanted, *settings) for word in ("--set", change)]
         command = ("handful", "train", name, *where, *options, *sets, "--out", "RUN")
         try:
-            check(lowered, train, validation)
+            check(lowered, *kept)
             found.append(Suited(name, command, tuple(settings)))
         except HandfulError as error:
             found.append(Suited(name, command, tuple(settings), str(error)))
     return found
+
+
+def photographs(
+    data: DataConfig,
+    changes: Sequence[str],
+    train: LabelledSet,
+    validation: LabelledSet,
+    *,
+    options: Sequence[str] = (),
+) -> list[Suited]:
+    """The recipes for what a known backbone gives; nothing is embedded, and nothing downloaded."""
+    name, backbone = next(iter(BACKBONES.items()))
+    named = replace(data, backbone=Path(name))
+    zeros = (
+        part.with_features(torch.zeros(len(part.x), backbone.features))
+        for part in (train, validation)
+    )
+    found = suited(named, [*changes, f"data.backbone={name}"], *zeros, options=options)
+    return [replace(recipe, photographs=True) for recipe in found]
+
+
+def _large(
+    config: RunConfig, train: LabelledSet, validation: LabelledSet
+) -> tuple[LabelledSet, LabelledSet]:
+    """The classes that --skip-small keeps; all where it would keep too few, as training says."""
+    needed = needs(config)
+    try:
+        kept = (without_small(train, needed["meta_train"], where="")[0],
+                without_small(validation, needed["meta_val"], where="")[0])  # fmt: skip
+    except DataError:
+        return train, validation
+    return kept
 
 
 def lower(
@@ -168,6 +211,12 @@ def _kind(recipe: RunConfig) -> str:
     return NETWORKS.get(getattr(getattr(recipe.settings, "network", None), "kind", ""), "vectors")
 
 
+TITLES = (  # of the commands: for photographs or not, with settings lowered or not
+    ("photographs, can be trained by", True, False),
+    ("photographs, with settings lowered, by", True, True),
+    ("can be trained by", False, False),
+    ("with settings lowered, by", False, True),
+)
 MOST_LISTED = 10  # of each kind of fault in the text; the JSON has all
 MOST_VALUES = 5  # of sizes, modes, rates
 HEAD = ("part", "classes", "examples", "least", "median", "most", "largest task")
@@ -180,6 +229,8 @@ class Request:
 
     changes: Sequence[str] = ()  # settings of the data, as data.image_size=32
     skip_bad: bool = False  # as training would be asked to
+    skip_small: bool = False
+    backbone: str | None = None  # short for data.backbone
 
     def config(self, source: str) -> DataConfig:
         """The settings of the data."""
@@ -194,7 +245,14 @@ class Request:
             such_as="data.image_size=32 or data.window=64",
         )
         data = {"source": source} | ({} if is_name(source) else {"split": "random"})
+        data |= {"backbone": self.backbone} if self.backbone else {}
         return data_from_dict({"data": data | changed}, where="--set")
+
+    @property
+    def settings(self) -> list[str]:
+        """The changes, the backbone's among them."""
+        named = [f"data.backbone={json.dumps(self.backbone)}"] if self.backbone else []
+        return [*self.changes, *named]
 
 
 @dataclass(frozen=True)
@@ -220,8 +278,13 @@ class Checked:
             said = (f"{BADNESS[badness(g)]}: {' = '.join(map(str, g))}" for g in found.duplicates)
             blocks.append("\n  ".join([*lines, *_first(list(said))]))
         fitting = [recipe for recipe in self.recipes if not recipe.refused]
-        for title, lowered in (("can be trained by", False), ("with settings lowered, by", True)):
-            if lines := [recipe.line() for recipe in fitting if bool(recipe.lowered) is lowered]:
+        for title, photographs, lowered in TITLES:
+            lines = [
+                recipe.line()
+                for recipe in fitting
+                if (recipe.photographs, bool(recipe.lowered)) == (photographs, lowered)
+            ]
+            if lines:
                 blocks.append("\n  ".join([f"{title}:", *lines]))
         blocks += [f"note: {remark}" for remark in self.remarks]
         return "\n\n".join(blocks)
@@ -266,20 +329,26 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     """Look at a folder, an .npz file or a named source, with the settings of a recipe's [data]."""
     config = request.config(source)
     found = survey(config, progress)
-    refused = [*_refused(found, request.skip_bad)]
+    refused = [*_refused(found, request)]
     recipes: list[Suited] = []
     validated = found.parts.get("meta_val")
     alone = validated is not None and len(validated.classes) < 2
     if not refused and not alone:
         options = ["--skip-bad"] if found.bad else []
+        options += [SKIP_SMALL] if request.skip_small else []
+        as_learned = shaped if config.backbone else embedded
         try:
             train, validation = (
-                embedded(found.parts[part], config) for part in ("meta_train", "meta_val")
+                as_learned(found.parts[part], config) for part in ("meta_train", "meta_val")
             )
-            recipes = suited(config, request.changes, train, validation, options=options)
+            if found.colour and not config.backbone:
+                recipes = photographs(config, request.settings, train, validation, options=options)
+            recipes += suited(config, request.settings, train, validation, options=options)
         except DataError as error:  # a backbone or a front end that these examples do not suit
             refused.append(_said(error))
     remarks = checkable(found.parts["meta_test"]) if "meta_test" in found.parts else []
+    if any(recipe.lowered for recipe in recipes) and not request.skip_small:
+        remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
     if validated is not None and alone:  # a matter of the split, not of the files
         remarks.append(
@@ -291,9 +360,9 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     return Checked(found, tuple(refused), tuple(remarks), tuple(recipes))
 
 
-def _refused(found: Survey, skip_bad: bool) -> Iterator[str]:
+def _refused(found: Survey, request: Request) -> Iterator[str]:
     """Why no setting of a recipe makes training accept the data."""
-    if found.bad and not skip_bad:
+    if found.bad and not request.skip_bad:
         yield f"{len(found.bad)} files cannot be read: mend or remove them, or say --skip-bad"
     yield from map(_said, found.faults)
     for part in ("meta_train", "meta_val"):
@@ -303,10 +372,24 @@ def _refused(found: Survey, skip_bad: bool) -> Iterator[str]:
         if len(data.classes) < 2 and part == "meta_train":
             yield f"{part} has one class, {data.classes[0]}, a task needs two or more"
         smallest = int(data.counts.argmin())
-        if int(data.counts[smallest]) < 2:
+        if int(data.counts[smallest]) < 2 and not request.skip_small:
             yield (
                 f"class {data.classes[smallest]} of {part} has one example, wanted one to adapt to"
-                " and another to ask about"
+                " and another to ask about; --skip-small leaves it out"
+            )
+
+
+def _much_smaller(found: Survey) -> Iterator[str]:
+    """Where the smallest class decides alone how large tasks can be."""
+    for part in ("meta_train", "meta_val"):
+        data = found.parts[part]
+        smallest = int(data.counts.argmin())
+        least, middle, _ = spread(data.counts.tolist())
+        if 2 * least <= middle:
+            yield (
+                f"{data.classes[smallest]} has {least:g} examples, half of the classes of {part}"
+                f" have {middle:g} or more, and settings are lowered to the smallest: --skip-small"
+                " leaves such classes out"
             )
 
 

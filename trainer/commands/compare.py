@@ -37,12 +37,13 @@ from handful.trainer.form.task import TaskName
 from handful.trainer.learners import LEARNERS
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_changes, data_from_dict
+from handful.trainer.training.data import without_small
 from handful.trainer.workers import Workers
 
 from .compared import Compared, Cost, Kind, entries_of
 from .evaluate import evaluators
 from .pictures import check_plot, write_plot
-from .subjects import Conditions, Count, PackageSubject, Plan, RunSubject, is_run
+from .subjects import Conditions, Count, PackageSubject, Plan, RunSubject, is_run, trust_runs
 
 LEFT_OUT = (
     'means, metric = "within", is left out: it needs the within-class covariance of classes that'
@@ -61,6 +62,7 @@ class Own:
     source: str  # a folder or an .npz file
     backbone: str | None = None  # an ONNX file
     changes: Sequence[str] = ()  # settings of data, as data.image_size=32
+    skip_small: bool = False  # leave out classes that have fewer examples than shots and queries
 
     def config(self) -> DataConfig:
         """The settings of the data."""
@@ -83,6 +85,10 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
             hint="give a folder of images or an .npz file; or name a run or a package",
         )
     pictures = load_pictures(config, "all")
+    left: list[str] = []
+    if own.skip_small:
+        needed = max(plan.shots) + plan.queries
+        pictures, left = without_small(pictures, needed, where=config.source)
     data = embedded(pictures, config)
     sizes, lowered = sizes_for(plan, data)
     kinds: dict[str, Kind] = {}
@@ -109,7 +115,7 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
         seed=plan.seed,
         references=references,
         entries=entries_of(list(zip(sizes, by_size, strict=True)), kinds, references),
-        notes=(*lowered, *_notes(data, pictures, config), LEFT_OUT, OF_THESE),
+        notes=(*left, *lowered, *_notes(data, pictures, config), LEFT_OUT, OF_THESE),
     )
 
 
@@ -213,6 +219,8 @@ class Request:
     plot: Path | None = None  # where the picture is written
     force: bool = False  # replace a picture that is there
     workers: int | None = None  # None: one a core
+    trust: bool = False  # import the modules that runs name
+    skip_small: bool = False  # of one's own data: leave out classes with too few examples
 
     @property
     def conditions(self) -> Conditions:
@@ -236,6 +244,8 @@ def compare_command(paths: Sequence[str], request: Request, count: Count) -> Com
     """Runs and packages on the same tasks; without any the closed forms on one's own data."""
     if request.plot:
         check_plot(request.plot, force=request.force)
+    if request.trust:
+        trust_runs(paths)
     if paths:
         compared = compare(
             paths, request.plan, workers=request.workers, count=count, moved=request.data
@@ -248,7 +258,12 @@ def compare_command(paths: Sequence[str], request: Request, count: Count) -> Com
             hint="leave out --within, --upright and --distort, or name a run or a package",
         )
     else:
-        own = Own(source=request.data, backbone=request.backbone, changes=request.changes)
+        own = Own(
+            source=request.data,
+            backbone=request.backbone,
+            changes=request.changes,
+            skip_small=request.skip_small,
+        )
         compared = compare_on_data(own, request.plan, workers=request.workers, count=count)
     if request.plot:
         write_plot(compared, request.plot)

@@ -16,7 +16,7 @@ from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Workers, shape_of, workers
 from handful.trainer.workers.host import device_of
 
-from .subjects import Count, PackageSubject, Plan, RunSubject, is_run
+from .subjects import Count, PackageSubject, Plan, RunSubject, is_run, trust_runs
 
 
 def evaluate_command(
@@ -28,12 +28,15 @@ def evaluate_command(
     workers: int | None = None,
     count: Count,
     data: str | None = None,
+    trust: bool = False,
 ) -> list[Result]:
     """A run in torch, or a package (a folder, or the name of a shipped one) in the runtime.
 
     `workers` processes share the episodes, None: one a core. `data` says where the data are now,
-    or names another source to test on.
+    or names another source to test on. `trust` imports the module that a run names.
     """
+    if trust:
+        trust_runs([path])
     if transductive and not is_run(path):
         raise ConfigError("a package is never transductive", hint="evaluate the run that made it")
     target = str(device_of(device)) if is_run(path) else "cpu"  # the runtime computes there

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -35,14 +36,14 @@ from handful.trainer.evaluation import Result, summarise
 from handful.trainer.evaluation.confidence import Asked, asked, measured_confidence, with_unknown
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.export.card import ENERGIES, IN_FLOAT32, UNSTATED
-from handful.trainer.export.package import export, with_evaluation
+from handful.trainer.export.package import build, export, in_place, with_evaluation
 from handful.trainer.export.parity import made_sounds
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.settings.errors import ExportError
 from handful.trainer.training.checkpoint import storing
 from handful.trainer.training.config import RunConfig
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.folder import Trained, load_run, read_config, steps_left
+from handful.trainer.training.folder import Trained, load_run, read_config, steps_left, trust
 from handful.trainer.training.recipes import credit_of, named_recipe
 from handful.trainer.workers import Workers
 
@@ -177,6 +178,7 @@ class Request:
     unfinished: bool = False  # export a run that has not taken all its steps
     data: str | None = None  # where the data are now
     workers: int | None = None  # processes that measure; None: one a core
+    trust: bool = False  # import the module that the run names
     precision: Precision = "float32"  # of the graph `embed`
 
 
@@ -190,8 +192,10 @@ def export_command(
     """Export a run's best parameters, then measure the package through the runtime.
 
     It is compared with the yardsticks, which read the run's features in torch on the same tasks,
-    and in a lower precision with the same package in float32.
+    and in a lower precision with the same package in float32. The folder appears when all is done.
     """
+    if request.trust:
+        trust(run)
     config = read_config(run)
     remaining = _unfinished(run, config, allowed=request.unfinished)
     licence = licensed(request.licence or config.licence or UNSTATED)
@@ -218,32 +222,54 @@ def export_command(
         precision=request.precision,
         calibration=_calibration(recorded) if request.precision == "int8" else None,
     )
-    with storing(folder, ROOM):
-        manifest = export(source, folder, name=request.name, force=request.force, say=say)
-    if not request.episodes:
-        return manifest
-    plan = _plan(manifest, recorded, request)
+    name = request.name or folder.name
+    with ExitStack() as entered:
+        with storing(folder, ROOM):
+            place = entered.enter_context(in_place(folder, name, force=request.force))
+            manifest = build(source, place, name=name, say=say)
+        if request.episodes:
+            measured, confidence = _measured(place, trained, source, recorded, request, count, say)
+            if made:
+                measured = [replace(one, data=one.data + ENERGIES) for one in measured]
+            with storing(folder, ROOM):
+                manifest = with_evaluation(place, manifest, measured, confidence)
+        with storing(folder, ROOM):
+            entered.close()
+    return manifest
+
+
+def _measured(
+    place: Path,
+    trained: Trained,
+    source: Source,
+    recorded: RecordedData,
+    request: Request,
+    count: Count,
+    say: Callable[[str], object] | None,
+) -> tuple[list[Evaluation], tuple[Confidence, ...]]:
+    """The accuracies of the package in `place`, and how sure it is, through the runtime."""
+    config, functions = trained.config, recorded.functions
+    plan = _plan(read_manifest(place), recorded, request)
+    if say is not None:
+        say(f"agrees with torch; measuring it on {request.episodes} tasks of each size")
     features = None
     with evaluators(request.workers, plan) as pool:
         if request.yardsticks and not functions:
             test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
             features = run_features(trained, test, meta_train, pool)
         results = evaluate_package(
-            folder, plan, pool, features=features, count=count, recorded=recorded
+            place, plan, pool, features=features, count=count, recorded=recorded
         )
         if request.precision != "float32":
             results = beside_float32(source, plan, pool, results, recorded, count)
         confidence = package_confidence(
-            folder, recorded, episodes=request.episodes, workers=pool, count=count
+            place, recorded, episodes=request.episodes, workers=pool, count=count
         )
     made_here = functions or config.data.source == "glyphs"
     split = "made here" if made_here else config.data.split
-    data = f"{Path(config.data.source).name} ({Path(split).name})"
-    if made:
-        data += ENERGIES
     measured = [
         Evaluation(
-            data=data,
+            data=f"{Path(config.data.source).name} ({Path(split).name})",
             split="meta_test",
             way=result.way,
             shot=result.shot,
@@ -255,8 +281,7 @@ def export_command(
         )
         for result in results
     ]
-    with storing(folder, ROOM):
-        return with_evaluation(folder, manifest, measured, confidence)
+    return measured, confidence
 
 
 def _calibration(recorded: RecordedData) -> Tensor:

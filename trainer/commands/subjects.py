@@ -5,7 +5,7 @@ What `evaluate` measures under: other data, within groups, upright or distorted 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -44,7 +44,7 @@ from handful.trainer.evaluation.yardsticks import Fits, yardsticks
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_from_dict, distortions
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.folder import Trained, load_run, read_config
+from handful.trainer.training.folder import Trained, load_run, read_config, trust
 from handful.trainer.workers import Workers
 from handful.trainer.workers.host import device_of
 
@@ -149,6 +149,12 @@ def planned(asked: Mapping[str, Any]) -> dict[str, Any]:
 def is_run(path: str) -> bool:
     """Whether it is a run's folder; what is none is a package's, or a shipped one's name."""
     return Path(path).is_dir() and not Path(path, FILE).exists()
+
+
+def trust_runs(paths: Iterable[str]) -> None:
+    """Import what the runs among them name of the user's own; of packages nothing is imported."""
+    for path in filter(is_run, paths):
+        trust(Path(path))
 
 
 @dataclass(frozen=True)

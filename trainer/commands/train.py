@@ -10,9 +10,11 @@ from pathlib import Path
 
 import torch
 
+from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.form.learner import is_transductive
-from handful.trainer.training.config import RunConfig
-from handful.trainer.training.folder import read_config
+from handful.trainer.training.config import MetaConfig, RunConfig
+from handful.trainer.training.data import Phase
+from handful.trainer.training.folder import read_config, trust
 from handful.trainer.training.log import METRICS, draw_curves
 from handful.trainer.training.loop import Options
 from handful.trainer.training.pretrain import pretraining_of
@@ -34,9 +36,11 @@ class Request:
     device: str = "cpu"
     resume: bool = False
     skip_bad: bool = False
+    skip_small: bool = False
     tensorboard: bool = False  # write its event files
     workers: int | None = None  # None: one a core
     threads: int | None = None  # of each worker
+    trust: bool = False  # import what the run that is resumed or taken over names
 
 
 @dataclass(frozen=True)
@@ -50,6 +54,9 @@ class Done:
 def train_command(folder: Path, request: Request, report: Reporter) -> Done:
     """Train by a recipe; a resumed run needs none. Draws curves.png at the end."""
     device = str(device_of(request.device))
+    if request.trust:
+        for run in filter(None, [folder if request.resume else None, request.pretrained]):
+            trust(run)
     config = _config(folder, request)
     phases = [config.meta, *filter(None, [config.pretrain])]
     most = max(phase.tasks for phase in phases)  # one task cannot be shared
@@ -64,6 +71,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
             data=request.data if request.resume else None,
             pretrained=_taken(request),
             skip_bad=request.skip_bad,
+            skip_small=request.skip_small,
             tensorboard=request.tensorboard,
             report=report if first else Silent(),
             stop=stop,
@@ -82,13 +90,30 @@ def _config(folder: Path, request: Request) -> RunConfig:
     """
     if not request.resume:
         return _requested(folder, request)
-    config = read_config(folder)
     if not request.recipe and not request.changes:
-        return config
+        return read_config(folder)
     requested = _requested(folder, request)
+    if request.recipe and is_functions(requested.data.source):
+        load_functions(requested.data.source)  # whoever names it again has it imported
+    config = read_config(folder)
+    requested = _as_fitted(requested, config)
     if request.data is None:
         return requested
     return replace(requested, data=replace(requested.data, source=config.data.source))
+
+
+def _as_fitted(requested: RunConfig, config: RunConfig) -> RunConfig:
+    """With as few queries as the run was begun with, where its data had no more."""
+
+    def fitted(asked: Phase, had: MetaConfig | None) -> Phase:
+        fewest = {
+            name: min(getattr(asked, name), getattr(had or asked, name))
+            for name in ("queries", "validation_queries")
+        }
+        return replace(asked, **fewest)
+
+    pretrain = requested.pretrain and fitted(requested.pretrain, config.pretrain)
+    return replace(requested, meta=fitted(requested.meta, config.meta), pretrain=pretrain)
 
 
 def _requested(folder: Path, request: Request) -> RunConfig:

@@ -92,9 +92,15 @@ def is_functions(source: str) -> bool:
     return source in FUNCTIONS or is_import_path(source)
 
 
-def load_functions(source: str) -> EpisodeSource:
-    """The family; one of the user's own is built without arguments."""
+def load_functions(
+    source: str, *, where: str = "data.source", trusted: bool = True
+) -> EpisodeSource:
+    """The family; one of the user's own is built without arguments.
+
+    Not `trusted`, its module is used where it is imported already, and is not imported.
+    """
     if source in FUNCTIONS:
         return FUNCTIONS[source]()
-    kind = import_class(source, EpisodeSource, what="episode source", where="data.source")  # type: ignore[type-abstract]
+    what = "episode source"
+    kind = import_class(source, EpisodeSource, what=what, where=where, trusted=trusted)  # type: ignore[type-abstract]
     return kind()

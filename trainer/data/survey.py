@@ -10,6 +10,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from handful.runtime.errors import InputError
@@ -55,6 +56,7 @@ class Survey:
     duplicates: tuple[tuple[Place, ...], ...] = ()  # the same bytes; across parts first
     counts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # what → value → files
     ranges: Mapping[str, Range] = field(default_factory=dict)  # what → over the files
+    colour: bool = False  # most pictures are in colour: photographs, not drawings
 
 
 def survey(config: DataConfig, progress: Progress = silent) -> Survey:
@@ -79,7 +81,10 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
     found = Survey(config, parts, faults=tuple(faults.values()))
     folder = Path(config.source)
     if is_name(config.source) or not folder.is_dir():
-        return replace(found, duplicates=_same(_examples(parts)), counts=_shapes(parts))
+        x = next(iter(parts.values())).x
+        colour = x.dtype == torch.uint8 and x.ndim == 4 and x.shape[-1] == 3
+        counts = _shapes(parts)
+        return replace(found, duplicates=_same(_examples(parts)), counts=counts, colour=colour)
     kind = folder_kind(config)
     files = class_folders(folder, KINDS[kind].files)
     good = {label: [file for file in files[label] if file not in bad] for label in files}
@@ -91,6 +96,7 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
         duplicates=_same(_files(good, folder, parts)),
         counts=counts,
         ranges=ranges,
+        colour=kind == "image" and in_colour(every),
     )
 
 
@@ -155,6 +161,26 @@ def _of_pictures(files: Sequence[Path]) -> Facts:
             with Image.open(file) as image:
                 facts.append((f"{image.width} × {image.height}", image.mode))
     return {"sizes": _often(size for size, _ in facts), "modes": _often(m for _, m in facts)}, {}
+
+
+LOOKED_AT, SIDE = 24, 32  # pictures, evenly over the files, and the side that they are shrunk to
+TINGE = 12  # levels of 255 by which channels differ where a picture is in colour
+
+
+def in_colour(files: Sequence[Path]) -> bool:
+    """Whether most pictures are: drawings are often stored as RGB, and their channels are alike."""
+    from PIL import Image
+
+    some = files[:: max(1, len(files) // LOOKED_AT)]
+    coloured = 0
+    with quiet():
+        for file in some:
+            with Image.open(file) as image:
+                image.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded small
+                pixels = np.asarray(image.convert("RGB").resize((SIDE, SIDE)), np.int16)
+            spread = pixels.max(axis=2) - pixels.min(axis=2)
+            coloured += bool(spread.mean() > TINGE)
+    return 2 * coloured > len(some)
 
 
 def _of_sounds(files: Sequence[Path]) -> Facts:

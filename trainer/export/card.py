@@ -323,6 +323,8 @@ def _training(manifest: Manifest) -> str:
     if "recipe" in training:
         command = f"handful train {training['recipe']} --out runs/{manifest.name}"
         lines.append(f"Reproduce it: `{command}`.")
+    if "note" in training:
+        lines.append(training["note"])
     if "step" in training:
         lines.append(f"Parameters of step {training['step']}, the best validated.")
         if training["step"] == 0:  # a person would read "trained" into the accuracy

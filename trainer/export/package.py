@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -50,6 +53,13 @@ from .parity import check_parity
 from .precision import in_precision
 from .source import Source, checkable
 
+try:
+    import fcntl
+except ImportError:  # Windows: there their age tells what was left
+    fcntl = None  # type: ignore[assignment]
+
+PART = ".part"  # ends the name of a folder in which a package is being built
+LONGEST = 86_400  # seconds that an export may take where nothing else tells that it has ended
 Arrays = dict[str, np.ndarray[Any, Any]]
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 
@@ -66,13 +76,25 @@ def export(
 
     A note is said where the learner magnifies rounding.
     """
+    name = name or folder.name
+    with in_place(folder, name, force=force) as place:
+        return build(source, place, name=name, say=say)
+
+
+def build(
+    source: Source,
+    place: Path,
+    *,
+    name: str,
+    say: Callable[[str], object] | None = None,
+) -> Manifest:
+    """The package in the folder `place`, which is empty, checked against torch."""
     if source.learner.transductive:
         raise ExportError(
             f"{source.learner.name} with transductive normalisation cannot be exported:"
             " its predictions depend on the other queries",
             hint="train with learner.network.normalisation = support, task, group or layer",
         )
-    check_place(folder, name or folder.name, force=force)
     # a checkpoint's order of parameters must not show: the same learner gives the same bytes
     params = dict(sorted(source.params.items()))
     source = replace(source, test=checkable(source.test), params=params)
@@ -85,16 +107,9 @@ def export(
     if source.precision != "float32":
         embed = graphs.models["embed"].SerializeToString(deterministic=True)
         source = replace(source, lowered=embed)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    try:
-        os.chmod(temporary, 0o755)
-        golden = golden_vectors(source)
-        manifest = _write(source, graphs, golden, temporary, name or folder.name)
-        check_parity(source, temporary)
-        _move(temporary, folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    golden = golden_vectors(source)
+    manifest = _write(source, graphs, golden, place, name)
+    check_parity(source, place)
     if say is not None and (note := magnified(golden)):
         say(f"note: {note}")
     return manifest
@@ -257,13 +272,84 @@ def _thin(name: str, value: Tensor) -> tuple[str, np.ndarray[Any, Any]]:
     return f"{name}[::{every}]", array.reshape(-1)[::every].copy()
 
 
+@contextmanager
+def in_place(folder: Path, name: str, *, force: bool) -> Iterator[Path]:
+    """An empty folder beside `folder`, which takes its place when the context ends well.
+
+    A package is there when it is whole, measured included: whatever ends the process before leaves
+    `folder` as it was, and the next export to it removes what was left beside it. ExportError where
+    something is in the way.
+    """
+    check_place(folder, name, force=force)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _tidy(folder)
+    check_place(
+        folder, name, force=force
+    )  # what an export had moved aside when it was killed may be back
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=PART))
+    held = _held(temporary)
+    try:
+        os.chmod(temporary, 0o755)
+        yield temporary
+        _move(temporary, folder)
+    finally:
+        if held is not None:
+            os.close(held)
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _move(temporary: Path, folder: Path) -> None:
     """Put the finished folder in place; an old one is moved aside first and then removed."""
     if not folder.exists():
         os.replace(temporary, folder)
         return
-    aside = folder.with_name(f".{folder.name}.old")
+    aside = _aside(folder)
     shutil.rmtree(aside, ignore_errors=True)
     os.replace(folder, aside)
     os.replace(temporary, folder)
     shutil.rmtree(aside, ignore_errors=True)
+
+
+def _aside(folder: Path) -> Path:
+    """Where a package is moved that another one replaces."""
+    return folder.with_name(f".{folder.name}.old")
+
+
+def _tidy(folder: Path) -> None:
+    """Remove what exports to `folder` left when they were killed; put back what one moved aside."""
+    aside = _aside(folder)
+    if aside.is_dir() and not folder.exists():
+        os.replace(aside, folder)
+    shutil.rmtree(aside, ignore_errors=True)
+    for left in folder.parent.glob(f".{glob.escape(folder.name)}.*{PART}"):
+        if _left(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _held(temporary: Path) -> int | None:
+    """A descriptor that holds the folder's flock, which ends with the process, however it ends."""
+    if fcntl is None:
+        return None
+    descriptor = os.open(temporary, os.O_RDONLY)
+    with suppress(OSError):  # a file system without it: such folders are told by their age
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _left(temporary: Path) -> bool:
+    """Whether no process builds a package in the folder any more."""
+    try:
+        if fcntl is None:
+            return time.time() - temporary.stat().st_mtime > LONGEST
+        descriptor = os.open(temporary, os.O_RDONLY)
+    except OSError:  # it is gone, or it is another user's
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return time.time() - os.fstat(descriptor).st_mtime > LONGEST
+    finally:
+        os.close(descriptor)
+    return True

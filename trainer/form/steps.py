@@ -53,7 +53,7 @@ def after_each_step(
                 yield completed(state, stages[i + 1 :])
 
 
-MSL_FLOOR = 0.03  # MAML++: a loss weight decays to 0.03 / steps before only the last step counts
+MSL_FLOOR = 0.03  # MAML++: no loss weight falls below 0.03 / steps before only the last counts
 
 
 def multi_step_loss(
@@ -86,6 +86,10 @@ def weighted_states(
 
 
 def multi_step_weights(steps: int, progress: float) -> list[float]:
-    """MSL: 1/steps each at first, falling linearly to 0.03/steps; the last step takes the rest."""
-    early = (1 - progress) / steps + progress * MSL_FLOOR / steps
+    """MSL: max((1 − progress) / steps, 0.03 / steps) each; the last step takes the rest.
+
+    As in the authors' code, where progress is the epoch over the epochs of annealing and stays the
+    same within an epoch; here it goes on with every step.
+    """
+    early = max(1 - progress, MSL_FLOOR) / steps
     return [early] * (steps - 1) + [1 - early * (steps - 1)]

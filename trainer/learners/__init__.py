@@ -47,13 +47,14 @@ LEARNERS: dict[str, type[Learner]] = {
 }
 
 
-def find_learner(name: str, *, where: str) -> type[Learner]:
+def find_learner(name: str, *, where: str, trusted: bool = True) -> type[Learner]:
     """The class of that name; `package.module:Class` is imported, also from the current folder.
 
+    Not `trusted`, it is looked for among the modules that are imported already.
     Raises a ConfigError that begins with `where` when there is none, or when it is not complete.
     """
     if ":" in name:
-        kind = import_class(name, Learner, what="learner", where=where)  # type: ignore[type-abstract]
+        kind = import_class(name, Learner, what="learner", where=where, trusted=trusted)  # type: ignore[type-abstract]
         _complete(kind, where)
         return kind
     if name not in LEARNERS:

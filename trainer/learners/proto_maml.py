@@ -3,12 +3,14 @@
     embed    h_v = f(view v of x)                              [B, V, D]
     features φ(h) = z ‖z‖^(−p), z = (h − m) / s                p = 0: as they come, 1: unit length
     init     c_n = mean over class n of φ(mean_v h);  w_n = 2 τ c_n,  b_n = −τ ‖c_n‖²
-    step     (w, b) ← (w, b) − α_t K^e N ∇ L(φ(h_v) · w + b + k),   `inner_steps` times
+    step     (w, b) ← (w, b) − α_t g, g = K^e N ∇ L(φ(h_v) · w + b + k) of a length of at most
+             `clip` √N,   `inner_steps` times
     predict  γ (φ(mean_v h) · w + b + k)
 
 The start is the nearest class mean: w_n · φ + b_n is −τ ‖φ − c_n‖², less what all classes share.
 The steps fit a linear classifier from there, as logistic regression does from zero. L is the mean
-cross-entropy over all views of the support set, K the mean number of examples of a class.
+cross-entropy over all views of the support set, K the mean number of examples of a class. With many
+of them K^e is large, and steps that overshoot grow from one to the next: the bound ends that.
 
 k is a soft nearest neighbour, for classes that are not one cloud. E_n are all φ(h_v) of the
 examples of class n, and c_n; for an example with the views u
@@ -17,7 +19,7 @@ examples of class n, and c_n; for an example with the views u
 
 In L each view of a support example stands alone, and E_n is without the views of that example.
 f, m, τ, γ, p, κ, g, e and α (for w and for b, one a step) are meta-trained through the steps.
-Differs from the paper, which has p = 0, τ = γ = 1, one fixed α, neither exemplars nor views, and
+Differs from the paper, which has p = 0, τ = γ = 1, one fixed α, no bound, exemplars or views, and
 adapts the whole network: here the head alone, as in ANIL (Raghu et al. 2020, arXiv:1909.09157).
 """
 
@@ -63,6 +65,7 @@ class ProtoMAMLConfig:
 
     inner_steps: int = 5
     inner_lr: float = 0.3  # α
+    clip: float | None = None  # of the inner gradient's length, for each √N; None: unbounded
     power: float = 0.5  # p
     exemplars: float = 1.0  # κ; 0: none
     multi_step_loss: float = 0.5  # the share of the meta-training over which MSL is annealed
@@ -97,7 +100,7 @@ class ProtoMAML(EmbeddingLearner):
             "proto-maml-vectors": {"network": None},
             "proto-maml-no-exemplars": {"network": None, "exemplars": 0.0, "power": 0.0},
             "proto-maml-pictures": {"network": OF_PICTURES, "views": shifted},
-            "proto-maml-series": {"network": series, "views": every},
+            "proto-maml-series": {"network": series, "views": every, "clip": 0.05},
         }
         return {name: Variant(cls.Config(inner_steps=2, **more)) for name, more in small.items()}
 
@@ -186,12 +189,21 @@ class ProtoMAML(EmbeddingLearner):
         gradient, (_, loss) = grad_and_value(support_loss, has_aux=True)(head)
         shots = support.y.sum() / way
         more = torch.exp(TENTHS * params["shot_exponent"] * torch.log(shots))
+        more = more * self._within_clip(gradient, more, way)
         index = state["step_count"].reshape(1)  # indexing would read the number while tracing
         moved = {"step_count": state["step_count"] + 1}
         for name, value in head.items():
             rate = positive(params, f"rate.{name}").gather(0, index).reshape(())
             moved[name] = value - rate * more * gradient[name]
         return moved, loss
+
+    def _within_clip(self, gradient: Tensors, more: Tensor, way: int) -> Tensor | float:
+        """The factor that brings the length of `more` times the gradient down to the bound."""
+        if self.config.clip is None:
+            return 1.0
+        square = sum(((more * g) * (more * g)).sum() for g in gradient.values()) / way
+        # one over the larger of 1 and the length over the bound: never a division by a length of 0
+        return torch.rsqrt(torch.clamp(square / self.config.clip**2, min=1.0))
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """Logits [Q, N] of h [Q, V, D]."""

@@ -13,9 +13,10 @@ of θ moves, γ and β of the normalisation included. Training reads support set
 examples than a later task has (`meta.shot = [10]`).
 
 Differs from the paper: batches take turns over the classes in a fixed order (parts/memory.py),
-where the authors shuffle each pass; T tasks at once start from the same v and leave its mean,
-where the authors' tasks follow one another; a query is normalised by the support set's statistics,
-where the authors' non-transductive evaluation adds the query itself to them.
+where the authors shuffle each pass; T tasks at once start from the same v and t and leave the mean
+of v, and β₂ᵗ advances by the steps of one task, where the authors' tasks follow one another; a
+query is normalised by the support set's statistics, where the authors' non-transductive evaluation
+adds the query itself to them.
 """
 
 from __future__ import annotations

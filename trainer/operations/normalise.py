@@ -3,7 +3,9 @@
     support        of the support set under the current weights; queries read the stored statistics
     task           those blended with the input's own instance statistics by a learned weight that
                    depends on the support size (TaskNorm-I, Bronskill et al. 2020, arXiv:2003.03284)
-    running        averages gathered in training, for networks that are frozen on the device
+    running        averages gathered in training, for networks that are frozen on the device: of
+                   the very moments that training divided by, so of the biased variance, where
+                   torch's own layer averages n / (n − 1) of it
     group, layer   of the input alone
     none           no normalisation
     transductive   of the query batch itself: for reproducing papers only, refused by export

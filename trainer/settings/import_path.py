@@ -1,4 +1,8 @@
-"""Classes of the user's own, by an import path: `module:Class`."""
+"""Classes of the user's own, by an import path: `module:Class`.
+
+Importing a module runs its code. What the user names is imported: in a recipe, on the command line.
+What a file names that may be another person's, a run's folder, is imported only with `--trust`.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +27,15 @@ def is_import_path(name: str) -> bool:
     return bool(IMPORT_PATH.fullmatch(name))
 
 
-def import_class(path: str, base: type[K], *, what: str, where: str) -> type[K]:
+def import_class(
+    path: str, base: type[K], *, what: str, where: str, trusted: bool = True
+) -> type[K]:
     """The subclass of `base` that `package.module:Class` names, also from the current folder.
 
-    `what` it is, as `learner`. Raises a ConfigError that begins with `where` when the module cannot
-    be imported, when what it names is no such class, or when the class leaves functions out.
+    `what` it is, as `learner`. Not `trusted`, a module is used that this process has imported
+    already, and none is imported. Raises a ConfigError that begins with `where` for that, when the
+    module cannot be imported, when what it names is no such class, or when the class leaves
+    functions out.
     """
     if not is_import_path(path):
         raise ConfigError(
@@ -35,6 +43,11 @@ def import_class(path: str, base: type[K], *, what: str, where: str) -> type[K]:
             hint="write module:Class, as my_module:MyClass for a class in my_module.py",
         )
     module_name, _, class_name = path.partition(":")
+    if not trusted and module_name not in sys.modules:
+        raise ConfigError(
+            f"{where} names code of its own, {path}: reading it would run the module {module_name}",
+            hint="if you know what that module does, say so with --trust",
+        )
     kind = getattr(_imported(module_name, where), class_name, None)
     hint = f"a {what} of your own is a subclass of {base.__name__}: see {PAGE}"
     if not isinstance(kind, type) or not issubclass(kind, base):

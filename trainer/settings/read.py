@@ -12,9 +12,10 @@ import math
 import re
 import typing
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
-from pydantic import ConfigDict, PydanticUserError, ValidationError, create_model
+from pydantic import BaseModel, ConfigDict, PydanticUserError, ValidationError, create_model
 
 from .errors import ConfigError, SettingError, there_are
 
@@ -46,8 +47,7 @@ def read_sections(
     """
     try:
         prepared = {name: _prepared(kinds.get(name), value) for name, value in values.items()}
-        fields: dict[str, Any] = {name: (kind, ...) for name, kind in kinds.items()}
-        form = create_model("Settings", __config__=STRICT, **fields)
+        form = _form(tuple(kinds.items()))
     except (NameError, PydanticUserError) as error:
         raise ConfigError(
             f"the types of a learner's Config cannot be read: {error}",
@@ -63,6 +63,13 @@ def read_sections(
     except ValidationError as error:
         raise _in_words(error, values, kinds, where) from error
     return {name: getattr(sections, name) for name in kinds}
+
+
+@cache
+def _form(kinds: tuple[tuple[str, Any], ...]) -> type[BaseModel]:
+    """The model of these sections, made once: that takes longer than reading by it."""
+    fields: dict[str, Any] = {name: (kind, ...) for name, kind in kinds}
+    return create_model("Settings", __config__=STRICT, **fields)
 
 
 def _prepared(hint: Any, value: Any, default: Any = None) -> Any:

@@ -149,8 +149,11 @@ def _source(values: Mapping[str, Any]) -> Any:
     return data.get("source") if isinstance(data, Mapping) else data
 
 
-def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
-    """The settings in a plain dict, as a recipe or a checkpoint holds them."""
+def from_dict(values: Mapping[str, Any], *, where: str, trusted: bool = True) -> RunConfig:
+    """The settings in a plain dict, as a recipe or a checkpoint holds them.
+
+    Not `trusted`, they may name a learner of one's own where its module is imported already.
+    """
     if not isinstance(values, Mapping):
         raise ConfigError(f"{where} holds no sections", hint="wanted learner, data and meta")
     learner = values.get("learner", {})
@@ -161,7 +164,7 @@ def from_dict(values: Mapping[str, Any], *, where: str) -> RunConfig:
         raise ConfigError(f"no learner in {where}", hint=wanted)
     name = learner["name"]
     kinds = {
-        "learner": find_learner(str(name), where=where).Config,
+        "learner": find_learner(str(name), where=where, trusted=trusted).Config,
         "data": DataConfig,
         "meta": MetaConfig,
         "pretrain": PretrainConfig | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -31,9 +31,10 @@ from handful.trainer.episodes import EpisodeSource
 from handful.trainer.settings.errors import BadFilesError
 from handful.trainer.settings.import_path import is_import_path
 
-from .config import RunConfig, data_from_dict
+from .config import MetaConfig, RunConfig, data_from_dict
 from .folder import read_config, read_record
 
+Phase = TypeVar("Phase", bound=MetaConfig)
 CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `export` check
 
 
@@ -41,6 +42,7 @@ CHECKED_SHOTS, CHECKED_CLASSES = 4, 2  # examples of so many test classes let `e
 class RunData:
     """What a run is trained on, and what is written down of it."""
 
+    config: RunConfig  # as asked, with no more queries than the classes have examples for
     train: EpisodeSource
     validation: EpisodeSource
     record: DataRecord
@@ -77,6 +79,8 @@ class RecordedData:
                 " which is not imported on a package's word",
                 hint=f"if you trust it, say so: --data {config.source}",
             )
+        if moved == config.source and is_functions(moved):
+            load_functions(moved)  # the user's own word
         if is_functions(config.source):
             return cls(config, None)
         parts = training.get(PACKAGED)
@@ -108,7 +112,7 @@ class RecordedData:
     def functions(self) -> EpisodeSource | None:
         """The family of functions that the run was trained on; None where it was classes."""
         source = self.config.source
-        return load_functions(source) if is_functions(source) else None
+        return load_functions(source, trusted=False) if is_functions(source) else None
 
     def load(self, part: Part) -> LabelledSet:
         """One part, embedded where the run has a backbone."""
@@ -141,16 +145,20 @@ def read_data(
     *,
     moved: str | None = None,
     skip_bad: bool = False,
+    skip_small: bool = False,
     fetching: Fetching = silent,
 ) -> RunData:
     """All parts, read and checked; a resumed run reads the classes in its `record`.
 
-    Every file that cannot be read is named at once, or with `skip_bad` left out and named.
+    Every file that cannot be read is named at once, or with `skip_bad` left out and named, as are
+    with `skip_small` the classes of a new run that have too few examples for its tasks.
     """
     if is_functions(config.data.source):
         _refuse_pictures(config)
-        source = load_functions(config.data.source)
-        return RunData(source, source, record or DataRecord(parts={part: {} for part in PARTS}))
+        # a run that is resumed may be another person's: `trust` has imported what it names, or not
+        source = load_functions(config.data.source, trusted=record is None)
+        nothing = DataRecord(parts={part: {} for part in PARTS})
+        return RunData(config, source, source, record or nothing)
     data = located(config.data, record, moved) if record else config.data
     if record:
         _same_backbone(data, record)
@@ -169,14 +177,20 @@ def read_data(
             count, what = count + error.count, error.what
     if bad:
         raise BadFilesError(bad, count, what)
+    small: list[str] = []
+    if skip_small and not record:
+        for part, needed in needs(config).items():
+            pictures[part], names = without_small(pictures[part], needed, where=part)
+            small += [f"{part}: {said}" for said in names]
     train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
+    config, lowered = with_queries(config, train, validation)
     suffice(config, train, validation)
-    remarks = [*_left_out(pictures, record), *checkable(pictures["meta_test"])]
+    remarks = [*_left_out(pictures, record), *small, *lowered, *checkable(pictures["meta_test"])]
     if data.backbone:
         from handful.trainer.data.backbone import doubts
 
         remarks += doubts(train, pictures["meta_train"], data)
-    return RunData(train, validation, record or _recorded(data, pictures), tuple(remarks))
+    return RunData(config, train, validation, record or _recorded(data, pictures), tuple(remarks))
 
 
 def as_drawn(
@@ -250,6 +264,63 @@ def checkable(test: LabelledSet) -> list[str]:
         f"{enough} of {len(test.classes)} test classes have {CHECKED_SHOTS} examples or more:"
         f" `handful export` will refuse this run, it needs {CHECKED_CLASSES} to check a package on"
     ]
+
+
+def needs(config: RunConfig) -> dict[Part, int]:
+    """The examples that a class of each part must have for the tasks asked for."""
+    phases = [config.meta, *filter(None, [config.pretrain])]
+    validated = max(meta.validation_shot + meta.validation_queries for meta in phases)
+    trained = max(max(meta.shot) + meta.queries for meta in phases)
+    return {"meta_train": trained, "meta_val": validated, "meta_test": validated}
+
+
+def without_small(data: LabelledSet, needed: int, *, where: str) -> tuple[LabelledSet, list[str]]:
+    """Its classes of so many examples or more; and a sentence that names the others.
+
+    A DataError where fewer than two classes are left.
+    """
+    counts = data.counts.tolist()
+    kept = [c for c, count in enumerate(counts) if count >= needed]
+    if len(kept) == len(counts):
+        return data, []
+    if len(kept) < 2:
+        raise DataError(
+            f"{len(kept)} of {len(counts)} classes of {where} have {needed} examples or more",
+            hint="lower the shots or the queries, or do without --skip-small",
+        )
+    names = [data.classes[c] for c, count in enumerate(counts) if count < needed]
+    gone = {name if name in data.facts else name.rpartition("@")[0] for name in names}
+    facts = {name: facts for name, facts in data.facts.items() if name not in gone}
+    said = f"left out, with fewer than {needed} examples: {', '.join(names)}"
+    return replace(data.take(kept), facts=facts), [said]
+
+
+def with_queries(
+    config: RunConfig, train: LabelledSet, validation: LabelledSet
+) -> tuple[RunConfig, list[str]]:
+    """The settings with no more queries than every class has beside its shots; what was lowered.
+
+    Where a class is too small for the shots themselves, they are left as they are.
+    """
+    notes: list[str] = []
+
+    def lowered(meta: Phase, section: str) -> Phase:
+        parts = (("", train, max(meta.shot)), ("validation_", validation, meta.validation_shot))
+        changes: dict[str, Any] = {}
+        for prefix, data, shot in parts:
+            smallest = int(data.counts.argmin())
+            most, asked = int(data.counts[smallest]) - shot, getattr(meta, f"{prefix}queries")
+            if 1 <= most < asked:
+                changes[f"{prefix}queries"] = most
+                notes.append(
+                    f"{section}.{prefix}queries {asked} is lowered to {most}:"
+                    f" {data.classes[smallest]} has {most + shot} examples"
+                )
+        return replace(meta, **changes)
+
+    meta = lowered(config.meta, "meta")
+    pretrain = config.pretrain and lowered(config.pretrain, "pretrain")
+    return replace(config, meta=meta, pretrain=pretrain), notes
 
 
 def suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:

@@ -29,11 +29,13 @@ import torch
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.data import record
+from handful.trainer.data.functions import load_functions
 from handful.trainer.data.record import DataRecord
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
 from handful.trainer.learners import LEARNERS, find_learner
+from handful.trainer.settings.import_path import is_import_path
 
 from .checkpoint import BEST, LAST, read_checkpoint, storing, write
 from .config import RunConfig, from_dict, to_dict
@@ -202,12 +204,37 @@ def write_config(config: RunConfig, folder: Path) -> None:
 
 
 def read_config(folder: Path) -> RunConfig:
-    """The settings of the run in `folder`."""
+    """The settings of the run in `folder`.
+
+    Refused where they name a module that this process has not imported: a folder may be another
+    person's, and importing runs code. `trust` imports it.
+    """
+    return from_dict(_settings(folder), where=str(folder / CONFIG), trusted=False)
+
+
+def trust(folder: Path) -> None:
+    """Import what the run in `folder`, and its pre-training, name of the user's own."""
+    for run in (folder, *filter(Path.is_dir, [folder / PRETRAINED])):
+        settings, where = _settings(run), str(run / CONFIG)
+        if is_import_path(name := _named(settings, "learner", "name")):
+            find_learner(name, where=where)
+        if is_import_path(source := _named(settings, "data", "source")):
+            load_functions(source, where=where)
+
+
+def _named(settings: Any, section: str, name: str) -> str:
+    """A setting of text, or nothing: what is wrong with them is said where they are read."""
+    inner = settings.get(section) if isinstance(settings, dict) else None
+    found = inner.get(name) if isinstance(inner, dict) else None
+    return found if isinstance(found, str) else ""
+
+
+def _settings(folder: Path) -> Any:
+    """The content of config.json."""
     try:
-        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        return json.loads((folder / CONFIG).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         raise RunError(f"no {CONFIG} in {folder}", hint=MADE) from None
-    return from_dict(settings, where=str(folder / CONFIG))
 
 
 def write_record(data: DataRecord, folder: Path) -> None:
@@ -229,7 +256,7 @@ def read_record(folder: Path) -> DataRecord:
 
 def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
     """The learner for this data's examples; refused where it cannot learn what they ask for."""
-    kind = find_learner(config.learner, where=CONFIG)
+    kind = find_learner(config.learner, where=CONFIG, trusted=False)  # read_config has decided
     task = "classification" if data.targets is None else "regression"
     if task not in kind.tasks:
         able = [name for name, other in LEARNERS.items() if task in other.tasks]

@@ -195,6 +195,7 @@ class Options:
     data: str | None = None  # where the data of a resumed run are now
     pretrained: Path | None = None  # a new run takes its pre-training from there
     skip_bad: bool = False  # leave out files that cannot be read
+    skip_small: bool = False  # leave out classes that are too small for the tasks asked for
     tensorboard: bool = False  # write its event files
     report: Reporter = field(default_factory=Silent)
     stop: Callable[[], bool] = lambda: False  # whether to save and end after this step

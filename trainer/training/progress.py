@@ -5,6 +5,7 @@ The interface through which a run reports its progress.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -25,6 +26,7 @@ from rich.text import Text
 from .log import ACCURACY, ERROR, VALIDATION, VALIDATION_ERROR
 
 KIB = 1024
+PATIENCE = 15.0  # seconds without a word where there are no bars
 ROOM = {"words": 80, "rate": 80, "facts": 60, "remaining": 40}  # columns that a terminal must have
 NAME_AND_COUNT = 26  # columns of `20-way 5-shot` and `10000/10000`, each with a space
 TAKEN = {"words": 9, "rate": 9, "facts": 20, "remaining": 8}  # columns of these, likewise
@@ -44,7 +46,8 @@ class RateColumn(ProgressColumn):
 class Bars:
     """A Reporter that draws one bar a phase and prints each validation.
 
-    Where stderr is no terminal there are no bars, and a line for each phase at its end.
+    Where stderr is no terminal there are no bars: a line for each phase at its end, and of what
+    takes long a line every `PATIENCE` seconds.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -67,7 +70,17 @@ class Bars:
     def count(self, name: str, total: int) -> Callable[[], None]:
         """A bar that moves by one a call."""
         bar = self._add(name, total, 0)
-        return lambda: self.progress.advance(bar)
+        done, said = 0, time.monotonic()
+
+        def advance() -> None:
+            nonlocal done, said
+            self.progress.advance(bar)
+            done += 1
+            if self.progress.disable and done < total and time.monotonic() - said >= PATIENCE:
+                said = time.monotonic()
+                self._print(f"{name}: {done} of {total}")
+
+        return advance
 
     def fetching(self, done: int, total: int | None) -> None:
         """A bar in KiB for the file that is downloaded; a new one where `done` starts anew."""

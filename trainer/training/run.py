@@ -55,8 +55,10 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             record,
             moved=options.data,
             skip_bad=options.skip_bad,
+            skip_small=options.skip_small,
             fetching=options.report.fetching,
         )
+        config = data.config
         learner = build_learner(config, data.train)
         _pretrainable(config, learner)
         _distortable(config, learner)
