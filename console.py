@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
-from handful.runtime.errors import HandfulError, InputNote, InputWarning, harmless
+from handful.runtime.errors import HandfulError, InputNote, InputWarning, harmless, hint_extra
 from handful.runtime.package.manifest import Precision
 from handful.runtime.tools.text import use_any_encoding
 
@@ -79,7 +79,7 @@ def in_words(name: str | None = None) -> Iterator[None]:
         if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
             raise
         extra = "photos" if name == "photos" else "train"
-        fail(f"{error.name} is not installed", f"pip install 'handful[{extra}]'")
+        fail(f"{error.name} is not installed", hint_extra(extra))
     except KeyboardInterrupt:
         fail("interrupted", status=INTERRUPTED)
     except MemoryError:

@@ -86,3 +86,8 @@ def shown(value: object) -> str:
 def harmless(text: str) -> str:
     """Text from anybody as a terminal may show it: `\\u001b` for an escape, also within JSON."""
     return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def hint_extra(extra: str) -> str:
+    """How to get an extra: from a clone, until there is a release."""
+    return f"in a clone of handful: pip install '.[{extra}]'"

@@ -123,16 +123,16 @@ def test_its_command_lists_what_could_be_trained(device: Path, tmp_path: Path) -
     [
         (
             ("train", "leo", "--out", "run"),
-            "torch is not installed\n\nhint: pip install 'handful[train]'",
+            "torch is not installed\n\nhint: in a clone of handful: pip install '.[train]'",
         ),
         (
             ("photos", "package"),
-            "torch is not installed\n\nhint: pip install 'handful[photos]'",
+            "torch is not installed\n\nhint: in a clone of handful: pip install '.[photos]'",
         ),
         (
             ("adapt", "omniglot-leo", "photos", "--out", "task.npz"),
             "reading pictures needs Pillow, which is not installed\n\n"
-            "hint: pip install 'handful[images]'",
+            "hint: in a clone of handful: pip install '.[images]'",
         ),
     ],
 )

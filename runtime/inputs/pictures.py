@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats, as_array, refuse_more
-from handful.runtime.errors import InputError, InputWarning
+from handful.runtime.errors import InputError, InputWarning, hint_extra
 from handful.runtime.package.files import READING
 from handful.runtime.package.manifest import InputSpec
 
@@ -411,7 +411,7 @@ def require_pillow() -> None:
     if not has_pillow():
         raise InputError(
             "reading pictures needs Pillow, which is not installed",
-            hint="pip install 'handful[images]'",
+            hint=hint_extra("images"),
         )
 
 

@@ -85,7 +85,10 @@ def test_without_matplotlib_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     said = error(run("test", task, others, "--png", tmp_path / "confusion.png"))
-    assert said == "error: matplotlib is not installed\n\nhint: pip install 'handful[train]'\n"
+    assert said == (
+        "error: matplotlib is not installed\n\n"
+        "hint: in a clone of handful: pip install '.[train]'\n"
+    )
     assert run("test", task, others).exit_code == 0
 
 

@@ -127,7 +127,7 @@ def test_without_pillow_files_are_refused_and_frames_are_not(
     np.testing.assert_array_equal(to_batch(frame(), RGB, "query")[0], wanted)
     assert refusal(lambda: to_batch("a.png", RGB, "query"), InputError) == (
         "reading pictures needs Pillow, which is not installed",
-        "pip install 'handful[images]'",
+        "in a clone of handful: pip install '.[images]'",
     )
 
 

@@ -100,5 +100,5 @@ def test_without_pillow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(builtins, "__import__", without)
     assert refusal(lambda: read_image(tmp_path / "a.png", GREY), InputError) == (
         "reading pictures needs Pillow, which is not installed",
-        "pip install 'handful[images]'",
+        "in a clone of handful: pip install '.[images]'",
     )

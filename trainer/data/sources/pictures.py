@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.errors import InputError, SupportSetError, hint_extra
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders, read_each
 from handful.runtime.inputs.pictures import fit_pixels, quiet, read_pixels
@@ -121,7 +121,7 @@ def _read(files: list[Path], spec: InputSpec) -> tuple[Tensor, dict[Path, InputE
     except ImportError as cause:
         raise DataError(
             "reading pictures needs Pillow, which is not installed",
-            hint="pip install 'handful[train]'",
+            hint=hint_extra("train"),
         ) from cause
     x = np.empty((len(files), *spec.shape), np.uint8)
     bad: dict[Path, InputError] = {}
