@@ -1,7 +1,8 @@
 """The shipped packages beside what they have to beat, from their manifests, for RESULTS.md.
 
-`handful export` measures on the way, and this script computes nothing; `handful evaluate NAME`
-repeats the accuracy. Everything that was measured on a package stands in its card.
+What adapting gains, on the README's first screen, is a choice of these rows. `handful export`
+measures on the way, and this script computes nothing; `handful evaluate NAME` repeats the accuracy.
+Everything that was measured on a package stands in its card.
 """
 
 from __future__ import annotations
@@ -14,12 +15,23 @@ from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Evaluation
 from handful.runtime.package.read import find, shipped
-from handful.runtime.tools.text import ERROR, difference, mean
+from handful.runtime.tools.text import ERROR, difference, mean, value
 from handful.trainer.episodes import TaskSize
 from handful.trainer.export.card import is_start, is_step, markdown_table
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 SECTION = re.compile(r"(<!-- packages -->\n).*?(\n<!-- /packages -->)", re.DOTALL)
+SCREEN = PAGE.parents[1] / "README.md"
+GAINS = re.compile(r"(<!-- adapting -->\n).*?(\n<!-- /adapting -->)", re.DOTALL)
+LEAST_SQUARES, MEANS = "least squares on the support set", "class means of the features, squared"
+# what is adapted, and how it is measured; its package, way and shot; what begins the name of the
+# simplest rival on the same episodes; at most six rows
+ADAPTING = (
+    ("a sensor, 5 known values", "sensor-maml", 1, 5, LEAST_SQUARES),
+    ("a sensor, 10 known values", "sensor-maml", 1, 10, LEAST_SQUARES),
+    ("a sensor, 20 known values", "sensor-maml", 1, 20, LEAST_SQUARES),
+    ("5 new words, 5 recordings of each", "keywords-proto-maml", 5, 5, MEANS),
+)
 
 
 def section() -> str:
@@ -50,11 +62,35 @@ def row(name: str, evaluation: Evaluation, rivals: list[str]) -> tuple[str, ...]
     )
 
 
+def gains() -> str:
+    """What adapting gains: before its inner steps, after them, and the simplest rival."""
+    head = ("what, and from how many examples", "with", "before", "after", "simplest rival")
+    return markdown_table(head, [gain(*chosen) for chosen in ADAPTING])
+
+
+def gain(what: str, name: str, way: int, shot: int, rival: str) -> tuple[str, ...]:
+    """One row; an accuracy in percent, or a mean squared error."""
+    measured = read_manifest(find(name)).evaluation
+    (found,) = (e for e in measured if (e.way, e.shot) == (way, shot))
+    (before,) = (c for c in found.compared if is_start(c.name))
+    (other,) = (c for c in found.compared if c.name.startswith(rival))
+    said = "error" if found.accuracy is None else "% right"
+    return (
+        f"{what} ({said})",
+        f"[{name}](exported/{name}/README.md)",
+        value(before),
+        f"**{mean(found)}**",
+        f"{value(other)}, {other.name.partition(' o')[0]}",
+    )
+
+
 def main() -> None:
-    """Write the section of RESULTS.md."""
+    """Write the section of RESULTS.md and the README's table."""
     argparse.ArgumentParser(description=__doc__).parse_args()
-    text = PAGE.read_text(encoding="utf-8")
-    write_atomic(PAGE, SECTION.sub(lambda m: f"{m[1]}\n{section()}\n{m[2]}", text).encode())
+    for page, part, written in ((PAGE, SECTION, section()), (SCREEN, GAINS, gains())):
+        text = page.read_text(encoding="utf-8")
+        filled = part.sub(lambda m, new=written: f"{m[1]}\n{new}\n{m[2]}", text)  # type: ignore[misc]
+        write_atomic(page, filled.encode())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from .each import each
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+CODE = ("runtime", "trainer", "examples")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *ROOT.glob("benchmarks/*.md")])
 
 
@@ -81,6 +82,22 @@ def test_every_page_is_in_the_index() -> None:
     text = index.read_text(encoding="utf-8")
     linked = {(index.parent / target).resolve() for target in re.findall(r"\]\(([^)#]+)", text)}
     assert set((ROOT / "docs").rglob("*.md")) - {index} <= linked
+
+
+def test_nothing_is_installed_that_no_index_has() -> None:
+    """Until there is a release, hints and pages install from a clone."""
+    code = [*ROOT.glob("*.py"), *(path for part in CODE for path in (ROOT / part).rglob("*.py"))]
+    for path in (*PAGES, *code):
+        assert not re.search(r"pip install '?handful", path.read_text(encoding="utf-8")), path
+
+
+def test_the_first_screen_is_short() -> None:
+    """It fits a screen: under 700 words, at most six rows of gains, eight lines of Python."""
+    assert len(README.split()) < 700
+    (gains,) = re.findall(r"<!-- adapting -->(.*)<!-- /adapting -->", README, re.DOTALL)
+    assert 1 <= len(re.findall(r"^\| [^-w]", gains, re.MULTILINE)) <= 6
+    (code,) = blocks("python")
+    assert len(code.splitlines()) <= 8
 
 
 def test_the_readme_adapts() -> None:

@@ -55,6 +55,14 @@ def test_the_table_of_packages_is_that_of_their_manifests() -> None:
     )
 
 
+def test_what_adapting_gains_is_that_of_the_manifests() -> None:
+    packages = runpy.run_path(str(BENCHMARKS / "packages.py"))
+    found = packages["GAINS"].search((ROOT / "README.md").read_text(encoding="utf-8"))
+    assert found[0] == f"<!-- adapting -->\n\n{packages['gains']()}\n\n<!-- /adapting -->", (
+        "run `python benchmarks/packages.py`"
+    )
+
+
 def test_every_written_table_is_linked() -> None:
     text = RESULTS.read_text(encoding="utf-8")
     names = {path.name for path in (BENCHMARKS / "results").glob("*.md")}
