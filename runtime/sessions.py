@@ -155,11 +155,19 @@ class Graph:
     def run(self, known: Mapping[str, Value], sizes: Sizes | None = None) -> dict[str, Value]:
         """The outputs by name; of `known`, the graph gets the inputs that it lists.
 
-        An AdaptError where an output is not of the declared type and shape; `sizes` gives the
-        numbers that are known for the symbols in it.
+        An AdaptError where an input has an empty axis, before the run: vetting takes every symbol
+        as 1 or more. The same where an output is not of the declared type and shape; `sizes` gives
+        the numbers that are known for the symbols in it.
         """
         session = self.session()
         feeds = {name: known[name] for name in self._inputs}
+        for name, value in feeds.items():
+            if 0 in _shape(value):  # which ends the process in some kernels
+                raise AdaptError(
+                    f"graph {self.name} would be run on `{name}` {list(_shape(value))}, wanted "
+                    "no empty axis",
+                    hint=BROKEN,
+                )
         try:
             if self._device is not None:
                 values = self._run_on(self._device, session, feeds)

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
-from .attributes import FLOAT16, FLOAT32, FLOATING, HINT, Value
+from .operators import HINT, Value
+from .sizes import FLOAT16, FLOAT32, FLOATING
 
 MAX_MADE = 2**24  # elements of what a constant shape asks for
 

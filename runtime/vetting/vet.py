@@ -6,16 +6,29 @@ from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
-from . import attributes, kernels
+from . import kernels, operators
 from . import protobuf as pb
-from .attributes import HINT, INT64, Constant, Value, known
 from .kernels import Known, Node
-from .operators import AXES, CONTROL_FLOW, ELEMENT_TYPES, IR_VERSION, OPERATORS, OPSET, RANDOM
+from .operators import (
+    AXES,
+    CONTROL_FLOW,
+    ELEMENT_TYPES,
+    HINT,
+    INT64,
+    IR_VERSION,
+    OPERATORS,
+    OPSET,
+    RANDOM,
+    Constant,
+    Value,
+    known,
+)  # fmt: skip
+from .sizes import FLOAT16, FLOAT32, Follower, of_outputs
 
 MAX_NODES = 20_000
 MAX_FIELDS = 2**19  # of protobuf in one model: 26 for each of the most nodes
 MAX_ATTRIBUTES = 64  # of a node
-PARAMETERS = (attributes.FLOAT32, attributes.FLOAT16, kernels.INT8)  # as weights are stored
+PARAMETERS = (FLOAT32, FLOAT16, kernels.INT8)  # as weights are stored
 
 Shape = tuple[int | str, ...]
 
@@ -63,6 +76,7 @@ class _Vetter:
         self.walk = pb.Walker(MAX_FIELDS)
         self.vetted = Vetted()
         self.known = Known()
+        self.sizes = Follower()
 
     def model(self, data: memoryview) -> None:
         """The whole file, a ModelProto."""
@@ -105,12 +119,13 @@ class _Vetter:
                 if len(nodes) > MAX_NODES:
                     raise PackageError(f"more than {MAX_NODES} nodes")
             elif kind == "initializer":
-                constant = attributes.read_constant(self.walk, pb.message(wire, value))
+                constant = operators.read_constant(self.walk, pb.message(wire, value))
                 self._define(constant.name, constant.element)
                 self._keep(constant.name, constant)
             elif kind == "input":
                 name, element = self._port(pb.message(wire, value), self.vetted.inputs)
                 self._define(name, element)
+                self.sizes.note_input(name, self.vetted.inputs[name][1])
             elif kind == "output":
                 self._port(pb.message(wire, value), self.vetted.outputs)
         for node in nodes:
@@ -131,10 +146,11 @@ class _Vetter:
         kernels.check_memory(node, self.known)
         kernels.check_quantised(node, self.known)
         kinds = [self.known.types[name] for name in node.inputs]
-        elements = attributes.of_outputs(node.op, node.attributes, kinds, len(node.outputs))
+        elements = of_outputs(node.op, node.attributes, kinds, len(node.outputs))
         for name, element in zip(node.outputs, elements, strict=True):
             if name:
                 self._define(name, element)
+        self.sizes.note_node(node.op, node.inputs, node.outputs, node.attributes)
         if node.op == "Constant" and node.outputs:
             for value in node.attributes.values():
                 self._keep(node.outputs[0], value)
@@ -162,7 +178,7 @@ class _Vetter:
         if len(raw) > MAX_ATTRIBUTES:
             raise PackageError(f"a {node.op} with {len(raw)} attributes, at most {MAX_ATTRIBUTES}")
         for attribute in raw:
-            name, content = attributes.read_attribute(self.walk, attribute, node.op)
+            name, content = operators.read_attribute(self.walk, attribute, node.op)
             if name in node.attributes:
                 raise PackageError(f"a {node.op} with two attributes {name!r}", hint=HINT)
             node.attributes[name] = content
@@ -178,12 +194,16 @@ class _Vetter:
         if isinstance(value, Constant):
             self.vetted.parameters += value.size if value.element in PARAMETERS else 0
             self.known.shapes[name] = value.shape
+            self.sizes.note_constant(name, value.shape, value.values)
             if value.values is not None:
                 self.known.constants[name] = value.values
         elif self.known.types.get(name) == INT64:
             self.known.constants[name] = [
                 int(v) for v in (value if isinstance(value, list) else [value])
             ]
+        if not isinstance(value, Constant):
+            shape = (len(value),) if isinstance(value, list) else ()
+            self.sizes.note_constant(name, shape, self.known.constants.get(name))
 
     def _port(
         self, data: memoryview, ports: dict[str, tuple[str, Shape]]

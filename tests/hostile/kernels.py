@@ -31,6 +31,7 @@ KINDS = {
 }  # fmt: skip
 REDUCTIONS = [op for op in OPERATORS if op.startswith("Reduce")]
 SIZES = (0, 1, 1, 2, 2, 3, 4, 5)
+CHANNELS = (*SIZES, 8, 12, 16, 32, 64)  # some kernels take them in blocks of 8 or 16
 
 
 def spoil(model: Any, rng: random.Random, *, groups: bool = False) -> None:
@@ -179,7 +180,8 @@ class _Maker:
     def fitting(self, op: str, count: int) -> list[tuple[int, ...] | None]:
         """Shapes that nearly fit each other, where random ones never would."""
         rng = self.rng
-        n, c, m, k = (rng.choice(SIZES) for _ in range(4))
+        n, k = rng.choice(SIZES), rng.choice(SIZES)
+        c, m = rng.choice(CHANNELS), rng.choice(CHANNELS)
         picture = (n, c, rng.choice(SIZES), rng.choice(SIZES))
         several: dict[str, list[tuple[int, ...]]] = {
             "Conv": [picture, (m, c, k, k), (m,)],

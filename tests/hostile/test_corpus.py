@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ..each import each
-from . import added, archives, manifests, models, recurrent
+from . import added, archives, manifests, models, recurrent, windows
 from .children import Outcome, run
 from .manifests import Case
 
@@ -18,6 +18,7 @@ ROOMS = {
     "manifest": manifests.CASES | added.CASES,
     "model": models.CASES,
     "recurrent": recurrent.CASES,
+    "window": windows.CASES,
     "golden": archives.CASES,
 }
 CASES: dict[str, Case] = {

@@ -7,7 +7,7 @@ from handful.runtime import confidence
 from handful.runtime.package import decode, flow, npz, rules
 from handful.runtime.package.manifest import OBJECTS, ROLES
 from handful.runtime.tools import golden
-from handful.runtime.vetting import attributes, vet
+from handful.runtime.vetting import operators, vet
 from handful.runtime.vetting.operators import CONTROL_FLOW, RANDOM
 
 from ..each import each
@@ -35,7 +35,7 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
             (rules.MAX_GRAPH_BYTES, vet.MAX_NODES, vet.MAX_FIELDS),
         ),
         ("1000 inputs, 1000 outputs", (rules.MAX_TENSORS,)),
-        ("8 axes, 2²⁷ values", (rules.MAX_AXES, attributes.MAX_ELEMENTS)),
+        ("8 axes, 2²⁷ values", (rules.MAX_AXES, operators.MAX_ELEMENTS)),
         ("8 axes, 2²⁶ for the product", (rules.MAX_AXES, rules.MAX_VALUES)),
         ("2²⁴ values, `S` and `N` counted as 64 each", (flow.MAX_NOISE, flow.AS_MANY)),
         ("64 MiB of arrays, 20 000 members", (golden.MAX_BYTES, npz.MAX_MEMBERS)),

@@ -174,3 +174,12 @@ def test_no_queries_are_no_answers(packages: Any) -> None:
     assert task.predict([]) == []
     line = handful.load(packages("line")).adapt(np.eye(2, dtype=np.float32), [1, 2])
     assert line.predict([]).shape == (0, 1)
+
+
+def test_a_graph_is_not_run_on_an_empty_input(packages: Any) -> None:
+    graph = handful.load(packages("head"))._engine.graphs["embed"]
+    with pytest.raises(AdaptError) as error:
+        graph.run({"x": np.zeros((0, 6, 6, 1), np.float32)}, {"B": 0})
+    assert str(error.value) == (
+        "graph embed would be run on `x` [0, 6, 6, 1], wanted no empty axis"
+    )
