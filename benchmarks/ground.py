@@ -78,7 +78,7 @@ def draw(
             for edge in place.spines.values():
                 edge.set(color=colour, linewidth=1 if column and not wrong else 3)
     written = io.BytesIO()
-    FigureCanvasAgg(figure).print_jpg(written, pil_kwargs={"quality": 85})
+    FigureCanvasAgg(figure).print_jpg(written, pil_kwargs={"quality": 85})  # type: ignore[no-untyped-call]
     return written.getvalue()
 
 

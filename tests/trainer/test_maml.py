@@ -154,4 +154,5 @@ def test_first_order_adapts_as_second_order_does() -> None:
     first, _, _ = tiny("support", inner_steps=3, first_order=True)
     support = Support(episode.support_x, episode.support_y)
     one, two = adapt(first, params, support), adapt(second, params, support)
-    assert all(torch.equal(one[name], two[name]) for name in two)
+    for name in two:  # first order takes torch's batch norm, second order the written one
+        torch.testing.assert_close(one[name], two[name], rtol=1e-12, atol=1e-12)
