@@ -306,7 +306,7 @@ def with_queries(
 
     def lowered(meta: Phase, section: str) -> Phase:
         parts = (("", train, max(meta.shot)), ("validation_", validation, meta.validation_shot))
-        changes: dict[str, int] = {}
+        changes: dict[str, Any] = {}
         for prefix, data, shot in parts:
             smallest = int(data.counts.argmin())
             most, asked = int(data.counts[smallest]) - shot, getattr(meta, f"{prefix}queries")
