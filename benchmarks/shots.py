@@ -1,8 +1,9 @@
 """Shipped packages beside the class means of what they embed, at 1 to 20 shots: results/shots.md.
 
 `python benchmarks/shots.py PACKAGE[=DATA] …` measures 5-way tasks of meta-test classes through the
-runtime. DATA says where a package's data are now. A package without `embed` is measured beside the
-class means of the package that its network is from: PACKAGE:OTHER[=DATA].
+runtime, of at most CLASSES classes at even distances. DATA says where a package's data are now. A
+package without `embed` is measured beside the class means of the package that its network is from:
+PACKAGE:OTHER[=DATA]. A package that is measured again has its rows replaced, and others stay.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from tables import write_table
+from tables import FOLDER, write_table
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.package.decode import read_manifest
@@ -29,7 +30,9 @@ from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Shape, Workers, workers
 
 WAY, SHOTS, QUERIES, SEED = 5, (1, 2, 5, 10, 15, 20), 15, 0
+CLASSES = 200
 SQUARED, CENTRED = "class means, squared distance", "class means, centred, unit length"
+RULE = "| --- | --- | --- | --- | --- |"
 HEAD = f"| package | shot | accuracy % | ahead of {SQUARED} | of {CENTRED} |"
 
 
@@ -80,6 +83,7 @@ def opened(name: str, moved: str) -> tuple[MeasuredPackage, LabelledSet]:
     manifest = read_manifest(folder)
     recorded = RecordedData.of_package(manifest.training, moved or None)
     data = recorded.pictures("meta_test", package=manifest.input)
+    data = data.take(range(0, len(data.classes), -(-len(data.classes) // CLASSES)))
     return MeasuredPackage.reading(folder, data.input), data
 
 
@@ -108,11 +112,17 @@ def main() -> None:
     parser.add_argument("packages", nargs="+", metavar="PACKAGE[=DATA]")
     parser.add_argument("--episodes", type=int, default=300)
     asked = parser.parse_args()
-    lines = [HEAD, "| --- | --- | --- | --- | --- |"]
+    rows: dict[str, list[str]] = {}
+    if (FOLDER / "shots.md").exists():
+        for line in (FOLDER / "shots.md").read_text("utf-8").splitlines():
+            if line.startswith("| ") and line not in (HEAD, RULE):
+                rows.setdefault(line.split(" | ")[0].removeprefix("| "), []).append(line)
     with workers(Shape(1, threads=1)) as pool:
         for name in asked.packages:
-            lines += table(subject(name, pool), asked.episodes, pool)
-    command = f"python benchmarks/shots.py {' '.join(asked.packages)} --episodes {asked.episodes}"
+            of = subject(name, pool)
+            rows[of.loaded.package.name] = table(of, asked.episodes, pool)
+    lines = [HEAD, RULE, *(line for _, of_one in sorted(rows.items()) for line in of_one)]
+    command = f"python benchmarks/shots.py PACKAGE=DATA … --episodes {asked.episodes}"
     title = "Shipped packages and class means at 1 to 20 shots, 5-way, meta-test classes"
     write_table("shots", title, command, "\n".join(lines))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 
 import pytest
 from rich.console import Console
@@ -62,7 +63,7 @@ def test_without_a_terminal_what_takes_long_says_how_far_it_is(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     now = iter(range(0, 1000, 4))  # seconds: each step takes four
-    monkeypatch.setattr("handful.trainer.training.progress.time.monotonic", lambda: next(now))
+    monkeypatch.setattr(time, "monotonic", lambda: next(now))
     file = io.StringIO()
     with bars(Console(file=file, force_terminal=False)) as report:
         tick = report.count("5-way 1-shot", 12)
