@@ -59,8 +59,11 @@ class Command(click.Command):
         except HandfulError as error:
             fail(str(error), error.hint)
         except ModuleNotFoundError as error:
-            if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
+            top = (error.name or "").split(".")[0]
+            if top not in TRAIN_EXTRA:
                 raise
+            if top == "PIL":
+                fail("Pillow is not installed", "pip install pillow")
             extra = "photos" if self.name == "photos" else "train"
             fail(f"{error.name} is not installed", f"pip install 'handful[{extra}]'")
         except KeyboardInterrupt:

@@ -8,10 +8,16 @@ import torch
 from torch import Tensor
 from torch.func import grad_and_value
 
-from handful.trainer.form.learner import Embedding, Learner
-from handful.trainer.form.stage import Noise, Stage, Support, Tensors
-from handful.trainer.form.task import cross_entropy
-from handful.trainer.parts.features import class_means, unit_length
+from handful.trainer.form import (
+    Embedding,
+    Learner,
+    Noise,
+    Stage,
+    Support,
+    Tensors,
+    cross_entropy,
+)
+from handful.trainer.parts import class_means, unit_length
 
 
 @dataclass(frozen=True, kw_only=True)
