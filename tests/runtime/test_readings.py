@@ -73,13 +73,13 @@ def test_a_recording_that_is_no_example_names_what_cuts_it(learner: handful.Lear
     words, hint = refusal(lambda: task.predict(rising(9)), InputError)
     assert words == "query has shape [9, 2], wanted [4, 2] or a batch of them"
     assert hint == "a recording is cut by handful.windows(x, 4)"
-    assert task.predict(handful.windows(rising(9), 4)) == ["b", "b", "b"]
+    assert task.predict(list(handful.windows(rising(9), 4))) == ["b", "b", "b"]
 
 
 def test_files_stand_for_what_is_in_them(
     learner: handful.Learner, moves: Path, tmp_path: Path
 ) -> None:
-    still_ones = [moves / "still" / "1.npy", str(moves / "still" / "2.csv")]
+    still_ones: list[handful.Example] = [moves / "still" / "1.npy", str(moves / "still" / "2.csv")]
     task = learner.adapt({"still": still_ones, "rising": moves / "rising" / "1.csv"})
     assert task.counts == {"still": 4, "rising": 1}  # nine readings are three windows of four
     by_hand = learner.adapt(
@@ -150,7 +150,7 @@ def test_from_a_folder_to_answers(packages: Any, moves: Path, tmp_path: Path) ->
     answers = predict_files(out, [new, long], package=packages("series"))
     assert [(answer.file, answer.label) for answer in answers] == [
         (str(new), "rising"),
-        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(long))),
+        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict([long]))),
     ]
     assert [answer.label for answer in answers[1:]][::2] == ["still", "rising", "still"]
 
