@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 # where the rounding of torch's kernels shows most
 OTHER_CPU := tests/trainer/test_export_adam.py tests/trainer/test_export_magnified.py
 
-.PHONY: demo test test-all test-other-cpu check format clean
+.PHONY: demo test test-all test-other-cpu check docs format clean
 
 # One shell, so that whatever goes wrong (an old Python, no network, Ctrl-C) leaves no half of an
 # environment that was not there before; $(READY) is made last and says that it is whole.
@@ -48,6 +48,14 @@ check: $(READY) # what CI runs: format, lint, types, tests, some of them as on a
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(MAKE) test
 	$(MAKE) test-other-cpu
+
+$(VENV)/.docs: $(READY)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
+docs: $(VENV)/.docs # the documentation with the API as a site: build/site/index.html
+	$(BIN)/python docs/site.py
+	NO_MKDOCS_2_WARNING=1 PATH="$(abspath $(BIN)):$$PATH" $(BIN)/mkdocs build --quiet
 
 format: $(READY)
 	$(BIN)/ruff format .

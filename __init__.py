@@ -17,14 +17,31 @@ __version__ = "0.1.0"  # the one place: pyproject.toml and `handful --version` r
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from handful.runtime import Learner, Sound, Task, Windows, load, windows
+    from handful.runtime import (
+        Example,
+        Heard,
+        Learner,
+        Listener,
+        Sound,
+        Task,
+        Windows,
+        files_of,
+        load,
+        read_folder,
+        read_wav,
+        windows,
+        words,
+    )
 
 __all__ = [
     "AdaptError",
+    "Example",
     "HandfulError",
+    "Heard",
     "InputError",
     "InputWarning",
     "Learner",
+    "Listener",
     "ManifestError",
     "PackageError",
     "SessionError",
@@ -33,9 +50,19 @@ __all__ = [
     "Task",
     "TaskFileError",
     "Windows",
+    "files_of",
     "load",
+    "read_folder",
+    "read_wav",
     "windows",
+    "words",
 ]
+
+
+def __dir__() -> list[str]:
+    """The public names, for `dir` and completion."""
+    return [*__all__, "__version__"]
+
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 

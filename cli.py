@@ -196,11 +196,9 @@ def test_command(
     TASK is a file that `handful adapt` wrote, FOLDER has a sub-folder for each class, with other
     files than the task was adapted to.
     """
-    from handful.runtime.tools.tested import as_text, measure_folder
+    from handful.runtime.tools.tested import as_text, check_place, measure_folder, write_confusion
 
     if png is not None:
-        from handful.trainer.commands.pictures import check_place, write_confusion
-
         check_place(png, force=force)
     found = measure_folder(task, folder, **how)
     if png is not None:

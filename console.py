@@ -76,8 +76,11 @@ def in_words(name: str | None = None) -> Iterator[None]:
     except HandfulError as error:
         fail(str(error), error.hint)
     except ModuleNotFoundError as error:
-        if (error.name or "").split(".")[0] not in TRAIN_EXTRA:
+        top = (error.name or "").split(".")[0]
+        if top not in TRAIN_EXTRA:
             raise
+        if top == "PIL":
+            fail("Pillow is not installed", "pip install pillow")
         extra = "photos" if name == "photos" else "train"
         fail(f"{error.name} is not installed", hint_extra(extra))
     except KeyboardInterrupt:

@@ -108,7 +108,7 @@ def accepted(learner: handful.Learner, drawn: Drawn) -> Array:
     scores = task.logits(drawn.others).max(axis=1)
     found = []
     for rate in RATES:
-        answers = [given.predict(x, unknown=rate) for x in (drawn.unknown, drawn.known)]
+        answers = [given.predict(list(x), unknown=rate) for x in (drawn.unknown, drawn.known)]
         rule = [float(np.mean([label is not None for label in of])) for of in answers]
         least = by_largest(scores, rate)
         found.append([rule, [float((x > least).mean()) for x in largest]])

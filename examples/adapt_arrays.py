@@ -42,7 +42,7 @@ def main() -> None:
         file = Path(folder) / "shapes.npz"
         task.save(file)
         again = learner.load_task(file)
-    print(*again.predict(np.stack(list(new.values()))))
+    print(*again.predict(list(new.values())))
 
 
 if __name__ == "__main__":

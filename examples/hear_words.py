@@ -13,15 +13,11 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import handful
-from handful.runtime.inputs.examples import read_folder
-from handful.runtime.inputs.sounds import read_wav
-from handful.runtime.listener import words
 from handful.runtime.tools.text import use_any_encoding
 
 BLOCK = 1600  # samples: a tenth of a second
@@ -32,7 +28,7 @@ def blocks_of(source: str) -> tuple[Iterator[Any], int]:
     """Blocks of samples, and how many of them there are to a second."""
     if source == "-":
         return _from_standard_input(), 16000
-    sound = read_wav(Path(source))
+    sound = handful.read_wav(source)
     return (sound.samples[i : i + BLOCK] for i in range(0, len(sound.samples), BLOCK)), sound.rate
 
 
@@ -47,9 +43,9 @@ def main() -> None:
         sys.exit(__doc__)
     folder, source = sys.argv[1:]
     learner = handful.load(PACKAGE)
-    task = learner.adapt(read_folder(folder, learner.input))
+    task = learner.adapt(handful.read_folder(folder, learner.input))
     blocks, rate = blocks_of(source)
-    for word in words(task, blocks, rate):
+    for word in handful.words(task, blocks, rate):
         print(f"{word.start:7.2f} s  {word.label}  {word.score:.2f}", flush=True)
 
 

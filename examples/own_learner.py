@@ -17,7 +17,7 @@ from handful.trainer.form import (
     Tensors,
     cross_entropy,
 )
-from handful.trainer.parts.features import class_means, unit_length
+from handful.trainer.parts import class_means, unit_length
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import handful
-from handful.runtime.inputs.examples import files_of
 from handful.runtime.inputs.folders import is_left_behind
 from handful.runtime.tools.text import use_any_encoding
 
@@ -44,7 +43,7 @@ def main() -> None:
     parser.add_argument("--pause", type=float, default=0.5, help="seconds between two looks")
     asked = parser.parse_args()
     learner = handful.load(asked.package)
-    task = learner.adapt(files_of(asked.classes, learner.input))
+    task = learner.adapt(handful.files_of(asked.classes, learner.input))
     print("learned", *(f"{label} ({count})" for label, count in task.counts.items()), flush=True)
     for number, file in enumerate(arrivals(asked.inbox, asked.pause), start=1):
         try:

@@ -14,18 +14,23 @@ from .errors import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from handful.runtime.inputs.examples import Example, files_of, read_folder
     from handful.runtime.inputs.series import Windows, windows
-    from handful.runtime.inputs.sounds import Sound
+    from handful.runtime.inputs.sounds import Sound, read_wav
 
     from .learner import Learner, load
+    from .listener import Heard, Listener, words
     from .task import Task
 
 __all__ = [
     "AdaptError",
+    "Example",
     "HandfulError",
+    "Heard",
     "InputError",
     "InputWarning",
     "Learner",
+    "Listener",
     "ManifestError",
     "PackageError",
     "SessionError",
@@ -34,18 +39,35 @@ __all__ = [
     "Task",
     "TaskFileError",
     "Windows",
+    "files_of",
     "load",
+    "read_folder",
+    "read_wav",
     "windows",
+    "words",
 ]
 
 _LAZY = {
+    "Example": "inputs.examples",
+    "Heard": "listener",
     "Learner": "learner",
+    "Listener": "listener",
     "Sound": "inputs.sounds",
     "Task": "task",
     "Windows": "inputs.series",
+    "files_of": "inputs.examples",
     "load": "learner",
+    "read_folder": "inputs.examples",
+    "read_wav": "inputs.sounds",
     "windows": "inputs.series",
+    "words": "listener",
 }
+
+
+def __dir__() -> list[str]:
+    """The public names, those too that are imported when they are first used."""
+    return __all__
+
 
 if not TYPE_CHECKING:  # so that a type checker still knows which names there are
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 
+from handful.runtime.inputs.examples import Examples, HasArray
 from handful.runtime.package.read import Package, find, read_package
 
 from .engine import Engine, Loaded
@@ -19,7 +20,35 @@ from .task_file import MAX_SAMPLES, read
 
 
 class Learner(Loaded):
-    """What `handful.load` returns."""
+    """A package that is ready to adapt: what `handful.load` returns."""
+
+    def __repr__(self) -> str:
+        """`Learner(omniglot-leo: image [28, 28, 1] → 2 or more classes)`: what goes in and out."""
+        spec, limits = self.input, self.manifest.limits
+        rate = f" at {spec.rate} Hz" if spec.rate else ""
+        most = f"{limits.way.min} " + (f"to {limits.way.max}" if limits.way.max else "or more")
+        answers = "numbers" if self.manifest.task == "regression" else f"{most} classes"
+        return f"Learner({self.name}: {spec.kind} {list(spec.shape)}{rate} → {answers})"
+
+    @overload
+    def adapt(
+        self,
+        examples: Mapping[str, Examples],
+        labels: None = None,
+        *,
+        samples: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Task: ...
+
+    @overload
+    def adapt(
+        self,
+        examples: Examples,
+        labels: Iterable[str] | Sequence[Sequence[float]] | HasArray,
+        *,
+        samples: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> Task: ...
 
     def adapt(
         self,
@@ -29,18 +58,39 @@ class Learner(Loaded):
         samples: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> Task:
-        """A task from examples and their labels, or from {label: [examples]}.
+        """A task from labelled examples: the support set.
 
-        Shots may differ. `samples` draws the learner's noise that often from `rng`: predictions
-        are then means over the samples, and `Task.uncertainty` tells their spread. InputError for
-        an example, SupportSetError for labels and limits, AdaptError for samples and for graphs.
+        `examples` is {label: [examples]}, or a list or stacked array of S examples with a list of S
+        `labels`, which are strings; shots may differ from class to class. In a regression `labels`
+        are the targets, an array [S, O] or [S].
+
+        An example is, by the kind of the package (`learner.input.kind`), whose shape is
+        `learner.input.shape`:
+
+        - `image`: the path of a picture file; a `PIL.Image.Image`; a frame, uint8 [h, w, 3] of any
+          size in the order R, G, B; an array of the package's shape, uint8 from 0 to 255 or floats
+          in `learner.input.range`, without the channel axis too where there is one channel;
+        - `audio`: the path of a WAV file; a `Sound` of any rate; samples [n] at the package's rate,
+          `learner.input.rate` hertz, floats from −1 to 1, int16, int32 or uint8;
+        - `array`: an array of the package's shape, integers or floats in the units of the training
+          data; the path of a `.npy` or `.csv` file, which may give several examples.
+
+        A list may mix these. `samples` draws the learner's noise that often from `rng`: predictions
+        are then means over the samples, and `Task.uncertainty` tells their spread.
+
+        Raises InputError for an example, SupportSetError for labels and for more or fewer classes
+        or examples than the package takes, AdaptError for `samples` and where a graph fails. Warns
+        with InputWarning where examples are unlike what the package was trained on.
         """
         seed = self._seed(samples, rng)
         support = gather(self._engine, examples, labels)
         return adapted(self, support, samples, seed)
 
     def load_task(self, path: str | Path) -> Task:
-        """A task that `Task.save` wrote with this very package; a TaskFileError otherwise."""
+        """The task that `Task.save` wrote to this file, with the same answers to the bit.
+
+        Raises TaskFileError where the file is broken, or was saved with another package.
+        """
         saved = read(path, self.manifest, self.identity)
         task = Task(self, saved.support, saved.states, saved.seed)
         return task if saved.negatives is None else task.rejecting(saved.negatives, later=True)
@@ -80,8 +130,13 @@ def load(
 ) -> Learner:
     """The learner of a package: a folder made by `handful export`, or a shipped package's name.
 
-    `session_options` (an onnxruntime.SessionOptions) takes the place of the defaults, among which
-    is that onnxruntime prints nothing. PackageError for the package, SessionError for the rest.
+    `providers` are onnxruntime's execution providers in the order of preference, each a name or
+    (name, options), by default the CPU's; `threads` is for one operator. `session_options` (an
+    onnxruntime.SessionOptions) takes the place of the defaults, among which is that onnxruntime
+    prints nothing. All graphs are checked before any of them runs.
+
+    Raises PackageError where the package is missing, altered or unsafe (ManifestError where its
+    manifest is not one that this version reads), SessionError for providers, threads and options.
     """
     sessions = setup(providers, threads, session_options)
     return learner_of(read_package(find(path)), sessions)

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
 
-from handful.runtime.inputs.examples import empty, to_batch
+from handful.runtime.inputs.examples import (
+    AnExample,
+    Example,
+    Examples,
+    HasArray,
+    SomeNumbers,
+    empty,
+    to_batch,
+)
 from handful.runtime.inputs.folders import label_of
 
 from .arrays import Array, Floats
@@ -25,15 +34,38 @@ NAMED = 20  # classes in a hint
 ANSWERED = "an answer to that means nothing"  # of a query with nothing in it
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Task(Shared):
-    """What `Learner.adapt` returns; predictions do not depend on each other."""
+    """A learner adapted to a support set: what `Learner.adapt` returns.
+
+    A query is whatever is an example for `Learner.adapt`, alone or in a list, or a stacked array.
+    Each is answered by itself: no answer depends on the other queries. Every method raises
+    InputError for a query that is not what the package takes, and warns with InputWarning where it
+    is unlike what the package was trained on.
+
+    To a type checker an array is one query, and a list is several: give a stack [Q, …] as
+    `list(stack)` where its answers are to have a type.
+    """
 
     learner: Loaded
-    _support: Support = field(repr=False)
-    _states: tuple[State, ...] = field(repr=False)  # one, or one a sample
-    _seed: int | None = field(default=None, repr=False)  # of the samples' noise
-    _negatives: Negatives | None = field(default=None, repr=False)
+    _support: Support
+    _states: tuple[State, ...]  # one, or one a sample
+    _seed: int | None = None  # of the samples' noise
+    _negatives: Negatives | None = None
+
+    def __repr__(self) -> str:
+        """`Task(omniglot-leo: 'bar' 1, 'cross' 1)`: the classes, with how many examples of each."""
+        count = len(self._support.x)
+        parts = [f"{shown(label)} {shot}" for label, shot in self.counts.items()]
+        if len(parts) > NAMED:
+            parts[NAMED:] = [f"… {len(parts) - NAMED} more classes, {count} examples in all"]
+        if self._regression:
+            parts = [f"{count} examples"]
+        if self._samples is not None:
+            parts.append(f"{self._samples} samples")
+        if self._negatives is not None:
+            parts.append(f"{len(self._negatives.x)} negatives")
+        return f"Task({self.learner.name}: {', '.join(parts)})"
 
     def __reduce__(self) -> NoReturn:
         """A saved task is bound to its package and runs no code where it is read; pickles do."""
@@ -49,18 +81,47 @@ class Task(Shared):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many examples of each class the task was adapted to."""
+        """How many examples of each class the task was adapted to; of a regression nothing."""
         shots = self._support.y.sum(axis=0)
         return {label: int(shot) for label, shot in zip(self.classes, shots, strict=False)}
+
+    @overload
+    def predict(
+        self, queries: Example, *, unknown: float | None = None, unknown_label: str | None = None
+    ) -> str | None: ...
+
+    @overload
+    def predict(
+        self,
+        queries: list[AnExample] | tuple[AnExample, ...],
+        *,
+        unknown: float | None = None,
+        unknown_label: str | None = None,
+    ) -> list[str | None]: ...
+
+    @overload
+    def predict(
+        self,
+        queries: list[SomeNumbers] | tuple[SomeNumbers, ...],
+        *,
+        unknown: float | None = None,
+        unknown_label: str | None = None,
+    ) -> Any: ...
 
     def predict(
         self, queries: Any, *, unknown: float | None = None, unknown_label: str | None = None
     ) -> Any:
-        """The label of one query, or a list of them for a batch; regression: the outputs.
+        """The label of one query, or a list of labels of several.
 
-        With `unknown` a query that is like none of the classes is answered by `unknown_label`, by
-        default None. `unknown` is the share of such queries that is still given a label, as 0.05.
-        A query with nothing in it (silence, a blank picture) has an EmptyWarning, and no label.
+        Without `unknown` every query is given one of the task's `classes`. With it a query that is
+        like none of them is answered by `unknown_label`, by default None; `unknown` is the share of
+        such queries, between 0 and 1, that is still given a label: 0.05 lets one in twenty pass. A
+        query with nothing in it (silence, a blank picture) has an EmptyWarning, and no label.
+
+        Of a regression it gives what `outputs` gives.
+
+        Raises AdaptError for `unknown` where the package has no thresholds, at a share that it was
+        not measured at, and in a regression.
         """
         if self._regression:
             self._no_unknown(unknown, unknown_label)
@@ -79,20 +140,45 @@ class Task(Shared):
             ]
         return labels[0] if single else labels
 
-    def predict_proba(self, queries: Any) -> Floats:
-        """Probabilities [N] of one query or [Q, N] of a batch; with samples, their mean.
+    def outputs(self, queries: Examples) -> Floats:
+        """The outputs of a regression: float32 [O] of one query, or [Q, O] of several.
+
+        They are in the units of the targets; with samples, their mean. Raises AdaptError where the
+        task has classes.
+        """
+        if not self._regression:
+            raise AdaptError("outputs of a task with classes", hint="predict gives their labels")
+        return self._answer(queries, lambda states: states.mean(axis=0))
+
+    def predict_proba(self, queries: Examples) -> Floats:
+        """Probabilities, float32 [N] of one query or [Q, N] of several, in the order of `classes`.
 
         They are softmax(logits / temperature), the temperature being the package's for a task of
-        this size, or 1 where the package has none.
+        this size, or 1 where the package has none; with samples, their mean. A row adds up to 1.
+        Raises AdaptError in a regression.
         """
         self._classification("predict_proba")
         return self._answer(queries, lambda states: states.mean(axis=0))
 
+    @overload
+    def predict_set(self, queries: Example, *, coverage: float = 0.95) -> tuple[str, ...]: ...
+
+    @overload
+    def predict_set(
+        self, queries: list[AnExample] | tuple[AnExample, ...], *, coverage: float = 0.95
+    ) -> list[tuple[str, ...]]: ...
+
+    @overload
+    def predict_set(
+        self, queries: list[SomeNumbers] | tuple[SomeNumbers, ...], *, coverage: float = 0.95
+    ) -> Any: ...
+
     def predict_set(self, queries: Any, *, coverage: float = 0.95) -> Any:
         """The labels that hold the right one in a share `coverage` of cases, the likeliest first.
 
-        A tuple of one query, or a list of tuples for a batch. The right label has to be one of the
-        task's: for a query of none of them a set says nothing.
+        A tuple of one query, or a list of tuples of several. The right label has to be one of the
+        task's: for a query of none of them a set says nothing. Raises AdaptError at a coverage that
+        the package was not measured at, and in a regression.
         """
         self._classification("predict_set")
         least = Sizes(self.learner.manifest).probability(coverage, self._shots)
@@ -100,10 +186,11 @@ class Task(Shared):
         sets = [self._labels_above(row, least) for row in states.mean(axis=0)]
         return sets[0] if single else sets
 
-    def logits(self, queries: Any) -> Floats:
-        """What the package gave, before the temperature; with samples, the logarithm of the mean.
+    def logits(self, queries: Examples) -> Floats:
+        """What the package gave before the temperature: float32 [N] of one query, or [Q, N].
 
-        The mean is that of the samples' probabilities at temperature 1.
+        With samples, the logarithm of the mean of their probabilities at temperature 1. Raises
+        AdaptError in a regression.
         """
         self._classification("logits")
         query_x, single, _ = self._query(queries)
@@ -116,8 +203,11 @@ class Task(Shared):
         first: Floats = answers[0]
         return first
 
-    def uncertainty(self, queries: Any) -> Floats:
-        """The standard deviation over samples of what predict_proba (regression: predict) gives."""
+    def uncertainty(self, queries: Examples) -> Floats:
+        """The standard deviation over samples of what `predict_proba` or `outputs` gives.
+
+        Of the same shape. Raises AdaptError where the task was adapted without samples.
+        """
         if self._seed is None:
             raise AdaptError(
                 "the task has no samples",
@@ -125,15 +215,31 @@ class Task(Shared):
             )
         return self._answer(queries, lambda states: states.std(axis=0))
 
+    @overload
+    def add(self, examples: Mapping[str, Examples], labels: None = None) -> Task: ...
+
+    @overload
+    def add(
+        self,
+        examples: Examples,
+        labels: Iterable[str] | Sequence[Sequence[float]] | HasArray,
+    ) -> Task: ...
+
     def add(self, examples: Any, labels: Any = None) -> Task:
-        """A new task: this support set and more, of old classes or new ones."""
+        """A new task: this support set and more, of old classes or new ones.
+
+        `examples` and `labels` are as for `Learner.adapt`, and so are the errors.
+        """
         more = gather(self._engine, examples, labels)
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
         return self._again(joined(self._support, more))
 
     def remove(self, label: str) -> Task:
-        """A new task: this support set without a class."""
+        """A new task: this support set without a class.
+
+        Raises SupportSetError where the task has no such class, or too few are left.
+        """
         self._classification("remove")
         label = label_of(label, "label")
         if label not in self.classes:
@@ -144,7 +250,7 @@ class Task(Shared):
             )
         return self._again(self._support.without(label))
 
-    def with_negatives(self, examples: Any) -> Task:
+    def with_negatives(self, examples: Examples) -> Task:
         """A new task that `predict(…, unknown=…)` answers for with examples of none of its classes.
 
         They should be like what will be asked and is none of the classes: of things that are often

@@ -5,11 +5,12 @@ package's shape, a file's path, or an object of the kind: of pictures a PIL.Imag
 frame, uint8 [h, w, 3] in the order R, G, B; of sounds a `Sound`.
 """
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -27,6 +28,37 @@ PIXELS = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.floa
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
 
 
+class HasArray(Protocol):
+    """What numpy makes an array of: a tensor, a column of a table."""
+
+    def __array__(self, *args: Any, **how: Any) -> Any:
+        """The values."""
+
+
+class Picture(Protocol):
+    """What a type checker asks of a `PIL.Image.Image`, so that Pillow need not be installed."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height in pixels."""
+
+    @property
+    def mode(self) -> str:
+        """What a pixel is: `L`, `RGB`, …."""
+
+    def load(self) -> Any:
+        """Decode it."""
+
+
+# one example or query, as a type checker sees it; a stack of them is an array as well
+Example: TypeAlias = str | os.PathLike[str] | Array | HasArray | Picture | Sound
+AnExample = TypeVar("AnExample", bound=Example)
+# numbers in lists: an example of a package of arrays, or several
+Numbers: TypeAlias = float | Sequence[float] | Sequence[Sequence[float]]
+SomeNumbers = TypeVar("SomeNumbers", bound=Numbers)
+Examples: TypeAlias = Example | Sequence[Example] | Sequence[Numbers]
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of input, as `input.kind` of a manifest names it."""
@@ -42,7 +74,9 @@ class Kind:
     batch: Callable[[Any, InputSpec, str], tuple[Floats, bool]]
     owns: Callable[[object], bool] = lambda value: False  # whether it is an object of this kind
     ready: Callable[[], None] = lambda: None  # InputError where its files cannot be read here
-    pixels: Callable[[Floats, InputSpec], Pixels] | None = None  # of an example that can be shown
+    # how an example is shown: its pixels, or lines [n, 2] from 0 to 1, to the right and downwards
+    pixels: Callable[[Floats, InputSpec], Pixels] | None = None
+    lines: Callable[[Floats, InputSpec], list[Array]] | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +266,7 @@ KINDS: Mapping[str, Kind] = {
         nothing="silence (channels that cancel out are silent together)",
         batch=sounds.batch,
         owns=lambda value: isinstance(value, Sound),
+        lines=sounds.waveform,
     ),
     # a recording is one example, or is cut into windows and may give several
     "array": Kind(
@@ -252,5 +287,6 @@ KINDS: Mapping[str, Kind] = {
                 given=series.given,
             ),
         ),
+        lines=series.drawn,
     ),
 }

@@ -406,6 +406,17 @@ def blank(x: Floats, spec: InputSpec) -> Array:
     return np.asarray(deviation < BLANK * 255 * abs(spec.scale))
 
 
+def jpeg(pixels: Pixels, side: int) -> bytes:
+    """A JPEG file of pixels uint8 [H, W, 1 or 3], made smaller so that no side is above `side`."""
+    from PIL import Image
+
+    flat: Any = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    image, file = Image.fromarray(np.ascontiguousarray(flat)), io.BytesIO()
+    image.thumbnail((side, side))
+    image.save(file, "JPEG", quality=80, optimize=True)
+    return file.getvalue()
+
+
 def require_pillow() -> None:
     """InputError where files of pictures cannot be read here."""
     if not has_pillow():

@@ -125,7 +125,7 @@ class Sound:
     rate: int
 
 
-def read_wav(path: Path) -> Sound:
+def read_wav(path: str | Path) -> Sound:
     """The samples of a WAV file, [n, C]: uint8, int16, int32 or float32; InputError otherwise."""
     if not os.path.exists(path):
         raise InputError(f"no file {shown(path)}")
@@ -383,3 +383,18 @@ def _one(value: Any, spec: InputSpec, what: str) -> Floats:
             hint="several channels, or another rate: handful.Sound(samples, rate)",
         )
     return prepare_sound(Sound(unscaled(samples, what), spec.hertz), spec, what)
+
+
+COLUMNS = 96  # of a waveform that is drawn
+
+
+def waveform(example: Floats, spec: InputSpec) -> list[Array]:
+    """One line [n, 2] through the least and the largest sample of each of 96 parts of a sound.
+
+    Places are from 0 to 1, to the right and downwards; the loudest sample reaches an edge.
+    """
+    parts = np.array_split(example.astype(np.float64), min(COLUMNS, len(example)))
+    ends = np.array([(part.max(), part.min()) for part in parts])
+    loudest = np.abs(ends).max() or 1.0
+    across = np.repeat((np.arange(len(ends)) + 0.5) / len(ends), 2)
+    return [np.stack([across, 0.5 - ends.reshape(-1) / (2 * loudest)], axis=1)]

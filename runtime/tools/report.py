@@ -1,11 +1,10 @@
 """`handful report`: a page about a task: its examples, its answers, and what to add next.
 
-Parts of a self-contained HTML page: escaped text, tables, pictures as data.
+The page is one file that loads nothing and runs nothing. Every picture is in it once, as a symbol
+that is shown wherever it is named.
 """
 
 import base64
-import struct
-import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,8 +14,9 @@ from handful.runtime.arrays import Array
 from handful.runtime.errors import TaskFileError
 from handful.runtime.inputs.examples import KINDS, to_batch
 from handful.runtime.inputs.folders import printable
-from handful.runtime.inputs.resize import Pixels
+from handful.runtime.inputs.pictures import jpeg
 from handful.runtime.package.files import write_atomic
+from handful.runtime.package.manifest import InputSpec
 from handful.runtime.support import gather, numbered
 from handful.runtime.task import Task
 
@@ -27,6 +27,8 @@ from .text import probability
 MOST_ANSWERS = 200  # on the page, the wrong ones first
 FEW = 5  # examples of a class, below which more of them are worth the most
 MOST_ADVICE = 10  # lines of one kind
+SIDE = 96  # pixels of a picture's longer side, and units of a drawing's
+SMALL = 48  # pixels of a side below which a picture is enlarged, its pixels sharp
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,50 @@ class Shown:
 
     name: str
     picture: str  # HTML; empty where there is none
+
+
+class Pictures:
+    """The pictures of the page, each kept once whatever shows it."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._symbols: dict[str, str] = {}  # what is drawn → its id
+
+    def add(self, task: Task, example: Array, file: str) -> str:
+        """HTML that shows an example as the package sees it; empty where it cannot be drawn."""
+        drawing = drawing_of(example, task.learner.input)
+        if not drawing:
+            return ""
+        name = self._symbols.setdefault(drawing, f"p{len(self._symbols)}")
+        title = html_text(file)
+        shown = f'<title>{title}</title><use href="#{name}"></use>'
+        return f'<svg class="picture" role="img">{shown}</svg>'
+
+    def symbols(self) -> str:
+        """All of them, for the beginning of the page, where they take no room."""
+        parts = [
+            f'<symbol id="{name}" viewBox="0 0 {SIDE} {SIDE}">{drawing}</symbol>'
+            for drawing, name in self._symbols.items()
+        ]
+        return f'<svg class="symbols">{"".join(parts)}</svg>' if parts else ""
+
+
+def drawing_of(example: Array, spec: InputSpec) -> str:
+    """SVG of an example in a square of SIDE units: a small JPEG, or lines; empty for neither."""
+    kind = KINDS[spec.kind]
+    if kind.pixels is not None:
+        pixels = kind.pixels(example, spec)
+        look = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
+        data = base64.b64encode(jpeg(pixels, SIDE)).decode()
+        size = f'width="{SIDE}" height="{SIDE}"'
+        return f'<image{look} {size} href="data:image/jpeg;base64,{data}"></image>'
+    drawn = [] if kind.lines is None else kind.lines(example, spec)
+    inner = SIDE - 12  # so that no line is cut at the edge
+    lines = []
+    for at, line in enumerate(drawn):
+        points = " ".join(f"{6 + inner * x:.1f},{6 + inner * y:.1f}" for x, y in line)
+        lines.append(f'<polyline class="line{at % 4}" points="{points}"></polyline>')
+    return "".join(lines)
 
 
 class Listing:
@@ -82,18 +128,24 @@ def write_report(
     free(out, force=force)
     loaded = opened(task, package)
     loaded._classification("report")
-    shown = _support(loaded, examples)
+    pictures = Pictures()
+    shown = _support(loaded, examples, pictures)
     listing = Listing()
     found = None if test is None else measured(loaded, test, unknown, listing.add)
     try:
-        write_atomic(out, _page(task.name, loaded, shown, found, listing).encode())
+        write_atomic(out, _page(task.name, loaded, shown, found, listing, pictures).encode())
     except OSError as cause:
         raise TaskFileError(f"cannot write {out}: {cause.strerror}") from cause
     return found
 
 
 def _page(
-    name: str, task: Task, shown: list[Shown], found: Outcome | None, listing: Listing
+    name: str,
+    task: Task,
+    shown: list[Shown],
+    found: Outcome | None,
+    listing: Listing,
+    pictures: Pictures,
 ) -> str:
     manifest = task.learner.manifest
     parts = [
@@ -112,12 +164,12 @@ def _page(
             " answer:</p>",
             _confusion(found),
             *(f"<p>Cannot be read: {html_text(file.error)}</p>" for file in found.unread),
-            _answers(task, shown, found, listing.answers()),
+            _answers(task, shown, found, listing.answers(), pictures),
         ]
-    return html_page(f"handful: {name}", parts)
+    return html_page(f"handful: {name}", [pictures.symbols(), *parts])
 
 
-def _support(task: Task, folder: Path | None) -> list[Shown]:
+def _support(task: Task, folder: Path | None, pictures: Pictures) -> list[Shown]:
     """Names and pictures of the support examples: those in the folder with the same embedding."""
     shown = [Shown(name, "") for name in numbered(task._support.labels)]
     if folder is None:
@@ -133,15 +185,8 @@ def _support(task: Task, folder: Path | None) -> list[Shown]:
     for i, (row, label) in enumerate(zip(task._support.x, task._support.labels, strict=True)):
         file, example = known.get((label, row.tobytes()), (label, row))
         if file != label:  # windows of recordings keep their numbers
-            shown[i] = Shown(file, _picture(task, example, file))
+            shown[i] = Shown(file, pictures.add(task, example, file))
     return shown
-
-
-def _picture(task: Task, example: Array, file: str) -> str:
-    """An example as the package sees it, before its numbers are scaled."""
-    spec = task.learner.input
-    pixels = KINDS[spec.kind].pixels
-    return html_picture(pixels(example, spec), file) if pixels else ""
 
 
 def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
@@ -164,19 +209,25 @@ def _confusion(found: Outcome) -> str:
 
 
 def _answers(
-    task: Task, shown: list[Shown], found: Outcome, listed: list[tuple[Checked, Array]]
+    task: Task,
+    shown: list[Shown],
+    found: Outcome,
+    listed: list[tuple[Checked, Array]],
+    pictures: Pictures,
 ) -> str:
+    seen = KINDS[task.learner.input.kind].pixels is not None  # a picture says which file it is
+    named = (lambda file: "") if seen else html_text
     rows = []
     for checked, example in listed:
         nearest = _nearest(task, example)
         answer, near = checked.answer, shown[nearest]
         rows.append(
             (
-                _picture(task, example, str(checked.file)) or html_text(answer.file),
+                pictures.add(task, example, answer.file) + named(answer.file),
                 html_text(checked.wanted),
                 html_text(NONE if answer.label is None else answer.label),
                 probability(answer),
-                near.picture or html_text(near.name),
+                near.picture + named(near.name),
                 html_text(task._support.labels[nearest]),
             )
         )
@@ -235,13 +286,25 @@ def _confused(wanted: str, label: str | None, count: int, of: int, known: bool) 
 
 
 STYLE = """
+:root { color-scheme: light dark; --text: #222; --page: #fff; --rule: #ddd; --wrong: #fde8e4;
+  --paper: #f6f6f6; --line0: #0072b2; --line1: #d55e00; --line2: #009e73; --line3: #b8569a }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #ddd; --page: #16181b; --rule: #3a3d42; --wrong: #4a241f; --paper: #23262b;
+    --line0: #6db8ec; --line1: #f2904d; --line2: #46cf9f; --line3: #e39ccb } }
 body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
-  padding: 0 1rem; color: #222; background: #fff }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid #ddd; text-align: left;
+  padding: 0 1rem; color: var(--text); background: var(--page) }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--rule); text-align: left;
   vertical-align: middle }
-img { image-rendering: pixelated; min-width: 56px; max-width: 96px; margin: 2px }
-.wrong { background: #fde8e4 }
+.symbols { position: absolute; width: 0; height: 0 }
+.picture { width: 72px; height: 72px; margin: 2px; background: var(--paper) }
+.small { image-rendering: pixelated }
+polyline { fill: none; stroke: var(--line0); stroke-width: 2; stroke-linejoin: round;
+  stroke-linecap: round }
+.line1 { stroke: var(--line1) }
+.line2 { stroke: var(--line2) }
+.line3 { stroke: var(--line3) }
+.wrong { background: var(--wrong) }
 """
 # no address of any kind is opened, whatever a label says
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -253,6 +316,7 @@ def html_page(title: str, parts: Iterable[str]) -> str:
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width">\n'
         f"<title>{html_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{html_text(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
@@ -274,21 +338,3 @@ def html_table(
         mark = ' class="wrong"' if at < len(wrong) and wrong[at] else ""
         lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
     return "<table>\n" + "\n".join(lines) + "\n</table>"
-
-
-def html_picture(pixels: Pixels, name: str) -> str:
-    """An image with its data in it, uint8 [H, W, 1 or 3]."""
-    data = base64.b64encode(png(pixels)).decode()
-    title = html_text(name)
-    return f'<img src="data:image/png;base64,{data}" alt="{title}" title="{title}">'
-
-
-def png(pixels: Pixels) -> bytes:
-    """A PNG file of uint8 [H, W, 1 or 3]: grey or red, green and blue, every line unfiltered."""
-    height, width, channels = pixels.shape
-    lines = b"".join(b"\0" + line.tobytes() for line in pixels)
-    header = struct.pack(">IIBBBBB", width, height, 8, 0 if channels == 1 else 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in ((b"IHDR", header), (b"IDAT", zlib.compress(lines)), (b"IEND", b""))
-    )

@@ -1,18 +1,27 @@
 """How well a saved task answers for a folder of files of known classes: `handful test`."""
 
+import io
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import InputError, SupportSetError
+from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
+from handful.runtime.inputs.folders import printable
+from handful.runtime.package.files import write_atomic
 from handful.runtime.task import Task
 
 from .on_files import Answer, Unread, answers_of, opened
 from .text import probability, table
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageFont import FreeTypeFont, ImageFont
 
 NONE = "-"  # none of the classes, in text
 MOST_COLUMNS = 20  # of a confusion matrix in text; of a larger one the pairs are listed
@@ -167,3 +176,121 @@ def _confusion(found: Outcome) -> str:
 
 def _name(label: str | None) -> str:
     return NONE if label is None else label
+
+
+class PictureError(HandfulError):
+    """A picture cannot be written where it should be."""
+
+
+def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
+    """Refuse a place for the picture of an option before time is spent on what it shows."""
+    if file.suffix.lower() != ".png":
+        raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
+    if not file.parent.is_dir():
+        raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
+    if file.exists() and not force:
+        raise PictureError(f"{file} exists already", hint="replace it with --force")
+
+
+def write_png(png: bytes, file: Path, option: str) -> None:
+    """The picture as a file, whole or not at all."""
+    try:
+        write_atomic(file, png)
+    except OSError as cause:
+        raise PictureError(
+            f"cannot write {file}: {cause.strerror or cause}",
+            hint=f"make room, or name another place with {option}",
+        ) from cause
+
+
+PNG = "--png"
+CELL, GAP, TEXT = 44, 10, 18  # pixels: a cell, the space about a name, a letter
+FEW, WIDE = 360, 120  # of few classes the cells are larger: so many pixels in all, and each at most
+LARGEST = 6000  # pixels of a side of the matrix: with more classes the cells are smaller
+WHITE, BLACK, DARKEST = (255, 255, 255), (0, 0, 0), (8, 48, 107)
+LONGEST = 40  # characters of a name
+# a font with many scripts, as systems call it; Pillow brings one of Latin letters alone
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
+
+
+def check_place(file: Path, *, force: bool) -> None:
+    """Refuse a place for the picture, or a missing Pillow, before any file is looked at."""
+    check_png(file, PNG, example="confusion.png", force=force)
+    import PIL.Image  # noqa: F401  # the command says what brings it
+
+
+def write_confusion(found: Outcome, file: Path) -> None:
+    """The confusion matrix as a PNG file, whole or not at all."""
+    png = io.BytesIO()
+    draw_confusion(found).save(png, "PNG")
+    write_png(png.getvalue(), file, PNG)
+
+
+def draw_confusion(found: Outcome) -> "Image":
+    """A row for each class, a column for each answer, shaded by its share of the row."""
+    from PIL import Image, ImageDraw
+
+    matrix = np.array(found.confusion)
+    rows, columns = matrix.shape
+    cell = cell_of(max(rows, columns))
+    font = _font(max(6, min(TEXT, cell - 2)))
+    named = cell >= 8  # below, a name is higher than its row
+    left = [_written(label if named else "", font) for label in found.classes]
+    above = [_written(_name(label) if named else "", font) for label in found.answers]
+    x = max(max(name.width for name in left) + 2 * GAP, _written("class", font).width + 2 * GAP)
+    title = _written(f"accuracy {100 * found.accuracy:.1f} %: rows are classes", font)
+    columns_are = _written("columns are answers", font)
+    y = 2 * (title.height + GAP) + max(name.width for name in above) + 2 * GAP
+    width = max(x + columns * cell, GAP + title.width, GAP + columns_are.width) + GAP
+    picture = Image.new("RGB", (width, y + rows * cell + GAP), WHITE)
+    picture.paste(title, (GAP, GAP))
+    picture.paste(columns_are, (GAP, 2 * GAP + title.height))
+    shares = matrix / np.maximum(1, matrix.sum(axis=1, keepdims=True))
+    shades = np.array(WHITE) + shares[..., None] * (np.array(DARKEST) - WHITE)
+    cells = Image.fromarray(np.rint(shades).astype(np.uint8))
+    picture.paste(cells.resize((columns * cell, rows * cell), Image.Resampling.NEAREST), (x, y))
+    for i, name in enumerate(left):
+        place = y + i * cell + (cell - name.height) // 2
+        picture.paste(name, (x - GAP - name.width, place))
+    for j, name in enumerate(above):
+        upright = name.transpose(Image.Transpose.ROTATE_90)
+        place = x + j * cell + (cell - upright.width) // 2
+        picture.paste(upright, (place, y - GAP - upright.height))
+    draw = ImageDraw.Draw(picture)
+    edge = (x - 1, y - 1, x + columns * cell, y + rows * cell)
+    draw.rectangle(edge, outline=BLACK)
+    for i, j in zip(*np.nonzero(matrix), strict=True):
+        text = str(matrix[i, j])
+        if draw.textlength(text, font) < cell:
+            middle = (x + (j + 0.5) * cell, y + (i + 0.5) * cell)
+            colour = WHITE if shares[i, j] > 0.5 else BLACK
+            draw.text(middle, text, colour, font, anchor="mm")
+    return picture
+
+
+def cell_of(count: int) -> int:
+    """Pixels of a cell, with so many rows or columns."""
+    return max(1, min(max(CELL, min(WIDE, FEW // count)), LARGEST // count))
+
+
+def _font(size: int) -> "FreeTypeFont | ImageFont":
+    from PIL import ImageFont
+
+    for name in FONTS:
+        try:
+            return ImageFont.truetype(name, size)
+        except OSError:
+            continue
+    return ImageFont.load_default(size)
+
+
+def _written(text: str, font: "FreeTypeFont | ImageFont") -> "Image":
+    """A line of text as a picture of its size."""
+    from PIL import Image, ImageDraw
+
+    plain = printable(text)
+    line = plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
+    left, top, right, bottom = (round(edge) for edge in font.getbbox(line or " "))
+    picture = Image.new("RGB", (max(1, right - left), max(1, bottom - top)), WHITE)
+    ImageDraw.Draw(picture).text((-left, -top), line, BLACK, font)
+    return picture

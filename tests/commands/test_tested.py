@@ -7,10 +7,20 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from handful.runtime.package.read import SHIPPED
+from handful.runtime.tools.on_files import Answer
+from handful.runtime.tools.tested import (
+    DARKEST,
+    LARGEST,
+    Checked,
+    Outcome,
+    cell_of,
+    draw_confusion,
+)
 
 from ..runtime.confident import grid, sure
 from .called import error, run
@@ -80,16 +90,32 @@ def test_the_picture(task: Path, others: Path, tmp_path: Path) -> None:
     )
 
 
-def test_without_matplotlib_the_extra_is_named(
+def test_the_picture_needs_pillow_alone(
     task: Path, others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """As on a device; a class with no letters of Pillow's own font is drawn as well."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    said = error(run("test", task, others, "--png", tmp_path / "confusion.png"))
-    assert said == (
-        "error: matplotlib is not installed\n\n"
-        "hint: in a clone of handful: pip install '.[train]'\n"
-    )
-    assert run("test", task, others).exit_code == 0
+    monkeypatch.setitem(sys.modules, "handful.trainer", None)
+    png = tmp_path / "confusion.png"
+    assert run("test", task, others, "--png", png).exit_code == 0
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    monkeypatch.setitem(sys.modules, "PIL.Image", None)
+    said = error(run("test", task, others, "--png", tmp_path / "again.png"))
+    assert said == "error: Pillow is not installed\n\nhint: pip install pillow\n"
+
+
+def test_the_matrix_is_drawn_from_few_classes_to_many() -> None:
+    """Every cell has the shade of its share: white where there is none, the darkest where all."""
+    for count in (1, 12, 800):
+        labels = tuple(f"类{i}" for i in range(count))
+        answers = [Answer(f"{i}", labels[i % count], 1.0, {}) for i in range(count)]
+        checked = [Checked(labels[i], answer, True, Path()) for i, answer in enumerate(answers)]
+        picture = draw_confusion(Outcome(labels, (*labels, None), tuple(checked)))
+        pixels = np.asarray(picture)
+        cell = cell_of(count + 1)
+        dark = (pixels == DARKEST).all(axis=-1).sum()
+        assert 0.5 * count * cell**2 < dark <= count * cell**2, count
+        assert max(picture.size) < LARGEST + 600
 
 
 def test_what_is_none_of_the_classes_is_right_without_a_label(

@@ -48,7 +48,8 @@ def test_what_is_too_far_from_every_class_is_none_of_them(folder: Path) -> None:
     assert task.predict(at(2.1), unknown=0.01) is None
     assert task.predict([at(2.9), at(3.1)], unknown=0.1) == ["near", None]
     assert task.predict(at(3.1), unknown=0.1, unknown_label="other") == "other"
-    assert task.predict(np.zeros((0, 4), np.float32), unknown=0.1) == []
+    none: Any = np.zeros((0, 4), np.float32)
+    assert task.predict(none, unknown=0.1) == []
 
 
 def test_between_two_rates_a_threshold_is_linear_in_their_logarithm(folder: Path) -> None:
@@ -150,7 +151,7 @@ def test_samples_are_scored_by_their_mean(packages: Any, tmp_path: Path) -> None
     learner = task.learner
     h = learner._engine.embed((images / 255).astype(np.float32))
     scores = np.mean([learner._engine.predict(s, h).max(axis=1) for s in task._states], axis=0)
-    answers = sampled(float(np.median(scores))).predict(images, unknown=0.1)
+    answers = sampled(float(np.median(scores))).predict(list(images), unknown=0.1)
     known = [label is not None for label in answers]
     assert known == (scores > np.median(scores)).tolist()
     assert sum(known) == 2
@@ -205,7 +206,7 @@ def test_a_label_for_unknown_needs_a_rate_and_regressions_have_neither(
     words, hint = "unknown_label alone", "give both: unknown=0.05, unknown_label=…"
     refused(lambda: task.predict(NEAR, unknown_label="other"), words, hint)
     one = [1.0, 0.0]
-    line = handful.load(packages("line")).adapt([one, [0.0, 1.0]], [1.0, 2.0])
+    line = handful.load(packages("line")).adapt([one, [0.0, 1.0]], [[1.0], [2.0]])
     refused(lambda: line.predict(one, unknown_label="other"), words, hint)
     hint = "predict gives a regression task's outputs"
     refused(lambda: line.predict(one, unknown=0.1), "unknown on a regression task", hint)

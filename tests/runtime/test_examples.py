@@ -168,16 +168,17 @@ def test_samples_need_noise_and_a_generator(packages: Any, head: handful.Learner
 def test_regression_has_no_classes(packages: Any) -> None:
     learner = handful.load(packages("line"))
     x = np.eye(2, dtype=np.float32)
-    task = learner.adapt(x, [1, 2])
+    wrong: Any = [1, 2, 3]
+    task = learner.adapt(x, [[1], [2]])
     for call, words in (
         (lambda: task.remove("a"), "remove on a regression task"),
         (lambda: task.predict_proba(x), "predict_proba on a regression task"),
         (lambda: task.logits(x), "logits on a regression task"),
         (lambda: learner.adapt({"a": x}), "no targets"),
-        (lambda: learner.adapt(x, [1, np.nan]), "targets are not all finite numbers"),
+        (lambda: learner.adapt(x, np.array([1, np.nan])), "targets are not all finite numbers"),
         (lambda: learner.adapt(x, ["a", "b"]), "targets are not all finite numbers"),
         (lambda: learner.adapt(x, [[1, 2], [3, 4]]), "targets have shape [2, 2], wanted [S, 1]"),
-        (lambda: learner.adapt(x, [1, 2, 3]), "2 examples and 3 targets"),
+        (lambda: learner.adapt(x, wrong), "2 examples and 3 targets"),
     ):
         with pytest.raises(HandfulError) as error:
             call()

@@ -86,9 +86,10 @@ def test_a_task_learns_from_files_and_answers_for_a_camera(
     task = head.adapt({name: [file] for name, file in files.items()})
     assert task.predict(left) == "left"
     assert task.predict(str(files["right"])) == "right"
-    mixed = [right, files["left"], Image.fromarray(right)]
+    mixed: list[handful.Example] = [right, files["left"], Image.fromarray(right)]
     assert task.predict(mixed) == ["right", "left", "right"]
-    again = head.adapt([files["left"], right], ["left", "right"])
+    both: list[handful.Example] = [files["left"], right]
+    again = head.adapt(both, ["left", "right"])
     np.testing.assert_array_equal(again.predict_proba(right), task.predict_proba(right))
 
 

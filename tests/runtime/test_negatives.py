@@ -92,9 +92,9 @@ def test_saved_and_loaded_with_the_task(
     given.save(tmp_path / "task.npz")
     loaded = learner.load_task(tmp_path / "task.npz")
     queries = np.random.default_rng(0).normal(1, 1, (40, 4)).astype(np.float32)
-    answers = loaded.predict(queries, unknown=0.1)
-    assert answers == given.predict(queries, unknown=0.1)
-    assert answers != task.predict(queries, unknown=0.1)
+    answers = loaded.predict(list(queries), unknown=0.1)
+    assert answers == given.predict(list(queries), unknown=0.1)
+    assert answers != task.predict(list(queries), unknown=0.1)
     assert loaded.add([NEAR], ["near"])._negatives is not None
 
 
@@ -194,8 +194,8 @@ def test_examples_left_out_say_how_far_scores_spread(packages: Any, tmp_path: Pa
     given.save(tmp_path / "task.npz")
     loaded = learner.load_task(tmp_path / "task.npz")
     queries = np.random.default_rng(0).normal(0, 4, (40, 4)).astype(np.float32)
-    answers = loaded.predict(queries, unknown=0.1)
-    assert answers == given.predict(queries, unknown=0.1)
+    answers = loaded.predict(list(queries), unknown=0.1)
+    assert answers == given.predict(list(queries), unknown=0.1)
     assert {None, "near"} <= set(answers)
     assert given.add({"third": [[0, 0, 0, 9]]})._negatives is not None
 

@@ -117,7 +117,7 @@ def test_outputs_of_a_regression(
     rehash(folder, "predict", data)
     x = np.eye(2, dtype=np.float32)
     with pytest.raises(AdaptError) as error:
-        handful.load(folder).adapt(x, [1, 2]).predict(x)
+        handful.load(folder).adapt(x, [[1], [2]]).predict(x)
     words = "graph predict gave `outputs` as float32 [4, 1], wanted float32 [Q=2, 1]"
     assert str(error.value) == words
 
@@ -172,8 +172,8 @@ def test_no_queries_are_no_answers(packages: Any) -> None:
     assert task.logits(X[:0]).shape == (0, 2)
     assert task.predict_proba([]).shape == (0, 2)
     assert task.predict([]) == []
-    line = handful.load(packages("line")).adapt(np.eye(2, dtype=np.float32), [1, 2])
-    assert line.predict([]).shape == (0, 1)
+    line = handful.load(packages("line")).adapt(np.eye(2, dtype=np.float32), [[1], [2]])
+    assert line.outputs([]).shape == (0, 1)
 
 
 def test_a_graph_is_not_run_on_an_empty_input(packages: Any) -> None:

@@ -84,13 +84,13 @@ def test_a_recording_that_is_no_example_names_what_cuts_it(learner: handful.Lear
     words, hint = refusal(lambda: task.predict(rising(9)), InputError)
     assert words == "query has shape [9, 2], wanted [4, 2] or a batch of them"
     assert hint == "a recording is cut by handful.windows(x, 4)"
-    assert task.predict(handful.windows(rising(9), 4)) == ["b", "b", "b"]
+    assert task.predict(list(handful.windows(rising(9), 4))) == ["b", "b", "b"]
 
 
 def test_files_stand_for_what_is_in_them(
     learner: handful.Learner, moves: Path, tmp_path: Path
 ) -> None:
-    still_ones = [moves / "still" / "1.npy", str(moves / "still" / "2.csv")]
+    still_ones: list[Any] = [moves / "still" / "1.npy", str(moves / "still" / "2.csv")]
     with pytest.warns(InputWarning, match=r"2\.csv, 9 readings, cut into 3 windows of 4$"):
         task = learner.adapt({"still": still_ones, "rising": moves / "rising" / "1.csv"})
     assert task.counts == {"still": 4, "rising": 1}  # nine readings are three windows of four
@@ -173,7 +173,7 @@ def test_from_a_folder_to_answers(packages: Any, moves: Path, tmp_path: Path) ->
     windows = handful.windows(np.concatenate([still(), rising(), still()]), 4)
     assert [(answer.file, answer.label) for answer in answers] == [
         (str(new), "rising"),
-        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(windows))),
+        *((f"{long}[{i}]", label) for i, label in enumerate(task.predict(list(windows)))),
     ]
     assert [answer.label for answer in answers[1:]][::2] == ["still", "rising", "still"]
 
@@ -269,7 +269,8 @@ def test_one_file_is_one_example_where_the_package_says_so(
     turned = write_csv(tmp_path / "turned.csv", long[:, ::-1], "ay,ax")
     assert task.predict(file) == task.predict(long) == "rising"  # of an array as of a file, unsaid
     exact = series.whole(long, task.learner.input)
-    for given in (file, turned, long, [long], [file, exact]):
+    several: tuple[Any, ...] = (file, turned, long, [long], [file, exact])
+    for given in several:
         logits = task.logits(given)
         np.testing.assert_array_equal(logits.reshape(-1, 2)[0], task.logits(exact))
     learner = handful.load(folder)

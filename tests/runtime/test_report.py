@@ -42,8 +42,8 @@ def test_sounds_are_named(packages: Any, tmp_path: Path) -> None:
     write_report(tmp_path / "task.npz", out, examples=tmp_path / "given", test=tmp_path / "other")
     for label in ("low", "high"):
         cells = (
-            f"<td>{tmp_path}/other/{label}/0.wav</td><td>{label}</td><td>{label}</td>",
-            f"<td>{tmp_path}/given/{label}/0.wav</td><td>{label}</td>",
+            f"</svg>{tmp_path}/other/{label}/0.wav</td><td>{label}</td><td>{label}</td>",
+            f"</svg>{tmp_path}/given/{label}/0.wav</td><td>{label}</td>",
         )
         (row,) = [line for line in out.read_text().splitlines() if cells[0] in line]
         assert cells[1] in row
@@ -72,6 +72,6 @@ def test_windows_of_a_recording_are_numbered(packages: Any, tmp_path: Path) -> N
     assert task.counts == {"rising": 3, "level": 1}
     assert len(found.checked) == 4
     for i in range(3):
-        assert f"<td>{tmp_path}/moves/rising/1.npy[{i}]</td>" in page
+        assert f"</svg>{tmp_path}/moves/rising/1.npy[{i}]</td>" in page
         assert f"<td>example {i + 1} of rising</td>" in page
-    assert f"<td>{tmp_path}/moves/level/1.npy</td><td>level</td>" in page
+    assert f"</svg>{tmp_path}/moves/level/1.npy</td><td>level</td>" in page

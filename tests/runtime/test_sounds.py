@@ -200,6 +200,7 @@ REFUSED = {
 
 @each("name", REFUSED)
 def test_what_is_no_sound_is_refused(name: str, packages: Any) -> None:
+    samples: Any
     samples, words, hint = REFUSED[name]
     task = handful.load(packages("tones")).adapt({"low": tone(200), "high": tone(400)})
     assert refusal(lambda: task.predict(samples), InputError) == (words, hint)
@@ -208,10 +209,12 @@ def test_what_is_no_sound_is_refused(name: str, packages: Any) -> None:
 def test_paths_sounds_and_samples_answer_alike(packages: Any, tmp_path: Path) -> None:
     learner = handful.load(packages("tones"))
     low, high = (write_tone(tmp_path / f"{p}.wav", p, rate=44100) for p in (200, 400))
-    task = learner.adapt({"low": str(low), "high": [high, tone(400)]})
+    given: list[handful.Example] = [high, tone(400)]
+    task = learner.adapt({"low": str(low), "high": given})
     new = write_tone(tmp_path / "new.wav", 400, seconds=0.3, rate=16000)
     assert task.predict(str(new)) == "high"
-    assert task.predict([new, low, tone(200), handful.Sound(tone(200, rate=4000), 4000)]) == [
+    mixed: list[handful.Example] = [new, low, tone(200)]
+    assert task.predict([*mixed, handful.Sound(tone(200, rate=4000), 4000)]) == [
         "high", "low", "low", "low",
     ]  # fmt: skip
 

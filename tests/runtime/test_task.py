@@ -20,7 +20,7 @@ from ..each import each
 from .small_packages import RATE, head_weights
 
 RNG = np.random.default_rng(3)
-X = RNG.standard_normal((7, 4)).astype(np.float32)
+X: Any = RNG.standard_normal((7, 4)).astype(np.float32)  # a stack, whose answers are a list
 LABELS = ["ka", "ga", "ka", "na", "ga", "ka", "na"]
 IMAGES = RNG.integers(0, 256, (6, 6, 6, 1), np.uint8)
 
@@ -94,7 +94,7 @@ def test_renaming_and_reordering_classes_permutes_the_answers(head: handful.Lear
 
 @each("way", [2, 3, 20, 50])
 def test_ways(prototypes: handful.Learner, way: int) -> None:
-    x = np.arange(way * 4, dtype=np.float32).reshape(way, 4)
+    x: Any = np.arange(way * 4, dtype=np.float32).reshape(way, 4)
     task = prototypes.adapt(x, [f"class {i}" for i in range(way)])
     assert task.predict(x) == [f"class {i}" for i in range(way)]
 
@@ -156,15 +156,16 @@ def test_samples_draw_noise_and_give_a_mean_and_a_spread(
 def test_regression(packages: Any, tmp_path: Any) -> None:
     learner = handful.load(packages("line"))
     x = np.array([[1, 0], [0, 1], [1, 1]], np.float32)
-    task = learner.adapt(x, [1.0, 2.0, 4.0])
+    task = learner.adapt(x, np.array([1.0, 2.0, 4.0]))
     v = np.zeros(2)
     for _ in range(4):
         v = v - 0.1 * x.T @ (x @ v - [1, 2, 4])
-    np.testing.assert_allclose(task.predict(x), (x @ v)[:, None], rtol=1e-5)
-    assert task.predict(x[0]).shape == (1,)
+    np.testing.assert_allclose(task.outputs(x), (x @ v)[:, None], rtol=1e-5)
+    assert task.outputs(x[0]).shape == (1,)
+    np.testing.assert_array_equal(np.array(task.predict(x)), task.outputs(x))
     more = task.add(x[:1], [[1.5]])
-    longer = learner.adapt(x[[0, 1, 2, 0]], [1, 2, 4, 1.5])
-    np.testing.assert_array_equal(more.predict(x), longer.predict(x))
+    longer = learner.adapt(x[[0, 1, 2, 0]], np.array([1, 2, 4, 1.5]))
+    np.testing.assert_array_equal(more.outputs(x), longer.outputs(x))
     task.save(tmp_path / "task.npz")
     loaded = learner.load_task(tmp_path / "task.npz")
     np.testing.assert_array_equal(loaded.predict(x), task.predict(x))

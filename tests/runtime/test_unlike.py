@@ -189,5 +189,5 @@ def test_what_has_nothing_in_it_is_none_of_the_classes() -> None:
     assert str(warning.message).startswith("query 1 has nothing in it: silence")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", handful.InputWarning)
-        assert task.predict(tones, unknown=0.05) == ["low", None]
+        assert task.predict(list(tones), unknown=0.05) == ["low", None]
         assert task.predict(tones[1], unknown=0.05, unknown_label="none") == "none"

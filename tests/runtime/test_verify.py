@@ -181,7 +181,7 @@ def test_a_package_without_golden_vectors_runs_and_cannot_be_verified(
 ) -> None:
     folder = packages.copy("prototypes", tmp_path)
     (folder / "conformance.npz").unlink()
-    x = np.eye(4, dtype=np.float32)
+    x: Any = np.eye(4, dtype=np.float32)
     assert handful.load(folder).adapt(x, list("abab")).predict(x) == ["a", "b", "a", "b"]
     with pytest.raises(PackageError) as error:
         verify(folder)

@@ -14,9 +14,10 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.legend import Legend
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.tools.tested import PictureError
 from handful.trainer.commands.compare import said_of, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
-from handful.trainer.commands.pictures import PictureError, check_plot, draw_over_shots, write_plot
+from handful.trainer.commands.pictures import check_plot, draw_over_shots, write_plot
 from handful.trainer.data.functions import Sensor
 from handful.trainer.data.labelled import ONE_GROUP, ClassFacts
 from handful.trainer.episodes import TaskSize

@@ -174,7 +174,7 @@ def test_a_package_adapts_through_the_runtime(package: Callable[[str], Path]) ->
     x, y, query = uneven(subject.data, [2, 1, 1], queries=1)
     task = load(package("prototypical")).adapt(x.numpy(), ["a", "a", "b", "c"])
     logits = subject.answer(x, y, query)
-    assert task.predict(query.numpy()) == ["abc"[i] for i in logits.argmax(dim=1)]
+    assert task.predict(list(query.numpy())) == ["abc"[i] for i in logits.argmax(dim=1)]
     assert relative_difference(task.logits(query.numpy()), logits.detach().numpy()) < 1e-4
 
 

@@ -165,8 +165,8 @@ def test_a_device_calibrates_from_readings_alone(package: Path) -> None:
     drawn = Sensor().episodes(SIZE, tasks=1, generator=generator(5))
     x, y, query = (part[0].numpy() for part in drawn[:3])
     task = handful.load(package).adapt(x, y[:, 0])
-    assert np.shape(task.predict(query)) == (7, 1)
-    np.testing.assert_allclose(task.predict(query[3]), task.predict(query)[3], rtol=1e-4, atol=1e-5)
+    assert task.outputs(query).shape == (7, 1)
+    np.testing.assert_allclose(task.outputs(query[3]), task.outputs(query)[3], rtol=1e-4, atol=1e-5)
 
 
 def test_a_learner_of_classes_is_refused(tmp_path: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 import handful
@@ -67,4 +66,4 @@ def test_from_a_recipe_to_the_runtime(name: str, tmp_path: Path) -> None:
     drawn = Sinusoid().episodes(TaskSize(1, 12, 4), tasks=1, generator=generator(3))
     x, y, query = (part[0].numpy() for part in drawn[:3])
     task = handful.load(package).adapt(x, y[:, 0])
-    assert np.shape(task.predict(query)) == (4, 1)
+    assert task.outputs(query).shape == (4, 1)

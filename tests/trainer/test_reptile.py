@@ -257,7 +257,7 @@ def test_it_learns_to_learn_and_runs_on_a_device(tmp_path: Path) -> None:
     task = load(tmp_path / "package").adapt(x.numpy(), list("abcde"))
     logits = subject.answer(x, y, query)
     assert relative_difference(task.logits(query.numpy()), logits.numpy()) < 1e-4
-    assert task.predict(query.numpy()) == ["abcde"[i] for i in logits.argmax(dim=1)]
+    assert task.predict(list(query.numpy())) == ["abcde"[i] for i in logits.argmax(dim=1)]
 
 
 def test_the_transductive_form_has_the_same_weights() -> None:

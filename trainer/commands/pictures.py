@@ -1,21 +1,13 @@
-"""A picture of what was compared: accuracy or error over the shots, each with its interval.
-
-A picture of a confusion matrix, for `handful test`; needs matplotlib and no torch.
-
-A picture that a command draws: where it may be written, and how it is.
-"""
+"""A picture of what was compared: accuracy or error over the shots, each with its interval."""
 
 from __future__ import annotations
 
 import io
 import math
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handful.runtime.errors import HandfulError
-from handful.runtime.package.files import write_atomic
-from handful.runtime.tools.tested import NONE
+from handful.runtime.tools.tested import check_png, write_png
 from handful.runtime.tools.text import ERROR
 
 from .compared import Compared, Entry
@@ -24,38 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from handful.runtime.tools.tested import Outcome
-
 DPI = 130
-
-
-class PictureError(HandfulError):
-    """A picture cannot be written where it should be."""
-
-
-def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
-    """Refuse a place for the picture before time is spent on what it shows."""
-    if file.suffix.lower() != ".png":
-        raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
-    if not file.parent.is_dir():
-        raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
-    if file.exists() and not force:
-        raise PictureError(f"{file} exists already", hint="replace it with --force")
-
-
-def write_png(figure: Figure, file: Path, option: str) -> None:
-    """The figure as a PNG file, whole or not at all."""
-    png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DPI)
-    try:
-        write_atomic(file, png.getvalue())
-    except OSError as cause:
-        raise PictureError(
-            f"cannot write {file}: {cause.strerror or cause}",
-            hint=f"make room, or name another place with {option}",
-        ) from cause
-
-
 PLOT = "--plot"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 GREYS = ("#555555", "#888888", "#b0b0b0")  # of yardsticks, which are dashed
@@ -71,7 +32,9 @@ def check_plot(file: Path, *, force: bool) -> None:
 
 def write_plot(compared: Compared, file: Path) -> None:
     """The picture as a PNG file, whole or not at all."""
-    write_png(draw_over_shots(compared), file, PLOT)
+    png = io.BytesIO()
+    draw_over_shots(compared).savefig(png, format="png", dpi=DPI)
+    write_png(png.getvalue(), file, PLOT)
 
 
 def draw_over_shots(compared: Compared) -> Figure:
@@ -134,50 +97,3 @@ def _look(entry: Entry, compared: Compared, learners: list[Entry]) -> tuple[str,
         return COLOURS[learners.index(entry) % len(COLOURS)], "-"
     yardsticks = [other for other in compared.entries if other not in learners]
     return GREYS[yardsticks.index(entry) % len(GREYS)], "--"
-
-
-PNG = "--png"
-MOST_NUMBERS = 30  # classes up to which each cell has its number
-
-
-def check_place(file: Path, *, force: bool) -> None:
-    """Refuse a place for the picture, or a missing matplotlib, before any file is looked at."""
-    check_png(file, PNG, example="confusion.png", force=force)
-    import_module("matplotlib")  # the command says which extra brings it
-
-
-def write_confusion(found: Outcome, file: Path) -> None:
-    """The matrix as a PNG file, whole or not at all."""
-    write_png(draw_confusion(found), file, PNG)
-
-
-def draw_confusion(found: Outcome) -> Figure:
-    """A row for each class, a column for each answer, shaded by its share of the row."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    matrix = found.confusion
-    names = [NONE if label is None else label for label in found.answers]
-    width, height = (1.8 + 0.35 * max(4, n) for n in (len(names), len(found.classes)))
-    figure = Figure(figsize=(min(width, 40), min(height, 40)), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    shares = [[count / max(1, sum(row)) for count in row] for row in matrix]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), [_plain(name) for name in names], rotation=90)
-    axes.set_yticks(range(len(found.classes)), [_plain(name) for name in found.classes])
-    axes.set_xlabel("answer")
-    axes.set_ylabel("class")
-    axes.set_title(f"accuracy {100 * found.accuracy:.1f} %", fontsize="medium")
-    if len(names) <= MOST_NUMBERS:
-        for i, row in enumerate(matrix):
-            for j, count in enumerate(row):
-                if count:
-                    colour = "white" if shares[i][j] > 0.5 else "black"
-                    axes.text(j, i, str(count), ha="center", va="center", color=colour)
-    return figure
-
-
-def _plain(label: str) -> str:
-    """A label as itself: matplotlib would read what stands between dollar signs as a formula."""
-    return label.replace("$", r"\$")

@@ -1,1 +1,5 @@
 """What several learners share."""
+
+from .features import class_means, unit_length
+
+__all__ = ["class_means", "unit_length"]
