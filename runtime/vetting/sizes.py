@@ -168,6 +168,10 @@ class _Node:
         whole = [n for n in numbers if isinstance(n, int)]
         return whole if len(whole) == len(numbers) else None
 
+    def part(self, sizes: tuple[Size, ...]) -> tuple[Size, ...]:
+        """The axes that a Shape is asked for."""
+        return sizes[self.number("start", 0) : self.number("end", len(sizes))]
+
     def check(self) -> None:
         """Raise a PackageError where a session of the node could end the process."""
         if self.op in ("Expand", "Pad") and len(self.inputs) > 1:
@@ -289,8 +293,7 @@ class _Node:
         """The numbers in the first output, where it is a short int64 tensor."""
         first = self.ins[0] if self.ins else None
         if self.op == "Shape" and first is not None:
-            start, end = self.number("start", 0), self.number("end", len(first))
-            return list(first[start:end])
+            return list(self.part(first))
         if self.op == "Size" and first is not None:
             return [_product(first)]
         numbers = self.at(0)
@@ -568,6 +571,12 @@ def _top(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
     return [(*first[:axis], count[0] if count else None, *first[axis + 1 :])] * 2
 
 
+def _range(node: _Node, _: tuple[Size, ...]) -> list[Sizes]:
+    start, limit, step = (node.at(i) for i in range(3))
+    counts = start == [0] and step == [1] and limit is not None and len(limit) == 1
+    return [(limit[0] if counts and limit and positive(limit[0]) else None,)]
+
+
 def _filled(node: _Node, _: tuple[Size, ...]) -> list[Sizes]:
     numbers = node.at(0)
     return [tuple(numbers) if numbers is not None else None]
@@ -587,9 +596,9 @@ RULES: dict[str, Rule] = {
     "GlobalMaxPool": lambda _, first: [(*first[:2], *[1] * (len(first) - 2))],
     "MatMul": _matmul,
     "Pad": _pad,
-    "Range": lambda *_: [(None,)],
+    "Range": _range,
     "Reshape": _reshape,
-    "Shape": lambda _, first: [(len(first),)],
+    "Shape": lambda node, first: [(len(node.part(first)),)],
     "Size": lambda *_: [()],
     "Slice": _slice,
     "Split": _split,
