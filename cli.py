@@ -256,7 +256,7 @@ OWN = ("split", "array", "labels")  # options that are short for settings of tex
 
 
 @click.command(cls=Command)
-@click.argument("place", metavar="[DATA]", type=NAME_OR_PATH, required=False)
+@click.argument("place", metavar="DATA", type=NAME_OR_PATH, required=False)
 @click.option("--data", metavar="SOURCE", help="The same as DATA, as the other commands have it.")
 @click.option("--backbone", help="Embeds the pictures: a name, or an ONNX file.")
 @click.option("--split", metavar="HOW", help="random, or a JSON file; Omniglot: vinyals, lake.")

@@ -50,7 +50,7 @@ def add_a_learner(package: Path) -> None:
     last = f'    "{list(LEARNERS)[-1]}": {list(LEARNERS.values())[-1].__name__},\n'
     assert text.count(last) == 1
     text = text.replace(last, f'{last}    "tuned-means": TunedMeans,\n')
-    imports, found, rest = text.partition("\n__all__")
+    imports, found, rest = text.partition("\nLEARNERS:")
     assert found
     text = f"{imports}from .tuned_means import TunedMeans\n{found}{rest}"
     listed.write_text(text, encoding="utf-8")

@@ -7,7 +7,6 @@ import re
 from itertools import takewhile
 from pathlib import Path
 
-from handful.runtime.inputs.examples import KINDS
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Manifest
 from handful.runtime.package.read import SHIPPED, shipped
@@ -68,6 +67,8 @@ def described_packages() -> list[tuple[str, str]]:
 
 
 def _purpose(manifest: Manifest) -> str:
+    from handful.runtime.inputs.examples import KINDS  # needs numpy
+
     spec, recipe = manifest.input, manifest.training.get("recipe")
     size = " × ".join(map(str, spec.shape))
     if spec.rate is not None:

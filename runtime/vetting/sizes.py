@@ -77,6 +77,10 @@ BROADCAST = frozenset(
 )
 WINDOWS = frozenset(("AveragePool", "Conv", "ConvTranspose", "MaxPool"))
 MAPS = WINDOWS | {"GlobalAveragePool", "GlobalMaxPool"}  # what runs over [B, C, ...]
+# what makes of numbers that are 0 or more only such numbers
+KEEP_NATURAL = frozenset(
+    "Add Concat Gather Identity Max Min Mul Reshape Slice Squeeze Unsqueeze".split()
+)
 
 
 def positive(size: Size) -> bool:
@@ -92,6 +96,7 @@ class Follower:
         self.sizes: dict[str, Sizes] = {"": None}
         self.numbers: dict[str, Numbers] = {}
         self.folded: set[str] = {""}  # computed from constants and shapes alone
+        self.natural: set[str] = set()  # of integers that are 0 or more, as every size is
 
     def note_constant(self, name: str, shape: Sequence[int], values: Sequence[int] | None) -> None:
         """An initialiser, or what a Constant gives."""
@@ -99,6 +104,8 @@ class Follower:
         self.folded.add(name)
         if values is not None:
             self.numbers[name] = list(values)
+            if min(values, default=0) >= 0:
+                self.natural.add(name)
 
     def note_input(self, name: str, shape: Sequence[int | str]) -> None:
         """An input of the graph: where its size is a symbol, it is 1 or more."""
@@ -116,6 +123,8 @@ class Follower:
         node.check()
         if op in ("Shape", "Size") or (inputs and self.folded.issuperset(inputs)):
             self.folded.update(outputs)
+        if op in ("Shape", "Size") or (op in KEEP_NATURAL and self._made_of_natural(op, inputs)):
+            self.natural.update(outputs)
         if op == "Constant":
             return  # noted with its value
         found = node.infer()
@@ -125,6 +134,11 @@ class Follower:
         numbers = node.compute()
         if outputs and numbers is not None and len(numbers) <= MOST:
             self.numbers[outputs[0]] = numbers
+
+    def _made_of_natural(self, op: str, inputs: Sequence[str]) -> bool:
+        """Whether the numbers that the node hands on are 0 or more; others say where they are."""
+        numbers = inputs if op in ("Add", "Concat", "Max", "Min", "Mul") else inputs[:1]
+        return bool(numbers) and self.natural.issuperset(numbers)
 
 
 class _Node:
@@ -185,6 +199,8 @@ class _Node:
         if name not in self.known.folded:
             return  # known when the graph runs, and refused there by onnxruntime
         numbers = self.at(1)
+        if name in self.known.natural:
+            return
         if numbers is None or any(n is None or (isinstance(n, int) and n < 0) for n in numbers):
             what = "pads" if self.op == "Pad" else "sizes"
             raise PackageError(

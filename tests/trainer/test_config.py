@@ -68,7 +68,7 @@ def test_later_overrides_win() -> None:
 
 
 NAMES = ", ".join(LEARNERS)
-SECTIONS = "data, learner, licence, meta, pretrain"
+SECTIONS = "credit, data, learner, licence, meta, pretrain"
 OF_MAML = (
     "adapt_only, centred, evaluation_steps, first_order, head, head_lr, inner_lr, inner_steps,"
     " multi_step_loss, network, rates"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,12 @@ from handful.trainer.data.prepare import prepare
 from handful.trainer.settings.errors import DataError
 
 from ...commands.called import error, run
+
+
+def arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """What the file holds, which is closed again."""
+    with np.load(path) as file:
+        return dict(file)
 
 
 @pytest.fixture
@@ -50,7 +57,7 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
     names = ("words", "keywords", "strokes", "pen")
     assert result.stderr == "".join(f"wrote {out / name}.npz\n" for name in names)
 
-    made = np.load(out / "words.npz")
+    made = arrays(out / "words.npz")
     assert made["label"].tolist() == ["yes", "no", "up"]
     assert made["x"].shape == (3, 49, 40, 1)
     # 90 / 10 − 14 = −5, and a tenth more for each word
@@ -58,7 +65,7 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
     split = json.loads((out / "words.json").read_text())
     assert split == {"meta_train": ["yes"], "meta_val": ["no"], "meta_test": ["up"]}
 
-    more = np.load(out / "keywords.npz")
+    more = arrays(out / "keywords.npz")
     assert more["label"].tolist() == ["yes", "no", "up", "yes backwards"]
     np.testing.assert_array_equal(more["x"][:3], made["x"])
     np.testing.assert_array_equal(more["x"][3], made["x"][0, ::-1])
@@ -66,7 +73,7 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
     assert split["meta_train"] == ["yes", "yes backwards"]
     assert (split["meta_val"], split["meta_test"]) == (["no"], ["up"])
 
-    made = np.load(out / "strokes.npz")
+    made = arrays(out / "strokes.npz")
     assert made["label"].tolist() == ["b/1", "a/1"]
     # the root mean square of ±5 in x and 0 in y is 5 / √2
     np.testing.assert_allclose(made["x"][0, :2, 0], [-(2**0.5), 2**0.5], rtol=1e-5)
@@ -75,8 +82,8 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
     split = json.loads((out / "strokes.json").read_text())
     assert split == {"meta_train": ["a/1"], "meta_val": ["b/1"], "meta_test": []}
 
-    made = np.load(out / "pen.npz")  # the same as they are
-    traces = np.load(collections / "pen_strokes" / "pen_strokes.npz")["x"]
+    made = arrays(out / "pen.npz")  # the same as they are
+    traces = arrays(collections / "pen_strokes" / "pen_strokes.npz")["x"]
     assert made["label"].tolist() == ["b/1", "a/1"]
     np.testing.assert_array_equal(made["x"], traces)
     assert json.loads((out / "pen.json").read_text()) == split
