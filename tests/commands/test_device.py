@@ -98,7 +98,7 @@ def test_from_readings_to_answers(tmp_path: Path) -> None:
     assert answers == {str(new): "ring", str(tmp_path / "moves/line/1.npy"): "line"}
     np.save(new, np.concatenate([ring, line]))  # a stream of movements is cut when that is asked
     found = run("predict", task, new, "--windows")
-    assert found.stderr == f"note: {new}, 128 readings, cut into 3 windows of 64\n"
+    assert found.stderr == f"warning: {new}, 128 readings, cut into 3 windows of 64\n"
     lines = found.stdout.splitlines()
     answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}
     assert list(answers) == [f"{new}[{i}]" for i in range(3)]

@@ -412,13 +412,14 @@ def test_golden_series_are_replayed(
     ]
     if spec.rate:
         bad.append(({"series/1/times": golden["series/1/times"] * 0}, "`series/1/times` in"))
+    editing.golden(folder, **golden)
+    right = (folder / "conformance.npz").read_bytes()
     for spoilt, words in bad:
-        editing.golden(folder, **{**golden, **spoilt})
+        editing.golden(folder, **spoilt)
         with pytest.raises(PackageError) as error:
             verify(folder)
         assert str(error.value).startswith(words), spoilt
-        editing.golden(folder, **dict.fromkeys(spoilt))  # what was added stays in the file
-        editing.golden(folder, **golden)
+        (folder / "conformance.npz").write_bytes(right)
 
 
 @pytest.mark.filterwarnings("ignore:.*cut into:handful.InputWarning")
