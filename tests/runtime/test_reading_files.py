@@ -321,4 +321,4 @@ def test_what_is_read_takes_little_more_than_its_numbers(tmp_path: Path) -> None
         assert read_array(tmp_path / "x.csv").shape == (count, 1)
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-        assert most < 40_000_000, unit  # a list and a text for each line take twice that
+        assert most < 40_000_000, unit
