@@ -4,8 +4,10 @@
 
 FOLDER has a sub-folder for each movement, with one recording of it or a few (.csv or .npy): a line
 x, y, pen for each reading, the pen 1 where it touches. The same lines come in on standard input, as
-a pen, a touch pad or a tracker gives them. After each half of a window, what the last WINDOW
-readings show is printed: the place of the first of them, the movement, its probability.
+a pen, a touch pad or a tracker gives them. The package takes a recording whole, however many
+readings it has; a stream has no end and is cut into windows, which is as long a movement as can be
+told. After each half of a window, what the last WINDOW readings show is printed: the place of the
+first of them, the movement, its probability.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ with copies of its last reading. Where nothing else is said, the hop is half a w
 
 A whole recording is read between its readings, at T places u_m; docs/package-format.md has it.
 
-    s_0 = 0,  s_k = s_k−1 + the time, or the way, from reading k − 1 to reading k
+    s_k = t_k − t_0 of times,  s_0 = 0, s_k = s_k−1 + the way from reading k − 1 to reading k
     u_m = s_n−1 · m / (T − 1)
     y_m = x_j−1 + (u_m − s_j−1) / (s_j − s_j−1) · (x_j − x_j−1),  j the first with s_j ≥ u_m
 """

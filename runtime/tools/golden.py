@@ -389,10 +389,11 @@ def _series(golden: dict[str, Array], name: str, spec: InputSpec, file: str) -> 
     if f"{name}/times" in golden or spec.rate:
         times = golden.pop(f"{name}/times", np.zeros(0))
         right = times.dtype == np.int64 and times.shape == x.shape[:1] and times[0] == 0
-        if not right or (np.diff(times) < 0).any() or times[-1] > 2**53:
+        still = bool(spec.rate) and right and not times[-1]  # it would have no rate of its own
+        if not right or still or (np.diff(times) < 0).any() or times[-1] > 2**53:
             raise PackageError(
                 f"`{name}/times` in {file} is {times.dtype} {list(times.shape)}, wanted an int64"
-                " for each reading, from 0 on and never falling",
+                " for each reading, from 0 on and never falling, at most 2⁵³, not all 0 at a rate",
                 hint=HINT,
             )
     return name, x, None if times is None else times / TICKS, examples

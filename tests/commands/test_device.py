@@ -71,6 +71,9 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     assert answers[0]["label"] == "bar"
     assert answers[0]["score"] == answers[0]["probabilities"]["bar"]
     assert sum(answers[0]["probabilities"].values()) == pytest.approx(1)
+    assert error(run("predict", task, new[0], "--windows")) == (
+        "error: package omniglot-leo takes no series, and nothing is cut\n"
+    )
 
 
 def test_from_readings_to_answers(tmp_path: Path) -> None:
@@ -88,11 +91,15 @@ def test_from_readings_to_answers(tmp_path: Path) -> None:
     assert (adapted.exit_code, adapted.stdout) == (0, "")
     assert f"wrote {task}: line (2), ring (2)\n" in adapted.stderr
     np.save(new, np.repeat(ring, 4, axis=0))  # a pen that reads four times as often
-    lines = run("predict", task, new, tmp_path / "moves" / "line" / "1.npy").stdout.splitlines()
+    found = run("predict", task, new, tmp_path / "moves" / "line" / "1.npy")
+    assert found.stderr == f"note: {new}, 256 readings, read as 64 along their path\n"
+    lines = found.stdout.splitlines()
     answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}
     assert answers == {str(new): "ring", str(tmp_path / "moves/line/1.npy"): "line"}
     np.save(new, np.concatenate([ring, line]))  # a stream of movements is cut when that is asked
-    lines = run("predict", task, new, "--windows").stdout.splitlines()
+    found = run("predict", task, new, "--windows")
+    assert found.stderr == f"warning: {new}, 128 readings, cut into 3 windows of 64\n"
+    lines = found.stdout.splitlines()
     answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}
     assert list(answers) == [f"{new}[{i}]" for i in range(3)]
     assert [answers[f"{new}[0]"], answers[f"{new}[2]"]] == ["ring", "line"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from handful.runtime import confidence
 from handful.runtime.package import decode, flow, npz, rules
-from handful.runtime.package.manifest import OBJECTS, ROLES
+from handful.runtime.package.manifest import CHANNEL, OBJECTS, ROLES
 from handful.runtime.tools import golden
 from handful.runtime.vetting import operators, vet
 from handful.runtime.vetting.operators import CONTROL_FLOW, RANDOM
@@ -39,6 +39,8 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
         ("8 axes, 2²⁶ for the product", (rules.MAX_AXES, rules.MAX_VALUES)),
         ("2²⁴ values, `S` and `N` counted as 64 each", (flow.MAX_NOISE, flow.AS_MANY)),
         ("64 MiB of arrays, 20 000 members", (golden.MAX_BYTES, npz.MAX_MEMBERS)),
+        ("at most 2¹⁸ values each, and as many at `rate`", (golden.MAX_READINGS,)),
+        ("it: 1 to 100 characters that can be printed, no blank", (CHANNEL,)),
         ("1000 examples in the support set and 1000 queries", (golden.MAX_EXAMPLES,)),
         ("| `confidence` | 256 entries |", (rules.MAX_SIZES,)),
         ("| `thresholds` | 1 to 32 of", (rules.MAX_RATES,)),
@@ -47,7 +49,7 @@ def test_the_reserved_names_and_the_refused_operators_stand_in_the_page() -> Non
 )
 def test_the_caps_in_the_page_are_those_of_the_reader(words: str, held: tuple[int, ...]) -> None:
     assert words in PAGE
-    powers = {2**19: "2¹⁹", 2**24: "2²⁴", 2**26: "2²⁶", 2**27: "2²⁷", 2**53: "2⁵³"}
+    powers = {2**18: "2¹⁸", 2**19: "2¹⁹", 2**24: "2²⁴", 2**26: "2²⁶", 2**27: "2²⁷", 2**53: "2⁵³"}
     sizes = {2**20: "1 MiB", 2**26: "64 MiB", 2**29: "512 MiB", 2**30: "1 GiB"}
     for number in held:
         shown = {

@@ -311,3 +311,14 @@ def test_numbers_are_counted_while_they_are_read(tmp_path: Path) -> None:
         _, most = tracemalloc.get_traced_memory()
         tracemalloc.stop()
         assert most < 90_000_000, unit  # twice the file, and the numbers that are kept
+
+
+def test_what_is_read_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+    for unit in (b"1\n", b"1\r\n", b'"1"\n'):
+        count = 300_000 // len(unit)
+        (tmp_path / "x.csv").write_bytes(unit * count)
+        tracemalloc.start()
+        assert read_array(tmp_path / "x.csv").shape == (count, 1)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert most < 40_000_000, unit

@@ -14,16 +14,21 @@ from handful.runtime.errors import (
     InputError,
     InputNote,
     InputWarning,
+    ManifestError,
+    PackageError,
     SupportSetError,
 )
 from handful.runtime.inputs import series
 from handful.runtime.inputs.examples import read_folder
 from handful.runtime.inputs.series import read_examples
 from handful.runtime.package.manifest import Channel, InputSpec
+from handful.runtime.tools.golden import draw_series
 from handful.runtime.tools.on_files import adapt_folder, predict_files
+from handful.runtime.tools.verify import verify
 
 from ..each import each
-from .refusal import refusal, refusal_in
+from . import edit as editing
+from .refusal import refusal, refusal_in, refused
 from .small_series import SHAPE, rising, still, write_csv, write_npy
 
 # examples of one level tell here what was done to them: a warning of each is no news
@@ -189,8 +194,10 @@ def by_the_page(
         for c, channel in enumerate(channels):
             if channel.kind == "place":
                 way += (x[k][c] - x[k - 1][c]) * (x[k][c] - x[k - 1][c])
-        step = times[k] - times[k - 1] if times else 1.0
-        s.append(s[-1] + (math.sqrt(way) if spec.whole == "path" else step))
+        if spec.whole == "path":
+            s.append(s[-1] + math.sqrt(way))
+        else:
+            s.append(times[k] - times[0] if times else float(k))
     if s[-1] == 0:
         s = [float(k) for k in range(len(x))]
     last, found = spec.shape[0] - 1, []
@@ -225,7 +232,7 @@ def test_a_whole_recording_is_what_the_format_page_makes_of_it(whole: Any, count
     ):
         wanted = np.array(by_the_page(x.tolist(), spec), np.float32)
         np.testing.assert_array_equal(series.whole(x, spec), wanted)
-    times = np.cumsum(rng.integers(0, 3, count)).astype(float)
+    times = np.cumsum(rng.integers(0, 3, count) * 0.1)  # no sum of these is exact
     times -= times[0]
     wanted = np.array(by_the_page(x.tolist(), spec, times.tolist()), np.float32)
     np.testing.assert_array_equal(series.whole(x, spec, times), wanted)
@@ -308,6 +315,112 @@ def test_times_give_the_rate(header: str, step: float, said: list[str], tmp_path
         warnings.simplefilter("ignore")
         words, _ = refusal(lambda: read_examples(tmp_path / "x.csv", spec), InputError)
     assert "too long at 50 readings a second" in words
+
+
+def named(*names: str, kind: str = "value", text: str = "") -> list[dict[str, str]]:
+    return [{"name": name, "kind": kind, "text": text} for name in names]
+
+
+@each(
+    ("changes", "words"),
+    [
+        ({"channels": named("a", "b")}, None),
+        ({"channels": named("é", "β" * 100, text="up, in pixels"), "rate": 0.001}, None),
+        ({"whole": "time"}, None),
+        ({"whole": "path", "channels": named("x", kind="place") + named("p", kind="state")}, None),
+        ({"rate": 52.1}, None),
+        ({"rate": 1e6}, None),
+        ({"rate": 0}, "`input.rate` is 0, wanted 0.001 to 1e+06 hertz"),
+        ({"rate": 1e7}, "`input.rate` is 10000000.0, wanted 0.001 to 1e+06 hertz"),
+        ({"rate": 50, "whole": "time"}, "`input.rate` is 50, wanted null beside `whole`"),
+        ({"whole": "path"}, "`input.whole` is 'path', wanted a channel of kind `place` for it"),
+        (
+            {"channels": named("a")},
+            "`input.channels` has 1 entries, wanted 2 as in the shape",
+        ),
+        ({"channels": named("a", "A")}, "`input.channels` has two of one name"),
+        *(
+            (
+                {"channels": named("a", name)},
+                f"`input.channels[1].name` is {name[:60] + '…' if len(name) > 99 else name!r},"
+                " wanted 1 to 100 characters that can be printed, without blanks around them, and"
+                " no number",
+            )
+            for name in ("", " b", "1", "nan", "-Inf", "1e3", "\u202e")
+        ),
+    ],
+)
+def test_what_a_manifest_says_of_series(
+    changes: dict[str, Any], words: str | None, packages: Any, tmp_path: Path, edit: Any
+) -> None:
+    folder = packages.copy("series", tmp_path)
+    edit(folder, lambda content: content["input"].update(changes))
+    if words is None:
+        spec = handful.load(folder).input
+        assert (spec.whole, spec.rate) == (changes.get("whole"), changes.get("rate"))
+        assert len(spec.channels or ()) == len(changes.get("channels", ()))
+    else:
+        hint = "A and a count as one" if "two of one" in words else None
+        refused(folder, ManifestError, words, hint)
+
+
+@each("name", ["whole", "channels", "rate"])
+def test_what_is_no_series_has_none_of_it(
+    name: str, packages: Any, tmp_path: Path, edit: Any
+) -> None:
+    folder = packages.copy("line", tmp_path)
+    value = {"whole": "time", "channels": named("a"), "rate": 50}[name]
+    edit(folder, lambda content: content["input"].update({name: value}))
+    with pytest.raises(ManifestError, match=f"^`input.{name}` is given, wanted null: the input is"):
+        handful.load(folder)
+
+
+@each(
+    "changes",
+    [
+        {"whole": "time"},
+        {"whole": "path", "channels": named("x", kind="place") + named("p", kind="state")},
+        {"rate": 50},
+    ],
+)
+def test_golden_series_are_replayed(
+    changes: dict[str, Any], packages: Any, tmp_path: Path, edit: Any
+) -> None:
+    folder = packages.copy("series", tmp_path)
+    edit(folder, lambda content: content["input"].update(changes))
+    spec = handful.load(folder).input
+    golden = draw_series(spec)
+    editing.golden(folder, **golden)
+    assert set(verify(folder).series.values()) == {0.0}
+    for i in range(2):
+        x, made = golden[f"series/{i}"], golden[f"series/{i}/x"]
+        times = golden.get(f"series/{i}/times")
+        assert (len(x) > spec.shape[0]) == (i == 0)
+        assert (times is None) == (not spec.rate and (spec.whole == "path" or i == 0))
+        if spec.whole:
+            seconds = None if times is None else (times / 1e6).tolist()
+            wanted = np.array(by_the_page(x.astype(float).tolist(), spec, seconds), np.float32)
+            np.testing.assert_array_equal(made, wanted[None])
+    editing.golden(folder, **{"series/1/x": golden["series/1/x"] + np.float32(0.01)})
+    report = verify(folder)
+    assert [name for name, value in report.series.items() if value > 1e-6] == ["series/1/x"]
+    assert not report.ok
+    bad: list[tuple[dict[str, Any], str]] = [
+        ({"series/0": None}, "conformance.npz has no `series/0`"),
+        ({"series/0": np.ones((3, 2), int)}, "`series/0` in conformance.npz is int64 [3, 2],"),
+        ({"series/2": np.zeros(3, np.float32)}, "conformance.npz has an unknown `series/2`"),
+        ({"series/1/times": np.array([3])}, "`series/1/times` in conformance.npz is int64 [1],"),
+    ]
+    if spec.rate:
+        bad.append(({"series/1/times": golden["series/1/times"] * 0}, "`series/1/times` in"))
+    editing.golden(folder, **golden)
+    right = (folder / "conformance.npz").read_bytes()
+    for spoilt, words in bad:
+        editing.golden(folder, **spoilt)
+        with pytest.raises(PackageError) as error:
+            verify(folder)
+        assert str(error.value).startswith(words), spoilt
+        (folder / "conformance.npz").write_bytes(right)
 
 
 @pytest.mark.filterwarnings("ignore:.*cut into:handful.InputWarning")

@@ -102,3 +102,55 @@ def test_windows_out_of_bounds(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         config(tmp_path, **{name: 0})
     assert str(caught.value) == f"data.{name} is 0, wanted 1 to 1048576 readings"
+
+
+PATH = {"whole": "path", "channels": ("x: to the right", "y", "p"), "places": ("x", "y")}
+
+
+def test_settings_say_what_a_reading_is(moves: Path) -> None:
+    plain = load_data(config(moves), "meta_train").input
+    assert (plain.whole, plain.rate) == (None, None)
+    for file in moves.glob("*/*.npy"):
+        file.unlink()
+    for name in ("wave", "tap", "turn"):
+        text = "\n".join(f"{i},{1 - i % 2},{i * i},9" for i in range(7))
+        (moves / name / "2.csv").write_text(f"y,p,x,more\n{text}\n")
+    settings: dict[str, Any] = {**PATH, "states": ("p",)}
+    data = load_data(config(moves, **settings), "meta_train")
+    spec = data.input
+    assert (spec.whole, spec.shape, spec.rate) == ("path", (4, 3), None)
+    assert [(c.name, c.kind, c.text) for c in spec.channels or ()] == [
+        ("x", "place", "to the right"),
+        ("y", "place", ""),
+        ("p", "state", ""),
+    ]
+    assert data.counts.tolist() == [1]  # a whole recording, its columns found by their names
+    x, y, p = data.x[0].T
+    assert (x[0], x[-1], y[-1]) == (0, 36, 6)
+    assert set(p.tolist()) <= {0, 1}
+    by_rate = load_data(config(moves, channels=("x", "y"), hertz=50.0), "meta_train").input
+    assert (by_rate.whole, by_rate.rate, by_rate.shape) == (None, 50, (4, 2))
+    found = load_data(config(moves), "meta_train").input.channels
+    assert [channel.name for channel in found or ()] == ["y", "p", "x", "more"]
+
+
+@each(
+    ("changes", "words"),
+    [
+        ({"places": ("x",)}, "data.places has 'x', which is not in data.channels"),
+        ({"channels": ("a",), "states": ("b",)}, "data.states has 'b', which is not in"),
+        ({**PATH, "states": ("y",)}, "data.places and data.states both have 'y'"),
+        ({"whole": "path", "channels": ("a", "b")}, 'data.whole is "path", and data.places is'),
+        ({"whole": "time", "hertz": 50.0}, "data.whole is set, and so is data.hertz or data.hop"),
+        ({"whole": "time", "hop": 2}, "data.whole is set, and so is data.hertz or data.hop"),
+        ({"whole": "time", "window": 1}, "… cannot have these settings: `input.whole` is given"),
+        ({"channels": ("a", "A")}, "… cannot have these settings: `input.channels` has two of one"),
+        ({"hertz": 1e9}, "… cannot have these settings: `input.rate` is 1000000000.0, wanted"),
+    ],
+)
+def test_settings_of_series_that_do_not_fit(
+    changes: dict[str, Any], words: str, moves: Path
+) -> None:
+    with pytest.raises(DataError) as caught:
+        load_data(config(moves, **changes), "meta_train")
+    assert str(caught.value).replace(str(moves), "…").startswith(words)
