@@ -143,6 +143,14 @@ def test_a_start_that_meta_training_did_not_improve_is_said() -> None:
     ) in card(start)
 
 
+def test_what_was_added_after_training_is_not_reproduced_by_training() -> None:
+    package = manifest()
+    added = {"added": {"learner": {"clip": 0.5}}, "note": "The bound was added."}
+    assert (
+        "Train one like it: `handful train omniglot-leo --out runs/mine`.\nThe bound was added.\n"
+    ) in card(replace(package, training={**package.training, **added}))
+
+
 def verdict(*evaluation: Evaluation) -> str:
     """The last paragraph of the comparison."""
     return comparison(evaluation)[-1]

@@ -322,7 +322,9 @@ def _training(manifest: Manifest) -> str:
         )
     if "recipe" in training:
         command = f"handful train {training['recipe']} --out runs/{manifest.name}"
-        lines.append(f"Reproduce it: `{command}`.")
+        # what was added afterwards no training gives back
+        word = "Train one like it" if "added" in training else "Reproduce it"
+        lines.append(f"{word}: `{command}`.")
     if "note" in training:
         lines.append(training["note"])
     if "step" in training:
