@@ -50,18 +50,18 @@ def test_tasks_are_drawn_from_the_seed_and_not_from_the_data() -> None:
     subject = case("nearest-network")
     raw, embedded = subject.data, embed_set(subject.learner, subject.params, subject.data)
     rows = [draw(data, TaskSize(5, 2, 3), generator(9)) for data in (raw, embedded)]
-    assert torch.equal(rows[0][0], rows[1][0])
-    assert torch.equal(rows[0][1], rows[1][1])
+    assert all(torch.equal(*parts) for parts in zip(*rows, strict=True))
 
 
 def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledSet) -> None:
     for seed in range(20):
-        support, query, classes = draw(pictures, TaskSize(5, 3, 5), generator(seed))
-        rows = torch.cat([support, query], dim=1)
-        assert rows.shape == (5, 8)
+        drawn = draw(pictures, TaskSize(5, 3, 5), generator(seed))
+        rows = torch.cat([drawn.support, drawn.query], dim=1)
+        numbers = torch.cat([drawn.support_y, drawn.query_y], dim=1)
+        assert rows.shape == (1, 40)
         assert len(set(rows.flatten().tolist())) == 40
-        assert bool((rows // 8 == classes[:, None]).all())
-        assert len(set(classes.tolist())) == 5
+        assert torch.equal(rows // 8, drawn.classes[0][numbers])
+        assert len(set(drawn.classes[0].tolist())) == 5
 
 
 def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
@@ -70,9 +70,11 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
     data = LabelledSet(subject.x[:48], counts, ("a", "b", "c", "d"), subject.input)
     seen = set()
     for seed in range(200):
-        rows = torch.cat(draw(data, TaskSize(4, 2, 2), generator(seed))[:2], dim=1)
+        drawn = draw(data, TaskSize(4, 2, 2), generator(seed))
+        rows = torch.cat([drawn.support, drawn.query], dim=1)
         classes = torch.bucketize(rows, counts.cumsum(0), right=True)
-        assert bool((classes == classes[:, :1]).all())
+        numbers = torch.cat([drawn.support_y, drawn.query_y], dim=1)
+        assert torch.equal(classes, drawn.classes[0][numbers])
         seen |= set(rows.flatten().tolist())
     assert seen == set(range(48))
 

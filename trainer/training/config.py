@@ -13,6 +13,7 @@ from handful.trainer.data import DataConfig
 from handful.trainer.data.config import Credit
 from handful.trainer.data.distortions.pictures import DistortConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
+from handful.trainer.data.domains import Mix
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
 from handful.trainer.episodes import TaskSize
 from handful.trainer.learners import LEARNERS, find_learner
@@ -49,6 +50,8 @@ class MetaConfig:
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
     hearing: HearingConfig | None = None  # of the sounds of training tasks
+    partial: float = 0.0  # named classes: the share of steps whose tasks give half of the classes
+    empty: float = 0.0  # and of those that give no examples at all
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,10 +59,12 @@ class MetaConfig:
         for name in ("way", "shot"):
             if not getattr(self, name):
                 raise SettingError(name, "is [], wanted one number or more")
-        least = {"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63), "within": 0}
-        check_numbers(self, least=least)
-        if self.within > 1:
-            raise SettingError("within", f"is {self.within}, wanted 0 to 1")
+        least = {"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63)}
+        shares = {"within": self.within, "partial": self.partial, "empty": self.empty}
+        check_numbers(self, least=least | dict.fromkeys(shares, 0))
+        for name, share in shares.items():
+            if share > 1:
+                raise SettingError(name, f"is {share}, wanted 0 to 1")
         if self.distort is not None and self.hearing is not None:
             raise SettingError("hearing", "is of sounds, distort is of pictures: both are set")
 
@@ -67,6 +72,11 @@ class MetaConfig:
     def training_groups(self) -> Within:
         """Which training tasks come from few groups."""
         return Within(self.within, self.within_groups)
+
+    @property
+    def mix(self) -> Mix:
+        """How many examples the named classes of a training task have."""
+        return Mix(shots=self.shot, partial=self.partial, empty=self.empty)
 
     @property
     def distortion(self) -> DistortConfig | HearingConfig | None:

@@ -61,7 +61,14 @@ def pretrain(call: Call, network: NetworkConfig) -> Tensors | None:
     run = Run(
         learner=learner,
         params=call.on_device(params),
-        train=as_drawn(call.data.train, config.meta.training_groups, config.meta.distortion),
+        train=learner.training_source(
+            as_drawn(
+                call.data.train,
+                config.meta.training_groups,
+                config.meta.distortion,
+                config.meta.mix,
+            )
+        ),
         validation=as_drawn(call.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,

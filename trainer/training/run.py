@@ -104,7 +104,9 @@ def _carried_out(call: Call, learner: Learner) -> Progress:
     run = Run(
         learner=learner,
         params=params,
-        train=as_drawn(train_set, meta.training_groups, meta.distortion),
+        train=learner.training_source(
+            as_drawn(train_set, meta.training_groups, meta.distortion, meta.mix)
+        ),
         validation=as_drawn(validation, meta.validation_groups),
         config=meta,
         folder=call.folder,
