@@ -6,7 +6,7 @@ What a manifest may say of a series: its channels' names, and how a recording be
 
 What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
 
-What a manifest says of how sure answers are: a whole grid of sizes, every number in bounds.
+What a manifest says of confidence: a whole grid of sizes, every number in bounds.
 """
 
 import math

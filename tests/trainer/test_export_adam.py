@@ -107,9 +107,8 @@ def test_a_step_that_magnifies_rounding_has_a_tolerance_of_its_own(
     adam: Case, exported: Path
 ) -> None:
     report = verify(exported)
-    assert (
-        1e-3 < report.allowed("head/1/w") < 0.05
-    )  # its slopes near zero, as altered inputs reveal
+    # its slopes near zero, as altered inputs reveal
+    assert 1e-3 < report.allowed("head/1/w") < 0.05
     assert {"head/1/w", "head/2/w"} <= report.tolerances.keys()
     assert report.allowed("logits") < 1e-3  # which the answers do not pass on
     assert report.allowed("head/1/first") == report.tolerance == TOLERANCE

@@ -298,7 +298,7 @@ class PackageSubject:
             result = summarise(by_step[:, -1], size, against=against)
             if plan.sure:
                 tasks = (data, h, size, plan.episodes, plan.seed)
-                told = partial(count, f"{size}, how sure")
+                told = partial(count, f"{size}, confidence")
                 result = replace(result, sure=package_promises(loaded, *tasks, told, pool))
             results.append(result)
         return results

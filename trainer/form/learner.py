@@ -113,9 +113,8 @@ class Learner(ABC):
     Config: ClassVar[type[Any]]
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)  # what it can learn
 
-    max_way: int | None = (
-        None  # a head with a fixed number of outputs serves up to this many classes
-    )
+    # a head with a fixed number of outputs serves up to this many classes
+    max_way: int | None = None
     max_support: int | None = None  # examples in all, where memory grows faster than their number
     embedding: Embedding | None = None  # None: stages read the examples as they come
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite

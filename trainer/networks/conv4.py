@@ -68,7 +68,7 @@ class Conv4:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         height, width = self.pixels
         return self.widths[-1] * (1 if self.readout == "mean" else height * width)
 

@@ -64,7 +64,7 @@ class Views:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
@@ -109,7 +109,7 @@ class Standardised:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
