@@ -16,7 +16,7 @@ from handful.runtime.errors import SupportSetError
 from handful.runtime.inputs.examples import to_batch
 from handful.runtime.learner import Learner
 from handful.runtime.package.manifest import Comparison
-from handful.runtime.support import Support, gather, within
+from handful.runtime.support import Support, check_limits, gather
 
 NORMAL_95 = 1.96  # standard errors on either side of a mean of many values
 # Student's of few: t with 1, 2, … 30 degrees of freedom, beyond which it is the normal one's
@@ -119,7 +119,7 @@ def evaluate(
     row = np.full(len(x) + 1, -1)  # the last is that of −1
     row[used] = np.arange(len(used))
     among_used = replace(episodes, support=row[episodes.support], query=row[episodes.query])
-    return evaluate_embedded(learner, embedded(learner, x[used]), among_used, progress=progress)
+    return evaluate_embedded(learner, embed(learner, x[used]), among_used, progress=progress)
 
 
 def evaluate_embedded(
@@ -130,7 +130,7 @@ def evaluate_embedded(
     every_step: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
-    """As `evaluate`, of examples that `embedded` has embedded; `every_step`: also after fewer."""
+    """As `evaluate`, of examples that `embed` has embedded; `every_step`: also after fewer."""
     check(episodes, len(h), named=bool(learner.classes))
     after = []
     for e in range(len(episodes.support)):
@@ -169,13 +169,13 @@ def outputs_by_step(
     [S, O] their targets.
     """
     support = gather(learner._engine, support_x, support_y)
-    within(support, learner.manifest.limits)
-    query = embedded(learner, query_x)
+    check_limits(support, learner.manifest.limits)
+    query = embed(learner, query_x)
     states = _states(learner, support, every_step)
     return np.stack([learner._engine.predict(state, query) for state in states])
 
 
-def embedded(learner: Learner, x: Any) -> Floats:
+def embed(learner: Learner, x: Any) -> Floats:
     """The embeddings of all examples x [M, ...], as the stages read them."""
     parts: list[Floats] = []
     for at in range(0, len(x), PER_TIME):
@@ -185,7 +185,7 @@ def embedded(learner: Learner, x: Any) -> Floats:
 
 
 def _support(learner: Learner, h: Floats, episodes: Episodes, e: int) -> Support:
-    """The support set of episode `e`, within the package's limits."""
+    """The support set of episode `e`, check_limits the package's limits."""
     rows, classes = episodes.support[e], episodes.support_y[e]
     named = len(learner.classes)
     if named:
@@ -193,7 +193,7 @@ def _support(learner: Learner, h: Floats, episodes: Episodes, e: int) -> Support
     way = named or int(classes.max()) + 1
     y = np.eye(way, dtype=np.float32)[classes]
     support = Support(h[rows], y, tuple(map(str, range(way))), named)
-    within(support, learner.manifest.limits)
+    check_limits(support, learner.manifest.limits)
     return support
 
 

@@ -31,7 +31,7 @@ from .golden import (
     take_pictures,
     take_series,
     take_sounds,
-    thinned,
+    thin,
 )
 
 TOLERANCE = 1e-4
@@ -163,7 +163,7 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
 
     def compare(name: str, value: Array) -> None:
         wanted, every = golden.vectors[name]
-        differences[name] = relative_difference(thinned(value, every), wanted, name)
+        differences[name] = relative_difference(thin(value, every), wanted, name)
 
     query_x = golden.query_x
 

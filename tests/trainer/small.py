@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.data.domains import DomainSet, in_domains
+from handful.trainer.data.domains import DomainSet, add_domains
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.sources.pictures import drawing_spec
 from handful.trainer.episodes import Episode
@@ -55,7 +55,7 @@ def of_persons(data: LabelledSet, persons: int = 4) -> DomainSet:
     if x.is_floating_point():
         x = x + 0.3 * shift.repeat(WAY).reshape(-1, *[1] * (x.ndim - 1))
     counts = torch.full((WAY,), each)
-    return in_domains(replace(taken, x=x, counts=counts), person, recording)
+    return add_domains(replace(taken, x=x, counts=counts), person, recording)
 
 
 def names(classes: int) -> tuple[str, ...]:
@@ -80,7 +80,7 @@ def uneven(
     """
     if data.named is not None:
         shots = [*shots, *[0] * (len(data.classes) - len(shots))][: len(data.classes)]
-        return data.uneven(shots, queries=queries, generator=generator(seed))
+        return data.draw_uneven(shots, queries=queries, generator=generator(seed))
     classes = torch.randperm(len(data.classes), generator=generator(seed))[: len(shots)].tolist()
     starts = data.start.tolist()
     support = [range(starts[c], starts[c] + shot) for c, shot in zip(classes, shots, strict=True)]

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set, evaluate
-from handful.trainer.evaluation.accuracy import of_each_person
+from handful.trainer.evaluation.accuracy import mean_by_person
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.form.task import cross_entropy
@@ -112,7 +112,7 @@ def test_meta_training_batches_tasks_and_learns(name: str) -> None:
     subject = exact(name)
     learner, leaves = subject.learner, subject.trainable
     if not leaves:  # nothing of it is meta-trained: all its parameters are frozen
-        assert all(learner.frozen(name) for name in subject.params)
+        assert all(learner.is_frozen(name) for name in subject.params)
         return
     data = case(name).data
     if learner.embeds_ahead:
@@ -197,7 +197,7 @@ def test_the_transductive_form_answers_by_the_batch_as_papers_report(name: str) 
         right = read_and_answered(form, subject.params, task).argmax(1) == task.query_y.argmax(1)
         hits.append(float(right.double().mean()))
     whose = data.persons(size, episodes=3, seed=1)
-    by_person = of_each_person(np.array(hits), np.arange(3) if whose is None else whose)
+    by_person = mean_by_person(np.array(hits), np.arange(3) if whose is None else whose)
     assert result.accuracy == pytest.approx(by_person.mean())
 
 

@@ -94,7 +94,7 @@ def of_one_person(run: Path, person: int = 3) -> dict[str, np.ndarray]:
 
 def test_adapting_to_a_person_gains_and_is_measured_by_person(run: Path) -> None:
     plan = Plan(shots=(0, 1, 5), queries=5, episodes=60)
-    none, one, five, half = RunSubject.of(run, plan).measured(plan, count=lambda *_: lambda: None)
+    none, one, five, half = RunSubject.of(run, plan).measure(plan, count=lambda *_: lambda: None)
     assert none.persons == 3  # 20 % of 16
     assert len(none.values) == 3
     assert none.value < one.value - 0.1

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, taken
+from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, take
 from handful.trainer.settings.errors import DataError
 
 from .distortions import Distortion
@@ -73,7 +73,7 @@ class DomainSet(LabelledSet):
         """All its classes."""
         return self.classes
 
-    def mixed(self) -> LabelledSet:
+    def mix_domains(self) -> LabelledSet:
         """The same examples in tasks over all domains."""
         return AllDomains(
             self.x,
@@ -85,13 +85,13 @@ class DomainSet(LabelledSet):
             log_mel=self.log_mel,
         )
 
-    def drawn(
+    def with_drawing(
         self, within: Within, distort: Distortion | None = None, mix: Mix | None = None
     ) -> DomainSet:
         """The same set, whose tasks hold distorted examples, or mixed numbers of them."""
         return replace(self, within=within, distort=distort, mix=mix)
 
-    def of_domains(self, chosen: Sequence[int]) -> DomainSet:
+    def take_domains(self, chosen: Sequence[int]) -> DomainSet:
         """The set of these domains, in this order."""
         number = torch.full((len(self.domains),), -1)
         number[list(chosen)] = torch.arange(len(chosen))
@@ -108,7 +108,7 @@ class DomainSet(LabelledSet):
             },
         )
 
-    def of_classes(self, names: Sequence[str]) -> DomainSet:
+    def take_classes(self, names: Sequence[str]) -> DomainSet:
         """The set of these classes in this order; of all, where none are given."""
         if not names:
             return self
@@ -142,14 +142,14 @@ class DomainSet(LabelledSet):
 
     @cached_property
     def usable(self) -> list[int]:
-        """The domains from which a task can be drawn: every class on both sides."""
+        """The domains from which a task can be with_drawing: every class on both sides."""
         generator = torch.Generator().manual_seed(0)
         return [d for d in range(len(self.domains)) if self._sides(d, generator) is not None]
 
     def _sides(self, d: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]] | None:
         """The rows of each class on the support side and on the other; None where there are none.
 
-        Half of the domain's recordings, drawn anew, are on either side.
+        Half of the domain's recordings, with_drawing anew, are on either side.
         """
         table = self.tables[d]
         recordings = torch.unique(torch.cat([of_class for _, of_class in table]))
@@ -203,14 +203,14 @@ class DomainSet(LabelledSet):
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """Tasks of one domain each; with a `mix` of so many examples as it draws."""
-        as_met = partial(self._distorted, generator=generator) if self.distort else None
+        as_met = partial(self._distort, generator=generator) if self.distort else None
         if self.mix is None:
             rows = [self.draw(size, generator) for _ in range(tasks)]
         else:
-            drawn = self.mix.draw(len(self.classes), tasks, generator)
-            rows = [self.task(of, size.queries, generator, repeat=True) for of in drawn]
+            with_drawing = self.mix.draw(len(self.classes), tasks, generator)
+            rows = [self.task(of, size.queries, generator, repeat=True) for of in with_drawing]
         whole = Rows(*(torch.cat(part) for part in zip(*rows, strict=True)))
-        return taken(self, size, whole, as_met)
+        return take(self, size, whole, as_met)
 
     def persons(self, size: TaskSize, *, episodes: int, seed: int) -> Array:
         """The number of the person of each task of this seed, [E]."""
@@ -222,7 +222,7 @@ class DomainSet(LabelledSet):
         return found
 
     def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
-        """Refuse a set from which no task can be drawn."""
+        """Refuse a set from which no task can be with_drawing."""
         if not self.usable:
             raise DataError(
                 f"none of the {len(self.domains)} domains of {where} has every class in two"
@@ -231,13 +231,13 @@ class DomainSet(LabelledSet):
                 " data.recording, or fewer classes with data.classes",
             )
         if self.distort is not None:
-            self.mixed().check(replace(size, shot=1, queries=1, given=None), where=where)
+            self.mix_domains().check(replace(size, shot=1, queries=1, given=None), where=where)
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether the numbers are of all classes."""
         return len(shots) == len(self.classes)
 
-    def uneven(
+    def draw_uneven(
         self, shots: Sequence[int], *, queries: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
@@ -265,7 +265,7 @@ def _some(rows: Tensor, count: int, generator: torch.Generator, *, repeat: bool)
     return torch.cat([order, order.new_full((count - len(order),), -1)])
 
 
-def in_domains(
+def add_domains(
     data: LabelledSet,
     domain: Sequence[str],
     recording: Sequence[object] | None,
@@ -298,13 +298,13 @@ def split_domains(
 ) -> DomainSet:
     """The domains of the persons of a part, chosen as classes are: at random, or by a JSON file.
 
-    Where a run has recorded its domains these are taken.
+    Where a run has recorded its domains these are take.
     """
     if recorded is not None:
-        return data.of_domains(choose(data.domains, how, part, seed, recorded))
+        return data.take_domains(choose(data.domains, how, part, seed, recorded))
     persons = tuple(dict.fromkeys(map(person_of, data.domains)))
     chosen = {persons[p] for p in choose(persons, how, part, seed, what="person")}
-    return data.of_domains([d for d, n in enumerate(data.domains) if person_of(n) in chosen])
+    return data.take_domains([d for d, n in enumerate(data.domains) if person_of(n) in chosen])
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -313,7 +313,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
 
 
-def of_each_domain(data: DomainSet) -> dict[str, ClassFacts]:
+def fingerprint_domains(data: DomainSet) -> dict[str, ClassFacts]:
     """Each domain by its examples, with their classes and recordings, in the order of the set."""
     head = f"{data.x.dtype} {list(data.x.shape[1:])} {' '.join(data.classes)}".encode()
     labels = data.labels

@@ -24,13 +24,25 @@ from handful.trainer.episodes import Episode, EpisodeSource
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.settings.errors import ConfigError
 
-from .stage import Noise, Stage, Support, Tensors, never_empty
+from .stage import Noise, Stage, Support, Tensors, fill_empty
 from .task import CLASSIFICATION, REGRESSION, Asked, TaskKind, cross_entropy
 
 __all__ = [
-    "Embedded", "Embedding", "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors",
+    "Embedded",
+    "Embedding",
+    "Learner",
+    "Noise",
+    "Outcome",
+    "Stage",
+    "Support",
+    "Tensors",
     "Untrained",
-    "Variant", "adapt", "cross_entropy", "is_transductive", "named", "part",
+    "Variant",
+    "adapt",
+    "add_prefix",
+    "cross_entropy",
+    "is_transductive",
+    "part",
 ]  # fmt: skip
 
 OF_THE_BATCH = ("support", "running")  # normalisations that have a transductive form
@@ -102,9 +114,8 @@ class Learner(ABC):
     Config: ClassVar[type[Any]]
     tasks: ClassVar[tuple[Asked, ...]] = ("classification",)  # what it can learn
 
-    max_way: int | None = (
-        None  # a head with a fixed number of outputs serves up to this many classes
-    )
+    # a head with a fixed number of outputs serves up to this many classes
+    max_way: int | None = None
     max_support: int | None = None  # examples in all, where memory grows faster than their number
     takes_new: bool = False  # whether a task may have more classes beyond the named ones
     embedding: Embedding | None = None  # None: stages read the examples as they come
@@ -159,7 +170,7 @@ class Learner(ABC):
         """`params` with the parameters of the network that `pretrained_network` names."""
         raise NotImplementedError
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """Whether the meta-optimiser leaves the parameter `name` unchanged."""
         return False
 
@@ -253,7 +264,7 @@ class Learner(ABC):
 
     def outcome(self, answers: Tensor, y: Tensor, buffers: Tensors, **metrics: Tensor) -> Outcome:
         """The measure on the queries, new buffers, and what else the learner wants in the log."""
-        values = {self.task.measure: self.task.measured(answers, y), **metrics}
+        values = {self.task.measure: self.task.compute_measure(answers, y), **metrics}
         return Outcome({name: value.detach() for name, value in values.items()}, buffers)
 
 
@@ -278,7 +289,7 @@ def adapt(
     of the learner does not return what a stage must.
     """
     state: Tensors = {}
-    support = never_empty(support)
+    support = fill_empty(support)
     for stage in learner.stages(training=training):
         stage_state = stage.begin(params, state, support, noise)
         state = {**state, **stage_state}
@@ -297,6 +308,6 @@ def part(tensors: Tensors, prefix: str) -> Tensors:
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def named(tensors: Tensors, prefix: str) -> Tensors:
+def add_prefix(tensors: Tensors, prefix: str) -> Tensors:
     """The tensors with `prefix` before their names: `part` undoes it."""
     return {prefix + name: value for name, value in tensors.items()}

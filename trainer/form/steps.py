@@ -15,7 +15,7 @@ from torch import Tensor
 from handful.trainer.episodes import Episode
 
 from .learner import Learner, Outcome, adapt
-from .stage import Stage, Support, Tensors, never_empty
+from .stage import Stage, Support, Tensors, fill_empty
 
 
 def after_each_step(
@@ -31,7 +31,7 @@ def after_each_step(
     Stages that the steps do not reach start from the state as it is and are not stepped, so the
     last state is that of `adapt`.
     """
-    stages, support = learner.stages(training=training), never_empty(support)
+    stages, support = learner.stages(training=training), fill_empty(support)
 
     def completed(state: Tensors, later: tuple[Stage, ...]) -> Tensors:
         for stage in later:

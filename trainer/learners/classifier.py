@@ -25,15 +25,15 @@ import torch
 from torch import Tensor
 
 from handful.trainer.episodes import Episode, EpisodeSource
-from handful.trainer.form.learner import Outcome, Variant, named, part
+from handful.trainer.form.learner import Outcome, Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.embedding import (
     HEAD,
     OF_PICTURES,
     OF_VECTORS,
-    Asked,
     PretrainingLearner,
+    PretrainRequest,
     without_head,
 )
 from handful.trainer.parts.features import class_means, squared_distance, unit_length
@@ -67,15 +67,15 @@ class Classifier(PretrainingLearner):
     objectives = tuple(OBJECTIVES.values())
 
     @classmethod
-    def pretraining(cls, network: NetworkConfig, asked: Asked) -> ClassifierConfig:
+    def pretraining(cls, network: NetworkConfig, asked: PretrainRequest) -> ClassifierConfig:
         """The settings with which it trains `network` for others."""
         head: Literal["linear", "cosine"] = "cosine" if asked.objective == "cosine" else "linear"
         return ClassifierConfig(network=network, classes=asked.classes, head=head)
 
     @classmethod
-    def asked(cls, config: ClassifierConfig) -> Asked:
+    def describe_request(cls, config: ClassifierConfig) -> PretrainRequest:
         """What `[pretrain]` asks for where it trains with these settings."""
-        return Asked(OBJECTIVES[config.head])
+        return PretrainRequest(OBJECTIVES[config.head])
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
@@ -93,7 +93,7 @@ class Classifier(PretrainingLearner):
 
     def training_source(self, source: EpisodeSource) -> EpisodeSource:
         """Of named classes batches that mix all domains."""
-        return source.mixed()
+        return source.mix_domains()
 
     @property
     def classes(self) -> int:
@@ -123,7 +123,7 @@ class Classifier(PretrainingLearner):
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−‖h/‖h‖ − c_n‖² for h [Q, D], or the head's logits: [Q, N]."""
         if self.named_way:
-            return self.all_classes(named(state, HEAD), query_x)
+            return self.all_classes(add_prefix(state, HEAD), query_x)
         return -squared_distance(unit_length(query_x), state["c"])
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:

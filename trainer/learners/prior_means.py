@@ -28,7 +28,7 @@ from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
 from handful.trainer.parts.features import class_means, squared_distance
-from handful.trainer.parts.whitened import unwhitened, whitened, whitening
+from handful.trainer.parts.whitening import fit_whitening, no_whitening, whiten
 from handful.trainer.settings.read import check_numbers
 
 MEANS, WORTH, SHIFT = "prior.means", "prior.worth", "prior.shift"  # p, ln m, s
@@ -68,7 +68,7 @@ class PriorMeans(EmbeddingLearner):
     def init(self, generator: torch.Generator) -> Tensors:
         """The network, a map that changes nothing, and means at the origin until `prepare`."""
         return self.network_params(generator) | {
-            **unwhitened(self.features),
+            **no_whitening(self.features),
             MEANS: torch.zeros(self.way, self.features),
             WORTH: torch.tensor(self.config.worth).log(),
             SHIFT: torch.tensor(float(self.config.shift)),
@@ -79,21 +79,21 @@ class PriorMeans(EmbeddingLearner):
     def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
         """A, μ and p_n of embedded examples x [M, D] of the classes y [M]."""
         one_hot = torch.eye(self.way, device=x.device)[y]
-        params = params | whitening(x, one_hot, fully=self.config.whiten)
-        return params | {MEANS: class_means(whitened(params, x), one_hot)}
+        params = params | fit_whitening(x, one_hot, fully=self.config.whiten)
+        return params | {MEANS: class_means(whiten(params, x), one_hot)}
 
     def rate_of(self, name: str) -> float:
         """The prior and the answers move faster than the network."""
         return OF_THE_TASK if name in (MEANS, WORTH, SHIFT, SHARPNESS, BIAS) else 1.0
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """φ(x) [B, D] of x [B, ...], each example by itself, also where they come `together`.
 
         The examples of a task are one person's: their moments are not those of everybody, and
         running averages stay as the pre-training of the network left them.
         """
-        h, buffers = super().embedded(params, x, together=together and self.transductive)
-        return whitened(params, h), buffers
+        h, buffers = super().embed_batch(params, x, together=together and self.transductive)
+        return whiten(params, h), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """One stage without steps: the shrunken means."""

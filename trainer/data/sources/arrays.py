@@ -17,8 +17,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.domains import (
     DomainSet,
-    in_domains,
-    of_each_domain,
+    add_domains,
+    fingerprint_domains,
     split_domains,
 )
 from handful.trainer.data.labelled import LabelledSet
@@ -27,7 +27,7 @@ from handful.trainer.data.splits import Part, listed_names, split
 from handful.trainer.settings.errors import DataError
 
 from . import sounds
-from .recordings import described
+from .recordings import describe
 
 FORM = "examples are [M, …] numbers, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
 
@@ -45,7 +45,7 @@ def load_arrays(
     where = f"{path} `{config.array}`"
     if config.rate is None:
         x, spec = _examples(arrays[config.array], where)
-        spec = described(spec, config, where) if spec.kind == "array" else spec
+        spec = describe(spec, config, where) if spec.kind == "array" else spec
     else:
         x, spec = sounds.examples(arrays[config.array], config, where)
     y = _labels(arrays[config.labels], len(x), f"{path} `{config.labels}`")
@@ -72,11 +72,11 @@ def _of_domains(
     texts = [[str(value) for value in column.tolist()] for column in columns]
     count = len(config.domain)
     domain = ["/".join(values) for values in zip(*texts[:count], strict=True)]
-    whole = in_domains(data, domain, texts[count] if config.recording else None)
+    whole = add_domains(data, domain, texts[count] if config.recording else None)
     chosen = split_domains(
-        whole.of_classes(config.classes), config.split, part, config.seed, recorded
+        whole.take_classes(config.classes), config.split, part, config.seed, recorded
     )
-    return replace(chosen, facts=of_each_domain(chosen))
+    return replace(chosen, facts=fingerprint_domains(chosen))
 
 
 def _column(column: Array, count: int, where: str) -> Array:

@@ -18,12 +18,12 @@ CENTRE, MATRIX = "whiten.centre", "whiten.matrix"
 FLOOR = 1e-3  # ε: a direction in which nothing varies is not blown up
 
 
-def unwhitened(features: int) -> Tensors:
+def no_whitening(features: int) -> Tensors:
     """The map that changes nothing: μ = 0 and A = 1."""
     return {CENTRE: torch.zeros(features), MATRIX: torch.eye(features)}
 
 
-def whitening(h: Tensor, y: Tensor, *, fully: bool = True) -> Tensors:
+def fit_whitening(h: Tensor, y: Tensor, *, fully: bool = True) -> Tensors:
     """μ [D] and A [D, D] of features h [M, D] and one-hot classes y [M, C].
 
     Not `fully`, A is a number alone, by which the variance within a class is 1 on average.
@@ -40,6 +40,6 @@ def whitening(h: Tensor, y: Tensor, *, fully: bool = True) -> Tensors:
     return {CENTRE: wide.mean(dim=0).to(h.dtype), MATRIX: matrix.to(h.dtype)}
 
 
-def whitened(params: Tensors, h: Tensor) -> Tensor:
+def whiten(params: Tensors, h: Tensor) -> Tensor:
     """A (h − μ) of h [B, D]."""
     return (h - params[CENTRE]) @ params[MATRIX]
