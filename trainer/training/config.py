@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from handful.trainer.data import DataConfig
 from handful.trainer.data.config import Credit
+from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.distortions.pictures import DistortConfig
+from handful.trainer.data.distortions.signals import SignalConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
 from handful.trainer.episodes import TaskSize
@@ -49,6 +51,7 @@ class MetaConfig:
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
     hearing: HearingConfig | None = None  # of the sounds of training tasks
+    signal: SignalConfig | None = None  # of the signals of training tasks
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,8 +63,9 @@ class MetaConfig:
         check_numbers(self, least=least)
         if self.within > 1:
             raise SettingError("within", f"is {self.within}, wanted 0 to 1")
-        if self.distort is not None and self.hearing is not None:
-            raise SettingError("hearing", "is of sounds, distort is of pictures: both are set")
+        kinds = {"distort": self.distort, "hearing": self.hearing, "signal": self.signal}
+        if len(both := [name for name, set_to in kinds.items() if set_to is not None]) > 1:
+            raise SettingError(both[1], f"is set, and {both[0]} too: examples are of one kind")
 
     @property
     def training_groups(self) -> Within:
@@ -69,9 +73,9 @@ class MetaConfig:
         return Within(self.within, self.within_groups)
 
     @property
-    def distortion(self) -> DistortConfig | HearingConfig | None:
+    def distortion(self) -> Distortion | None:
         """Of the examples of training tasks."""
-        return self.distort or self.hearing
+        return self.distort or self.hearing or self.signal
 
     @property
     def validation_groups(self) -> Within:
