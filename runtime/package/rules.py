@@ -301,8 +301,8 @@ def check(manifest: Manifest) -> None:
     check_words(manifest.learner, "learner")
     check_words(manifest.licence, "licence")
     _input(manifest.input)
-    _bounds(manifest.limits, named=manifest.classes is not None)
     check_classes(manifest)
+    _bounds(manifest.limits, named=manifest.classes is not None)
     _files(manifest.graphs)
     for name, graph in manifest.graphs.items():
         for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -19,7 +19,7 @@ from handful.runtime.arrays import Array
 from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, take
 from handful.trainer.settings.errors import DataError
 
-from .distortions import Distortion
+from .distortions import Distortion, change_of
 from .labelled import ClassFacts, LabelledSet, Within
 from .splits import Part, choose
 
@@ -202,15 +202,26 @@ class DomainSet(LabelledSet):
         return Rows(*(part[None] for part in task))
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
-        """Tasks of one domain each; with a `mix` of so many examples as it draws."""
-        as_met = partial(self._distort, generator=generator) if self.distort else None
+        """Tasks of one domain each; with a `mix` of so many examples as it draws.
+
+        Where examples are distorted those of a task are one person's, support and queries alike.
+        """
         if self.mix is None:
             rows = [self.draw(size, generator) for _ in range(tasks)]
         else:
-            with_drawing = self.mix.draw(len(self.classes), tasks, generator)
-            rows = [self.task(of, size.queries, generator, repeat=True) for of in with_drawing]
+            drawn = self.mix.draw(len(self.classes), tasks, generator)
+            rows = [self.task(of, size.queries, generator, repeat=True) for of in drawn]
         whole = Rows(*(torch.cat(part) for part in zip(*rows, strict=True)))
-        return take(self, size, whole, as_met)
+        if self.distort is None:
+            return take(self, size, whole)
+        episode = take(self, size, whole, lambda x: x)
+        x = torch.cat([episode.support_x, episode.query_x], dim=1)
+        of = torch.arange(tasks, device=x.device).repeat_interleave(x.shape[1])
+        change = change_of(self.x, self.distort, self.log_mel, where="the data")
+        changed = change(x.flatten(0, 1), generator, of).reshape(x.shape)
+        changed = self._scale(changed) if self.x.dtype == torch.uint8 else changed
+        count = episode.support_x.shape[1]
+        return episode._replace(support_x=changed[:, :count], query_x=changed[:, count:])
 
     def persons(self, size: TaskSize, *, episodes: int, seed: int) -> Array:
         """The number of the person of each task of this seed, [E]."""

@@ -50,11 +50,11 @@ class Result:
 
     size: TaskSize
     episodes: int
+    persons: int | None = None  # whose means the values are, and over whom the interval is
     accuracy: float | None
     mean_squared_error: float | None = None
     interval: float
     transductive: bool = False
-    persons: int | None = None  # whose means the values are, and over whom the interval is
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
     sure: Sure | None = None  # of a package with confidence, where that was asked for
     values: Array = field(repr=False, compare=False)  # of each episode, [E], or of each person

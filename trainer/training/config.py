@@ -11,7 +11,9 @@ from typing import Any, Literal
 
 from handful.trainer.data import DataConfig
 from handful.trainer.data.config import Credit
+from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.distortions.pictures import DistortConfig
+from handful.trainer.data.distortions.signals import SignalConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
 from handful.trainer.data.domains import Mix
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
@@ -50,6 +52,7 @@ class MetaConfig:
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
     hearing: HearingConfig | None = None  # of the sounds of training tasks
+    signal: SignalConfig | None = None  # of the signals of training tasks
     partial: float = 0.0  # named classes: the share of steps whose tasks give half of the classes
     empty: float = 0.0  # and of those that give no examples at all
     seed: int = 0
@@ -65,8 +68,9 @@ class MetaConfig:
         for name, share in shares.items():
             if share > 1:
                 raise SettingError(name, f"is {share}, wanted 0 to 1")
-        if self.distort is not None and self.hearing is not None:
-            raise SettingError("hearing", "is of sounds, distort is of pictures: both are set")
+        kinds = {"distort": self.distort, "hearing": self.hearing, "signal": self.signal}
+        if len(both := [name for name, set_to in kinds.items() if set_to is not None]) > 1:
+            raise SettingError(both[1], f"is set, and {both[0]} too: examples are of one kind")
 
     @property
     def training_groups(self) -> Within:
@@ -79,9 +83,9 @@ class MetaConfig:
         return Mix(shots=self.shot, partial=self.partial, empty=self.empty)
 
     @property
-    def distortion(self) -> DistortConfig | HearingConfig | None:
+    def distortion(self) -> Distortion | None:
         """Of the examples of training tasks."""
-        return self.distort or self.hearing
+        return self.distort or self.hearing or self.signal
 
     @property
     def validation_groups(self) -> Within:
