@@ -1,8 +1,7 @@
 """The `handful` command: parses, calls one function, prints; data to stdout, words to stderr.
 
-`handful check` and `handful train`: what comes before there is a run.
-
-The commands of a device, which need no extra but for pictures; `handful.cli` lists them.
+First the commands of a device, which need no extra but for pictures, then those of training, whose
+libraries each command imports when it runs.
 """
 
 from __future__ import annotations

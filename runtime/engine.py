@@ -1,6 +1,7 @@
-"""Running a package: embed, the stages, predict; no line of any learner.
+"""Running a package: embed, the stages, predict, in the manifest's order; no line of any learner.
 
-A package in memory with its engine: what a learner and its tasks share.
+`Engine` runs the graphs, `LoadedPackage` is a package in memory with its engine: what a learner and
+its tasks share.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Pictures to arrays, by the manifest's preprocessing: files, images, frames, decoded pixels.
+"""Pictures to examples, by the manifest's preprocessing: files, images, frames, decoded pixels.
 
-One picture file, decoded with care: everything that its header says is checked first.
+A file is decoded with care: everything that its header says is checked before a pixel is. What
+becomes of decoded pixels is in resize.py.
 """
 
 import io

@@ -1,9 +1,8 @@
 """Decoded pixels to the size and colours of a package, exactly as docs/package-format.md says.
 
-Resizing and grey levels in numpy alone, the very values of docs/package-format.md and of Pillow.
-
-For frames where Pillow is not installed. Each new pixel is a sum of integer weights times levels;
-the sums are below 2⁵³, so that a product of float64 matrices is exact in whatever order it adds.
+The resizing is in numpy alone, to the very values of Pillow, for frames where Pillow is not
+installed. Each new pixel is a sum of integer weights times levels; the sums are below 2⁵³, so that
+a product of float64 matrices is exact in whatever order it adds.
 """
 
 import math

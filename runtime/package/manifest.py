@@ -1,6 +1,6 @@
 """The manifest: what a package holds and how it is run, as frozen dataclasses.
 
-Names in a package: plain on every system, and in every language that reads them.
+Names in a package are plain on every system, and in every language that reads them.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Reading a package with care: each file is opened once, hashed and vetted.
 
-Finding packages: a folder, or the name of one that ships with handful.
+A package is found by its folder, or by the name of one that ships with handful.
 """
 
 import os

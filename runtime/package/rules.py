@@ -1,12 +1,8 @@
 """What a manifest must hold to be runnable, beyond the types of its fields.
 
-What a manifest must hold of audio: one length of samples, their rate, and one scale for all.
-
-What a manifest may say of a series: its channels' names, and how a recording becomes an example.
-
-What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
-
-What a manifest says of confidence: a whole grid of sizes, every number in bounds.
+Sizes have to fit each other and what a runtime can hold; the rules of a kind of input are those of
+`check_sound` and `check_series`; what was measured lies within its bounds, and confidence on a
+whole grid of sizes.
 """
 
 import math

@@ -1,6 +1,6 @@
 """How fast a package runs here: cold start, adapting, predicting, memory; as data.
 
-A process's way from its start to the first adapted prediction; imports nothing beside it.
+The cold start is that of a process of its own, which imports nothing but what it needs to answer.
 """
 
 import os

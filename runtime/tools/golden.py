@@ -1,10 +1,7 @@
 """conformance.npz: golden examples and vectors, checked before a graph runs.
 
-Golden pictures: decoded pixels in conformance.npz, and what preprocessing makes of them.
-
-Golden sounds: recordings in conformance.npz, and the examples that the rules make of them.
-
-Golden series: readings in conformance.npz, with their times or without, and what becomes of them.
+Beside the vectors of the graphs it may hold what comes before them: decoded pixels, recorded sounds
+or readings of a series, each with the examples that the rules of docs/package-format.md make of it.
 """
 
 import re

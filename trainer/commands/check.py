@@ -1,6 +1,6 @@
 """`handful check`: what data hold, what is wrong with them, and what can be trained on them.
 
-Which recipes some data can be trained by, and which of their settings have to be lowered.
+For each recipe it says which settings have to be lowered, and to what.
 """
 
 from __future__ import annotations

@@ -1,11 +1,10 @@
-"""`handful compare`: runs and packages on the same tasks, beside the yardsticks of the first.
+"""`handful compare`: runs and packages on the same tasks, or closed forms on one's own data.
 
-`handful compare --data ...`: the closed forms on one's own data, before anything is trained.
-
-All classes of the data are in the tasks, so there are none left to take a mean or a covariance
-from. What a learner centres on is therefore the mean over all examples, without their labels, and
-the class means under the within-class covariance are left out. The first three learners are the
-yardsticks of every evaluation (evaluation/yardsticks.py).
+Runs and packages stand beside the yardsticks of the first. With `--data` and without runs, all
+classes of the data are in the tasks, so there are none left to take a mean or a covariance from.
+What a learner centres on is then the mean over all examples, without their labels, and the class
+means under the within-class covariance are left out. The first three learners are the yardsticks of
+every evaluation (evaluation/yardsticks.py).
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """A frozen ONNX backbone: pictures become embeddings once, kept in the user's cache folder.
 
-What a backbone subtracts from each channel of its pictures, and divides it by.
-
-Checks of embeddings: constant ones are refused, those of a doubtful scale are reported.
+What it subtracts from each channel of its pictures and divides it by is checked against the graph.
+Embeddings that are all alike are refused, those of a doubtful scale reported.
 """
 
 from __future__ import annotations

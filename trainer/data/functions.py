@@ -1,19 +1,4 @@
-"""Families of functions to learn from a few readings, each drawn anew for every task.
-
-A sensor to calibrate: the true value from a raw reading and its time, for one unit of many.
-
-    reading = A tanh((g (u + d t) + o) / A) + noise      u the true value, t the time of the reading
-
-Units differ in gain g, offset o, drift d over the time from 0 to 1, and in the level A at which
-they saturate; the noise has a deviation of 0.01. The task is the inverse: given a few readings
-with their true values, say u for another reading. u runs from −1 to 1.
-
-Sinusoids (Finn et al. 2017, arXiv:1703.03400, section 5.1): y = A sin(x − φ).
-
-A from 0.1 to 5, φ from 0 to π, x from −5 to 5, all drawn evenly; there is no noise.
-
-Random parameters of functions, one for each task of a batch.
-"""
+"""Families of functions to learn from a few readings, each drawn anew for every task."""
 
 from __future__ import annotations
 
@@ -44,7 +29,16 @@ VALUE, TIME, NOISE = (-1.0, 1.0), (0.0, 1.0), 0.01
 
 
 class Sensor(EpisodeSource):
-    """A unit a task, read at random values and times."""
+    """A unit a task, read at random values and times.
+
+    A sensor to calibrate: the true value from a raw reading and its time, for one unit of many.
+
+        reading = A tanh((g (u + d t) + o) / A) + noise    u the true value, t its time
+
+    Units differ in gain g, offset o, drift d over the time from 0 to 1, and in the level A at which
+    they saturate; the noise has a deviation of 0.01. The task is the inverse: given a few readings
+    with their true values, say u for another reading. u runs from −1 to 1.
+    """
 
     input = InputSpec(kind="array", shape=(2,))  # the raw reading, the time
     targets = 1  # the true value
@@ -68,7 +62,11 @@ AMPLITUDE, PHASE, RANGE = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
 
 
 class Sinusoid(EpisodeSource):
-    """A sinusoid a task, read at random places."""
+    """A sinusoid a task, read at random places.
+
+    y = A sin(x − φ), as in Finn et al. 2017 (arXiv:1703.03400), section 5.1: A from 0.1 to 5, φ
+    from 0 to π, x from −5 to 5, all drawn evenly; there is no noise.
+    """
 
     input = InputSpec(kind="array", shape=(1,))
     targets = 1

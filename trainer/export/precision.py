@@ -2,7 +2,7 @@
 
 int8 is static quantisation by onnxruntime's own tool, with Q(x) = round(x / s) + z:
 
-    filters       −127 to 127, a scale for each filter, z = 0 (filters.py)
+    filters       −127 to 127, z = 0, a scale for each filter, so small that no CPU's sums overflow
     activations   0 to 255, s and z from the least and the largest value over calibration examples
 
 in the form with QuantizeLinear and DequantizeLinear, standard operators all of them, which
@@ -12,21 +12,6 @@ sound, or after the last, is computed in float32. So is the rest of the package.
 
 float16 stores the weights in 16 bits and casts them to float32 when the graph is loaded: half the
 file, the same arithmetic.
-
-The scales of 8-bit filters, small enough that no CPU's sums overflow.
-
-CPUs with AVX2 but no VNNI multiply 8-bit activations a, 0 to 255, by filters w, −127 to 127, and
-add neighbouring products in pairs of 16 bits before they go on in 32. a₁w₁ + a₂w₂ may be 64,770
-there, and becomes 32,767. A filter's scale is therefore the least at which
-
-    |w| ≤ 127    and    |w₁ + w₂| ≤ 127 for each pair of one sign
-
-so that a pair is at most 255 · 128 (1 for rounding), and every CPU gets the same levels. Filters of
-one pixel are read channel after channel, in pairs; in wider ones any two may meet. Those of one
-channel are never multiplied in this way.
-
-The usual remedy, filters of 7 bits throughout, is twice as coarse; this is 1.2 times as coarse in
-EfficientNet-Lite0, and equally fast (docs/photos.md).
 """
 
 from __future__ import annotations
@@ -58,7 +43,21 @@ LEAST = 1e-4  # of the largest scale: a filter that is all zeros needs one too
 
 
 def filter_scales(weight: Floats) -> Floats:
-    """A scale for each filter of weight [M, C, …], [M]."""
+    """A scale for each filter of weight [M, C, …], [M].
+
+    CPUs with AVX2 but no VNNI multiply 8-bit activations a, 0 to 255, by filters w, −127 to 127,
+    and add neighbouring products in pairs of 16 bits before they go on in 32. a₁w₁ + a₂w₂ may be
+    64,770 there, and becomes 32,767. A filter's scale is therefore the least at which
+
+        |w| ≤ 127    and    |w₁ + w₂| ≤ 127 for each pair of one sign
+
+    so that a pair is at most 255 · 128 (1 for rounding), and every CPU gets the same levels.
+    Filters of one pixel are read channel after channel, in pairs; in wider ones any two may meet.
+    Those of one channel are never multiplied in this way.
+
+    The usual remedy, filters of 7 bits throughout, is twice as coarse; this is 1.2 times as coarse
+    in EfficientNet-Lite0, and equally fast (docs/photos.md).
+    """
     rows = weight.reshape(len(weight), -1)
     largest = np.abs(rows).max(axis=1)
     if weight.shape[1] > 1:

@@ -1,14 +1,4 @@
-"""Simplifying a traced graph for the package: fewer nodes, plain names.
-
-Optimisation passes over a traced graph that do not change its results.
-
-The library's own list is not used as a whole, since some of its rules change a function: constants
-are compared with a tolerance, so that `x + 1e-8` and `x * (1 + 5e-6)` become `x`; `Relu(Clip(x))`
-and `Clip(Clip(x))` are joined whatever their bounds; an odd axis is split into the wrong halves;
-a ScatterND that adds counts as one that replaces; products of reshaped matrices are taken to be
-products of the matrices; batch norm is multiplied into a convolution, which rounds anew
-(onnxruntime does that by itself).
-"""
+"""Simplifying a traced graph for the package: fewer nodes, plain names, the same results."""
 
 from __future__ import annotations
 
@@ -65,7 +55,15 @@ RULES = (
 
 
 def optimise(model: ir.Model) -> ir.Model:
-    """Constants folded, no-ops left out, common parts computed once; outputs may share a value."""
+    """Constants folded, no-ops left out, common parts computed once; outputs may share a value.
+
+    onnxscript's own list of passes is not used as a whole, since some of its rules change a
+    function: constants are compared with a tolerance, so that `x + 1e-8` and `x * (1 + 5e-6)`
+    become `x`; `Relu(Clip(x))` and `Clip(Clip(x))` are joined whatever their bounds; an odd axis is
+    split into the wrong halves; a ScatterND that adds counts as one that replaces; products of
+    reshaped matrices are taken to be products of the matrices; batch norm is multiplied into a
+    convolution, which rounds anew (onnxruntime does that by itself).
+    """
     common.InlinePass()(model)
     for _ in range(ROUNDS):
         folded = optimizer.fold_constants(

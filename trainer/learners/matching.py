@@ -4,24 +4,21 @@
     state    g(x_i) and y_i of the support set
     predict  log p(y | x),  p(y | x) = Σ_i a(x, x_i) y_i,  a = softmax_i of c · cos(f(x), g(x_i))
 
-f = g = f′, unless `context_steps` is set: full context embeddings, see context.py. The paper has
-c = 1. The logits are the logarithms of its probabilities, computed as log Σ exp over a class's
-examples, so that none underflows.
-
-Differs from the paper: with full context embeddings each training task reads its support set in a
-new random order, since a device may get it in any; `scale` is c (100 in Chen et al. 2019,
-arXiv:1904.04232, who also take the ReLU of the cosine, which leaves features that are 0 or more as
-they are); with `metric = "squared"` a reads −c ‖f(x) − g(x_i)‖² instead, which does better in a
-re-implementation.
-
-Full context embeddings of a matching network (Vinyals et al. 2016, appendix A).
+f = g = f′, unless `context_steps` is set: full context embeddings, appendix A.
 
     support   g(x_i) = h→_i + h←_i + g′(x_i), a bidirectional LSTM over the support set
     query     ĥ_k, c_k = LSTM(f′(x), [h_{k−1}, r_{k−1}], c_{k−1}),  h_k = ĥ_k + f′(x)
               r_k = Σ_i a_i g(x_i),  a = softmax_i of ⟨h_k, g(x_i)⟩;  f(x) = h_K
 
 h_0 and c_0 are 0, so that r_0 is the mean of g. The support set is read as a sequence: its order
-counts. Each query is read by itself.
+counts. Each query is read by itself. The paper has c = 1. The logits are the logarithms of its
+probabilities, computed as log Σ exp over a class's examples, so that none underflows.
+
+Differs from the paper: with full context embeddings each training task reads its support set in a
+new random order, since a device may get it in any; `scale` is c (100 in Chen et al. 2019,
+arXiv:1904.04232, who also take the ReLU of the cosine, which leaves features that are 0 or more as
+they are); with `metric = "squared"` a reads −c ‖f(x) − g(x_i)‖² instead, which does better in a
+re-implementation.
 """
 
 from __future__ import annotations

@@ -1,27 +1,23 @@
-"""A 3×3 convolution with weights [9 C, O], and its two gradients, closed under differentiation.
+"""3×3 convolution and 2×2 pooling in three forms: torch's own, matrix products, fused kernels.
+
+    "convolution"  on [B, C, H, W] by F.conv2d: for networks that are frozen while adapting
+    "matmul"       on [B, H, W, C] with weights [9 C, O], rows by kernel row, kernel column and
+                   channel: for weights that a task adapts. In an exported graph it is the nine
+                   shifted inputs side by side, times that matrix; its gradients are products too,
+                   so the step needs no transposed convolution and no large kernels
+    eager          the same for one task at a time on a CPU, by torch's fused kernels, whose maps
+                   [B, C, H, W] have channels last in memory: ten times as fast as elsewhere
+
+"matmul" is closed under differentiation:
 
     product   y = x ∗ w            ∂x = to_input(∂y, w)      ∂w = to_weight(x, ∂y)
     to_input  ∂x of ∂y and w       linear in each, so its own gradients are the other two
     to_weight ∂w of x and ∂y       likewise
 
-On a CPU they run as torch's convolutions, channels last: three times as fast as torch's matrix
+On a CPU the three run as torch's convolutions, channels last: three times as fast as torch's matrix
 products, and under `vmap` tasks that share the weights are one batch, others run one after the
-other, where a grouped convolution would be slow. On a GPU, and in a traced graph, they are matrix
-products of the nine shifted inputs side by side.
-
-Convolution, moments and pooling by torch's fused kernels: the forms of one task at a time.
-
-Maps are [B, C, H, W] with channels last in memory, where torch's kernels for them are ten times as
-fast as elsewhere. All of it may be differentiated as often as one likes; where once is enough,
-`assume_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and
-in a traced graph the forms of convolution.py and pooling.py take its place.
-
-Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
-
-`convolution` runs on [B, C, H, W] with F.conv2d: the form for networks that are frozen while
-adapting. `matmul` runs on [B, H, W, C] with weights [9 C, O], rows by kernel row, kernel column and
-channel: in an exported graph the nine shifted inputs side by side, times that matrix; its gradients
-are matrix products too, so the step needs no transposed convolution and no large kernels.
+other, where a grouped convolution would be slow. Where one derivative is enough,
+`assume_first_order` says so, and normalise.py takes torch's batch norm.
 """
 
 from __future__ import annotations

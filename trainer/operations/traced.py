@@ -1,4 +1,4 @@
-"""Conv4's blocks as a traced gradient step has them: a third form, of rows of pixels.
+"""Conv4's blocks as a traced gradient step has them: rows of pixels, gathered by constant places.
 
     pooled   first block by the moments of its patches, the others by Winograd's F(2×2, 3×3);
              maps lie as [pixels, B, C], the four pixels of a pooling window in four parts
@@ -8,47 +8,9 @@ Beside the form "matmul", of which the weights are, an exported step reads and w
 multiplies less: benchmarks/RESULTS.md. In eager torch its own convolutions are faster, and for one
 query alone Winograd's transform of the weights costs more than it saves, so this form is only
 traced where a step descends; it is closed under differentiation and runs under `vmap` like the
-others.
-
-Conv4's first block through the moments of its patches, so that no pass normalises its map.
-
-    P     [K, n, B]       each output pixel's K = 9 C inputs, a column each
-    m, Σ  mean and covariance of P over pixels and examples
-    y = wᵀ P              so its mean is wᵀ m and its variance wᵀ Σ w, channel by channel
-    z = relu(max [w γ r; β − wᵀ m γ r]ᵀ [P; 1])    r = 1 / √(wᵀ Σ w + ε)
-
-P has few rows where the image has few channels, and w fewer still: the gradient of γ r goes through
-[K, O] alone. The affine map comes before the maximum, so that γ may have any sign; it is absorbed
-by w all the same where the block pools, because the statistics are then those of the other forms.
-
-A 3×3 convolution by Winograd's F(2×2, 3×3), with rows that are ready for 2×2 pooling.
-
-    U = (G ⊗ G) w     [16, C, O]       from weights [9, C, O]
-    V = (B ⊗ B) D     [16, T, B, C]    from tiles D of 4×4 pixels, one each two pixels
-    Y = (A ⊗ A) (V U)  [4, T, B, O]    of each tile the 2×2 outputs, which are a window of pooling
-
-Lavin and Gray 2016 (arXiv:1509.09308), section 4.1: 16 products for four outputs where the
-convolution has 36. The gradient is the transpose of each map, so that it has 16 as well: nothing is
-cut into patches again. Maps lie as [pixels, B, C], since then each tile is one Gather by constant
-places, whatever B is. Where a map is odd, outputs beyond its edge are computed and left out.
-
-A 3×3 convolution with stride 2 as products of gathered rows, and its gradient without overlaps.
-
-    y = P(x) w              P [B, n, 9 C]: of each output pixel its nine input pixels, one Gather
-    ∂w = P(x)ᵀ ∂y
-    ∂x = [P₀(∂y) w₀, …]      the input's pixels by the parity of their row and column
-
-A pixel of an even row and an even column was read once, one of an odd row or column twice, of both
-four times. For each of the four parities the gradient is a product of its own, of 1, 2, 2 and 4
-taps, where the products of all nine taps would have to be spread and added up. Small maps are
-spread: there, sorting the weights by parity costs more. Maps lie as [B, pixels, C], the pixels of
-each parity together, so that the four products are put side by side.
-
-Linear maps with their transposes: rows put in another order, and products of batched matrices.
-
-A map's gradient is its transpose and the transpose's is the map, so that all orders are the same
-two functions, under `vmap` and in a traced graph as well. A graph of them has a Gather by constant
-places where slices, paddings and concatenations would copy the data several times.
+others. Every map has its transpose beside it: the gradient of a map is its transpose and the
+transpose's is the map, so that all orders are the same two functions. A graph of them has a Gather
+where slices, paddings and concatenations would copy the data several times.
 """
 
 from __future__ import annotations
@@ -201,6 +163,18 @@ def convolve_strided(
     """x [B, H·W, C] by parity and weight [9 C, O] → [B, ⌈H/2⌉·⌈W/2⌉, O] by parity; `last`: by rows.
 
     Its gradients are sums of products in torch's own operators, so right to any order.
+
+    Products of gathered rows, and a gradient without overlaps.
+
+        y = P(x) w              P [B, n, 9 C]: nine input pixels of each output pixel, a Gather
+        ∂w = P(x)ᵀ ∂y
+        ∂x = [P₀(∂y) w₀, …]      the input's pixels by the parity of their row and column
+
+    A pixel of an even row and an even column was read once, one of an odd row or column twice, of
+    both four times. For each of the four parities the gradient is a product of its own, of 1, 2, 2
+    and 4 taps, where the products of all nine taps would have to be spread and added up. Small maps
+    are spread: there, sorting the weights by parity costs more. Maps lie as [B, pixels, C], the
+    pixels of each parity together, so that the four products are put side by side.
     """
     y: Tensor = _Strided.apply(x, weight, height, width, last)  # type: ignore[no-untyped-call]
     return y
@@ -286,7 +260,20 @@ def first_block(
     kind: Normalisation, params: Params, name: str, x: Tensor, statistics: Statistics | None,
     *, pooled: bool,
 ) -> tuple[Tensor, Statistics]:  # fmt: skip
-    """Images [B, H, W, C] → [windows, B, O]; with stride 2 instead [B, pixels by parity, O]."""
+    """Images [B, H, W, C] → [windows, B, O]; with stride 2 instead [B, pixels by parity, O].
+
+    It goes through the moments of the image's patches, so that no pass normalises its map.
+
+        P     [K, n, B]       each output pixel's K = 9 C inputs, a column each
+        m, Σ  mean and covariance of P over pixels and examples
+        y = wᵀ P              so its mean is wᵀ m and its variance wᵀ Σ w, channel by channel
+        z = relu(max [w γ r; β − wᵀ m γ r]ᵀ [P; 1])    r = 1 / √(wᵀ Σ w + ε)
+
+    P has few rows where the image has few channels, and w fewer still: the gradient of γ r goes
+    through [K, O] alone. The affine map comes before the maximum, so that γ may have any sign; it
+    is absorbed by w all the same where the block pools, because the statistics are then those of
+    the other forms.
+    """
     batch, height, width, _ = x.shape
     params = absorb_sign(params, name) if pooled else params
     weight, patches = params[f"{name}.weight"], image_patches(x, pooled=pooled)
@@ -347,7 +334,20 @@ AA = np.kron(A, A)[[2 * row + column for row, column in WINDOW]]  # in the order
 
 
 def winograd(x: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
-    """x [H·W, B, C] by rows and weight [9 C, O] → [H·W, B, O] in the order of pooling."""
+    """x [H·W, B, C] by rows and weight [9 C, O] → [H·W, B, O] in the order of pooling.
+
+    F(2×2, 3×3), with rows that are ready for 2×2 pooling.
+
+        U = (G ⊗ G) w     [16, C, O]       from weights [9, C, O]
+        V = (B ⊗ B) D     [16, T, B, C]    from tiles D of 4×4 pixels, one each two pixels
+        Y = (A ⊗ A) (V U)  [4, T, B, O]    of each tile the 2×2 outputs, a window of pooling
+
+    Lavin and Gray 2016 (arXiv:1509.09308), section 4.1: 16 products for four outputs where the
+    convolution has 36. The gradient is the transpose of each map, so that it has 16 as well:
+    nothing is cut into patches again. Maps lie as [pixels, B, C], since then each tile is one
+    Gather by constant places, whatever B is. Where a map is odd, outputs beyond its edge are
+    computed and left out.
+    """
     channels, outputs = x.shape[2], weight.shape[1]
     u = constant(GG, x) @ weight.reshape(9, channels * outputs)
     v = apply_map(x, _tiles(height, width))

@@ -1,7 +1,4 @@
-"""Progress of a run on stderr: bars on a terminal of any width, plain lines elsewhere.
-
-The interface through which a run reports its progress.
-"""
+"""Progress of a run: the interface that it reports to, and bars or plain lines on stderr."""
 
 from __future__ import annotations
 

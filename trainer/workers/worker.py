@@ -1,11 +1,8 @@
-"""A worker process as the first process sees it: started, given shares, asked, ended.
+"""A worker process: started, sent shares, asked for answers, ended; and what it does itself.
 
-A worker process: it computes what the first process sends, and ends when that one is gone.
-
-Messages between processes: a pickle, and beside it the bytes of its tensors and arrays.
-
-They go through a pair of sockets and not through shared memory, of which a container may have 64 MB
-and which outlives a process that is killed.
+It computes what the first process sends, and ends when that one is gone. A message is a pickle, and
+beside it the bytes of its tensors and arrays. Messages go through a pair of sockets and not through
+shared memory, of which a container may have 64 MB and which outlives a process that is killed.
 """
 
 from __future__ import annotations

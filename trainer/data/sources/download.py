@@ -1,7 +1,4 @@
-"""Downloads with a checked hash; a file is there whole, or not at all.
-
-The user's cache folder: where downloads and embeddings are kept.
-"""
+"""Downloads with a checked hash into the user's cache; a file is there whole, or not at all."""
 
 from __future__ import annotations
 

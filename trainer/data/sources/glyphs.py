@@ -1,15 +1,12 @@
 """Glyphs: invented characters, drawn here, so that everything runs without a data set.
 
 Class c is a stroke program made from the seed [SEED, c]; each of its examples moves the control
-points a little and has its own thickness, slant, rotation, size and place.
+points a little and has its own thickness, slant, rotation, size and place. Every stroke is basis @
+control: a polyline, a Bézier curve, or an arc of an ellipse. A stroke that touches an earlier one
+takes its anchor from that stroke's points, so whoever moves the control points of the first moves
+the second with it. The whole character is then one matrix.
 
-Stroke programs: an invented character as points that are linear in a few control points.
-
-Every stroke is basis @ control: a polyline, a Bézier curve, or an arc of an ellipse. A stroke that
-touches an earlier one takes its anchor from that stroke's points, so whoever moves the control
-points of the first moves the second with it. The whole character is then one matrix.
-
-Simple pictures in colour, drawn here: to try a backbone and a package on without any data.
+Beside them are simple scenes in colour, to try a backbone and a package for pictures on.
 """
 
 from __future__ import annotations

@@ -2,8 +2,6 @@
 
 The usual places are, in order: $HANDFUL_DATA/omniglot, ./data/omniglot, the user's cache. Without
 Omniglot in any of them the official archives are downloaded into the cache.
-
-Omniglot's files in each of their forms: what they hold, and reading some of it.
 """
 
 from __future__ import annotations
