@@ -11,21 +11,30 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.settings.import_path import import_class, is_import_path
 
-
-def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    """Evenly from low to high."""
-    return low + (high - low) * torch.rand(shape, generator=generator)
-
-
-def log_uniform(
-    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator
-) -> Tensor:
-    """Evenly on a logarithmic scale, as factors are drawn."""
-    return torch.exp(uniform(math.log(low), math.log(high), shape, generator))
-
-
 GAIN, OFFSET, DRIFT, LEVEL = (0.5, 2.0), (-0.5, 0.5), (-0.5, 0.5), (1.0, 3.0)
 VALUE, TIME, NOISE = (-1.0, 1.0), (0.0, 1.0), 0.01
+AMPLITUDE, PHASE, RANGE = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
+
+
+class Sinusoid(EpisodeSource):
+    """A sinusoid a task, read at random places.
+
+    y = A sin(x − φ), as in Finn et al. 2017 (arXiv:1703.03400), section 5.1: A from 0.1 to 5, φ
+    from 0 to π, x from −5 to 5, all drawn evenly; there is no noise.
+    """
+
+    input = InputSpec(kind="array", shape=(1,))
+    targets = 1
+
+    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
+        """`size.shot` readings [T, S, 1] and `size.queries` queries of each of T sinusoids."""
+        amplitude = uniform(*AMPLITUDE, (tasks, 1, 1), generator)
+        phase = uniform(*PHASE, (tasks, 1, 1), generator)
+        x = uniform(*RANGE, (tasks, size.shot + size.queries, 1), generator)
+        y = amplitude * torch.sin(x - phase)
+        support, query = slice(size.shot), slice(size.shot, None)
+        none = torch.zeros(tasks, 0, dtype=torch.int64)
+        return Episode(x[:, support], y[:, support], x[:, query], y[:, query], none)
 
 
 class Sensor(EpisodeSource):
@@ -58,30 +67,6 @@ class Sensor(EpisodeSource):
         return Episode(x[:, support], value[:, support], x[:, query], value[:, query], none)
 
 
-AMPLITUDE, PHASE, RANGE = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
-
-
-class Sinusoid(EpisodeSource):
-    """A sinusoid a task, read at random places.
-
-    y = A sin(x − φ), as in Finn et al. 2017 (arXiv:1703.03400), section 5.1: A from 0.1 to 5, φ
-    from 0 to π, x from −5 to 5, all drawn evenly; there is no noise.
-    """
-
-    input = InputSpec(kind="array", shape=(1,))
-    targets = 1
-
-    def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
-        """`size.shot` readings [T, S, 1] and `size.queries` queries of each of T sinusoids."""
-        amplitude = uniform(*AMPLITUDE, (tasks, 1, 1), generator)
-        phase = uniform(*PHASE, (tasks, 1, 1), generator)
-        x = uniform(*RANGE, (tasks, size.shot + size.queries, 1), generator)
-        y = amplitude * torch.sin(x - phase)
-        support, query = slice(size.shot), slice(size.shot, None)
-        none = torch.zeros(tasks, 0, dtype=torch.int64)
-        return Episode(x[:, support], y[:, support], x[:, query], y[:, query], none)
-
-
 FUNCTIONS: dict[str, type[EpisodeSource]] = {"sinusoid": Sinusoid, "sensor": Sensor}
 
 
@@ -102,3 +87,15 @@ def load_functions(
     what = "episode source"
     kind = import_class(source, EpisodeSource, what=what, where=where, trusted=trusted)  # type: ignore[type-abstract]
     return kind()
+
+
+def uniform(low: float, high: float, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Evenly from low to high."""
+    return low + (high - low) * torch.rand(shape, generator=generator)
+
+
+def log_uniform(
+    low: float, high: float, shape: tuple[int, ...], generator: torch.Generator
+) -> Tensor:
+    """Evenly on a logarithmic scale, as factors are drawn."""
+    return torch.exp(uniform(math.log(low), math.log(high), shape, generator))

@@ -54,6 +54,18 @@ RULES = (
 )
 
 
+def simplify(
+    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
+) -> onnx.ModelProto:
+    """The same function: constants folded, common parts computed once, unread inputs left out.
+
+    The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
+    """
+    with silence_exporter():
+        model = ir.to_proto(optimise(ir.from_proto(model)))
+    return name_ports(model, ports, outputs)
+
+
 def optimise(model: ir.Model) -> ir.Model:
     """Constants folded, no-ops left out, common parts computed once; outputs may share a value.
 
@@ -126,18 +138,6 @@ def _is_one(value: ir.Value | None, other: ir.Value | None) -> bool:
             own in (1, size) for own, size in zip(sizes[::-1], tuple(shape)[::-1], strict=False)
         )
     )
-
-
-def simplify(
-    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
-) -> onnx.ModelProto:
-    """The same function: constants folded, common parts computed once, unread inputs left out.
-
-    The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
-    """
-    with silence_exporter():
-        model = ir.to_proto(optimise(ir.from_proto(model)))
-    return name_ports(model, ports, outputs)
 
 
 def name_ports(

@@ -41,43 +41,6 @@ from handful.trainer.parts.memory import MEMORY, log_probability, remember
 from handful.trainer.settings.read import check_numbers
 
 SUPPORT, QUERY = "support.", "query."
-
-
-def init_context(size: int, generator: torch.Generator) -> Tensors:
-    """Weights of both LSTMs for features [D]: the query's reads f′, h and r side by side."""
-    rows = GATES * size
-    bound = size**-0.5
-    weights = {
-        "weight": torch.rand(3 * size, rows, generator=generator) * 2 - 1,
-        "bias": torch.rand(rows, generator=generator) * 2 - 1,
-    }
-    both = init_lstm(size, size, directions=2, generator=generator)
-    return {
-        **{SUPPORT + name: value for name, value in both.items()},
-        **{QUERY + name: bound * value for name, value in weights.items()},
-    }
-
-
-def support_in_context(params: Tensors, x: Tensor) -> Tensor:
-    """g [S, D] of the embedded support set [S, D], in its order."""
-    return lstm(part(params, SUPPORT), x).sum(dim=1) + x
-
-
-def query_in_context(params: Tensors, x: Tensor, g: Tensor, steps: int) -> Tensor:
-    """f [Q, D] of embedded queries [Q, D] after `steps` looks at g [S, D]."""
-    weight, bias = params[QUERY + "weight"], params[QUERY + "bias"]
-    size = x.shape[1]
-    given = x @ weight[:size] + bias  # the same at every step
-    h = c = x * 0.0
-    for _ in range(steps):
-        r = torch.softmax(h @ g.T, dim=1) @ g
-        gates = given + torch.cat([h, r], dim=1) @ weight[size:]
-        i, o, f, z = gates.chunk(GATES, dim=1)
-        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(z)
-        h = torch.sigmoid(o) * torch.tanh(c) + x
-    return h
-
-
 CONTEXT = "context."  # what the names of full context embeddings' parameters begin with
 
 
@@ -165,3 +128,38 @@ def in_context(params: Tensors, state: Tensors, support: Support, noise: Noise) 
     """g [S, D] and the labels [S, N]."""
     g = support_in_context(part(params, CONTEXT), support.x)
     return remember(params, state, Support(g, support.y), noise)
+
+
+def support_in_context(params: Tensors, x: Tensor) -> Tensor:
+    """g [S, D] of the embedded support set [S, D], in its order."""
+    return lstm(part(params, SUPPORT), x).sum(dim=1) + x
+
+
+def query_in_context(params: Tensors, x: Tensor, g: Tensor, steps: int) -> Tensor:
+    """f [Q, D] of embedded queries [Q, D] after `steps` looks at g [S, D]."""
+    weight, bias = params[QUERY + "weight"], params[QUERY + "bias"]
+    size = x.shape[1]
+    given = x @ weight[:size] + bias  # the same at every step
+    h = c = x * 0.0
+    for _ in range(steps):
+        r = torch.softmax(h @ g.T, dim=1) @ g
+        gates = given + torch.cat([h, r], dim=1) @ weight[size:]
+        i, o, f, z = gates.chunk(GATES, dim=1)
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(z)
+        h = torch.sigmoid(o) * torch.tanh(c) + x
+    return h
+
+
+def init_context(size: int, generator: torch.Generator) -> Tensors:
+    """Weights of both LSTMs for features [D]: the query's reads f′, h and r side by side."""
+    rows = GATES * size
+    bound = size**-0.5
+    weights = {
+        "weight": torch.rand(3 * size, rows, generator=generator) * 2 - 1,
+        "bias": torch.rand(rows, generator=generator) * 2 - 1,
+    }
+    both = init_lstm(size, size, directions=2, generator=generator)
+    return {
+        **{SUPPORT + name: value for name, value in both.items()},
+        **{QUERY + name: bound * value for name, value in weights.items()},
+    }

@@ -20,6 +20,9 @@ other, where a grouped convolution would be slow. Where one derivative is enough
 `assume_first_order` says so, and normalise.py takes torch's batch norm.
 """
 
+# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
+# pyright: reportIncompatibleMethodOverride=false
+
 from __future__ import annotations
 
 import math
@@ -37,11 +40,47 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from .pooling import larger_half
 
-# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
-# pyright: reportIncompatibleMethodOverride=false
-
-
 aten = torch.ops.aten
+_first_order: ContextVar[bool] = ContextVar("first_order", default=False)
+FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
+WINDOW = [2, 2]
+Form = Literal["convolution", "matmul"]
+
+
+def init_conv3x3(form: Form, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
+    """Glorot-uniform weights of a 3×3 convolution, [O, C, 3, 3] or [9 C, O]."""
+    bound = math.sqrt(6 / (9 * (inputs + outputs)))
+    weight = (torch.rand(9 * inputs, outputs, generator=generator) * 2 - 1) * bound
+    if form == "matmul":
+        return weight
+    return weight.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """[O, C, 3, 3] as [9 C, O]."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+def conv3x3(form: Form, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """A 3×3 convolution with padding 1 and no bias; the output is ⌈H / stride⌉ wide."""
+    if form == "convolution":
+        return F.conv2d(x, weight, stride=stride, padding=1)
+    return convolve(x, weight, stride)
+
+
+def max_pool2x2(form: Form, x: Tensor) -> Tensor:
+    """Maximum over 2×2 windows; an odd last row or column is dropped."""
+    if form == "convolution":
+        return F.max_pool2d(x, 2)
+    batch, height, width, channels = x.shape
+    rows, columns = height // 2, width // 2
+    if height % 2 or width % 2:
+        x = x[:, : 2 * rows, : 2 * columns]
+    # across first: then the first of equals is the one that torch's own pooling finds
+    x = larger_half(x.reshape(batch, 2 * rows, columns, 2 * channels))
+    return larger_half(x.reshape(batch, rows, 2 * columns * channels)).reshape(
+        batch, rows, columns, channels
+    )
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -81,6 +120,9 @@ class _Product(_Linear):
         return _batch(_product, info, dims, x, weight, stride)
 
 
+_product: Callable[..., Tensor] = _Product.apply
+
+
 class _ToInput(_Linear):
     @staticmethod
     def forward(gradient: Tensor, weight: Tensor, stride: int, height: int, width: int) -> Tensor:
@@ -113,6 +155,9 @@ class _ToInput(_Linear):
         return _batch(_to_input, info, dims, y, weight, *rest)
 
 
+_to_input: Callable[..., Tensor] = _ToInput.apply
+
+
 class _ToWeight(_Linear):
     @staticmethod
     def forward(x: Tensor, gradient: Tensor, stride: int) -> Tensor:
@@ -139,8 +184,6 @@ class _ToWeight(_Linear):
         return _batch(_to_weight, info, dims, x, y, stride)
 
 
-_product: Callable[..., Tensor] = _Product.apply
-_to_input: Callable[..., Tensor] = _ToInput.apply
 _to_weight: Callable[..., Tensor] = _ToWeight.apply
 
 
@@ -157,11 +200,6 @@ def _batch(
     ones = [one] * info.batch_size if first is None else one.unbind()
     twos = [two] * info.batch_size if second is None else two.unbind()
     return torch.stack([apply(a, b, *rest) for a, b in zip(ones, twos, strict=True)]), 0
-
-
-def is_tracing() -> bool:
-    """Whether a graph is being made of what is computed."""
-    return get_proxy_mode() is not None
 
 
 def _as_convolution(x: Tensor) -> bool:
@@ -238,37 +276,6 @@ def _shift_forward(x: Tensor, dim: int) -> Tensor:
 def _shift_back(x: Tensor, dim: int) -> Tensor:
     """x moved back by one along `dim`, a zero last."""
     return F.pad(x.narrow(dim, 1, x.shape[dim] - 1), [0, 0] * (x.ndim - 1 - dim) + [0, 1])
-
-
-# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
-# pyright: reportIncompatibleMethodOverride=false
-
-
-_first_order: ContextVar[bool] = ContextVar("first_order", default=False)
-FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
-WINDOW = [2, 2]
-
-
-def is_eager(x: Tensor) -> bool:
-    """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
-    if x.device.type != "cpu" or is_tracing():
-        return False
-    return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
-
-
-@contextmanager
-def assume_first_order() -> Iterator[None]:
-    """Within it no gradient is differentiated once more, and none reaches the statistics."""
-    before = _first_order.set(True)
-    try:
-        yield
-    finally:
-        _first_order.reset(before)
-
-
-def is_first_order(x: Tensor) -> bool:
-    """Whether kernels will do for x whose gradient has none."""
-    return _first_order.get() and is_eager(x)
 
 
 def convolve_eagerly(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -348,40 +355,28 @@ def _take(x: Tensor, places: Tensor) -> Tensor:
     return taken.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-Form = Literal["convolution", "matmul"]
+def is_tracing() -> bool:
+    """Whether a graph is being made of what is computed."""
+    return get_proxy_mode() is not None
 
 
-def init_conv3x3(form: Form, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
-    """Glorot-uniform weights of a 3×3 convolution, [O, C, 3, 3] or [9 C, O]."""
-    bound = math.sqrt(6 / (9 * (inputs + outputs)))
-    weight = (torch.rand(9 * inputs, outputs, generator=generator) * 2 - 1) * bound
-    if form == "matmul":
-        return weight
-    return weight.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
+def is_eager(x: Tensor) -> bool:
+    """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
+    if x.device.type != "cpu" or is_tracing():
+        return False
+    return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
 
 
-def as_matrix(weight: Tensor) -> Tensor:
-    """[O, C, 3, 3] as [9 C, O]."""
-    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+@contextmanager
+def assume_first_order() -> Iterator[None]:
+    """Within it no gradient is differentiated once more, and none reaches the statistics."""
+    before = _first_order.set(True)
+    try:
+        yield
+    finally:
+        _first_order.reset(before)
 
 
-def conv3x3(form: Form, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """A 3×3 convolution with padding 1 and no bias; the output is ⌈H / stride⌉ wide."""
-    if form == "convolution":
-        return F.conv2d(x, weight, stride=stride, padding=1)
-    return convolve(x, weight, stride)
-
-
-def max_pool2x2(form: Form, x: Tensor) -> Tensor:
-    """Maximum over 2×2 windows; an odd last row or column is dropped."""
-    if form == "convolution":
-        return F.max_pool2d(x, 2)
-    batch, height, width, channels = x.shape
-    rows, columns = height // 2, width // 2
-    if height % 2 or width % 2:
-        x = x[:, : 2 * rows, : 2 * columns]
-    # across first: then the first of equals is the one that torch's own pooling finds
-    x = larger_half(x.reshape(batch, 2 * rows, columns, 2 * channels))
-    return larger_half(x.reshape(batch, rows, 2 * columns * channels)).reshape(
-        batch, rows, columns, channels
-    )
+def is_first_order(x: Tensor) -> bool:
+    """Whether kernels will do for x whose gradient has none."""
+    return _first_order.get() and is_eager(x)
