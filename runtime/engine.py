@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
+from handful.runtime.package.archive import Files
 from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
@@ -214,7 +215,7 @@ class Loaded(Shared):
     """A package that was read, vetted and is ready to run; immutable."""
 
     manifest: Manifest = field(repr=False)
-    path: Path
+    files: Files = field(repr=False)
     identity: str = field(repr=False)  # the package's hash, to which saved tasks are bound
     _engine: Engine = field(repr=False)
 
@@ -224,6 +225,11 @@ class Loaded(Shared):
             "a learner cannot be pickled",
             hint="give the other process the package's path, and call handful.load(path) there",
         )
+
+    @property
+    def path(self) -> Path | None:
+        """The folder or the file that it was loaded from; None where that was bytes."""
+        return self.files.place
 
     @property
     def name(self) -> str:
