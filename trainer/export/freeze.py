@@ -289,10 +289,12 @@ def metadata(task: Task, unknown: float | None) -> dict[str, str]:
     known = {
         "package": manifest.name,
         "task": manifest.task,
-        "labels": json.dumps(task.classes, ensure_ascii=False),
+        "labels": "\n".join(task.classes),  # a label is one line
         "input": json.dumps(_described(spec), ensure_ascii=False),
         "licence": manifest.licence,
     }
+    if credit := manifest.training.get("credit"):
+        known["credit"] = json.dumps(credit, ensure_ascii=False)
     if unknown is not None:
         known["unknown"] = f"{unknown:g}"
     return known
