@@ -1,10 +1,10 @@
 """Lake's twenty official one-shot runs through a package: adapt to 20 drawings, answer 20 others.
 
-`python benchmarks/lake_runs.py` puts omniglot-lake to the runs and writes results/lake-runs.md;
-`--package` names another package, `--zip` a copy of the file, which is otherwise downloaded once
-from where its authors keep it. A run has 20 characters of one evaluation alphabet, one drawing of
-each to learn from by one person and one to answer by another, at 105 pixels. The package may have
-seen the background alphabets alone (the split `lake`).
+`python benchmarks/lake_runs.py --record` puts omniglot-lake to the runs, and writes the result into
+its card and results/lake-runs.md; `--package` names another package, `--zip` a copy of the file,
+which is otherwise downloaded once from where its authors keep it. A run has 20 characters of one
+evaluation alphabet, one drawing of each to learn from by one person and one to answer by another,
+at 105 pixels. The package may have seen the background alphabets alone (the split `lake`).
 """
 
 from __future__ import annotations
@@ -22,8 +22,13 @@ from PIL import Image
 from tables import write_table
 
 import handful
-from handful.runtime.tools.evaluate import mean_of
+from handful.runtime.package.decode import read_manifest
+from handful.runtime.package.manifest import Evaluation
+from handful.runtime.package.read import find
+from handful.runtime.tools.evaluate import Mean, mean_of
 from handful.trainer.data.sources.download import Archive, cache_folder, fetch
+from handful.trainer.export.card import markdown_table
+from handful.trainer.export.package import with_evaluation
 
 BASE = (
     "https://raw.githubusercontent.com/brendenlake/omniglot/master/python/one-shot-classification/"
@@ -68,30 +73,58 @@ def count_errors(learner: handful.Learner, run: Run) -> int:
     return sum(answer != label for answer, (_, label) in zip(answers, run.queries, strict=True))
 
 
-def measure(package: str, file: Path) -> str:
-    """The errors of all runs, as Markdown."""
+class Errors(NamedTuple):
+    """What a package makes of the runs: its errors in each, and how many answers that were."""
+
+    counts: list[int]
+    answers: int
+
+    @property
+    def rate(self) -> Mean:
+        """The share of answers that are wrong ± 95 %, over runs, whose answers share two people."""
+        return mean_of(np.array(self.counts) * len(self.counts) / self.answers)
+
+
+def measure(package: str, file: Path) -> Errors:
+    """Adapt and answer in every run."""
     learner = handful.load(package)
-    counts, sizes = [], []
-    for run in read_runs(file):
-        counts.append(count_errors(learner, run))
-        sizes.append(len(run.queries))
-    errors, answers = sum(counts), sum(sizes)
-    rates = 100 * np.array(counts) / np.array(sizes)
-    interval = mean_of(rates).interval
-    ours = (f"**{Path(package).name}**", 100 * errors / answers, "this script")
-    rows = sorted([*OTHERS, ours], key=lambda row: row[1])
-    lines = [
-        f"{Path(package).name}: **{errors} of {answers} wrong, {100 * errors / answers:.2f} "
-        f"± {interval:.2f} %**; the interval is over the {len(counts)} runs.",
-        "",
-        "| | error, % | from |",
-        "| --- | --- | --- |",
-        *(f"| {name} | {error:.{2 if source == 'this script' else 1}f} | {source} |"
-          for name, error, source in rows),
-        "",
-        f"Errors of each run: {', '.join(map(str, counts))}.",
-    ]  # fmt: skip
-    return "\n".join(lines)
+    runs = list(read_runs(file))
+    counts = [count_errors(learner, run) for run in runs]
+    return Errors(counts, sum(len(run.queries) for run in runs))
+
+
+def describe(name: str, found: Errors) -> str:
+    """The errors of a package beside those of others, as Markdown."""
+    percent, interval = (100 * value for value in found.rate)
+    ours = (f"**{name}**", f"{percent:.2f}", "this script")
+    others = [(who, f"{error:.1f}", source) for who, error, source in OTHERS]
+    rows = sorted([*others, ours], key=lambda row: float(row[1]))
+    return "\n".join(
+        [
+            f"{name}: **{sum(found.counts)} of {found.answers} wrong, {percent:.2f} ±"
+            f" {interval:.2f} %**; the interval is over the {len(found.counts)} runs.",
+            "",
+            markdown_table(("", "error, %", "from"), rows),
+            "",
+            f"Errors of each run: {', '.join(map(str, found.counts))}.",
+        ]
+    )
+
+
+def record(folder: Path, found: Errors) -> None:
+    """Put the result into the package's manifest and card, in place of an earlier one."""
+    manifest = read_manifest(folder)
+    row = Evaluation(
+        data="Lake's one-shot runs",
+        split="official",
+        way=20,
+        shot=1,
+        episodes=len(found.counts),
+        accuracy=round(1 - found.rate.value, 6),
+        interval=round(found.rate.interval, 6),
+    )
+    kept = [e for e in manifest.evaluation if e.data != row.data]
+    with_evaluation(folder, manifest, [*kept, row], manifest.confidence)
 
 
 def main() -> None:
@@ -99,13 +132,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--package", default="omniglot-lake", help="a package: name or folder")
     parser.add_argument("--zip", type=Path, help="all_runs.zip, where it is at hand")
+    parser.add_argument("--record", action="store_true", help="into its card and results/")
     options = parser.parse_args()
     warnings.simplefilter("error", handful.InputWarning)
     file = options.zip or fetch(BASE, RUNS, cache_folder() / "omniglot")
-    text = measure(options.package, file)
+    found = measure(options.package, file)
+    text = describe(Path(options.package).name, found)
     print(text)
-    if options.package == "omniglot-lake":
-        write_table("lake-runs", "Lake's one-shot runs", "python benchmarks/lake_runs.py", text)
+    if options.record:
+        record(find(options.package), found)
+        write_table(
+            "lake-runs", "Lake's one-shot runs", "python benchmarks/lake_runs.py --record", text
+        )
 
 
 if __name__ == "__main__":
