@@ -14,7 +14,7 @@ from pathlib import Path
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Evaluation
-from handful.runtime.package.read import find, shipped
+from handful.runtime.package.read import find, list_shipped
 from handful.runtime.tools.text import ERROR, difference, mean, value
 from handful.trainer.episodes import TaskSize
 from handful.trainer.export.card import is_start, is_step, markdown_table
@@ -38,7 +38,7 @@ def section() -> str:
     """Classification, then regression: a table each."""
     measured = [
         (name, e)
-        for name in shipped()
+        for name in list_shipped()
         for e in read_manifest(find(name)).evaluation
         if e.split == "meta_test"  # official runs have tables of their own
     ]

@@ -15,7 +15,7 @@ from handful.runtime.errors import HandfulError, PackageError
 
 from .files import brief_path, is_folder, mode_of, read_regular
 from .manifest import FILE, is_basename
-from .strict import brief
+from .strict import shorten
 
 SUFFIX = ".handful"
 MAX_BYTES = 2**28
@@ -100,10 +100,10 @@ class Archive(Files):
     ) -> bytes:
         """A member, which is in memory already."""
         if name not in self._members:
-            raise error(f"no file {brief(name)} in {self.name}", hint=absent)
+            raise error(f"no file {shorten(name)} in {self.name}", hint=absent)
         data = self._members[name]
         if len(data) > limit:
-            raise error(f"{brief(name)} in {self.name} has {len(data)} bytes, at most {limit}")
+            raise error(f"{shorten(name)} in {self.name} has {len(data)} bytes, at most {limit}")
         return data
 
     def has(self, name: str) -> bool:
@@ -115,7 +115,7 @@ class Archive(Files):
         for name in self._members:
             if name not in known:
                 raise PackageError(
-                    f"{self.name} holds {brief(name)}, which is no part of the package", hint=PACK
+                    f"{self.name} holds {shorten(name)}, which is no part of the package", hint=PACK
                 )
 
 
@@ -178,6 +178,6 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
 
 def _check_member(member: zipfile.ZipInfo, wrong: str) -> None:
     if not is_basename(member.filename):
-        raise PackageError(f"{wrong}: a member {brief(member.filename)!r}, wanted plain names")
+        raise PackageError(f"{wrong}: a member {shorten(member.filename)!r}, wanted plain names")
     if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
         raise PackageError(f"{wrong}: {member.filename} is compressed, wanted stored", hint=PACK)

@@ -19,7 +19,7 @@ from handful.runtime.package.manifest import (
     StageSpec,
     Threshold,
 )
-from handful.runtime.package.read import SHIPPED, shipped
+from handful.runtime.package.read import SHIPPED, list_shipped
 from handful.trainer.data.config import Credit
 from handful.trainer.export.card import IN_FLOAT32, card, comparison
 from handful.trainer.training.config import from_dict, to_dict
@@ -277,7 +277,7 @@ def test_it_says_who_made_the_data_and_the_backbone() -> None:
 
 
 def test_every_shipped_package_of_others_data_credits_them() -> None:
-    for name in shipped():
+    for name in list_shipped():
         found = read_manifest(SHIPPED / name)
         credit = found.training.get("credit")
         if name == "sensor-maml":  # its data are made here

@@ -12,8 +12,8 @@ import onnxruntime as ort
 import pytest
 
 import handful
-from handful.runtime.inputs.examples import empty
-from handful.runtime.package.read import shipped
+from handful.runtime.inputs.examples import find_empty
+from handful.runtime.package.read import list_shipped
 from handful.runtime.tools.golden import read_golden
 from handful.trainer.export import freeze as freezing
 from handful.trainer.export.freeze import NONE, build, freeze
@@ -45,7 +45,7 @@ def run(file: Path, x: Any) -> dict[str, Any]:
     return dict(zip(names, session.run(names, {"input": x}), strict=True))
 
 
-@pytest.mark.parametrize("name", shipped())
+@pytest.mark.parametrize("name", list_shipped())
 def test_every_shipped_package_can_be_frozen(name: str, tmp_path: Path) -> None:
     task, query = adapted(name)
     freeze(task, tmp_path / "model.onnx")
@@ -112,8 +112,8 @@ def test_what_has_nothing_in_it_is_seen_in_the_graph() -> None:
         body.named.append(freezing._port("empty", onnx.TensorProto.BOOL, ("Q",)))
         session = ort.InferenceSession(body.model(task, None).SerializeToString())
         scaled = x * np.float32(spec.scale) + np.float32(spec.offset) if x.dtype == np.uint8 else x
-        assert session.run(None, {"input": x})[0].tolist() == empty(scaled, spec).tolist()
-        assert empty(scaled, spec).tolist() == [False, False, True]
+        assert session.run(None, {"input": x})[0].tolist() == find_empty(scaled, spec).tolist()
+        assert find_empty(scaled, spec).tolist() == [False, False, True]
 
 
 def test_a_file_that_answers_otherwise_is_not_written(

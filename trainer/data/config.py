@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from handful.runtime.package.manifest import Fit
-from handful.trainer.data.backbones.named import Interpolation, Preprocessing, known
+from handful.trainer.data.backbones.named import Interpolation, Preprocessing, find_known
 from handful.trainer.settings.errors import DataError
 from handful.trainer.settings.read import LARGEST
 
@@ -98,7 +98,7 @@ class DataConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """What becomes of pictures: the named backbone's own, or what the settings say."""
-        named = known(self.backbone)
+        named = find_known(self.backbone)
         own = named.preprocessing if named else None
         return Preprocessing(
             scale=own.scale if own else self.backbone_scale,
@@ -140,7 +140,7 @@ class DataConfig:
                 hint="at a scale of 0 the backbone would see the same in every picture",
             )
         mean, std = self.backbone_mean, self.backbone_std
-        if known(self.backbone) and ((scale, offset) != (SCALE, OFFSET) or mean or std):
+        if find_known(self.backbone) and ((scale, offset) != (SCALE, OFFSET) or mean or std):
             raise DataError(
                 f"data.backbone is {self.backbone}, which has a scale of its own",
                 hint="leave out data.backbone_scale, backbone_offset, backbone_mean, backbone_std",

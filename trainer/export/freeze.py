@@ -34,7 +34,7 @@ from handful.runtime.package.read import read_graph
 from handful.runtime.sessions import to_numpy
 from handful.runtime.task import Rejection, Task
 from handful.runtime.tools.golden import read_golden
-from handful.runtime.tools.on_files import free, opened
+from handful.runtime.tools.on_files import check_free, open_task
 from handful.runtime.vetting.operators import IR_VERSION, OPSET
 from handful.trainer.settings.errors import ExportError
 
@@ -52,8 +52,8 @@ def freeze_file(
     force: bool = False,
 ) -> str:
     """Freeze the task in a file; says in a line what the model takes and gives."""
-    free(model, force=force)
-    frozen = freeze(opened(task, package), model, unknown=unknown)
+    check_free(model, force=force)
+    frozen = freeze(open_task(task, package), model, unknown=unknown)
     return ", ".join(_ports(frozen.graph.input)) + " → " + ", ".join(_ports(frozen.graph.output))
 
 
