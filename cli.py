@@ -28,12 +28,13 @@ from handful.console import (
     a_device,
     a_package,
     as_json,
+    condition_options,
     fail,
     fail_for_each,
-    plan_options,
     moved_data,
     number,
     of_embed,
+    plan_options,
     say,
     say_next,
     settings,
@@ -41,7 +42,6 @@ from handful.console import (
     show,
     skip_small,
     trusted,
-    condition_options,
     with_yardsticks,
 )
 

@@ -37,7 +37,8 @@ def measure(name: str, package: str, target: str, runs: int) -> str:
     """One row: median of the processes, and their memory."""
     timings = bench(package, cold_runs=runs)
     peak = f"{timings.peak_rss_mib:.0f}" if timings.peak_rss_mib else "unknown"
-    return f"| {name} | {timings.cold_start_ms / 1e3:.2f} | {target} | {peak} | {find_imported(package)} |"
+    seconds, imported = timings.cold_start_ms / 1e3, find_imported(package)
+    return f"| {name} | {seconds:.2f} | {target} | {peak} | {imported} |"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How sure an answer is: temperature, thresholds and sets between the sizes that were measured.
+"""Confidence at any size of task: temperature, thresholds for unknown inputs, prediction sets.
 
 docs/package-format.md has the rule that these lines follow, docs/confidence.md what it is good for.
 """
@@ -26,7 +26,7 @@ class Sizes:
         self.name, self.entries = manifest.name, manifest.confidence
         if not self.entries:
             raise AdaptError(
-                f"package {self.name} does not say how sure its answers are",
+                f"package {self.name} has no measured confidence",
                 hint="task.with_negatives(others) makes thresholds for unknown queries, as"
                 " `handful adapt --others FOLDER` does; `handful export` and"
                 " `handful photos --others FOLDER` measure them",

@@ -21,8 +21,8 @@ from handful.runtime.inputs.sounds import (
     middle,
     mix_down,
     prepare_sound,
-    to_float,
     remove_offset,
+    to_float,
 )
 
 from .arrays import Array, Floats, as_array

@@ -48,7 +48,7 @@ class Support:
 
 
 def gather(engine: Engine, examples: Any, labels: Any) -> Support:
-    """Check, convert and embed labelled examples; the limits are checked by `within`."""
+    """Check, convert and embed labelled examples; the limits are checked by `check_limits`."""
     if engine.manifest.task == "regression":
         return _regression(engine, examples, labels)
     pairs = _pairs(engine.manifest, examples, labels)

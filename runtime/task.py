@@ -26,7 +26,7 @@ from .confidence import Numbers, Sizes, score, softmax, temperature_of
 from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives
-from .support import Support, gather, join, embed_unlabelled, check_limits
+from .support import Support, check_limits, embed_unlabelled, gather, join
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 

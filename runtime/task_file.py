@@ -19,7 +19,7 @@ from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, quote
 from .negatives import LEAST, MAX_NEGATIVES
 from .sessions import ANY, Sizes, resolve, to_numpy
-from .support import Support, is_one_hot, outputs, check_limits
+from .support import Support, check_limits, is_one_hot, outputs
 
 MAX_PATH_BYTES = 4096  # of a path; Linux takes no longer one
 

@@ -19,7 +19,7 @@ from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.package.manifest import InputSpec
 
 from . import pictures, series, sounds
-from .folders import MAX_FILES, Files, class_folders, read_classes, quote_path
+from .folders import MAX_FILES, Files, class_folders, quote_path, read_classes
 from .resize import Pixels
 from .sounds import Sound
 
@@ -98,7 +98,7 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
 
     Pictures of any size are resized and cut by the manifest's preprocessing; paths of .npy and
-    .csv files become arrays, see `series.opened`; of audio `examples` may be paths and Sounds,
+    .csv files become arrays, see `series.open_files`; of audio `examples` may be paths and Sounds,
     see `sounds.batch`. An array of the package's own shape is an example already: uint8, and where
     the kind is "array" any integers, are scaled as the manifest says, floats are checked and taken
     as they are; the channel axis of a one-channel image may be missing. A list may mix all of
@@ -146,8 +146,8 @@ def read_folder(
             count += len(found[label])
             if count > most:  # before the memory for more of them is taken
                 raise SupportSetError(
-                    f"the files in {quote_path(path)} hold more than {most} examples, which is the most"
-                    " that is taken",
+                    f"the files in {quote_path(path)} hold more than {most} examples,"
+                    " which is the most that is taken",
                     hint="leave some of them out: a recording gives one for each half a window",
                 )
     return found

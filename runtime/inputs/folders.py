@@ -91,7 +91,8 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
         raise SupportSetError(f"no sub-folders in {quote_path(path)}", hint=LABELS)
     for entry in entries:
         if entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
-            words = f"{quote_path(entry.name)} lies in {quote_path(path)} itself, wanted it in a sub-folder"
+            words = f"{quote_path(entry.name)} lies in {quote_path(path)} itself"
+            words += ", wanted it in a sub-folder"
             faults.append((words, LABELS))
     classes: dict[str, list[Path]] = {}
     for folder in folders:

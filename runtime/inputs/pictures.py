@@ -28,14 +28,14 @@ from .resize import (
     Pixels,
     Upright,
     centre_box,
-    fit,
-    to_colours,
     clip_box,
+    crop_padded,
+    fit,
+    is_too_narrow,
     kept_share,
     new_size,
-    crop_padded,
     resample,
-    is_too_narrow,
+    to_colours,
 )
 
 if TYPE_CHECKING:
@@ -117,7 +117,8 @@ def decode(path: Path, spec: InputSpec) -> Upright:
             raise _unknown(file, path) from cause
         except too_large as cause:
             raise InputError(
-                f"{quote_path(path)} has more than {MAX_PIXELS} pixels, which is the most that is read"
+                f"{quote_path(path)} has more than {MAX_PIXELS} pixels,"
+                " which is the most that is read"
             ) from cause
         except Exception as cause:  # decoders raise OSError, ValueError, SyntaxError and others
             raise InputError(f"{quote_path(path)} cannot be decoded: {cause}") from cause

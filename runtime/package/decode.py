@@ -15,7 +15,7 @@ from .archive import Files, open_files
 from .files import brief_path, mode_of, sha256
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
-from .strict import HINT, shorten, to_plain, read, quote
+from .strict import HINT, quote, read, shorten, to_plain
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 64  # of objects and lists within each other

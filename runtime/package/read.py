@@ -78,7 +78,8 @@ def _name_as_listed(
     listed = [name.removesuffix(NEXT) if name not in names else name for name in outputs]
     if len(set(listed)) != len(listed) or (sorted(listed) == sorted(names) and listed != names):
         raise PackageError(
-            f"outputs are {shorten(', '.join(listed))}, the manifest lists {shorten(', '.join(names))}"
+            f"outputs are {shorten(', '.join(listed))},"
+            f" the manifest lists {shorten(', '.join(names))}"
         )
     return dict(zip(listed, outputs.values(), strict=True))
 

@@ -6,7 +6,7 @@ What a manifest may say of a series: its channels' names, and how a recording be
 
 What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
 
-What a manifest says of how sure answers are: a whole grid of sizes, every number in bounds.
+What a manifest says of confidence: a whole grid of sizes, every number in bounds.
 """
 
 import math
@@ -48,7 +48,8 @@ def check_words(text: str, place: str) -> None:
     """A line for people: what a terminal shows as it is."""
     if not text.isprintable() or len(text) > MAX_TEXT:
         raise ManifestError(
-            f"`{place}` is {shorten(text)!r}, wanted up to {MAX_TEXT} characters that can be printed"
+            f"`{place}` is {shorten(text)!r},"
+            f" wanted up to {MAX_TEXT} characters that can be printed"
         )
 
 

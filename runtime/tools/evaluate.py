@@ -16,7 +16,7 @@ from handful.runtime.errors import SupportSetError
 from handful.runtime.inputs.examples import to_batch
 from handful.runtime.learner import Learner
 from handful.runtime.package.manifest import Comparison
-from handful.runtime.support import Support, gather, check_limits
+from handful.runtime.support import Support, check_limits, gather
 
 NORMAL_95 = 1.96  # standard errors on either side of a mean
 
@@ -113,7 +113,7 @@ def evaluate_embedded(
     every_step: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
-    """As `evaluate`, of examples that `embedded` has embedded; `every_step`: also after fewer."""
+    """As `evaluate`, of examples that `embed` has embedded; `every_step`: also after fewer."""
     check(episodes, len(h))
     after = []
     for e in range(len(episodes.support)):

@@ -20,7 +20,7 @@ import numpy as np
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import InputError, PackageError
 from handful.runtime.inputs.pictures import prepare_pixels
-from handful.runtime.inputs.resize import Pixels, scaled_size, is_too_narrow
+from handful.runtime.inputs.resize import Pixels, is_too_narrow, scaled_size
 from handful.runtime.inputs.series import resample, take_whole, windows
 from handful.runtime.inputs.sounds import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, prepare_sound
 from handful.runtime.package.archive import Files

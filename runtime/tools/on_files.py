@@ -36,7 +36,7 @@ from handful.runtime.errors import (
     SupportSetError,
     TaskFileError,
 )
-from handful.runtime.inputs.examples import KINDS, find_empty, files_of, read_folder
+from handful.runtime.inputs.examples import KINDS, files_of, find_empty, read_folder
 from handful.runtime.inputs.folders import (
     MAX_FILES,
     Below,
@@ -376,8 +376,8 @@ def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
     files = found.files
     if len(files) > MAX_NEGATIVES:
         raise SupportSetError(
-            f"{len(files)} {kind.files.word}s in {make_printable(str(folder))}, at most {MAX_NEGATIVES}"
-            " examples of other things are taken",
+            f"{len(files)} {kind.files.word}s in {make_printable(str(folder))},"
+            f" at most {MAX_NEGATIVES} examples of other things are taken",
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}

@@ -20,7 +20,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.support import gather, number_examples
 from handful.runtime.task import Task
 
-from .on_files import folder_examples, folder_origins, check_free, near_pairs, open_task
+from .on_files import check_free, folder_examples, folder_origins, near_pairs, open_task
 from .tested import NONE, Checked, Outcome, measure
 from .text import probability
 

@@ -175,7 +175,7 @@ def format_description(package: "Description") -> str:
         parts += ["", f"measured on {data}:", accuracies(measured)]
     if manifest.confidence:
         classes = manifest.confidence[0].classes
-        parts += ["", f"how sure, on {classes} meta-validation classes and queries of others:"]
+        parts += ["", f"confidence, on {classes} meta-validation classes and queries of others:"]
         parts += [format_confidence(manifest.confidence)]
     return "\n".join(parts)
 

@@ -18,11 +18,8 @@ FLOATING = (FLOAT32, 11)
 LOGICAL = frozenset("And Equal Greater GreaterOrEqual IsNaN Less LessOrEqual Not Or Xor".split())
 COUNTS = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
 INDICES = ("MaxPool", "TopK")  # whose second output are indices
-LIKE = {
-    "DequantizeLinear": 1,
-    "QuantizeLinear": 2,
-    "Where": 1,
-}  # the input whose type the output has; the first elsewhere
+# the input whose type the output has; the first elsewhere
+LIKE = {"DequantizeLinear": 1, "QuantizeLinear": 2, "Where": 1}
 
 
 def of_outputs(

@@ -1,4 +1,4 @@
-"""What a manifest says of how sure answers are: kept, shown, and refused where it is not a grid."""
+"""What a manifest says of confidence: kept, shown, and refused where it is not a grid."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_it_is_read_written_and_shown(packages: Any, tmp_path: Path) -> None:
     manifest = sure(folder, grid(temperature=1.5)).manifest
     assert json.loads(to_json(manifest))["confidence"] == grid(temperature=1.5)
     assert format_description(describe(folder)).splitlines()[-6:] == [
-        "how sure, on 30 meta-validation classes and queries of others:",
+        "confidence, on 30 meta-validation classes and queries of others:",
         "way  shot  temperature  calibration error %  kept at 1 %",
         "  2     1  1.50         1.00                 90.0",
         "  2     4  1.50         1.00                 90.0",

@@ -185,9 +185,8 @@ def test_sixteen_bits_keep_their_high_byte(tmp_path: Path) -> None:
 def test_every_orientation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
 ) -> None:
-    monkeypatch.setattr(
-        "handful.runtime.inputs.resize.STRIP", 2**11
-    )  # so that a small picture is several strips
+    # so that a small picture is several strips
+    monkeypatch.setattr("handful.runtime.inputs.resize.STRIP", 2**11)
     image = Image.fromarray(noise(100, 91, 3))
     exif = Image.Exif()
     exif[0x0112] = orientation

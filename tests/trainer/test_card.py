@@ -88,7 +88,8 @@ def test_the_whole_card() -> None:
         "```python\n"
         "import handful\n"
         "\n"
-        'task = handful.load("mine").adapt(examples, labels)  # examples [S, 64]\n'
+        "# examples [S, 64]\n"
+        'task = handful.load("mine").adapt(examples, labels)\n'
         "task.predict(example)\n"
         "```\n"
         "\n"
@@ -235,7 +236,7 @@ def test_how_sure_it_is() -> None:
         for way in (2, 5)
     ]  # fmt: skip
     text = card(replace(manifest(measured(5, 1)), confidence=tuple(entries)))
-    section = text.split("## How sure\n\n")[1].split("\n\n## Contents")[0]
+    section = text.split("## Confidence and unknown inputs\n\n")[1].split("\n\n## Contents")[0]
     assert section == (
         "| way | shot | calibration error % | known kept at 1 % false accepts"
         " | known kept at 5 % false accepts |\n"
@@ -248,7 +249,7 @@ def test_how_sure_it_is() -> None:
         " meta-validation classes, on queries of a task's classes and of the others; with classes"
         " that differ from these in kind the rates are others."
     )
-    assert "## How sure" not in card(manifest(measured(5, 1)))
+    assert "## Confidence and unknown inputs" not in card(manifest(measured(5, 1)))
 
 
 def test_it_says_who_made_the_data_and_the_backbone() -> None:

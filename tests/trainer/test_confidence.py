@@ -1,4 +1,4 @@
-"""What export measures of how sure answers are: each number by hand, and its tasks."""
+"""What export measures of confidence: each number by hand, and its tasks."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ def test_export_measures_and_the_package_keeps_to_it(tmp_path: Path) -> None:
     assert sizes == [(way, shot) for way in (2, 5, 9) for shot in (1, 2, 5)]
     assert {entry.classes for entry in manifest.confidence} == {10}
     assert [t.false_accepts for t in manifest.confidence[0].thresholds] == list(RATES)
-    assert "## How sure" in (tmp_path / "out" / "README.md").read_text()
+    assert "## Confidence and unknown inputs" in (tmp_path / "out" / "README.md").read_text()
     learner = handful.load(tmp_path / "out")
     data = np.load(tmp_path / "points.npz")
     split = json.loads((tmp_path / "split.json").read_text())

@@ -8,7 +8,7 @@ import torch
 
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import TaskSize, draw, sample
-from handful.trainer.evaluation import embed_set, evaluate, check_fits, summarise
+from handful.trainer.evaluation import check_fits, embed_set, evaluate, summarise
 from handful.trainer.evaluation.accuracy import earlier_steps
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.settings.errors import ConfigError, DataError

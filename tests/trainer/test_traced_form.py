@@ -21,8 +21,8 @@ from handful.trainer.operations.pooling import largest, pooling_order, quarters
 from handful.trainer.operations.traced import (
     SPREAD_BELOW,
     by_parity,
-    image_patches,
     convolve_strided,
+    image_patches,
     winograd,
 )
 from handful.trainer.training.gradient import meta_gradient

@@ -18,7 +18,7 @@ import torch
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.workers import Shape, WorkerError, Workers, blocks, episode_blocks, workers
-from handful.trainer.workers.worker import pack, make_portable, unpack
+from handful.trainer.workers.worker import make_portable, pack, unpack
 
 from ..each import each
 from .jobs import Elsewhere, doubled, process, times

@@ -28,7 +28,7 @@ from handful.trainer.evaluation import check_fits
 from handful.trainer.form.learner import Learner
 from handful.trainer.listing import recipes
 from handful.trainer.training.config import MetaConfig, RunConfig, data_changes, data_from_dict
-from handful.trainer.training.data import warn_uncheckable, needs, check_suffices, drop_small
+from handful.trainer.training.data import check_suffices, drop_small, needs, warn_uncheckable
 from handful.trainer.training.folder import build_learner
 from handful.trainer.training.recipes import read_recipe
 

@@ -56,7 +56,7 @@ def evaluate_command(
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """The accuracies beside what they have to beat, then how sure the answers were."""
+    """The accuracies beside what they have to beat, then the confidence."""
     sure = sureness((result.size, result.sure) for result in results)
     return "\n\n".join(filter(None, (accuracies(results), sure)))
 

@@ -2,7 +2,7 @@
 
 What a lower precision costs: the same package in float32, on the same tasks.
 
-How sure a package's answers are, measured on the meta-validation classes of its run.
+A package's confidence, measured on the meta-validation classes of its run.
 """
 
 from __future__ import annotations
@@ -247,7 +247,7 @@ def _measure(
     count: Count,
     say: Callable[[str], object] | None,
 ) -> tuple[list[Evaluation], tuple[Confidence, ...]]:
-    """The accuracies of the package in `place`, and how sure it is, through the runtime."""
+    """The accuracies of the package in `place`, and its confidence, through the runtime."""
     config, functions = trained.config, recorded.functions
     plan = _plan(read_manifest(place), recorded, request)
     if say is not None:

@@ -15,8 +15,8 @@ from handful.trainer.data.backbone import (
     Channels,
     backbone_file,
     doubts,
-    prepare_pictures,
     input_of,
+    prepare_pictures,
 )
 from handful.trainer.data.backbones.named import find_known
 from handful.trainer.data.record import PACKAGED

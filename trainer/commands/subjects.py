@@ -27,9 +27,9 @@ from handful.trainer.evaluation import (
     Features,
     Result,
     Yardsticks,
+    check_fits,
     embed_set,
     evaluate,
-    check_fits,
     summarise,
 )
 from handful.trainer.evaluation.accuracy import earlier_steps, features_of
@@ -298,7 +298,7 @@ class PackageSubject:
             result = summarise(by_step[:, -1], size, against=against)
             if plan.sure:
                 tasks = (data, h, size, plan.episodes, plan.seed)
-                told = partial(count, f"{size}, how sure")
+                told = partial(count, f"{size}, confidence")
                 result = replace(result, sure=package_promises(loaded, *tasks, told, pool))
             results.append(result)
         return results

@@ -81,7 +81,7 @@ def load_pictures(
     """
     if not config.backbone:
         return _load(config, part, progress, recorded, skip_bad)
-    from .backbone import prepare_pictures, input_of
+    from .backbone import input_of, prepare_pictures
 
     wanted = wanted or input_of(config)
     if config.source not in SOURCES and Path(config.source).is_dir():

@@ -43,9 +43,8 @@ class DataConfig:
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
     symmetries: Literal[1, 4, 8] = 1  # series: meta-training classes turned (4) and mirrored (8)
     image_size: int = 28  # pixels a side
-    resize: int | None = (
-        None  # folder: the shorter side, from which the centre is cut; None: image_size
-    )
+    # of a folder: what the shorter side becomes, before the centre is cut out; None: image_size
+    resize: int | None = None
     fit: Fit = "square"  # of a folder's images: the middle, or all of each
     # of a folder's images; None: the backbone's own where it is known by name, lanczos otherwise
     interpolation: Interpolation | None = None

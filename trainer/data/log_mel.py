@@ -88,7 +88,7 @@ class LogMel:
 
     @property
     def frames(self) -> int:
-        """F."""
+        """F, the frames of a sound."""
         return 1 + (self.samples - self.config.frame) // self.config.hop
 
     @property

@@ -144,7 +144,7 @@ def list_classes(classes: Mapping[str, ClassFacts]) -> dict[str, str]:
 
 
 def parse_classes(classes: Any, where: str) -> dict[str, ClassFacts]:
-    """What `listed` wrote."""
+    """What `list_classes` wrote."""
     try:
         words = {compose(str(name)): text.split() for name, text in classes.items()}
         return {name: ClassFacts(int(count), mark) for name, (count, mark) in words.items()}

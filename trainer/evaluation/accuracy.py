@@ -55,7 +55,7 @@ class Result:
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
-    sure: Sure | None = None  # of a package that says how sure it is, where that was asked for
+    sure: Sure | None = None  # of a package with confidence, where that was asked for
     values: Array = field(repr=False, compare=False)  # of each episode, [E]
     # those of each that it is compared with, [E], by name
     others: Mapping[str, Array] = field(repr=False, compare=False)

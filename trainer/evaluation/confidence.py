@@ -1,4 +1,4 @@
-"""How sure a package's answers are, from its logits on tasks and on queries of other classes.
+"""A package's confidence, measured from its logits on tasks and on queries of other classes.
 
     temperature  min over T of the mean of −log softmax(l / T)[y]    (Guo et al. 2017)
     threshold    the score that a share a of queries of other classes lies above
@@ -7,7 +7,7 @@
 
 A query's score is its largest logit less a weight times the mean of its other logits.
 
-What a package's manifest promises of how sure its answers are, beside what is found.
+What a package's manifest promises of its confidence, beside what is found.
 """
 
 from __future__ import annotations
@@ -229,7 +229,7 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Sure:
-    """How sure answers are: the calibration error of their probabilities, and each rate."""
+    """Confidence on some tasks: the calibration error of the probabilities, and each rate."""
 
     calibration_error: float
     rates: tuple[Kept, ...]

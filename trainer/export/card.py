@@ -181,7 +181,8 @@ def _use(manifest: Manifest) -> str:
     return (
         "```python\n"
         "import handful\n\n"
-        f'task = handful.load("{manifest.name}").adapt(examples, {labels})  # {sizes}\n'
+        f"# {sizes}\n"
+        f'task = handful.load("{manifest.name}").adapt(examples, {labels})\n'
         "task.predict(example)\n"
         "```"
     )
@@ -228,7 +229,7 @@ def _accuracy(manifest: Manifest) -> str:
 
 
 def _confidence(manifest: Manifest) -> list[str]:
-    """What stands in the manifest of how sure answers are, where it was measured."""
+    """The confidence that stands in the manifest, where it was measured."""
     if not manifest.confidence:
         return []
     first = manifest.confidence[0]
@@ -249,7 +250,7 @@ def _confidence(manifest: Manifest) -> list[str]:
         f" {first.classes} meta-validation classes, on queries of a task's classes and of the"
         " others; with classes that differ from these in kind the rates are others."
     )
-    return ["## How sure", "\n".join(lines), words]
+    return ["## Confidence and unknown inputs", "\n".join(lines), words]
 
 
 def _contents(manifest: Manifest) -> str:

@@ -285,9 +285,8 @@ def in_place(folder: Path, name: str, *, force: bool) -> Iterator[Path]:
     check_place(folder, name, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
-    check_place(
-        folder, name, force=force
-    )  # what an export had moved aside when it was killed may be back
+    # what an export had moved aside when it was killed may be back
+    check_place(folder, name, force=force)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=PART))
     held = _hold(temporary)
     try:

@@ -160,7 +160,7 @@ class Decomposed(ExportedProgram):
     """A program of operators that the exporter translates as they are."""
 
     def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
-        """Itself."""
+        """The program as it is: the graph holds only operators that the exporter knows."""
         return self
 
 

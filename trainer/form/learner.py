@@ -28,9 +28,21 @@ from .stage import Noise, Stage, Support, Tensors
 from .task import CLASSIFICATION, REGRESSION, TaskKind, TaskName, cross_entropy
 
 __all__ = [
-    "Embedded", "Embedding", "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors",
+    "Embedded",
+    "Embedding",
+    "Learner",
+    "Noise",
+    "Outcome",
+    "Stage",
+    "Support",
+    "Tensors",
     "Untrained",
-    "Variant", "adapt", "cross_entropy", "is_transductive", "add_prefix", "part",
+    "Variant",
+    "adapt",
+    "add_prefix",
+    "cross_entropy",
+    "is_transductive",
+    "part",
 ]  # fmt: skip
 
 OF_THE_BATCH = ("support", "running")  # normalisations that have a transductive form
@@ -101,9 +113,8 @@ class Learner(ABC):
     Config: ClassVar[type[Any]]
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)  # what it can learn
 
-    max_way: int | None = (
-        None  # a head with a fixed number of outputs serves up to this many classes
-    )
+    # a head with a fixed number of outputs serves up to this many classes
+    max_way: int | None = None
     max_support: int | None = None  # examples in all, where memory grows faster than their number
     embedding: Embedding | None = None  # None: stages read the examples as they come
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite

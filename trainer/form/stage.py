@@ -41,9 +41,8 @@ class Stage:
     steps: int = 0
     init_name: str = ""  # the graph's name in the package; that of the function if it is not given
     step_name: str = ""
-    noise: Mapping[str, tuple[str | int, ...]] = field(
-        default_factory=dict
-    )  # {"z_noise": ("N", 64)}; a size is a number, S (examples) or N (classes)
+    # {"z_noise": ("N", 64)}; a size is a number, S (examples) or N (classes)
+    noise: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the graphs after their functions."""

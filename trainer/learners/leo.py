@@ -308,11 +308,11 @@ class LEO(EmbeddingLearner):
 
         x [M, D] were embedded with the centre at 0; they are of unit length unless they are raw.
         """
-        center = x.mean(dim=0)
-        params = {**params, "centre": center}
+        centre = x.mean(dim=0)
+        params = {**params, "centre": centre}
         if self.config.start == "glorot":
             return params
-        features = x - center if self.config.features == "raw" else unit_length(x - center)
+        features = x - centre if self.config.features == "raw" else unit_length(x - centre)
         return {**params, **prototype_maps(params, features, self.config)}
 
     def is_frozen(self, name: str) -> bool:

@@ -23,7 +23,7 @@ from torch import Tensor
 from handful.trainer.form.learner import Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.embedding import OF_PICTURES, PretrainRequest, PretrainingLearner
+from handful.trainer.parts.embedding import OF_PICTURES, PretrainingLearner, PretrainRequest
 from handful.trainer.parts.features import class_means, squared_distance, unit_length
 from handful.trainer.settings.read import check_numbers
 

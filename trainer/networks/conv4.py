@@ -14,17 +14,17 @@ from handful.trainer.operations.convolution import (
     Form,
     conv3x3,
     init_conv3x3,
-    max_pool2x2,
     is_tracing,
+    max_pool2x2,
 )
 from handful.trainer.operations.normalise import (
     POOLED_FIRST,
     Normalisation,
     Params,
     Statistics,
+    absorb_sign,
     init_normalisation,
     normalise,
-    absorb_sign,
 )
 from handful.trainer.operations.traced import pooled_blocks, strided_blocks
 
@@ -68,7 +68,7 @@ class Conv4:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         height, width = self.pixels
         return self.widths[-1] * (1 if self.readout == "mean" else height * width)
 

@@ -78,7 +78,7 @@ class RelationModule:
         queries: Tensor,
         statistics: Statistics | None = None,
     ) -> tuple[Tensor, Statistics]:
-        """Scores [Q, N] from both sides `projected`, and the statistics of all pairs."""
+        """Scores [Q, N] from both sides that `project` gave, and the statistics of all pairs."""
         way, count = classes.shape[0], queries.shape[0]
         x = (queries[:, None] + classes[None]).flatten(0, 1)
         gathered: Statistics = {}

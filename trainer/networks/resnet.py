@@ -46,7 +46,7 @@ class ResNet12:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.widths[-1]
 
     def init(self, generator: torch.Generator) -> Params:
@@ -124,7 +124,7 @@ class Residual:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         height, width = (side // 2**self.halvings for side in self.shape[:2])
         return self.filters[-1] * (1 if self.readout == "mean" else height * width)
 

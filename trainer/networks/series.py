@@ -54,7 +54,7 @@ class Conv1d:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.filters * (1 if self.readout == "mean" else self.shape[0] // 2**BLOCKS)
 
     def init(self, generator: torch.Generator) -> Params:
@@ -119,7 +119,7 @@ class Trace:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.picture.features
 
     def init(self, generator: torch.Generator) -> Params:

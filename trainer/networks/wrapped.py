@@ -64,7 +64,7 @@ class Views:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
@@ -109,11 +109,11 @@ class Standardised:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
-        """The network's parameters; m = 0 and s = 1 until `fitted` has seen the data."""
+        """The network's parameters; m = 0 and s = 1 until `fit` has seen the data."""
         params = self.network.init(generator)
         if self.by == "example":
             return params

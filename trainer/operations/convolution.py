@@ -13,8 +13,8 @@ Convolution, moments and pooling by torch's fused kernels: the forms of one task
 
 Maps are [B, C, H, W] with channels last in memory, where torch's kernels for them are ten times as
 fast as elsewhere. All of it may be differentiated as often as one likes; where once is enough,
-`assume_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and in a
-traced graph the forms of convolution.py and pooling.py take its place.
+`assume_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and
+in a traced graph the forms of convolution.py and pooling.py take its place.
 
 Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
 

@@ -64,7 +64,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
-from .normalise import Normalisation, Params, Statistics, normalise, scale_and_shift, absorb_sign
+from .normalise import Normalisation, Params, Statistics, absorb_sign, normalise, scale_and_shift
 from .pooling import WINDOW, largest, pooling_order, quarters
 
 # torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them

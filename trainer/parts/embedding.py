@@ -112,7 +112,7 @@ class UntrainedLearner(EmbeddingLearner):
 
     @property
     def trains_network(self) -> bool:
-        """No."""
+        """Never: nothing of this learner is meta-trained."""
         return False
 
     def init(self, generator: torch.Generator) -> Tensors:

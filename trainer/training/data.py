@@ -21,8 +21,8 @@ from handful.trainer.data.record import (
     RecordedPart,
     locate,
     of_file,
-    places_of,
     parse_classes,
+    places_of,
 )
 from handful.trainer.data.sources.download import Progress as Fetching
 from handful.trainer.data.sources.download import silent

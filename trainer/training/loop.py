@@ -19,7 +19,7 @@ from torch import Tensor
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.episodes import Episode
-from handful.trainer.evaluation import embed_set, evaluate, check_fits
+from handful.trainer.evaluation import check_fits, embed_set, evaluate
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
 from handful.trainer.workers import ALONE, Shape, Workers

@@ -24,7 +24,7 @@ from handful.trainer.form.stage import Tensors
 from handful.trainer.learners import LEARNERS
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.networks.wrapped import fit
-from handful.trainer.parts.embedding import PretrainRequest, PretrainingLearner
+from handful.trainer.parts.embedding import PretrainingLearner, PretrainRequest
 
 from .checkpoint import BEST, LAST, read_checkpoint, storing
 from .config import PretrainConfig, RunConfig, to_dict

@@ -68,9 +68,8 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             check_same(options.pretrained, pretraining(config, data.train, network), data.record)
         for remark in data.remarks:
             options.report.say(remark)
-        if (
-            world.first and not options.resume
-        ):  # only now, so that an earlier failure leaves no folder behind
+        # only now, so that an earlier failure leaves no folder behind
+        if world.first and not options.resume:
             with storing(folder, ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
             entered.enter_context(locked(folder, options.report.say))

@@ -15,7 +15,7 @@ from torch import nn
 
 from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.backbone import Channels, backbone_file, prepare_pictures, input_of
+from handful.trainer.data.backbone import Channels, backbone_file, input_of, prepare_pictures
 from handful.trainer.data.backbones import named
 from handful.trainer.data.backbones.efficientnet import EXTRA, WEIGHTS, convert, fold
 from handful.trainer.data.backbones.named import BACKBONES, Known

@@ -12,7 +12,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
 from handful.trainer.data.distortions import change_of
 from handful.trainer.data.distortions import pictures as distort
-from handful.trainer.data.distortions.pictures import DistortConfig, distort_pictures, distort_once
+from handful.trainer.data.distortions.pictures import DistortConfig, distort_once, distort_pictures
 from handful.trainer.settings.errors import SettingError
 
 from ...each import each

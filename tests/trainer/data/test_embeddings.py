@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
-from handful.trainer.data.backbone import doubts, prepare_pictures, measure
+from handful.trainer.data.backbone import doubts, measure, prepare_pictures
 from handful.trainer.data.sources.pictures import picture_spec
 
 

@@ -19,9 +19,9 @@ from handful.trainer.data.record import (
     from_json,
     list_classes,
     locate,
+    parse_classes,
     places_of,
     to_json,
-    parse_classes,
 )
 from handful.trainer.data.splits import MOVED, PARTS, Part
 

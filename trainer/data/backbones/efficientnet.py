@@ -126,7 +126,7 @@ class _Writer:
         )
 
     def clip(self, x: str) -> str:
-        """ReLU6."""
+        """ReLU6, which clips at 0 and 6; the name of its output."""
         zero, six = (self.constant(np.array(v, np.float32)) for v in (0, 6))
         return self.node("Clip", [x, zero, six])
 

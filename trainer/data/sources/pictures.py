@@ -18,7 +18,7 @@ from torch import Tensor
 from handful.runtime.errors import InputError, SupportSetError, hint_extra
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders, read_each
-from handful.runtime.inputs.pictures import fit_pixels, silence_pillow, read_pixels
+from handful.runtime.inputs.pictures import fit_pixels, read_pixels, silence_pillow
 from handful.runtime.package.manifest import Fit, InputSpec
 from handful.trainer.data.backbones.named import Interpolation
 from handful.trainer.data.config import DataConfig
