@@ -112,7 +112,10 @@ def test_what_has_nothing_in_it_is_seen_in_the_graph() -> None:
         body.named.append(freezing._port("empty", onnx.TensorProto.BOOL, ("Q",)))
         session = ort.InferenceSession(body.model(task, None).SerializeToString())
         scaled = x * np.float32(spec.scale) + np.float32(spec.offset) if x.dtype == np.uint8 else x
-        assert session.run(None, {"input": x})[0].tolist() == find_empty(scaled, spec).tolist()
+        assert (
+            np.asarray(session.run(None, {"input": x})[0]).tolist()
+            == find_empty(scaled, spec).tolist()
+        )
         assert find_empty(scaled, spec).tolist() == [False, False, True]
 
 
