@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 FORMAT = 1
 FILE = "manifest.json"
+GOLDEN = "conformance.npz"  # golden vectors, where the package has them
+CARD = "README.md"  # the model card, for people
 Fit = Literal["square", "whole"]  # of a picture: its middle, or all of it
 Precision = Literal["float32", "float16", "int8"]
 ChannelKind = Literal["value", "place", "state"]

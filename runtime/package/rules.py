@@ -17,6 +17,9 @@ from handful.runtime.errors import ManifestError
 from . import manifest
 from .flow import flow
 from .manifest import (
+    CARD,
+    FILE,
+    GOLDEN,
     HASH,
     Bounds,
     Comparison,
@@ -273,7 +276,7 @@ def channel_key(name: str) -> str:
 
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
 SYMBOLS = ("B", "S", "N", "Q")
-TAKEN = ("manifest.json", "conformance.npz", "readme.md")
+TAKEN = (FILE, GOLDEN, CARD.lower())
 MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
 MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30

@@ -199,7 +199,8 @@ def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
 
 def save_task(task: Task, out: Path) -> None:
     """Save a task with the place of its package, unless that ships with handful."""
-    task.save(out, note_place=task.learner.path.parent != SHIPPED)
+    path = task.learner.path
+    task.save(out, note_place=path is not None and path.parent != SHIPPED)
 
 
 def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
