@@ -57,6 +57,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.utils import _pytree as pytree
 
+from .convolutions import convolution_backward
+
 aten = torch.ops.aten
 
 
@@ -100,57 +102,6 @@ def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
 def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     dim = dim % x.ndim
     return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
-
-
-def convolution_backward(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias_sizes: list[int] | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-    output_mask: list[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Input gradient as a transposed convolution, weight gradient as one of the transposed input.
-
-    For users' learners that adapt a torch convolution; ours adapt matrix products.
-    """
-    if transposed or groups != 1:
-        raise ValueError("only plain convolutions are traced with their gradient")
-    to_x = to_weight = to_bias = None
-    if output_mask[0]:
-        kernel = weight.shape[2:]
-        rest = [
-            x.shape[2 + i]
-            - (
-                (gradient.shape[2 + i] - 1) * stride[i]
-                - 2 * padding[i]
-                + dilation[i] * (kernel[i] - 1)
-                + 1
-            )
-            for i in range(len(stride))
-        ]
-        to_x = aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, 1)
-    if output_mask[1]:
-        to_weight = aten.convolution(
-            x.transpose(0, 1),
-            gradient.transpose(0, 1),
-            None,
-            dilation,
-            padding,
-            stride,
-            False,
-            [0] * len(stride),
-            1,
-        ).transpose(0, 1)
-        to_weight = to_weight[:, :, : weight.shape[2], : weight.shape[3]]
-    if output_mask[2]:
-        to_bias = gradient.sum(dim=[0, *range(2, gradient.ndim)])
-    return to_x, to_weight, to_bias
 
 
 SIZE = torch.ops.aten.sym_size.int

@@ -118,22 +118,41 @@ class Ridge(MetricLearner):
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """w [N, D] and the intercepts b [N]; a [D], c [N, D] and their scale s as settings say."""
+        x, beside = self._centered(params, support)
+        gram, constant = self._system(params, x)
+        dual = inverse(gram, CONDITION) @ support.y
+        return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}
+
+    def left_out(self, params: Tensors, support: Support) -> Tensor:
+        """The scores [S, N] of each example by the ridge regression of all others, without a refit.
+
+        yᵢ − dᵢ / Gᵢᵢ, d the dual solution and G the inverse that gives it (Rifkin and Lippert
+        2007, Notes on regularized least squares); the centre and λ's unit are those of all.
+        """
+        x, _ = self._centered(params, support)
+        g = inverse(self._system(params, x)[0], CONDITION)
+        return support.y - (g @ support.y) / g.diagonal()[:, None]
+
+    def _centered(self, params: Tensors, support: Support) -> tuple[Tensor, Tensors]:
+        """The features x [S, D] that the ridge is fitted to, and what else `predict` reads."""
         x, y = self.measured(params, support.x), support.y
-        beside: Tensors = {}
-        if self.config.center_support:
-            a = class_means(x, y).mean(dim=0)
-            beside["a"] = a
-            if self.config.class_means:
-                shots, way = y.sum(), y.sum(dim=0).clamp(max=1).sum()
-                beside["c"] = class_means(unit_length(x - a / 2), y)
-                beside["s"] = float(self.config.class_means) * shots / (shots + way)
-            x = x - a
+        if not self.config.center_support:
+            return x, {}
+        a = class_means(x, y).mean(dim=0)
+        beside = {"a": a}
+        if self.config.class_means:
+            shots, way = y.sum(), y.sum(dim=0).clamp(max=1).sum()
+            beside["c"] = class_means(unit_length(x - a / 2), y)
+            beside["s"] = float(self.config.class_means) * shots / (shots + way)
+        return x - a, beside
+
+    def _system(self, params: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+        """K + λ u I [S, S] of x [S, D], and the constant coordinate's (β √v)²."""
         length = (x * x).sum(dim=1).mean() + LENGTH_FLOOR  # v
-        constant = params["intercept"] * params["intercept"] * length  # (β √v)²
+        constant = params["intercept"] * params["intercept"] * length
         ridge = (params["log_ridge"].exp() + LEAST_RIDGE) * (length + constant)
         eye = torch.eye(x.shape[0], dtype=x.dtype, device=x.device)
-        dual = inverse(x @ x.T + constant + ridge * eye, CONDITION) @ y
-        return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}
+        return x @ x.T + constant + ridge * eye, constant
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """α (⟨x, w_n⟩ + b_n), with class means beside it as settings say, for h [Q, D]: [Q, N]."""
