@@ -40,8 +40,8 @@ SCALES: dict[str, dict[str, Any]] = {  # what each kind of backbone reads
 AT_ONCE = 50  # tasks, as one batch
 FEWER = 100  # tasks for logistic regression, whose Newton steps take ten times as long
 RIVALS: dict[str, tuple[type[Learner], Any]] = {
-    "class means": (Means, MeansConfig(metric="power", support_center=0.5, shot_scale=True)),
-    "centred ridge": (Ridge, RidgeConfig(metric="power", center_support=True)),
+    "class means": (Means, MeansConfig(metric="power", support_centre=0.5, shot_scale=True)),
+    "centred ridge": (Ridge, RidgeConfig(metric="power", centre_support=True)),
     "logistic regression": (Logistic, LogisticConfig(metric="power")),
 }
 
@@ -105,7 +105,7 @@ def table(data: Path, backbone: Path, folder: Path, episodes: int) -> str:
         config = settings(backbone, source)
         embedded = embed_pictures(load_pictures(config, "all"), config)
         metric = Ridge(HEAD, embedded.input, WAY)
-        embedded = embedded.with_features(metric.measured({}, embedded.x))
+        embedded = embedded.with_features(metric.apply_metric({}, embedded.x))
         for shot in SHOTS:
             if int(embedded.counts.min()) >= shot + QUERIES:
                 lines.append(row(name, embedded, shot, episodes))

@@ -57,7 +57,7 @@ def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: P
     assert (manifest.licence, manifest.learner) == ("MIT", "ridge")
     learner = manifest.training["config"]["learner"]
     assert (learner["name"], learner["metric"]) == ("ridge", "power")
-    assert (learner["center_support"], learner["class_means"]) == (True, 0.5)
+    assert (learner["centre_support"], learner["class_means"]) == (True, 0.5)
     card = (package / "README.md").read_text()
     assert "examples [S, 3, 4, 4], or pictures: paths, PIL images, frames" in card
     assert "\nNothing was trained beside it: every class is new to the package.\n" in card

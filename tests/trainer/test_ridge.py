@@ -52,7 +52,7 @@ def test_centred_with_class_means_by_hand() -> None:
     # features 3, 5 and 8 of classes 0, 0 and 1: the class means' mean is a = (4 + 8) / 2 = 6, so
     # x = −3, −1, 2; u(m(h) − a/2) is the sign of h − 3: 0, 1 and 1, so c = (½, 1); K = 3 / 2
     learner = Ridge(
-        RidgeConfig(metric="euclidean", center_support=True, class_means=0.5), LINE, 5
+        RidgeConfig(metric="euclidean", centre_support=True, class_means=0.5), LINE, 5
     )
     params = {**learner.init(generator()), "log_scale": torch.tensor(0.0)}
     support = Support(torch.tensor([[3.0], [5.0], [8.0]]), torch.eye(2)[[0, 0, 1]])
@@ -76,7 +76,7 @@ def test_it_is_the_solution_of_the_normal_equations(name: str) -> None:
     h, q = learner.embed(params, raw), learner.embed(params, query)
     state = adapt(learner, params, Support(h, y))
     assert isinstance(learner, Ridge)
-    x, tested = learner.measured(params, h), learner.measured(params, q)
+    x, tested = learner.apply_metric(params, h), learner.apply_metric(params, q)
     v = (x * x).sum(dim=1).mean() + LENGTH_FLOOR
     constant = (params["intercept"] * v.sqrt()).expand(len(x), 1)
     x = torch.cat([x, constant], dim=1)

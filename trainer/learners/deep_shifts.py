@@ -94,7 +94,7 @@ class DeepShifts(Learner):
         self.network = Separable(tuple(spec.shape), config.layers)
         features = InputSpec(kind="array", shape=(self.network.features,))
         form = RidgeConfig(
-            ridge=config.ridge, metric="power", center_support=True, class_means=config.class_means
+            ridge=config.ridge, metric="power", centre_support=True, class_means=config.class_means
         )
         self.head = Ridge(form, features, way)
 

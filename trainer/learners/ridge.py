@@ -15,7 +15,7 @@ mean squared length of x, which bounds the condition of the matrix whatever the 
 
 Two settings serve features that no other classes are there to centre, those of `handful photos`:
 
-    center_support  x = m(h) − a,  a the mean over n of the class means of m(h_i)
+    centre_support  x = m(h) − a,  a the mean over n of the class means of m(h_i)
     class_means μ   predict adds −α μ ‖u(m(h) − a/2) − c_n‖² / (1 + 1/K),  K = S / N,
                     c_n = the mean of u(m(h_i) − a/2) over class n,  u(v) = v / ‖v‖
 
@@ -56,18 +56,18 @@ class RidgeConfig:
     intercept: float = 1.0  # where β starts
     metric: Metric = "cosine"
     shrinkage: float = 3.0  # γ of metric = "within", as for the class means
-    center_support: bool = False  # subtract the support set's own mean from the features
-    class_means: float = 0.0  # μ; it needs center_support
+    centre_support: bool = False  # subtract the support set's own mean from the features
+    class_means: float = 0.0  # μ; it needs centre_support
     train_network: bool = False  # learn the features through the solution, as R2D2 does
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         check_numbers(self, least={"intercept": 0, "class_means": 0})
-        if self.class_means and not self.center_support:
+        if self.class_means and not self.centre_support:
             raise SettingError(
-                "class_means", f"is {self.class_means}, and center_support is false",
-                hint="set learner.center_support = true, or learner.class_means = 0",
+                "class_means", f"is {self.class_means}, and centre_support is false",
+                hint="set learner.centre_support = true, or learner.class_means = 0",
             )  # fmt: skip
         if self.train_network and self.network is None:
             raise no_network()
@@ -88,7 +88,7 @@ class Ridge(MetricLearner):
     untrained = (
         Untrained({}),
         Untrained(  # that of `handful photos`
-            {"metric": "power", "center_support": True, "class_means": 0.5}
+            {"metric": "power", "centre_support": True, "class_means": 0.5}
         ),
     )
 
@@ -97,7 +97,7 @@ class Ridge(MetricLearner):
         """On features, and through features that it learns."""
         network = NetworkConfig(kind="mlp", hidden=(16, 12))
         learned: dict[str, Any] = {"metric": "euclidean", "train_network": True, "network": network}
-        photos: dict[str, Any] = {"metric": "power", "center_support": True, "class_means": 0.5}
+        photos: dict[str, Any] = {"metric": "power", "centre_support": True, "class_means": 0.5}
         return {
             "ridge": cls.variant(),
             "ridge-learned": cls.variant(**learned),
@@ -118,7 +118,7 @@ class Ridge(MetricLearner):
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """w [N, D] and the intercepts b [N]; a [D], c [N, D] and their scale s as settings say."""
-        x, beside = self._centered(params, support)
+        x, beside = self._centre(params, support)
         gram, constant = self._system(params, x)
         dual = inverse(gram, CONDITION) @ support.y
         return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}
@@ -129,14 +129,14 @@ class Ridge(MetricLearner):
         yᵢ − dᵢ / Gᵢᵢ, d the dual solution and G the inverse that gives it (Rifkin and Lippert
         2007, Notes on regularized least squares); the centre and λ's unit are those of all.
         """
-        x, _ = self._centered(params, support)
+        x, _ = self._centre(params, support)
         g = inverse(self._system(params, x)[0], CONDITION)
         return support.y - (g @ support.y) / g.diagonal()[:, None]
 
-    def _centered(self, params: Tensors, support: Support) -> tuple[Tensor, Tensors]:
+    def _centre(self, params: Tensors, support: Support) -> tuple[Tensor, Tensors]:
         """The features x [S, D] that the ridge is fitted to, and what else `predict` reads."""
-        x, y = self.measured(params, support.x), support.y
-        if not self.config.center_support:
+        x, y = self.apply_metric(params, support.x), support.y
+        if not self.config.centre_support:
             return x, {}
         a = class_means(x, y).mean(dim=0)
         beside = {"a": a}
@@ -156,9 +156,9 @@ class Ridge(MetricLearner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """α (⟨x, w_n⟩ + b_n), with class means beside it as settings say, for h [Q, D]: [Q, N]."""
-        x = self.measured(params, query_x)
+        x = self.apply_metric(params, query_x)
         scores = x @ state["w"].T + state["b"]
-        if self.config.center_support:
+        if self.config.centre_support:
             scores = scores - state["w"] @ state["a"]
         if self.config.class_means:
             places = unit_length(x - state["a"] / 2)
