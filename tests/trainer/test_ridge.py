@@ -51,9 +51,7 @@ def test_two_examples_by_hand() -> None:
 def test_centred_with_class_means_by_hand() -> None:
     # features 3, 5 and 8 of classes 0, 0 and 1: the class means' mean is a = (4 + 8) / 2 = 6, so
     # x = −3, −1, 2; u(m(h) − a/2) is the sign of h − 3: 0, 1 and 1, so c = (½, 1); K = 3 / 2
-    learner = Ridge(
-        RidgeConfig(metric="euclidean", centre_support=True, class_means=0.5), LINE, 5
-    )
+    learner = Ridge(RidgeConfig(metric="euclidean", centre_support=True, class_means=0.5), LINE, 5)
     params = {**learner.init(generator()), "log_scale": torch.tensor(0.0)}
     support = Support(torch.tensor([[3.0], [5.0], [8.0]]), torch.eye(2)[[0, 0, 1]])
     state = adapt(learner, params, support)

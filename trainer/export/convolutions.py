@@ -41,7 +41,9 @@ def convolution_backward(
     if transposed:
         raise ValueError("a transposed convolution is not traced with its gradient")
     if groups != 1 and len(stride) != 2:
-        raise ValueError("a grouped convolution over one or three axes is not traced with its gradient")
+        raise ValueError(
+            "a grouped convolution over one or three axes is not traced with its gradient"
+        )
     to_x = to_weight = to_bias = None
     if output_mask[0]:
         backwards = _to_input if groups == 1 else _to_grouped_input

@@ -71,6 +71,7 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
     table[aten.select_backward.default] = select_backward
     table[aten.threshold_backward.default] = threshold_backward
     table[aten.convolution_backward.default] = convolution_backward
+    table[aten.constant_pad_nd.default] = pad_or_cut
     return table
 
 
@@ -97,6 +98,19 @@ def select_backward(gradient: Tensor, sizes: list[int], dim: int, index: int) ->
 def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
     """The gradient of ReLU: one product instead of a Where."""
     return gradient * (x > threshold).to(gradient.dtype)
+
+
+def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Tensor:
+    """Pads below 0, with which torch writes the gradient of padding, as slices."""
+    if min(pads) >= 0:
+        return NotImplemented  # as it is
+    for i, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        dim = x.ndim - 1 - i
+        start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
+        x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
+    around = [max(pad, 0) for pad in pads]
+    padded: Tensor = aten.constant_pad_nd(x, around, value) if any(around) else x
+    return padded
 
 
 def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:

@@ -13,7 +13,6 @@ from handful.trainer.settings.import_path import import_class
 
 from .baseline import Baseline, BaselinePP
 from .classifier import Classifier
-from .deep_shifts import DeepShifts
 from .leo import LEO
 from .logistic import Logistic
 from .maml import MAML
@@ -32,7 +31,6 @@ LEARNERS: dict[str, type[Learner]] = {
     "baseline": Baseline,
     "baseline-pp": BaselinePP,
     "classifier": Classifier,
-    "deep-shifts": DeepShifts,
     "leo": LEO,
     "logistic": Logistic,
     "maml": MAML,
