@@ -2,27 +2,13 @@
 
 `torch.onnx.export` cannot trace `torch.func.grad` by itself, so the function is traced first by
 `make_fx` with symbolic sizes; what comes out has no gradients left to take, only arithmetic.
+Backward operators that ONNX does not have are written here with those it has; the others come from
+torch's core ATen decompositions, batch norm's backward included.
 
 Only the free sizes are symbols. `tracing_mode="symbolic"` would make one of every
 size, the height and width of an image included, and most of the time would go into sympy: 61
 seconds for MAML's three graphs instead of 25, which are the same node for node. IR version and
 opset are pinned because a current `onnx` writes IR 14, which no onnxruntime reads.
-
-What `make_fx` traced, as the program that torch's exporter translates.
-
-`torch.onnx.export` would take the graph itself. It then traces it again to make a program of it,
-and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes and
-sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
-decomposed the operators. Where one is left that the exporter decomposes and we do not, it says that
-it has no function for it, and trace.py gives it the graph itself.
-
-Backward operators that ONNX does not have, written with those it has.
-
-Everything else comes from torch's core ATen decompositions, batch norm's backward included. The
-gradients of slices and selections become concatenations with zeros: the exporter's ScatterND with
-transposes takes 36 ms of a MAML step.
-
-Operators as ONNX has them that torch's exporter has not or only decomposes.
 """
 
 from __future__ import annotations
@@ -78,7 +64,10 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
 def slice_backward(
     gradient: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
-    """The gradient of x[start:end] along `dim`: zeros before and after."""
+    """The gradient of x[start:end] along `dim`: zeros before and after.
+
+    As concatenations: the exporter's ScatterND with transposes takes 36 ms of a MAML step.
+    """
     if step != 1:
         raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
     size = sizes[dim]
@@ -130,7 +119,14 @@ class Decomposed(ExportedProgram):
 
 
 def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
-    """The program of a graph whose inputs are the examples and whose outputs are a tuple."""
+    """The program of a graph whose inputs are the examples and whose outputs are a tuple.
+
+    `torch.onnx.export` would take the graph itself. It then traces it again to make a program of
+    it, and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes
+    and sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
+    decomposed the operators. Where one is left that the exporter decomposes and we do not, it says
+    that it has no function for it, and `trace` gives it the graph itself.
+    """
     graph = fx.Graph()  # the traced one stays as it is
     graph.output(graph.graph_copy(traced.graph, {}))
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
