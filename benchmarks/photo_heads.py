@@ -23,7 +23,7 @@ from handful.runtime.tools.text import difference
 from handful.trainer.commands.photos import HEAD
 from handful.trainer.data import DataConfig, LabelledSet, load_pictures
 from handful.trainer.data.backbone import embed_pictures
-from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, taken
+from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, take
 from handful.trainer.form.learner import Learner, adapt
 from handful.trainer.form.stage import Support
 from handful.trainer.learners.logistic import Logistic, LogisticConfig
@@ -75,7 +75,7 @@ def accuracies(
 
     rows = rows_of(data, size, episodes=episodes, seed=SEED)
     parts = [
-        torch.func.vmap(right)(taken(data, size, Rows(*(t[i : i + AT_ONCE] for t in rows))))
+        torch.func.vmap(right)(take(data, size, Rows(*(t[i : i + AT_ONCE] for t in rows))))
         for i in range(0, episodes, AT_ONCE)
     ]
     return torch.cat(parts).numpy()

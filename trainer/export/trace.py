@@ -89,7 +89,7 @@ def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
     return gradient * (x > threshold).to(gradient.dtype)
 
 
-def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Tensor:
+def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
     """Pads below 0, with which torch writes the gradient of padding, as slices."""
     if min(pads) >= 0:
         return NotImplemented  # as it is
@@ -98,8 +98,7 @@ def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Tensor:
         start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
         x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
     around = [max(pad, 0) for pad in pads]
-    padded: Tensor = aten.constant_pad_nd(x, around, value) if any(around) else x
-    return padded
+    return aten.constant_pad_nd(x, around, value) if any(around) else x
 
 
 def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
