@@ -83,7 +83,8 @@ def places(parts: tuple[int, ...]) -> Learner:
 def measured(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
     """Each part of the features to the power 0.7, of unit length; and the sizes of the parts."""
     split = [
-        coordinates(unit_length(x.sign() * x.abs() ** POWER)) for x in data.x.split(parts, dim=1)
+        coordinates(unit_length(x.sign() * x.abs() ** POWER))
+        for x in torch.split(data.x, list(parts), dim=1)
     ]
     return data.with_features(torch.cat(split, dim=1)), tuple(x.shape[1] for x in split)
 
@@ -96,7 +97,8 @@ def coordinates(x: Tensor) -> Tensor:
     if x.shape[1] <= x.shape[0]:
         return x
     values, vectors = torch.linalg.eigh(x.double() @ x.double().T)
-    return (vectors * values.clamp(min=0).sqrt()).float()
+    turned: Tensor = vectors * values.clamp(min=0).sqrt()
+    return turned.float()
 
 
 def accuracies(learner: Learner, data: LabelledSet, size: TaskSize, episodes: int) -> Array:

@@ -17,6 +17,7 @@ are kept, and the classifier is in closed form.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,6 +113,6 @@ class Places(Learner):
         ]
         return torch.stack(scores).sum(dim=0)
 
-    def _split(self, h: Tensor) -> tuple[Tensor, ...]:
+    def _split(self, h: Tensor) -> Sequence[Tensor]:
         """h [B, D] in its parts."""
-        return h.split(self.parts, dim=1)
+        return torch.split(h, list(self.parts), dim=1)

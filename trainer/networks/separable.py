@@ -97,7 +97,7 @@ class Separable:
     def __call__(self, params: Params, x: Tensor, shifts: Tensor | None = None) -> Tensor:
         """x [B, *shape] → [B, D] under shifts [sum of widths], in the order of the layers."""
         x = x if len(self.shape) == 3 else x[:, :, None, None]
-        parts = [None] * len(self.layers) if shifts is None else shifts.split(self.widths)
+        parts = [None] * len(self.layers) if shifts is None else torch.split(shifts, self.widths)
         kept = [x]
         for i, (layer, shift) in enumerate(zip(self.layers, parts, strict=True)):
             weight, bias = params[f"layer{i}.weight"], params[f"layer{i}.bias"]

@@ -26,7 +26,7 @@ class Chain:
 
     def __init__(self, clip: tuple[float, float] = (0.0, 6.0)) -> None:
         self.nodes: list[Any] = []
-        self.constants = {"low": np.float32(clip[0]), "high": np.float32(clip[1])}
+        self.constants: dict[str, Any] = {"low": np.float32(clip[0]), "high": np.float32(clip[1])}
         self.at, self.channels = "image", 3
         self.draw = np.random.default_rng(0)
 
