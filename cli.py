@@ -28,12 +28,13 @@ from handful.console import (
     a_device,
     a_package,
     as_json,
+    condition_options,
     fail,
     fail_for_each,
-    measured_on,
     moved_data,
     number,
     of_embed,
+    plan_options,
     say,
     say_next,
     settings,
@@ -41,7 +42,6 @@ from handful.console import (
     show,
     skip_small,
     trusted,
-    under_conditions,
     with_yardsticks,
 )
 
@@ -74,11 +74,15 @@ def verify(package: str, as_json: bool) -> None:
 
     PACKAGE is a folder, or the name of a package that ships with handful.
     """
-    from handful.runtime.tools.text import verified
+    from handful.runtime.tools.text import format_verification
     from handful.runtime.tools.verify import verify as verify_package
 
     report = verify_package(package)
-    show(verified(report), {**asdict(report), "worst": report.worst, "ok": report.ok}, as_json)
+    show(
+        format_verification(report),
+        {**asdict(report), "worst": report.worst, "ok": report.ok},
+        as_json,
+    )
     if not report.ok:
         fail(
             f"{report.name} does not give what its trainer got: {', '.join(report.failed[:3])}",
@@ -95,10 +99,10 @@ def inspect(package: str, as_json: bool) -> None:
     PACKAGE is a folder, or the name of a package that ships with handful.
     """
     from handful.runtime.tools.inspect import describe
-    from handful.runtime.tools.text import described
+    from handful.runtime.tools.text import format_description
 
     description = describe(package)
-    show(described(description), description.as_json(), as_json)
+    show(format_description(description), description.as_json(), as_json)
 
 
 @command()
@@ -173,7 +177,7 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
     found = on_files.predict_files(task, files, unread=unread, **how)
     bad = [{"file": file.file, "error": file.error} for file in unread]
     if found or as_json:
-        show(text.answered(found), [*map(asdict, found), *bad], as_json)
+        show(text.format_answers(found), [*map(asdict, found), *bad], as_json)
     fail_for_each(unread)
 
 
@@ -240,10 +244,10 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     PACKAGE is a folder, or the name of a package that ships with handful.
     """
     from handful.runtime.tools.bench import bench as measure
-    from handful.runtime.tools.text import benched
+    from handful.runtime.tools.text import format_bench
 
     measured = measure(package, **how)
-    show(benched(measured), asdict(measured), as_json)
+    show(format_bench(measured), asdict(measured), as_json)
 
 
 DEVICE = (  # in the order of the help
@@ -341,9 +345,9 @@ main.add_command(train)
 
 @main.command()
 @click.argument("run_or_package", type=NAME_OR_PATH)
-@measured_on(shots=(1,))
+@plan_options(shots=(1,))
 @click.option("--transductive", is_flag=True, help="Normalise by the query batch (runs only).")
-@under_conditions
+@condition_options
 @with_yardsticks
 @click.option("--data", help="Where the data are now; or omniglot, glyphs: test on these.")
 @a_device
@@ -359,18 +363,18 @@ def evaluate(run_or_package: str, as_json: bool, **how: Any) -> None:
     of a package what it promises of its confidence and of unknown inputs.
     """
     from handful.trainer.commands.evaluate import as_text, evaluate_command
-    from handful.trainer.commands.subjects import planned
+    from handful.trainer.commands.subjects import make_plan
     from handful.trainer.training.progress import bars
 
     with bars() as report:
-        results = evaluate_command(run_or_package, **planned(how), count=report.count)
+        results = evaluate_command(run_or_package, **make_plan(how), count=report.count)
     show(as_text(results), [result.as_json() for result in results], as_json)
 
 
 @main.command()
 @click.argument("run_or_package", type=NAME_OR_PATH, nargs=-1)
-@measured_on(shots=(1, 5))
-@under_conditions
+@plan_options(shots=(1, 5))
+@condition_options
 @click.option("--data", help="Your own data, or where a run's data are now.")
 @click.option("--backbone", help="Embeds your own pictures: a name, or an ONNX file.")
 @settings(help="A setting of your own data, as data.image_size=64; may be repeated.")

@@ -16,7 +16,13 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
 import click
 
-from handful.runtime.errors import HandfulError, InputNote, InputWarning, harmless, hint_extra
+from handful.runtime.errors import (
+    HandfulError,
+    InputNote,
+    InputWarning,
+    escape_controls,
+    hint_extra,
+)
 from handful.runtime.package.manifest import Precision
 from handful.runtime.tools.text import use_any_encoding
 
@@ -64,7 +70,7 @@ class Command(click.Command):
             fail(GONE, CHANGE)
         with in_words(self.name), warnings.catch_warnings():
             warnings.simplefilter("always", InputWarning)
-            warnings.showwarning = _warned
+            warnings.showwarning = _show_warning
             return super().invoke(ctx)
 
 
@@ -112,7 +118,7 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _warned(
+def _show_warning(
     message: Warning | str,
     category: type[Warning],
     filename: str,
@@ -190,7 +196,7 @@ def fail(message: str, hint: str | None = None, *, status: int = 1) -> NoReturn:
 
 def say(text: str) -> None:
     """Words, which do not belong to the data."""
-    click.echo(harmless(text), err=True)
+    click.echo(escape_controls(text), err=True)
 
 
 def fail_for_each(unread: Sequence[Unread]) -> None:
@@ -217,10 +223,10 @@ def show(text: str, data: Any = None, as_json: bool = False) -> None:
             text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
         except UnicodeEncodeError:  # JSON has signs of its own for what an encoding lacks
             text = json.dumps(data, indent=2)
-    click.echo(harmless(text))
+    click.echo(escape_controls(text))
 
 
-def measured_on(*, shots: Sequence[int]) -> Callable[[F], F]:
+def plan_options(*, shots: Sequence[int]) -> Callable[[F], F]:
     """Options of the tasks to measure on, as the fields of a Plan."""
 
     def add(command: F) -> F:
@@ -237,7 +243,7 @@ def measured_on(*, shots: Sequence[int]) -> Callable[[F], F]:
     return add
 
 
-def under_conditions(command: F) -> F:
+def condition_options(command: F) -> F:
     """Options of how the test differs from the training, as the fields of Conditions."""
     for option in (
         click.option("--distort", multiple=True, metavar="NAME=X", help=DISTORT),

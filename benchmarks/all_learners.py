@@ -118,7 +118,7 @@ def config_of(name: str, base: Path, steps: int) -> RunConfig:
     return replace(config, pretrain=pretraining_of(base)[1])
 
 
-def trained(base: Path, out: Path, only: list[str], steps: int) -> dict[str, Path]:
+def train_all(base: Path, out: Path, only: list[str], steps: int) -> dict[str, Path]:
     """A finished run of each learner, by its name."""
     runs = {}
     for name in only:
@@ -130,7 +130,7 @@ def trained(base: Path, out: Path, only: list[str], steps: int) -> dict[str, Pat
     return runs
 
 
-def measured(runs: Mapping[str, Path], **plan: Any) -> list[dict[str, Any]]:
+def measure_runs(runs: Mapping[str, Path], **plan: Any) -> list[dict[str, Any]]:
     """All runs and the yardsticks on the same tasks, an entry for each."""
     whole = Plan(ways=(5,), queries=QUERIES, episodes=EPISODES, **plan)
     names = {str(path): name for name, path in runs.items()}
@@ -171,9 +171,9 @@ def main() -> None:
     data, base = options.name, options.base
     torch.set_num_threads(1)
     steps: int = STEPS.get(data) or META["steps"]
-    runs = trained(base, options.out, options.only or list(learners()), steps)
+    runs = train_all(base, options.out, options.only or list(learners()), steps)
     shifts = {
-        shift: measured(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
+        shift: measure_runs(runs, shots=SHIFTED_SHOTS, conditions=Conditions(distort=(shift,)))
         for shift in SHIFTS[data]
     }
     found = {
@@ -182,7 +182,7 @@ def main() -> None:
         "queries": QUERIES,
         "base": to_dict(read_config(base)),
         "versions": versions(),
-        "shots": measured(runs, shots=SHOTS),
+        "shots": measure_runs(runs, shots=SHOTS),
         "shifts": shifts,
     }
     RESULTS.mkdir(exist_ok=True)

@@ -18,7 +18,7 @@ from handful.trainer.commands.subjects import run_features
 from handful.trainer.data import LabelledSet, Part, load_data
 from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation import Features, Result, embed_set, summarise
-from handful.trainer.evaluation.accuracy import earlier_steps, measured
+from handful.trainer.evaluation.accuracy import earlier_steps, measure_tasks
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks, yardsticks
 from handful.trainer.training.config import RunConfig
 from handful.trainer.training.folder import load_run
@@ -78,7 +78,7 @@ def results_of(run: Path, config: RunConfig, part: Part) -> list[Result]:
     results = []
     for size in SIZES:
         rows = rows_of(data, size, episodes=EPISODES, seed=SEED)
-        after = measured(
+        after = measure_tasks(
             trained.learner,
             trained.params,
             embedded,
@@ -89,7 +89,7 @@ def results_of(run: Path, config: RunConfig, part: Part) -> list[Result]:
         )
         against = {
             **yardsticks(features, size, rows),
-            WITHIN: on_tasks(nearest_mean, whitened.centred(), size, rows),
+            WITHIN: on_tasks(nearest_mean, whitened.centre_features(), size, rows),
             **earlier_steps(after),
         }
         results.append(summarise(after[:, -1], size, against=against))

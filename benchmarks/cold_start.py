@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from leo_adaptation import packaged
+from leo_adaptation import export_leo
 from tables import write_table
 
 from handful.runtime.tools.bench import bench
@@ -24,7 +24,7 @@ print(*[name for name in {heavy!r} if name in sys.modules], file=sys.stderr)
 """
 
 
-def imported(package: str) -> str:
+def find_imported(package: str) -> str:
     """Which of the heavy modules such a process imports."""
     program = LOADED.format(package=package, heavy=HEAVY)
     process = subprocess.run(
@@ -37,9 +37,8 @@ def measure(name: str, package: str, target: str, runs: int) -> str:
     """One row: median of the processes, and their memory."""
     timings = bench(package, cold_runs=runs)
     peak = f"{timings.peak_rss_mib:.0f}" if timings.peak_rss_mib else "unknown"
-    return (
-        f"| {name} | {timings.cold_start_ms / 1e3:.2f} | {target} | {peak} | {imported(package)} |"
-    )
+    seconds, imported = timings.cold_start_ms / 1e3, find_imported(package)
+    return f"| {name} | {seconds:.2f} | {target} | {peak} | {imported} |"
 
 
 def main() -> None:
@@ -54,7 +53,7 @@ def main() -> None:
     ]
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "leo"
-        packaged(package)
+        export_leo(package)
         rows.append(measure("LEO on 640-d embeddings", str(package), "0.25", options.runs))
     rows.append(measure("omniglot-leo (Conv4)", "omniglot-leo", "0.30", options.runs))
     rows.append(measure("omniglot-maml (Conv4)", "omniglot-maml", "none set", options.runs))

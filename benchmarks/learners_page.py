@@ -44,7 +44,7 @@ def entries(found: list[Found]) -> dict[str, list[Found]]:
     return {entry["name"]: entry["results"] for entry in found}
 
 
-def ahead(result: Found) -> tuple[float, float]:
+def advantage(result: Found) -> tuple[float, float]:
     """By how many points it is above the reference, and half the width of the interval."""
     difference, interval = result["compared"].get(REFERENCE, (0.0, 0.0))
     return 100 * difference, 100 * interval
@@ -68,13 +68,13 @@ def draw(measured: dict[str, Found]) -> None:
             if name not in plain:
                 continue
             style = {"color": DATA[data][0], "label": DATA[data][1], "marker": "o"}
-            points = [(r["shot"], *ahead(r)) for r in plain[name]]
+            points = [(r["shot"], *advantage(r)) for r in plain[name]]
             line(top, points, style)
             if not shifted:
                 continue
             unshifted = of_shot(plain[name])
             levels = [unshifted, *(of_shot(one[name]) for one in shifted)]
-            line(bottom, [(at, *ahead(r)) for at, r in enumerate(levels)], style)
+            line(bottom, [(at, *advantage(r)) for at, r in enumerate(levels)], style)
     handles = {
         text: handle
         for axes in over_shots.axes
@@ -92,7 +92,7 @@ def panels(part: SubFigure, names: list[str], title: str, ticks: dict[int, str])
     rows = -(-len(names) // COLUMNS)
     grid = part.subplots(rows, COLUMNS, sharex=True, sharey=True)
     for axes, name in zip(grid.flat, names, strict=False):
-        axes.set_title(short(name), fontsize=9)
+        axes.set_title(shorten(name), fontsize=9)
         axes.axhline(0, color="black", linewidth=0.8)
         axes.set_yscale("symlog", linthresh=2)
         axes.set_yticks([-50, -10, -2, -1, 0, 1, 2, 10], minor=False)
@@ -120,7 +120,7 @@ def all_names(measured: dict[str, Found]) -> list[str]:
     return list(dict.fromkeys(e["name"] for f in measured.values() for e in f["shots"]))
 
 
-def short(name: str) -> str:
+def shorten(name: str) -> str:
     """A yardstick's name without what all of them read."""
     text = name.replace(" of the features", "").replace(" on the features", "")
     return text.replace(", centred, unit length", ", unit length").replace(", centred", "")
@@ -136,7 +136,7 @@ def table(found: Found) -> list[str]:
     for name, results in plain.items():
         row = [*results, *(r for e in shifted.values() for r in e[name])]
         cells = [f"{100 * r['accuracy']:.2f}{beside(name, r)}" for r in row]
-        lines.append(f"| {short(name)} | {' | '.join(cells)} |")
+        lines.append(f"| {shorten(name)} | {' | '.join(cells)} |")
     return lines
 
 
@@ -144,7 +144,7 @@ def beside(name: str, result: Found) -> str:
     """The interval of the reference, the paired difference of any other."""
     if name == REFERENCE:
         return f" ± {100 * result['interval']:.2f}"
-    return " ({:+.2f} ± {:.2f})".format(*ahead(result)).replace("-", "−")
+    return " ({:+.2f} ± {:.2f})".format(*advantage(result)).replace("-", "−")
 
 
 def main() -> None:

@@ -33,7 +33,7 @@ def data(classes: int = 40, each: int = 20) -> LabelledSet:
     return LabelledSet(x.flatten(0, 1), torch.full((classes,), each), names, spec)
 
 
-def packaged(folder: Path) -> Source:
+def export_leo(folder: Path) -> Source:
     """LEO at its start, exported to `folder`."""
     examples = data()
     learner = LEO(LEOConfig(), examples.input, WAY)
@@ -48,7 +48,7 @@ def measure(shot: int, rounds: int, threads: int) -> str:
     """One row: medians in ms of both, after embedding, and their ratio; in turns, and alone."""
     with tempfile.TemporaryDirectory() as folder:
         package = Path(folder) / "leo"
-        source = packaged(package)
+        source = export_leo(package)
         engine = handful.load(package, threads=threads)._engine
     learner, params = source.learner, source.params
     y = torch.eye(WAY).repeat_interleave(shot, dim=0)

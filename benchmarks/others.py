@@ -100,7 +100,7 @@ def by_largest(scores: Array, rate: float) -> float:
     return float(np.interp(place, np.arange(len(ordered)), ordered))
 
 
-def accepted(learner: handful.Learner, drawn: Drawn) -> Array:
+def acceptance_rates(learner: handful.Learner, drawn: Drawn) -> Array:
     """[rates, 2, 2]: by the rule and by the largest logit, shares of unknown and known."""
     task = learner.adapt(drawn.support)
     given = task.with_negatives(drawn.others)
@@ -134,7 +134,9 @@ def main() -> None:
             shot, count, elsewhere = setting
             found = np.mean(
                 [
-                    accepted(learner, draw(by_class, parts, setting, np.random.default_rng(seed)))
+                    acceptance_rates(
+                        learner, draw(by_class, parts, setting, np.random.default_rng(seed))
+                    )
                     for seed in range(options.episodes)
                 ],
                 axis=0,

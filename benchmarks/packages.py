@@ -14,7 +14,7 @@ from pathlib import Path
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Evaluation
-from handful.runtime.package.read import find, shipped
+from handful.runtime.package.read import find, list_shipped
 from handful.runtime.tools.text import ERROR, difference, mean, value
 from handful.trainer.episodes import TaskSize
 from handful.trainer.export.card import is_start, is_step, markdown_table
@@ -36,7 +36,7 @@ ADAPTING = (
 
 def section() -> str:
     """Classification, then regression: a table each."""
-    measured = [(name, e) for name in shipped() for e in read_manifest(find(name)).evaluation]
+    measured = [(name, e) for name in list_shipped() for e in read_manifest(find(name)).evaluation]
     classified = [(name, e) for name, e in measured if e.accuracy is not None]
     fitted = [(name, e) for name, e in measured if e.accuracy is None]
     return "\n\n".join([table("accuracy %", classified), table(ERROR, fitted)])

@@ -72,7 +72,7 @@ def table(package: str) -> list[str]:
     loaded = MeasuredPackage(find(package))
     manifest = loaded.package.manifest
     source = load_functions(manifest.training["config"]["data"]["source"])
-    results = [measured(loaded, source, TaskSize(1, shot, QUERIES)) for shot in SHOTS]
+    results = [measure(loaded, source, TaskSize(1, shot, QUERIES)) for shot in SHOTS]
     lines = [
         row(f"{manifest.name}: mean squared error", [str(r.size) for r in results]),
         row("---", ["---"] * len(results)),
@@ -83,7 +83,7 @@ def table(package: str) -> list[str]:
     return lines
 
 
-def measured(loaded: MeasuredPackage, source: EpisodeSource, size: TaskSize) -> Result:
+def measure(loaded: MeasuredPackage, source: EpisodeSource, size: TaskSize) -> Result:
     """The package on the tasks of the seed, beside fits, networks from scratch and fewer steps."""
     with workers(Shape()) as pool:
         after = package_errors(
@@ -96,7 +96,7 @@ def measured(loaded: MeasuredPackage, source: EpisodeSource, size: TaskSize) -> 
             tick=lambda: None,
             workers=pool,
         )
-    fits = Fits(source).measured(size, episodes=EPISODES, seed=SEED)
+    fits = Fits(source).measure(size, episodes=EPISODES, seed=SEED)
     against = {**fits, **from_scratch(source, size), **earlier_steps(after)}
     return summarise(after[:, -1], size, task="regression", against=against)
 

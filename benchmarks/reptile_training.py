@@ -87,7 +87,7 @@ def main() -> None:
     keep_memory()
     learner, batch = Reptile(ReptileConfig(), SPEC, WAY), episodes()
     params = learner.init(torch.Generator().manual_seed(0))
-    names = tuple(name for name in params if not learner.frozen(name))
+    names = tuple(name for name in params if not learner.is_frozen(name))
     start = module(part(params, "theta."))
 
     def ours(chunk: int) -> Tensors:

@@ -87,7 +87,7 @@ class Rival:
         self.process.wait()
 
 
-def measured(
+def measure(
     folder: Path, pool: Workers, queries: int, steps: int, *, tasks: int, threads: int, rounds: int
 ) -> dict[str, float]:
     """Tasks a second of each library, and of ours by workers, the faster of loop and vmap."""
@@ -151,7 +151,7 @@ def main() -> None:
         with pool.together():
             pass  # they have started up, before anything is measured
         rates = [
-            measured(
+            measure(
                 folder, pool, *case, tasks=options.tasks, threads=options.threads,
                 rounds=options.rounds,
             )

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from leo_adaptation import packaged
+from leo_adaptation import export_leo
 from tables import write_table
 from timing import medians
 
@@ -33,7 +33,7 @@ TASKS = 4 * THREADS
 LEO = "LEO on 640-d"
 
 
-def fitting(package: str | Path) -> np.ndarray:
+def make_fitting(package: str | Path) -> np.ndarray:
     """Examples [25, ...] like those that the package was trained on, so that it does not warn."""
     with np.load(find(package) / "conformance.npz") as golden:
         x = np.concatenate([golden["support_x"], golden["query_x"]])
@@ -42,7 +42,7 @@ def fitting(package: str | Path) -> np.ndarray:
     return np.resize(x, (WAY * SHOTS, *x.shape[1:]))
 
 
-def spinning(package: str) -> Learner:
+def load_spinning(package: str) -> Learner:
     """The package with threads that wait for work without letting go of their cores."""
     options = onnxruntime.SessionOptions()  # whose threads spin unless they are told not to
     options.intra_op_num_threads = options.inter_op_num_threads = THREADS
@@ -58,14 +58,16 @@ def in_a_session(rounds: int) -> list[str]:
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name in PACKAGES:
-        x = fitting(name)
+        x = make_fitting(name)
         learners = {
             "1": handful.load(name),
             f"{THREADS}": handful.load(name, threads=THREADS),
-            f"{THREADS}, spinning": spinning(name),
+            f"{THREADS}, spinning": load_spinning(name),
         }
         # not in turns: threads that spin would take the next learner's core for a while
-        times = [np.multiply(1e3, medians(_jobs(each, x), rounds)) for each in learners.values()]
+        times = [
+            np.multiply(1e3, medians(_adaptations(each, x), rounds)) for each in learners.values()
+        ]
         rows += [
             f"| {name} | {how} | {' | '.join(f'{ms:.2f}' for ms in row)} |"
             for how, row in zip(learners, times, strict=True)
@@ -73,7 +75,7 @@ def in_a_session(rounds: int) -> list[str]:
     return rows
 
 
-def _jobs(learner: Learner, x: np.ndarray) -> list[Callable[[], object]]:
+def _adaptations(learner: Learner, x: np.ndarray) -> list[Callable[[], object]]:
     engine = learner._engine
     h, y = engine.embed(x, chunk=1), np.eye(WAY, dtype=np.float32).repeat(SHOTS, axis=0)
     state = engine.adapt(h, y)
@@ -93,7 +95,7 @@ def in_one_run(rounds: int) -> list[str]:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name in (name for name in PACKAGES if handful.load(name).manifest.embed):
-        x = fitting(name)
+        x = make_fitting(name)
         for threads in (1, THREADS):
             embed = handful.load(name, threads=threads)._engine.embed
             times = np.multiply(
@@ -140,7 +142,9 @@ def many_tasks(leo: Path, rounds: int) -> list[str]:
         for name, package in {LEO: str(leo), **{name: name for name in PACKAGES}}.items():
             one, several = (handful.load(package, threads=n) for n in (1, THREADS))
             for shot in (1, SHOTS):
-                sets = [np.roll(fitting(package), t, axis=0)[: WAY * shot] for t in range(TASKS)]
+                sets = [
+                    np.roll(make_fitting(package), t, axis=0)[: WAY * shot] for t in range(TASKS)
+                ]
                 given = labels(shot)
                 ways: list[Callable[[], object]] = [
                     partial(adapt_in_turn, one, sets, given),
@@ -170,7 +174,7 @@ def main() -> None:
     rounds = options.rounds
     with tempfile.TemporaryDirectory() as folder:
         leo = Path(folder) / "leo"
-        packaged(leo)
+        export_leo(leo)
         parts = [
             f"**Threads in a session**, 5-way; adapting is after embedding. {THREADS} cores.",
             *in_a_session(rounds),

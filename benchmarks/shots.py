@@ -46,7 +46,7 @@ class Subject:
     x: torch.Tensor  # [M, D]
     centre: torch.Tensor  # [D]
 
-    def measured(self, shot: int, episodes: int, pool: Workers) -> Result:
+    def measure(self, shot: int, episodes: int, pool: Workers) -> Result:
         """The accuracy at so many shots, paired with that of both class means."""
         # Omniglot has 20 drawings of a character, 19 to adapt to and one to ask about
         queries = min(QUERIES, int(self.data.counts.min()) - shot)
@@ -67,9 +67,9 @@ def subject(name: str, pool: Workers) -> Subject:
     """The package of an argument NAME, NAME=DATA or NAME:OTHER=DATA."""
     names, _, moved = name.partition("=")
     own, _, other = names.partition(":")
-    loaded, data = opened(own, moved)
+    loaded, data = open_package(own, moved)
     h = embed_shared(loaded, data.x.numpy(), pool)
-    reader, read = opened(other, moved) if other else (loaded, data)
+    reader, read = open_package(other, moved) if other else (loaded, data)
     x = embed_shared(reader, read.x.numpy(), pool) if other else h
     recorded = RecordedData.of_package(reader.package.manifest.training, moved or None)
     meta_train = recorded.pictures("meta_train", package=reader.package.manifest.input)
@@ -77,14 +77,14 @@ def subject(name: str, pool: Workers) -> Subject:
     return Subject(loaded, data, h, flat(x), flat(sample).mean(dim=0))
 
 
-def opened(name: str, moved: str) -> tuple[MeasuredPackage, LabelledSet]:
+def open_package(name: str, moved: str) -> tuple[MeasuredPackage, LabelledSet]:
     """A package and its meta-test examples as a device meets them."""
     folder = find(name)
     manifest = read_manifest(folder)
     recorded = RecordedData.of_package(manifest.training, moved or None)
     data = recorded.pictures("meta_test", package=manifest.input)
     data = data.take(range(0, len(data.classes), -(-len(data.classes) // CLASSES)))
-    return MeasuredPackage.reading(folder, data.input), data
+    return MeasuredPackage.load_for(folder, data.input), data
 
 
 def flat(h: Floats) -> torch.Tensor:
@@ -98,7 +98,7 @@ def table(of: Subject, episodes: int, pool: Workers) -> list[str]:
     lines = []
     fewest = int(of.data.counts.min())
     for shot in sorted({min(shot, fewest - 1) for shot in SHOTS}):
-        result = of.measured(shot, episodes, pool)
+        result = of.measure(shot, episodes, pool)
         gains = [difference(rival) for rival in result.compared]
         cells = [of.loaded.package.name, str(shot), mean(result), *gains]
         lines.append(f"| {' | '.join(cells)} |")

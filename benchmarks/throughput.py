@@ -50,7 +50,7 @@ def difference(gradients: Tensors, wanted: Tensors) -> float:
     return max(float((gradients[n].double() - g).abs().max()) for n, g in wanted.items()) / largest
 
 
-def doubled(tensors: Tensors) -> Tensors:
+def to_float64(tensors: Tensors) -> Tensors:
     """The same in float64."""
     return {name: t.double() for name, t in tensors.items()}
 
@@ -74,8 +74,8 @@ def differences(
             for chunk in (1, tasks)
         ]
 
-    theirs, exact = hand(params, small_batch), hand(doubled(params), wide)
-    single, double = ours(params, small_batch), ours(doubled(params), wide)
+    theirs, exact = hand(params, small_batch), hand(to_float64(params), wide)
+    single, double = ours(params, small_batch), ours(to_float64(params), wide)
     differences = [
         max(difference(g, theirs) for g in single),
         difference(theirs, exact),
@@ -131,9 +131,9 @@ def compare(options: argparse.Namespace, pool: Workers) -> None:
 
         all_differences = differences(maml, params, batch, steps=steps, stride=stride)
         by_workers = shared(CHUNK)
-        all_differences.append(f"{difference(by_workers, doubled(ours(CHUNK))):.0e}")
+        all_differences.append(f"{difference(by_workers, to_float64(ours(CHUNK))):.0e}")
         torch.set_num_threads(1)  # as a worker has it, which adds up in another order than two do
-        all_differences.append(f"{difference(by_workers, doubled(ours(CHUNK))):.0e}")
+        all_differences.append(f"{difference(by_workers, to_float64(ours(CHUNK))):.0e}")
         torch.set_num_threads(options.threads)
         sides = [lambda: ours(1), lambda: ours(CHUNK), lambda: shared(1), lambda: shared(CHUNK)]
         seconds = medians([torch_loop, *sides], options.rounds)

@@ -22,12 +22,12 @@ from handful.runtime.confidence import Sizes, softmax
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.read import find
 from handful.runtime.support import Support, one_hot
-from handful.runtime.task import Task, adapted
+from handful.runtime.task import Task, adapt
 from handful.runtime.tools.evaluate import Episodes
 from handful.trainer.data import LabelledSet
 from handful.trainer.data.labelled import ONE_GROUP
 from handful.trainer.episodes import TaskSize, draw_rows
-from handful.trainer.evaluation.confidence import asked, promises, with_unknown
+from handful.trainer.evaluation.confidence import ask, promises, with_unknown
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Shape, Workers, workers
@@ -66,7 +66,7 @@ def subject(name: str, pool: Workers) -> Subject:
     manifest = read_manifest(package)
     recorded = RecordedData.of_package(manifest.training, moved or None)
     data = recorded.pictures("meta_test", package=manifest.input)
-    loaded = MeasuredPackage.reading(package, data.input)
+    loaded = MeasuredPackage.load_for(package, data.input)
     return Subject(loaded, data, embed_shared(loaded, data.x.numpy(), pool), Sizes(manifest))
 
 
@@ -78,14 +78,14 @@ def row(of: Subject, way: int, shots: tuple[int, ...], label: str, pool: Workers
     kept = np.array([n * max(shots) + k for n in range(way) for k in range(shots[n])])
     drawn = replace(drawn, support=drawn.support[:, kept], support_y=drawn.support_y[:, kept])
     logits = package_logits(of.loaded, of.h, drawn, tick=lambda: None, workers=pool)
-    return found(of.sizes, logits, drawn, known, np.array(shots), label)
+    return measure_rules(of.sizes, logits, drawn, known, np.array(shots), label)
 
 
-def found(
+def measure_rules(
     sizes: Sizes, logits: Floats, drawn: Episodes, known: int, shots: Array, label: str
 ) -> str:
     """What the runtime's rules come to, in percent."""
-    one = asked(logits, drawn, known)
+    one = ask(logits, drawn, known)
     sure = promises(sizes, one, shots)
     probabilities = softmax(one.known, sizes.temperature(shots)).astype(np.float64)
     right = probabilities.argmax(axis=1) == one.y
@@ -127,7 +127,7 @@ def negatives(of: Subject) -> list[str]:
     lines += ["| --- | --- | --- | --- | --- |"]
     within = (False, True) if of.data.members else (False,)
     for inside in within:
-        data = of.data.drawn(ONE_GROUP) if inside else of.data
+        data = of.data.with_drawing(ONE_GROUP) if inside else of.data
         for count in NEGATIVES:
             for same in (False, True) if count else (False,):
                 accepts, keeps = np.mean(list(_with_negatives(of, data, count, same)), axis=0)
@@ -148,7 +148,7 @@ def _with_negatives(
     learner = of.loaded.package
     for support, query in zip(rows.support.numpy(), rows.query.numpy(), strict=True):
         per_class = query.reshape(25, QUERIES)
-        task = adapted(
+        task = adapt(
             learner,
             Support(of.h[support[:5]], one_hot(np.arange(5), 5), tuple("abcde")),
             None,
@@ -157,13 +157,13 @@ def _with_negatives(
         unknown, others = per_class[5:15, :3].reshape(-1), per_class[5 if same else 15 :, 3:]
         if count:
             order = torch.randperm(20, generator=generator).numpy()[:count]
-            task = task.rejecting(of.h[others[:10].reshape(-1)[order]])
+            task = task.with_embedded_negatives(of.h[others[:10].reshape(-1)[order]])
         yield _accepts(task, of.h[unknown]), _accepts(task, of.h[per_class[:5].reshape(-1)])
 
 
 def _accepts(task: Task, query_x: Floats) -> float:
     logits = task._logits(query_x)
-    return float(task._accepted(query_x, logits, logits[0].argmax(axis=1), RATE).mean())
+    return float(task._accepts(query_x, logits, logits[0].argmax(axis=1), RATE).mean())
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How sure an answer is: temperature, thresholds and sets between the sizes that were measured.
+"""Confidence at any size of task: temperature, thresholds for unknown inputs, prediction sets.
 
 docs/package-format.md has the rule that these lines follow, docs/confidence.md what it is good for.
 """
@@ -12,7 +12,7 @@ import numpy as np
 from handful.runtime.package.manifest import Confidence, Manifest
 
 from .arrays import Array, Floats
-from .errors import AdaptError, shown
+from .errors import AdaptError, quote
 
 BEYOND = 2  # times the most classes that were measured: thresholds are continued so far
 Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
@@ -26,7 +26,7 @@ class Sizes:
         self.name, self.entries = manifest.name, manifest.confidence
         if not self.entries:
             raise AdaptError(
-                f"package {self.name} does not say how sure its answers are",
+                f"package {self.name} has no measured confidence",
                 hint="task.with_negatives(others) makes thresholds for unknown queries, as"
                 " `handful adapt --others FOLDER` does; `handful export` and"
                 " `handful photos --others FOLDER` measure them",
@@ -53,7 +53,7 @@ class Sizes:
 
         Between two rates it is linear in their logarithm. A class has the threshold of its shots.
         """
-        value = offered(
+        value = check_rate(
             rate,
             [t.false_accepts for t in self.first.thresholds],
             "unknown",
@@ -79,7 +79,7 @@ class Sizes:
     def probability(self, coverage: object, shots: Array) -> float:
         """Labels of at least this probability hold the right one in `coverage` of cases."""
         coverages = [labels.coverage for labels in self.first.sets]
-        value = offered(coverage, coverages, "coverage", f"package {self.name}")
+        value = check_rate(coverage, coverages, "coverage", f"package {self.name}")
         # linear in the logarithm of what is left out: 0.9, 0.99 and 0.999 are equally far apart
         left_out = -np.log1p(-np.array(coverages))
         values = np.array(
@@ -116,13 +116,13 @@ def score(logits: Array, others: float) -> Numbers:
     return np.asarray(largest - others * rest)
 
 
-def offered(rate: object, rates: Sequence[float], name: str, of: str) -> float:
+def check_rate(rate: object, rates: Sequence[float], name: str, of: str) -> float:
     """The rate as a number, an AdaptError unless it lies within the rising `rates` of `of`."""
     number = isinstance(rate, int | float) and not isinstance(rate, bool)
     number = number or isinstance(rate, np.floating)
     if not number or not rates[0] <= rate <= rates[-1]:  # type: ignore[operator]
         raise AdaptError(
-            f"{name} is {shown(rate)}, {of} has {rates[0]:g} to {rates[-1]:g}",
+            f"{name} is {quote(rate)}, {of} has {rates[0]:g} to {rates[-1]:g}",
             hint=f"give a share, as {name}={rates[len(rates) // 2]:g}",
         )
     return float(rate)  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
 from .errors import AdaptError
-from .sessions import ANY, Graph, Sizes, Value, resolved, to_numpy
+from .sessions import ANY, Graph, Sizes, Value, resolve, to_numpy
 from .unlike import Watch
 
 Observe = Callable[[str, int, dict[str, Array]], None]
@@ -60,7 +60,7 @@ class Engine:
             part = x[at : at + chunk]
             parts.append(to_numpy(graph.run({"x": part}, {"B": len(part)})["h"]))
         h = parts[0] if len(parts) == 1 else np.concatenate(parts)
-        finite({"h": h}, f"graph {graph.name}")
+        check_finite({"h": h}, f"graph {graph.name}")
         return h
 
     def adapt(
@@ -139,9 +139,9 @@ class Engine:
             if observe:
                 observe(stage.name, i, {**state(), "loss": to_numpy(loss)})
         where = f"stage {stage.name}"
-        finite({name: running.known[name] for name in stage.state}, where)
+        check_finite({name: running.known[name] for name in stage.state}, where)
         if loss is not None:
-            finite({"loss": loss}, where)
+            check_finite({"loss": loss}, where)
 
     def noise(self, support_y: Floats, rng: np.random.Generator | None = None) -> dict[str, Floats]:
         """Noise for every stage: zeros, or standard normal draws from `rng`."""
@@ -150,7 +150,7 @@ class Engine:
         for stage in self.manifest.stages:
             inputs = self.manifest.graphs[stage.init].inputs
             for tensor in (tensor for tensor in inputs if tensor.name in stage.noise):
-                shape = resolved(tensor, sizes)
+                shape = resolve(tensor, sizes)
                 if ANY in shape or math.prod(shape) > MAX_NOISE:
                     raise AdaptError(
                         f"noise `{tensor.name}` has shape {list(tensor.shape)} with {sizes}, "
@@ -170,9 +170,9 @@ class Engine:
         (answer,) = graph.spec.outputs
         sizes = {**state.sizes, "Q": len(query_x)}
         if not len(query_x):
-            return np.zeros([max(size, 0) for size in resolved(answer, sizes)], np.float32)
+            return np.zeros([max(size, 0) for size in resolve(answer, sizes)], np.float32)
         logits = to_numpy(graph.run({**state.tensors, "query_x": query_x}, sizes)[answer.name])
-        finite({answer.name: logits}, f"graph {graph.name}")
+        check_finite({answer.name: logits}, f"graph {graph.name}")
         return logits
 
 
@@ -181,7 +181,7 @@ def sizes_of(support_y: Floats) -> dict[str, int]:
     return {"S": support_y.shape[0], "N": support_y.shape[1]}
 
 
-def finite(tensors: Mapping[str, Any], where: str) -> None:
+def check_finite(tensors: Mapping[str, Any], where: str) -> None:
     """Refuse NaN and infinity: an answer made of them looks like one."""
     for name, value in tensors.items():
         if not isinstance(value, np.ndarray):
@@ -210,7 +210,7 @@ class Shared:
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded(Shared):
+class LoadedPackage(Shared):
     """A package that was read, vetted and is ready to run; immutable."""
 
     manifest: Manifest = field(repr=False)

@@ -74,7 +74,7 @@ class EmptyWarning(InputWarning):
     """An example or a query has nothing in it: silence, a blank picture, readings at rest."""
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A value as an error names it: one line, at most 60 characters, whatever its `repr` does."""
     try:
         text = " ".join(repr(value).split())
@@ -83,7 +83,7 @@ def shown(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Text from anybody as a terminal may show it: `\\u001b` for an escape, also within JSON."""
     return OBEYED.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 

@@ -11,15 +11,15 @@ import numpy as np
 from handful.runtime.inputs.examples import Examples, HasArray
 from handful.runtime.package.read import Package, find, read_package
 
-from .engine import Engine, Loaded
-from .errors import AdaptError, shown
+from .engine import Engine, LoadedPackage
+from .errors import AdaptError, quote
 from .sessions import Graph, Provider, Setup, setup
 from .support import gather
-from .task import Task, adapted
+from .task import Task, adapt
 from .task_file import MAX_SAMPLES, read
 
 
-class Learner(Loaded):
+class Learner(LoadedPackage):
     """A package that is ready to adapt: what `handful.load` returns."""
 
     def __repr__(self) -> str:
@@ -84,7 +84,7 @@ class Learner(Loaded):
         """
         seed = self._seed(samples, rng)
         support = gather(self._engine, examples, labels)
-        return adapted(self, support, samples, seed)
+        return adapt(self, support, samples, seed)
 
     def load_task(self, path: str | Path) -> Task:
         """The task that `Task.save` wrote to this file, with the same answers to the bit.
@@ -93,7 +93,11 @@ class Learner(Loaded):
         """
         saved = read(path, self.manifest, self.identity)
         task = Task(self, saved.support, saved.states, saved.seed)
-        return task if saved.negatives is None else task.rejecting(saved.negatives, later=True)
+        return (
+            task
+            if saved.negatives is None
+            else task.with_embedded_negatives(saved.negatives, later=True)
+        )
 
     def _seed(self, samples: int | None, rng: np.random.Generator | None) -> int | None:
         """A seed for the samples' noise: kept by the task, so that `add` repeats the draws."""
@@ -106,11 +110,11 @@ class Learner(Loaded):
             )
         if type(samples) is not int or not 1 <= samples <= MAX_SAMPLES:
             raise AdaptError(
-                f"samples is {shown(samples)}, wanted a whole number, 1 to {MAX_SAMPLES}"
+                f"samples is {quote(samples)}, wanted a whole number, 1 to {MAX_SAMPLES}"
             )
         if not isinstance(rng, np.random.Generator):
             raise AdaptError(
-                f"rng is {shown(rng)}, wanted a numpy.random.Generator",
+                f"rng is {quote(rng)}, wanted a numpy.random.Generator",
                 hint="rng=np.random.default_rng(0)",
             )
         if not any(stage.noise for stage in self.manifest.stages):

@@ -17,12 +17,12 @@ from handful.runtime.inputs.sounds import (
     FORMS,
     MAX_CHANNELS,
     Sound,
-    known_rate,
+    check_rate,
     middle,
-    one_channel,
+    mix_down,
     prepare_sound,
-    unscaled,
-    without_offset,
+    remove_offset,
+    to_float,
 )
 
 from .arrays import Array, Floats, as_array
@@ -56,7 +56,7 @@ class Listener:
             raise InputError(
                 f"package {task.learner.name} takes no sound", hint="one whose input is audio does"
             )
-        rate = known_rate(rate, "rate is ")
+        rate = check_rate(rate, "rate is ")
         for name, value, most in (
             ("every", every, 1.0),
             ("quiet", quiet, 1.0),
@@ -83,7 +83,7 @@ class Listener:
             or 0 in samples.shape[1:]
         ):
             raise InputError(f"block has shape {list(samples.shape)}, wanted [n] or [n, channels]")
-        return self._hear(one_channel(unscaled(samples, "block", beyond=True)), recorded=True)
+        return self._hear(mix_down(to_float(samples, "block", beyond=True)), recorded=True)
 
     def close(self) -> list[Heard]:
         """The words at the stream's end, as if silence came after it."""
@@ -97,7 +97,7 @@ class Listener:
             window = self._buffer[: self._window].copy()
             own = self._recorded[: self._window]  # the silence before and after has no offset
             if own.any():
-                window[own] = without_offset(window[own])
+                window[own] = remove_offset(window[own])
             found = self._ask(window)
             if found is not None:
                 heard.append(found)

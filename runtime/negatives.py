@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .arrays import Array, Floats
-from .confidence import Numbers, Sizes, offered, score
+from .confidence import Numbers, Sizes, check_rate, score
 from .engine import Engine, State
 from .errors import SupportSetError
 from .support import Support, one_hot
@@ -92,20 +92,20 @@ class Negatives:
         strictest = sizes.scores(sizes.first.thresholds[0].false_accepts, shots)
         return np.clip(asked_for, usual, strictest)
 
-    def above(self, logits: Sequence[Floats], rate: object) -> Array:
+    def accepts(self, logits: Sequence[Floats], rate: object) -> Array:
         """Which queries, of logits [samples, Q, N], score above the threshold of `rate`, [Q].
 
         For a package without thresholds of its own: the mean of the negatives' scores, and so many
         deviations as Student's t of 4 degrees of freedom has at the rate.
         """
         name = f"a task of package {self._engine.manifest.name} with negatives"
-        tail = student(offered(rate, RATES, "unknown", name))
+        tail = student(check_rate(rate, RATES, "unknown", name))
         spread = self.spread
         least = spread.mean + tail * math.sqrt(1 + 1 / len(self.x)) * spread.deviation
         scores = np.mean([score(of_state, spread.weight) for of_state in logits], axis=0)
         return np.asarray(scores > least)
 
-    def prepared(self) -> Negatives:
+    def prepare(self) -> Negatives:
         """The same, with everything computed that an answer needs."""
         if self._engine.manifest.confidence:
             self.passes, self.logits  # noqa: B018
@@ -161,7 +161,7 @@ class Negatives:
         Known scores are those of the task's examples, each left out of the support set. What is not
         known spreads as they do: the variance is the mean of both.
         """
-        known = _left_out(self._engine, self._support)
+        known = _leave_one_out(self._engine, self._support)
         found = []
         for weight in WEIGHTS if len(known) > 1 else WEIGHTS[:1]:
             others = np.mean([score(logits, weight) for logits in self.logits], axis=0)
@@ -181,7 +181,7 @@ def student(rate: float) -> float:
     return 2 * math.sqrt(max(0.0, math.cos(math.acos(root) / 3) / root - 1))
 
 
-def _left_out(engine: Engine, support: Support) -> Floats:
+def _leave_one_out(engine: Engine, support: Support) -> Floats:
     """Logits [L, N] of examples of the task, each by the task without it, with zero noise.
 
     Of classes with one example there are none, and none where the limits forbid a smaller task.

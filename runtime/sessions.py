@@ -14,7 +14,7 @@ import numpy as np
 from handful.runtime.package.manifest import GraphSpec, TensorSpec
 
 from .arrays import Array
-from .errors import AdaptError, PackageError, SessionError, shown
+from .errors import AdaptError, PackageError, SessionError, quote
 from .ort import onnxruntime as ort
 
 CPU = "CPUExecutionProvider"
@@ -47,14 +47,14 @@ def setup(
 
     Options of the application's own are used as they are, what they let onnxruntime print included.
     """
-    chosen = (CPU,) if providers is None else _checked(providers)
+    chosen = (CPU,) if providers is None else _check_providers(providers)
     available = ort.get_available_providers()
     for provider in chosen:
         if name_of(provider) not in available:
             raise missing(provider, available)
     if type(threads) is not int or not 1 <= threads <= MAX_THREADS:
         raise SessionError(
-            f"threads is {shown(threads)}, wanted a whole number, 1 to {MAX_THREADS}"
+            f"threads is {quote(threads)}, wanted a whole number, 1 to {MAX_THREADS}"
         )
     if session_options is None:
         return Setup(chosen, _options(threads))
@@ -65,26 +65,26 @@ def setup(
         )
     if not isinstance(session_options, ort.SessionOptions):
         raise SessionError(
-            f"session_options is {shown(session_options)}, wanted an onnxruntime.SessionOptions"
+            f"session_options is {quote(session_options)}, wanted an onnxruntime.SessionOptions"
         )
     return Setup(chosen, session_options)
 
 
-def _checked(providers: object) -> tuple[Provider, ...]:
+def _check_providers(providers: object) -> tuple[Provider, ...]:
     if not isinstance(providers, list | tuple) or not providers:
         raise SessionError(
-            f"providers is {shown(providers)}, wanted a list with one name at least",
+            f"providers is {quote(providers)}, wanted a list with one name at least",
             hint="the first that can run a node runs it: ['CUDAExecutionProvider', "
             "'CPUExecutionProvider']",
         )
     for i, provider in enumerate(providers):
         pair = isinstance(provider, tuple) and tuple(map(type, provider)) == (str, dict)
         if not (isinstance(provider, str) or pair):
-            raise SessionError(f"providers[{i}] is {shown(provider)}, wanted {PAIR}")
+            raise SessionError(f"providers[{i}] is {quote(provider)}, wanted {PAIR}")
     names = [name_of(provider) for provider in providers]
     for name in names:
         if names.count(name) > 1:
-            raise SessionError(f"providers names {shown(name)} twice")
+            raise SessionError(f"providers names {quote(name)} twice")
     return tuple(providers)
 
 
@@ -109,7 +109,7 @@ def name_of(provider: Provider) -> str:
 def missing(provider: Provider, available: Sequence[str]) -> SessionError:
     """The error of a provider that this onnxruntime does not have."""
     return SessionError(
-        f"provider {shown(name_of(provider))} is not to be had; available: {', '.join(available)}",
+        f"provider {quote(name_of(provider))} is not to be had; available: {', '.join(available)}",
         hint="CUDA needs `pip uninstall -y onnxruntime && pip install onnxruntime-gpu`",
     )
 
@@ -195,11 +195,11 @@ class Graph:
             ):
                 continue  # by far the most frequent; what follows is for the rest
             tensor = self.spec.outputs[i]
-            shape = resolved(tensor, sizes)
+            shape = resolve(tensor, sizes)
             if not _matches(value, tensor, shape):
                 raise AdaptError(
-                    f"graph {self.name} gave `{tensor.name}` as {_described(value)}, "
-                    f"wanted {_wanted(tensor, shape)}",
+                    f"graph {self.name} gave `{tensor.name}` as {_describe(value)}, "
+                    f"wanted {_describe_wanted(tensor, shape)}",
                     hint=BROKEN,
                 )
 
@@ -240,7 +240,7 @@ class Graph:
         return session
 
 
-def resolved(tensor: TensorSpec, sizes: Sizes) -> tuple[int, ...]:
+def resolve(tensor: TensorSpec, sizes: Sizes) -> tuple[int, ...]:
     """The tensor's shape with numbers for its symbols; ANY where there is none."""
     return tuple([sizes.get(size, ANY) if isinstance(size, str) else size for size in tensor.shape])
 
@@ -279,13 +279,13 @@ def _matches(value: Value, tensor: TensorSpec, shape: tuple[int, ...]) -> bool:
     return all(wanted in (size, ANY) for size, wanted in zip(_shape(value), shape, strict=True))
 
 
-def _described(value: Value) -> str:
+def _describe(value: Value) -> str:
     if not _tensor(value):
         return f"no tensor but {type(value).__name__}"
     return f"{_dtype(value)} {list(_shape(value))}"
 
 
-def _wanted(tensor: TensorSpec, shape: tuple[int, ...]) -> str:
+def _describe_wanted(tensor: TensorSpec, shape: tuple[int, ...]) -> str:
     """The type and shape, each symbol with its size where one is known: [Q=4, N=2, 64]."""
     sizes = [
         f"{size}={number}" if isinstance(size, str) and number != ANY else str(size)

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.inputs.examples import empty, to_batch
+from handful.runtime.inputs.examples import find_empty, to_batch
 from handful.runtime.inputs.folders import label_of
 from handful.runtime.package.manifest import Limits, Manifest
 
 from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
-from .errors import SupportSetError, shown
+from .errors import SupportSetError, quote
 from .unlike import warn_of_empty
 
 EXAMPLES = "the examples are"  # how a warning begins
@@ -44,25 +44,25 @@ class Support:
         """The examples of all other classes."""
         labels = self.labels
         keep = [i for i, other in enumerate(labels) if other != label]
-        return classified(self.x[keep], [labels[i] for i in keep])
+        return build_support(self.x[keep], [labels[i] for i in keep])
 
 
 def gather(engine: Engine, examples: Any, labels: Any) -> Support:
-    """Check, convert and embed labelled examples; the limits are checked by `within`."""
+    """Check, convert and embed labelled examples; the limits are checked by `check_limits`."""
     if engine.manifest.task == "regression":
         return _regression(engine, examples, labels)
     pairs = _pairs(engine.manifest, examples, labels)
     names = [label for _, label in pairs]
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
-    _capped(len(x), len(set(names)))
-    found = empty(x, engine.manifest.input)
+    _check_cap(len(x), len(set(names)))
+    found = find_empty(x, engine.manifest.input)
     engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
-    warn_of_empty(found, engine.manifest.input, lambda at: numbered(repeated)[at], LEARNT)
-    return classified(_embed(engine, x), repeated)
+    warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
+    return build_support(_embed(engine, x), repeated)
 
 
-def numbered(labels: Sequence[str]) -> list[str]:
+def number_examples(labels: Sequence[str]) -> list[str]:
     """What examples with these labels are called: `example 2 of cup`."""
     seen: Counter[str] = Counter()
     names = []
@@ -72,10 +72,10 @@ def numbered(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def classified(x: Floats, labels: list[str]) -> Support:
+def build_support(x: Floats, labels: list[str]) -> Support:
     """A support set of embedded examples and one label for each."""
     classes = tuple(dict.fromkeys(labels))
-    _capped(len(labels), len(classes))
+    _check_cap(len(labels), len(classes))
     index = {label: i for i, label in enumerate(classes)}
     y = one_hot(np.array([index[label] for label in labels], np.int64), len(classes))
     return Support(x, y, classes)
@@ -88,16 +88,16 @@ def one_hot(classes: Array, way: int) -> Floats:
     return y
 
 
-def unlabelled(engine: Engine, examples: Any) -> Floats:
+def embed_unlabelled(engine: Engine, examples: Any) -> Floats:
     """Embedded examples [M, ...] of no class: a list of them, or a batch."""
     x = _batch(engine.manifest, examples, "negative")
-    _capped(len(x))
+    _check_cap(len(x))
     return engine.embed(x, chunk=1)
 
 
 def _embed(engine: Engine, x: Floats) -> Floats:
     limits, classes = engine.manifest.limits, engine.manifest.task == "classification"
-    _few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
+    _check_few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
     # one by one, so that an example's embedding has the same bits in any support set
     return engine.embed(x, chunk=1)
 
@@ -119,17 +119,17 @@ def _pairs(manifest: Manifest, examples: Any, labels: Any) -> list[tuple[Floats,
             "no labels", hint="give a label for each example, or {label: [examples]}"
         )
     x = _batch(manifest, examples, "example")
-    names = _listed(labels)
-    _as_many(len(x), len(names), "labels")
+    names = _list_labels(labels)
+    _check_as_many(len(x), len(names), "labels")
     return [(x[i : i + 1], label_of(name, f"label {i}")) for i, name in enumerate(names)]
 
 
 def _class(manifest: Manifest, label: object, examples: Any) -> tuple[Floats, str]:
     name = label_of(label, "label")
-    x = _batch(manifest, examples, f"example of {shown(name)}")
+    x = _batch(manifest, examples, f"example of {quote(name)}")
     if not len(x):
         raise SupportSetError(
-            f"no examples of {shown(name)}", hint="give one at least, or leave the class out"
+            f"no examples of {quote(name)}", hint="give one at least, or leave the class out"
         )
     return x, name
 
@@ -139,7 +139,7 @@ def _batch(manifest: Manifest, examples: Any, what: str) -> Floats:
     return x
 
 
-def _listed(labels: Any) -> list[Any]:
+def _list_labels(labels: Any) -> list[Any]:
     """The labels in order; what has no order cannot say which label belongs to which example."""
     unordered = isinstance(labels, Set | Mapping) and not isinstance(labels, KeysView)
     # iter() also knows the sequences that have nothing but __getitem__
@@ -150,7 +150,7 @@ def _listed(labels: Any) -> list[Any]:
     return list(islice(labels, MAX_SUPPORT + 1))  # which might not end
 
 
-def _as_many(examples: int, labels: int, word: str) -> None:
+def _check_as_many(examples: int, labels: int, word: str) -> None:
     if examples != labels:
         raise SupportSetError(
             f"{examples} examples and {labels} {word}", hint=f"as many {word} as examples"
@@ -168,8 +168,8 @@ def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
     width = outputs(engine.manifest)
     if y.ndim != 2 or not y.shape[1] or y.shape[1] != (width or y.shape[1]):
         raise SupportSetError(f"targets have shape {list(y.shape)}, wanted [S, {width or 'O'}]")
-    _as_many(len(x), len(y), "targets")
-    _capped(len(x))
+    _check_as_many(len(x), len(y), "targets")
+    _check_cap(len(x))
     engine.watch.look(x, EXAMPLES)
     return Support(_embed(engine, x.copy()), y, ())
 
@@ -199,34 +199,36 @@ def is_one_hot(y: Array) -> bool:
     return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).all())
 
 
-def joined(first: Support, second: Support) -> Support:
+def join(first: Support, second: Support) -> Support:
     """The examples of both, in order."""
     x = np.concatenate([first.x, second.x])
     if not first.classes:
         return Support(x, np.concatenate([first.y, second.y]), ())
-    return classified(x, [*first.labels, *second.labels])
+    return build_support(x, [*first.labels, *second.labels])
 
 
-def within(support: Support, limits: Limits) -> None:
+def check_limits(support: Support, limits: Limits) -> None:
     """Refuse a support set outside the package's limits."""
     if not len(support.x):
         raise SupportSetError("no examples", hint="give at least one example of each class")
-    _capped(len(support.x), len(support.classes))
+    _check_cap(len(support.x), len(support.classes))
     of = " in all" if support.classes else ""
-    _few_enough(len(support.x), limits, of)
+    _check_few_enough(len(support.x), limits, of)
     if not support.classes:
         for bounds in (limits.shot, limits.support):
-            _between(len(support.x), bounds.min, bounds.max, "example")
+            _check_between(len(support.x), bounds.min, bounds.max, "example")
         return
     way = len(support.classes)
-    _between(way, limits.way.min, limits.way.max, "class")
-    _between(len(support.x), limits.support.min, limits.support.max, "example", of)
+    _check_between(way, limits.way.min, limits.way.max, "class")
+    _check_between(len(support.x), limits.support.min, limits.support.max, "example", of)
     shots = support.y.sum(axis=0).astype(int)
     for label, shot in zip(support.classes, shots, strict=True):
-        _between(int(shot), limits.shot.min, limits.shot.max, "example", f" of {shown(label)}")
+        _check_between(
+            int(shot), limits.shot.min, limits.shot.max, "example", f" of {quote(label)}"
+        )
 
 
-def _capped(examples: int, way: int = 0) -> None:
+def _check_cap(examples: int, way: int = 0) -> None:
     """Refuse what no package takes, before memory for its labels is."""
     if examples > MAX_SUPPORT:
         raise SupportSetError(f"{examples} examples, at most {MAX_SUPPORT} are taken")
@@ -234,12 +236,12 @@ def _capped(examples: int, way: int = 0) -> None:
         raise SupportSetError(f"{way} classes, at most {MAX_WAY} are taken")
 
 
-def _few_enough(count: int, limits: Limits, of: str) -> None:
+def _check_few_enough(count: int, limits: Limits, of: str) -> None:
     if limits.support.max is not None and count > limits.support.max:
-        _between(count, limits.support.min, limits.support.max, "example", of)
+        _check_between(count, limits.support.min, limits.support.max, "example", of)
 
 
-def _between(count: int, least: int, most: int | None, word: str, of: str = "") -> None:
+def _check_between(count: int, least: int, most: int | None, word: str, of: str = "") -> None:
     many = {"class": "classes", "example": "examples"}[word]
     if count < least or (most is not None and count > most):
         wanted = f"{least} or more" if most is None else f"{least} to {most}"

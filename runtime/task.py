@@ -16,17 +16,17 @@ from handful.runtime.inputs.examples import (
     Examples,
     HasArray,
     SomeNumbers,
-    empty,
+    find_empty,
     to_batch,
 )
 from handful.runtime.inputs.folders import label_of
 
 from .arrays import Array, Floats
 from .confidence import Sizes, softmax, temperature_of
-from .engine import Engine, Loaded, Shared, State
-from .errors import AdaptError, SupportSetError, shown
+from .engine import Engine, LoadedPackage, Shared, State
+from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives
-from .support import Support, gather, joined, unlabelled, within
+from .support import Support, check_limits, embed_unlabelled, gather, join
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 
@@ -47,7 +47,7 @@ class Task(Shared):
     `list(stack)` where its answers are to have a type.
     """
 
-    learner: Loaded
+    learner: LoadedPackage
     _support: Support
     _states: tuple[State, ...]  # one, or one a sample
     _seed: int | None = None  # of the samples' noise
@@ -56,7 +56,7 @@ class Task(Shared):
     def __repr__(self) -> str:
         """`Task(omniglot-leo: 'bar' 1, 'cross' 1)`: the classes, with how many examples of each."""
         count = len(self._support.x)
-        parts = [f"{shown(label)} {shot}" for label, shot in self.counts.items()]
+        parts = [f"{quote(label)} {shot}" for label, shot in self.counts.items()]
         if len(parts) > NAMED:
             parts[NAMED:] = [f"… {len(parts) - NAMED} more classes, {count} examples in all"]
         if self._regression:
@@ -133,7 +133,7 @@ class Task(Shared):
         if unknown is None and unknown_label is not None:
             self._no_unknown(unknown, unknown_label)
         if unknown is not None:
-            accepted = self._accepted(query_x, logits, best, unknown) & ~found
+            accepted = self._accepts(query_x, logits, best, unknown) & ~found
             labels = [
                 label if known else unknown_label
                 for label, known in zip(labels, accepted, strict=True)
@@ -233,7 +233,7 @@ class Task(Shared):
         more = gather(self._engine, examples, labels)
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
-        return self._again(joined(self._support, more))
+        return self._readapt(join(self._support, more))
 
     def remove(self, label: str) -> Task:
         """A new task: this support set without a class.
@@ -245,10 +245,10 @@ class Task(Shared):
         if label not in self.classes:
             more = ", …" if len(self.classes) > NAMED else ""
             raise SupportSetError(
-                f"no class {shown(label)} in the task",
+                f"no class {quote(label)} in the task",
                 hint=f"its classes: {', '.join(self.classes[:NAMED])}{more}",
             )
-        return self._again(self._support.without(label))
+        return self._readapt(self._support.without(label))
 
     def with_negatives(self, examples: Examples) -> Task:
         """A new task that `predict(…, unknown=…)` answers for with examples of none of its classes.
@@ -258,10 +258,10 @@ class Task(Shared):
         thresholds takes 5 or more, of which they are made.
         """
         self._classification("with_negatives")
-        x = unlabelled(self._engine, examples)
+        x = embed_unlabelled(self._engine, examples)
         if self._negatives is not None:
             x = np.concatenate([self._negatives.x, x])
-        return self.rejecting(x)
+        return self.with_embedded_negatives(x)
 
     def save(self, path: str | Path, *, note_place: bool = False) -> None:
         """Write the task, whole or not at all; `Learner.load_task` reads it.
@@ -309,24 +309,24 @@ class Task(Shared):
         if unknown_label is not None:
             raise AdaptError("unknown_label alone", hint="give both: unknown=0.05, unknown_label=…")
 
-    def _again(self, support: Support) -> Task:
+    def _readapt(self, support: Support) -> Task:
         """The same learner, samples and negatives with another support set."""
-        task = adapted(self.learner, support, self._samples, self._seed)
-        return task if self._negatives is None else task.rejecting(self._negatives.x)
+        task = adapt(self.learner, support, self._samples, self._seed)
+        return task if self._negatives is None else task.with_embedded_negatives(self._negatives.x)
 
-    def rejecting(self, x: Floats, *, later: bool = False) -> Task:
+    def with_embedded_negatives(self, x: Floats, *, later: bool = False) -> Task:
         """This task with embedded examples [M, ...] of none of its classes, and no others.
 
         What they say is computed now, or when it is first asked for.
         """
         found = Negatives(x, self._engine, self._support, self._states)
-        return replace(self, _negatives=found if later else found.prepared())
+        return replace(self, _negatives=found if later else found.prepare())
 
-    def _accepted(self, query_x: Floats, logits: Floats, best: Array, rate: float) -> Array:
+    def _accepts(self, query_x: Floats, logits: Floats, best: Array, rate: float) -> Array:
         """Whether each query [Q] is taken to be of a class of the task."""
         given = self._negatives
         if given is not None and not self.learner.manifest.confidence:
-            return np.asarray(given.above(list(logits), rate) & ~given.rejects(query_x))
+            return np.asarray(given.accepts(list(logits), rate) & ~given.rejects(query_x))
         sizes = Sizes(self.learner.manifest)
         thresholds = sizes.thresholds(rate, self._shots)
         scores = np.mean([sizes.score(of_state) for of_state in logits], axis=0)
@@ -346,7 +346,7 @@ class Task(Shared):
         """The queries embedded [Q, ...], whether it was one, and which have nothing in them [Q]."""
         spec = self.learner.manifest.input
         x, single = to_batch(queries, spec, "query")
-        found = empty(x, spec)
+        found = find_empty(x, spec)
         known = x[~found] if found.any() else x
         self._engine.watch.look(known, "the query is" if len(x) == 1 else "the queries are")
         warn_of_empty(found, spec, lambda at: "the query" if single else f"query {at}", ANSWERED)
@@ -371,12 +371,12 @@ class Task(Shared):
         return answer[0] if single else answer
 
 
-def adapted(learner: Loaded, support: Support, samples: int | None, seed: int | None) -> Task:
+def adapt(learner: LoadedPackage, support: Support, samples: int | None, seed: int | None) -> Task:
     """The task of a learner for one support set; with `samples`, one state for each draw of noise.
 
     The draws follow from `seed`, so that a task adapted again repeats them.
     """
-    within(support, learner.manifest.limits)
+    check_limits(support, learner.manifest.limits)
     engine = learner._engine
     if seed is None:
         return Task(learner, support, (engine.adapt(support.x, support.y),))

@@ -16,10 +16,10 @@ from handful.runtime.package.manifest import Manifest, TensorSpec
 
 from .arrays import Array, Floats
 from .engine import State, sizes_of
-from .errors import HandfulError, TaskFileError, shown
+from .errors import HandfulError, TaskFileError, quote
 from .negatives import LEAST, MAX_NEGATIVES
-from .sessions import ANY, Sizes, resolved, to_numpy
-from .support import Support, is_one_hot, outputs, within
+from .sessions import ANY, Sizes, resolve, to_numpy
+from .support import Support, check_limits, is_one_hot, outputs
 
 MAX_PATH_BYTES = 4096  # of a path; Linux takes no longer one
 
@@ -31,14 +31,14 @@ def as_path(path: object, what: str, error: type[HandfulError]) -> Path:
     except Exception:
         text = None
     if not isinstance(text, str):
-        raise error(f"{what} is {shown(path)}, wanted a path: a string or a pathlib.Path")
+        raise error(f"{what} is {quote(path)}, wanted a path: a string or a pathlib.Path")
     try:
         encoded = os.fsencode(text)
     except UnicodeEncodeError:  # half of a surrogate pair
         encoded = b"\0"
     if not 0 < len(encoded) <= MAX_PATH_BYTES or b"\0" in encoded:
         raise error(
-            f"{what} is {shown(text)}, which no file can be called",
+            f"{what} is {quote(text)}, which no file can be called",
             hint=f"a path has 1 to {MAX_PATH_BYTES} bytes, no NUL and no half of a surrogate pair",
         )
     return Path(text)
@@ -75,8 +75,8 @@ def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None
 
     file = as_path(path, "task file", TaskFileError)
     arrays = _arrays(saved, identity)
-    _small(arrays)
-    _saved(file.name, dict(arrays), manifest, identity)
+    _check_size(arrays)
+    _check_arrays(file.name, dict(arrays), manifest, identity)
     try:
         write_atomic(file, pack_npz(arrays))
     except OSError as cause:
@@ -86,7 +86,7 @@ def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None
 def read(path: object, manifest: Manifest, identity: str) -> Saved:
     """The task in `path`, every array checked against the manifest."""
     file = as_path(path, "task file", TaskFileError)
-    return _saved(file.name, _read(file), manifest, identity)
+    return _check_arrays(file.name, _read(file), manifest, identity)
 
 
 def maker(path: Path) -> Maker:
@@ -125,7 +125,7 @@ def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
     return arrays
 
 
-def _small(arrays: dict[str, Array]) -> None:
+def _check_size(arrays: dict[str, Array]) -> None:
     """Refuse a task that `read` would refuse for its size, before memory is taken for it."""
     from handful.runtime.package.npz import MAX_MEMBERS
 
@@ -138,7 +138,7 @@ def _small(arrays: dict[str, Array]) -> None:
         )
 
 
-def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: str) -> Saved:
+def _check_arrays(name: str, arrays: dict[str, Array], manifest: Manifest, identity: str) -> Saved:
     """What the arrays hold, every one checked; `write` and `read` have this one rule."""
     about = _about(name, arrays.pop("about", None))
     if about["package"] != identity:
@@ -157,7 +157,7 @@ def _saved(name: str, arrays: dict[str, Array], manifest: Manifest, identity: st
         states.append(State(tensors, sizes))
     negatives = _negatives(name, arrays, manifest) if "negatives" in arrays else None
     if arrays:
-        raise TaskFileError(f"{name} has an unknown array {shown(min(arrays))}")
+        raise TaskFileError(f"{name} has an unknown array {quote(min(arrays))}")
     return Saved(support, tuple(states), about["seed"], negatives, about["place"])
 
 
@@ -187,7 +187,7 @@ def _about(name: str, array: Array | None) -> dict[str, Any]:
         raise wrong
     if type(about["format"]) is not int or about["format"] != FORMAT:
         raise TaskFileError(
-            f"{name} has format {shown(about['format'])}, this runtime reads {FORMAT}",
+            f"{name} has format {quote(about['format'])}, this runtime reads {FORMAT}",
             hint="load it with the handful that saved it, or adapt again",
         )
     if about.keys() != FIELDS:
@@ -232,7 +232,7 @@ def _support(
         raise TaskFileError(f"{name}: `support_y` does not fit the classes")
     support = Support(x, y, tuple(classes))
     try:
-        within(support, manifest.limits)
+        check_limits(support, manifest.limits)
     except HandfulError as cause:
         raise TaskFileError(f"{name}: {cause}") from cause
     return support
@@ -248,7 +248,7 @@ def _embedded_shape(manifest: Manifest) -> tuple[int | str, ...]:
 def _take(name: str, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes: Sizes) -> Array:
     if key not in arrays:
         raise TaskFileError(f"{name} has no array `{key}`")
-    array, shape = arrays.pop(key), resolved(spec, sizes)
+    array, shape = arrays.pop(key), resolve(spec, sizes)
     if array.dtype != spec.dtype or array.shape != shape or ANY in shape:
         raise TaskFileError(
             f"{name}: `{key}` is {array.dtype} {list(array.shape)}, "

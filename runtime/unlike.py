@@ -39,11 +39,11 @@ def warn_of_empty(
     if len(places) > MOST_NAMED:
         names.append(f"{len(places) - MOST_NAMED} more")
     has = "has nothing in it" if len(places) == 1 else "have nothing in them"
-    words = f"{listed(names)} {has}: {KINDS[spec.kind].nothing}; {meaning}"
+    words = f"{join_words(names)} {has}: {KINDS[spec.kind].nothing}; {meaning}"
     warnings.warn(words, EmptyWarning, level or _level())
 
 
-def listed(names: Sequence[str]) -> str:
+def join_words(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
@@ -65,7 +65,7 @@ class Watch:
         flat = x.reshape(len(x), -1)
         mean: Array = flat.mean(axis=1, dtype=np.float64)
         deviation: Array = flat.std(axis=1, dtype=np.float64)
-        if 2 * far(mean, deviation, seen).sum() < len(x):
+        if 2 * find_far(mean, deviation, seen).sum() < len(x):
             return
         with self._lock:
             first, self._warned = not self._warned, True
@@ -84,7 +84,7 @@ class Watch:
         )
 
 
-def far(mean: Array, deviation: Array, seen: Seen) -> Array:
+def find_far(mean: Array, deviation: Array, seen: Seen) -> Array:
     """Which examples lie further outside what was seen than MARGIN times its width: bool [B]."""
     outside = np.zeros(len(mean), bool)
     for values, (low, high) in ((mean, seen.mean), (deviation, seen.deviation)):

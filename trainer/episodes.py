@@ -71,11 +71,11 @@ class EpisodeSource(ABC):
         """The same source, whose episodes lie on the device."""
         return self if device.type == "cpu" else OnDevice(self, device)
 
-    def embedded(self, embed: Callable[[Tensor], Tensor]) -> EpisodeSource:
+    def embed_with(self, embed: Callable[[Tensor], Tensor]) -> EpisodeSource:
         """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
         return Embedded(self, embed)
 
-    def some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """At most `count` examples [M, ...] as the learner sees them, to prepare its start on.
 
         With them their classes [M] int64, in regression their targets [M, O].
@@ -92,7 +92,7 @@ class EpisodeSource(ABC):
         """Whether it has a task with so many examples of each class, and one more of each."""
         return True
 
-    def uneven(
+    def draw_uneven(
         self, shots: Sequence[int], *, queries: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Support [S, ...], labels or targets [S, ...] and queries of one task, on the CPU.
@@ -197,7 +197,7 @@ def one_hot(way: int, per_class: int) -> Tensor:
     return torch.eye(way).repeat_interleave(per_class, dim=0)
 
 
-def taken(
+def take(
     data: Labelled,
     size: TaskSize,
     rows: Rows,
@@ -228,4 +228,4 @@ def sample(
     as_met: Callable[[Tensor], Tensor] | None = None,
 ) -> Episode:
     """A batch of T tasks, [T, ...], as float32 on the data's device."""
-    return taken(data, size, draw_rows(data, size, tasks=tasks, generator=generator), as_met)
+    return take(data, size, draw_rows(data, size, tasks=tasks, generator=generator), as_met)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Manifest
-from handful.runtime.package.read import SHIPPED, shipped
+from handful.runtime.package.read import SHIPPED, list_shipped
 
 HERE = Path(__file__).parent
 RECIPES = HERE / "recipes"
@@ -63,7 +63,7 @@ def described_packages() -> list[tuple[str, str]]:
     What it takes stands in its manifest, and what it was trained to do in the first sentence of its
     recipe.
     """
-    return [(name, _purpose(read_manifest(SHIPPED / name))) for name in shipped()]
+    return [(name, _purpose(read_manifest(SHIPPED / name))) for name in list_shipped()]
 
 
 def _purpose(manifest: Manifest) -> str:

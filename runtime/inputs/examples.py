@@ -19,7 +19,7 @@ from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.package.manifest import InputSpec
 
 from . import pictures, series, sounds
-from .folders import MAX_FILES, Files, class_folders, read_classes, shown
+from .folders import MAX_FILES, Files, class_folders, quote_path, read_classes
 from .resize import Pixels
 from .sounds import Sound
 
@@ -89,14 +89,16 @@ class _Arrays:
     wanted: str  # the types that are taken
     convert: str  # what to do about another one
     # a value as an array, or as what becomes one
-    given: Callable[[Any, InputSpec, str], Array] = lambda value, spec, what: as_array(value, what)
+    to_array: Callable[[Any, InputSpec, str], Array] = lambda value, spec, what: as_array(
+        value, what
+    )
 
 
 def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     """float32 [B, ...] in the package's shape, and whether `examples` was a single one.
 
     Pictures of any size are resized and cut by the manifest's preprocessing; paths of .npy and
-    .csv files become arrays, see `series.opened`; of audio `examples` may be paths and Sounds,
+    .csv files become arrays, see `series.open_files`; of audio `examples` may be paths and Sounds,
     see `sounds.batch`. An array of the package's own shape is an example already: uint8, and where
     the kind is "array" any integers, are scaled as the manifest says, floats are checked and taken
     as they are; the channel axis of a one-channel image may be missing. A list may mix all of
@@ -119,7 +121,7 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
     return x, single
 
 
-def empty(x: Floats, spec: InputSpec) -> Array:
+def find_empty(x: Floats, spec: InputSpec) -> Array:
     """Which examples x [B, ...] have nothing in them, by the rules of docs/package-format.md."""
     return KINDS[spec.kind].empty(x, spec) if len(x) else np.zeros(0, bool)
 
@@ -136,7 +138,7 @@ def read_folder(
     kind.ready()
     found: dict[str, list[Array]] = {}
     count = 0
-    with series.saying_once():
+    with series.say_once():
         for label, arrays in read_classes(
             path, kind.files, lambda file: kind.read(file, spec), most=most
         ):
@@ -144,8 +146,8 @@ def read_folder(
             count += len(found[label])
             if count > most:  # before the memory for more of them is taken
                 raise SupportSetError(
-                    f"the files in {shown(path)} hold more than {most} examples, which is the most"
-                    " that is taken",
+                    f"the files in {quote_path(path)} hold more than {most} examples,"
+                    " which is the most that is taken",
                     hint="leave some of them out: a recording gives one for each half a window",
                 )
     return found
@@ -161,12 +163,12 @@ def _array_batch(
 ) -> tuple[Floats, bool]:
     shapes = arrays.shapes(spec)
     if isinstance(examples, list | tuple):
-        items = [arrays.given(item, spec, f"{what} {i}") for i, item in enumerate(examples)]
+        items = [arrays.to_array(item, spec, f"{what} {i}") for i, item in enumerate(examples)]
         if not items or items[0].ndim:
             shaped = [_one(item, spec, f"{what} {i}", arrays) for i, item in enumerate(items)]
             empty = np.zeros((0, *spec.shape), np.float32)
             return np.stack(shaped) if shaped else empty, False
-    array = arrays.given(examples, spec, what)
+    array = arrays.to_array(examples, spec, what)
     single = array.shape in shapes
     if not single and array.shape[1:] not in shapes:
         raise _wrong_shape(array, spec, what, arrays)
@@ -225,7 +227,7 @@ def _which(bad: Array, what: str, single: bool) -> str:
 def _with_files(
     examples: Any, spec: InputSpec, what: str, *, arrays: _Arrays
 ) -> tuple[Floats, bool]:
-    return _array_batch(series.opened(examples, spec), spec, what, arrays=arrays)
+    return _array_batch(series.open_files(examples, spec), spec, what, arrays=arrays)
 
 
 def _many(spec: InputSpec) -> str:
@@ -239,7 +241,7 @@ KINDS: Mapping[str, Kind] = {
         forms=lambda spec: f"examples {_many(spec)}, or pictures: paths, PIL images, frames",
         files=Files("picture", pictures.SUFFIXES, convert=pictures.CONVERT),
         read=lambda path, spec: pictures.read_image(path, spec)[None],
-        empty=pictures.blank,
+        empty=pictures.find_blank,
         nothing="one colour all over (what is transparent is white paper)",
         batch=partial(
             _array_batch,
@@ -249,7 +251,7 @@ KINDS: Mapping[str, Kind] = {
                 integers="",  # uint8 alone
                 wanted="uint8 or float32",
                 convert=PIXELS,
-                given=pictures.given,
+                to_array=pictures.to_array,
             ),
         ),
         owns=pictures.is_picture,
@@ -262,7 +264,7 @@ KINDS: Mapping[str, Kind] = {
         forms=lambda spec: f"WAV files, or samples {_many(spec)} at {spec.rate} Hz",
         files=Files("sound", sounds.SUFFIXES, convert=sounds.CONVERT),
         read=lambda path, spec: sounds.read_sound(path, spec)[None],
-        empty=lambda x, spec: sounds.silent(x),
+        empty=lambda x, spec: sounds.find_silent(x),
         nothing="silence (channels that cancel out are silent together)",
         batch=sounds.batch,
         owns=lambda value: isinstance(value, Sound),
@@ -274,7 +276,7 @@ KINDS: Mapping[str, Kind] = {
         forms=series.forms,
         files=Files("readings", series.SUFFIXES, "files of readings"),
         read=series.read_examples,
-        empty=lambda x, spec: series.still(x),
+        empty=lambda x, spec: series.find_still(x),
         nothing="readings that never change",
         batch=partial(
             _with_files,
@@ -284,9 +286,9 @@ KINDS: Mapping[str, Kind] = {
                 integers="iu",
                 wanted="integers or floats",
                 convert="convert with .astype(np.float32)",
-                given=series.given,
+                to_array=series.to_array,
             ),
         ),
-        lines=series.drawn,
+        lines=series.draw_lines,
     ),
 }

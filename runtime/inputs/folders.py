@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from handful.runtime.errors import OBEYED, HandfulError, InputError, SupportSetError
-from handful.runtime.errors import shown as shown_value
+from handful.runtime.errors import quote as shown_value
 
 LABELS = "one sub-folder a class, named as the class"
 # what is left behind, in lower case; hidden files are passed over as well
@@ -61,7 +61,7 @@ class Files:
         notes = suffix == ".txt" and stem in NOTES
         return suffix in self.suffixes and not notes
 
-    def converting(self, names: Iterable[str]) -> list[str]:
+    def conversion_hint(self, names: Iterable[str]) -> list[str]:
         """What to do with those of these files that have to be converted first."""
         hints = (self.convert.get(os.path.splitext(name.lower())[1]) for name in names)
         return list(dict.fromkeys(hint for hint in hints if hint))
@@ -83,15 +83,16 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     """
     path = Path(path)
     if not os.path.isdir(path):  # where Path.is_dir raises, of names too long, this is False
-        raise SupportSetError(f"no folder {shown(path)}", hint=LABELS)
+        raise SupportSetError(f"no folder {quote_path(path)}", hint=LABELS)
     faults: list[Fault] = []
-    entries = _visible(path, faults)
+    entries = _list_visible(path, faults)
     folders = [entry for entry in entries if _is_a(entry, "folder")]
     if not folders and not faults:
-        raise SupportSetError(f"no sub-folders in {shown(path)}", hint=LABELS)
+        raise SupportSetError(f"no sub-folders in {quote_path(path)}", hint=LABELS)
     for entry in entries:
-        if entry not in folders and (kind.has(entry.name) or kind.converting([entry.name])):
-            words = f"{shown(entry.name)} lies in {shown(path)} itself, wanted it in a sub-folder"
+        if entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
+            words = f"{quote_path(entry.name)} lies in {quote_path(path)} itself"
+            words += ", wanted it in a sub-folder"
             faults.append((words, LABELS))
     classes: dict[str, list[Path]] = {}
     for folder in folders:
@@ -99,7 +100,9 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
         classes[label] = _files(path / folder.name, kind.word, faults)
     if faults:
         layout = f"{LABELS}, with nothing but its {kind.word}s in it"
-        raise at_once(faults, f"things are wrong in {shown(path)}", SupportSetError, layout)
+        raise join_faults(
+            faults, f"things are wrong in {quote_path(path)}", SupportSetError, layout
+        )
     return classes
 
 
@@ -119,7 +122,7 @@ def read_classes(
     count = sum(map(len, classes.values()))
     if count > most:
         raise SupportSetError(
-            f"{count} {kind.words} in {shown(path)}, at most {most} are taken",
+            f"{count} {kind.words} in {quote_path(path)}, at most {most} are taken",
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
@@ -145,13 +148,13 @@ class Below:
         try:
             status = os.stat(folder)
         except OSError as cause:
-            self.faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
+            self.faults.append((f"cannot list {quote_path(folder)}: {cause.strerror}", None))
             return
         if (status.st_dev, status.st_ino) in self.seen:
-            self.again.append(shown(folder))
+            self.again.append(quote_path(folder))
             return
         self.seen.add((status.st_dev, status.st_ino))
-        for entry in _visible(folder, self.faults):
+        for entry in _list_visible(folder, self.faults):
             if _is_a(entry, "folder"):
                 self.look(folder / entry.name)
             elif self.kind.has(entry.name):  # what cannot be opened is said where it is read
@@ -159,22 +162,22 @@ class Below:
             else:
                 self.others.append(entry.name)
 
-    def passed_over(self, folder: Path) -> list[str]:
+    def list_passed_over(self, folder: Path) -> list[str]:
         """A line for each reason why something in the folder is not looked at."""
         lines = []
-        unread = [name for name in self.others if self.kind.converting([name])]
-        for hint in self.kind.converting(unread):
-            names = [name for name in unread if self.kind.converting([name]) == [hint]]
+        unread = [name for name in self.others if self.kind.conversion_hint([name])]
+        for hint in self.kind.conversion_hint(unread):
+            names = [name for name in unread if self.kind.conversion_hint([name]) == [hint]]
             ending = " and ".join(sorted({os.path.splitext(name.lower())[1] for name in names}))
-            what = f"{_count(names, self.kind)} in {shown(folder)} passed over"
-            lines.append(f"{what}, {ending} files are not read: {_named(names)}; {hint}")
+            what = f"{_count(names, self.kind)} in {quote_path(folder)} passed over"
+            lines.append(f"{what}, {ending} files are not read: {_name_few(names)}; {hint}")
         if others := [name for name in self.others if name not in unread]:
-            what = f"{_count(others)} in {shown(folder)} passed over"
-            lines.append(f"{what}, not named as {self.kind.words}: {_named(others)}")
+            what = f"{_count(others)} in {quote_path(folder)} passed over"
+            lines.append(f"{what}, not named as {self.kind.words}: {_name_few(others)}")
         if self.again:
             several = "folders" if len(self.again) > 1 else "folder"
-            what = f"{len(self.again)} {several} in {shown(folder)} passed over"
-            lines.append(f"{what}, linked to what is looked at already: {_named(self.again)}")
+            what = f"{len(self.again)} {several} in {quote_path(folder)} passed over"
+            lines.append(f"{what}, linked to what is looked at already: {_name_few(self.again)}")
         return lines
 
 
@@ -188,8 +191,8 @@ def files_below(folder: Path, kind: Files) -> Below:
     found.look(folder)
     if not found.files and not found.faults:
         endings = ", ".join(kind.suffixes)
-        hints = [f"files whose names end with {endings}", *kind.converting(found.others)]
-        raise SupportSetError(f"no {kind.words} in {shown(folder)}", hint="; ".join(hints))
+        hints = [f"files whose names end with {endings}", *kind.conversion_hint(found.others)]
+        raise SupportSetError(f"no {kind.words} in {quote_path(folder)}", hint="; ".join(hints))
     return found
 
 
@@ -198,13 +201,13 @@ def _count(names: Sequence[str], kind: Files | None = None) -> str:
     return f"1 {word}" if len(names) == 1 else f"{len(names)} {words}"
 
 
-def _named(names: Sequence[str]) -> str:
+def _name_few(names: Sequence[str]) -> str:
     """The first few."""
-    few = ", ".join(shown(name) for name in names[:MOST_NAMED])
+    few = ", ".join(quote_path(name) for name in names[:MOST_NAMED])
     return few if len(names) <= MOST_NAMED else f"{few}, …"
 
 
-def at_once(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | None) -> Error:
+def join_faults(faults: Iterable[Fault], what: str, kind: type[Error], hint: str | None) -> Error:
     """One error for all faults: one alone with its own hint, several as `3 {what}:` and a list."""
     faults = list(faults)
     if len(faults) == 1:
@@ -232,27 +235,27 @@ def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> Inp
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]
     what = f"of {count} {kind.words} cannot be read"
-    hints = ["mend them, or leave them out", *kind.converting(file.name for file in bad)]
-    return at_once(faults, what, InputError, "; ".join(hints))
+    hints = ["mend them, or leave them out", *kind.conversion_hint(file.name for file in bad)]
+    return join_faults(faults, what, InputError, "; ".join(hints))
 
 
-def shown(path: str | Path) -> str:
+def quote_path(path: str | Path) -> str:
     """A path for people: printable, and a long one cut."""
-    text = printable(str(path)[:5000])
+    text = make_printable(str(path)[:5000])
     return text if len(text) <= 400 else f"{text[:200]}…{text[-199:]}"
 
 
-def printable(text: str) -> str:
+def make_printable(text: str) -> str:
     """The text with control characters, ends of lines and undecodable bytes escaped."""
     return "".join(repr(c)[1:-1] if unicodedata.category(c) in UNSHOWN else c for c in text)
 
 
-def _visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:
+def _list_visible(folder: Path, faults: list[Fault]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as listing:
             entries = sorted(listing, key=lambda entry: entry.name)
     except OSError as cause:
-        faults.append((f"cannot list {shown(folder)}: {cause.strerror}", None))
+        faults.append((f"cannot list {quote_path(folder)}: {cause.strerror}", None))
         return []
     return [entry for entry in entries if not is_left_behind(entry.name)]
 
@@ -303,10 +306,12 @@ def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[F
     try:
         label = label_of(name)
     except SupportSetError:
-        words = f"the folder {shown(name)} in {shown(path)} has a name that cannot be a label"
+        words = (
+            f"the folder {quote_path(name)} in {quote_path(path)} has a name that cannot be a label"
+        )
         faults.append((words, f"rename it: {ONE_LINE}"))
     if label in classes:
-        words = f"two folders in {shown(path)} are named {label}, in different Unicode forms"
+        words = f"two folders in {quote_path(path)} are named {label}, in different Unicode forms"
         faults.append((words, "rename one, or put the files of both into one"))
     return label
 
@@ -314,17 +319,17 @@ def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[F
 def _files(folder: Path, word: str, faults: list[Fault]) -> list[Path]:
     known = len(faults)
     files: list[Path] = []
-    for entry in _visible(folder, faults):
+    for entry in _list_visible(folder, faults):
         file = folder / entry.name
         if _is_a(entry, "file"):
             files.append(file)
         elif _is_a(entry, "folder"):
-            words = f"{shown(file)} is a folder inside a class, wanted a {word} file"
+            words = f"{quote_path(file)} is a folder inside a class, wanted a {word} file"
             faults.append((words, f"move its {word}s up, or make it a class"))
         else:
-            words = f"{shown(file)} is no file, and no link to one"
+            words = f"{quote_path(file)} is no file, and no link to one"
             faults.append((words, "remove it"))
     if not files and len(faults) == known:
         hint = "add one at least, or remove the folder"
-        faults.append((f"no {word}s in {shown(folder)}", hint))
+        faults.append((f"no {word}s in {quote_path(folder)}", hint))
     return files

@@ -21,21 +21,21 @@ from handful.runtime.errors import InputError, InputWarning, hint_extra
 from handful.runtime.package.files import READING
 from handful.runtime.package.manifest import InputSpec
 
-from .folders import shown
+from .folders import quote_path
 from .resize import (
     MAX_PIXELS,
     MODES,
     Pixels,
     Upright,
-    centre,
+    centre_box,
+    clip_box,
+    crop_padded,
     fit,
-    grey_or_rgb,
-    inside,
-    kept,
+    is_too_narrow,
+    kept_share,
     new_size,
-    padded,
     resample,
-    too_narrow,
+    to_colours,
 )
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def decode(path: Path, spec: InputSpec) -> Upright:
     from PIL import Image, UnidentifiedImageError
 
     too_large = (Image.DecompressionBombError, Image.DecompressionBombWarning)
-    with _opened(path) as file:
+    with _open_file(path) as file:
         try:
             with Image.open(file, formats=FORMATS) as image:
                 _check(image, spec, path)
@@ -117,10 +117,11 @@ def decode(path: Path, spec: InputSpec) -> Upright:
             raise _unknown(file, path) from cause
         except too_large as cause:
             raise InputError(
-                f"{shown(path)} has more than {MAX_PIXELS} pixels, which is the most that is read"
+                f"{quote_path(path)} has more than {MAX_PIXELS} pixels,"
+                " which is the most that is read"
             ) from cause
         except Exception as cause:  # decoders raise OSError, ValueError, SyntaxError and others
-            raise InputError(f"{shown(path)} cannot be decoded: {cause}") from cause
+            raise InputError(f"{quote_path(path)} cannot be decoded: {cause}") from cause
 
 
 def _unknown(file: Metered, path: Path) -> InputError:
@@ -130,14 +131,14 @@ def _unknown(file: Metered, path: Path) -> InputError:
     if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
         kind = ".heic"
     if kind in CONVERT:
-        words = f"{shown(path)} is a file of {kind[1:].upper()}, which is not read"
+        words = f"{quote_path(path)} is a file of {kind[1:].upper()}, which is not read"
         return InputError(words, hint=CONVERT[kind])
     return InputError(
-        f"{shown(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
+        f"{quote_path(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
     )
 
 
-def opened(image: "Image.Image", spec: InputSpec) -> Upright:
+def open_image(image: "Image.Image", spec: InputSpec) -> Upright:
     """A picture that the application opened, or made; InputError where it is broken."""
     what = "the PIL.Image"
     _check_mode(image, what)
@@ -145,7 +146,7 @@ def opened(image: "Image.Image", spec: InputSpec) -> Upright:
         raise InputError(
             f"{what} has {image.width} × {image.height} pixels, 1 to {MAX_PIXELS} are read"
         )
-    if too_narrow(image.size, spec):
+    if is_too_narrow(image.size, spec):
         raise InputError(f"{what} is {image.width} × {image.height}, too long and narrow to resize")
     try:
         image.load()
@@ -155,16 +156,16 @@ def opened(image: "Image.Image", spec: InputSpec) -> Upright:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Metered]:
+def _open_file(path: Path) -> Iterator[Metered]:
     """The regular file at `path`; links are followed, since pictures are the user's own."""
     try:
         descriptor = os.open(path, READING)
     except FileNotFoundError as cause:
-        raise InputError(f"no file {shown(path)}") from cause
+        raise InputError(f"no file {quote_path(path)}") from cause
     except OSError as cause:
-        raise InputError(f"cannot open {shown(path)}: {cause.strerror}") from cause
+        raise InputError(f"cannot open {quote_path(path)}: {cause.strerror}") from cause
     except ValueError as cause:  # NUL, or a character that no file name can hold
-        raise InputError(f"{shown(path)} cannot be the name of a file") from cause
+        raise InputError(f"{quote_path(path)} cannot be the name of a file") from cause
     try:
         _regular(os.fstat(descriptor), path)
     except BaseException:
@@ -176,32 +177,34 @@ def _opened(path: Path) -> Iterator[Metered]:
 
 def _regular(status: os.stat_result, path: Path) -> None:
     if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{shown(path)} is a folder, wanted a picture file")
+        raise InputError(f"{quote_path(path)} is a folder, wanted a picture file")
     if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{shown(path)} is not a regular file")
+        raise InputError(f"{quote_path(path)} is not a regular file")
     if status.st_size > MAX_BYTES:
-        raise InputError(f"{shown(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read")
+        raise InputError(
+            f"{quote_path(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read"
+        )
 
 
 def _check(image: "ImageFile", spec: InputSpec, path: Path) -> None:
     """What the header says, before a pixel is decoded."""
     mode, form = image.mode, image.format or ""
-    _check_mode(image, shown(path))
+    _check_mode(image, quote_path(path))
     decoder, *_, how = image.tile[0] if image.tile else ("", "")
     if mode == "RGB" and "transparency" in image.info and "16" in str(how):
         raise InputError(
-            f"{shown(path)} has colours of 16 bits and a transparent one among them",
+            f"{quote_path(path)} has colours of 16 bits and a transparent one among them",
             hint="convert it to PNG with 8 bits a channel",
         )
     most = MAX_JPEG if form in JPEG else FEWER.get(form, FEWER.get(decoder, MAX_PIXELS))
     width, height = image.size
     if width * height > most:
         raise InputError(
-            f"{shown(path)} has {width} × {height} pixels, at most {most} are read",
+            f"{quote_path(path)} has {width} × {height} pixels, at most {most} are read",
             hint="scale it down",
         )
-    if too_narrow(image.size, spec):
-        raise InputError(f"{shown(path)} is {width} × {height}, too long and narrow to resize")
+    if is_too_narrow(image.size, spec):
+        raise InputError(f"{quote_path(path)} is {width} × {height}, too long and narrow to resize")
 
 
 def _check_mode(image: "Image.Image", what: str) -> None:
@@ -222,7 +225,7 @@ def _reduce(image: "ImageFile", spec: InputSpec, path: Path) -> None:
     needed = 4 * image.size[0] * image.size[1] + int(2 * whole * _samples(image))
     if needed > JPEG_BYTES:
         raise InputError(
-            f"{shown(path)} needs {needed >> 20} MiB to be decoded,"
+            f"{quote_path(path)} needs {needed >> 20} MiB to be decoded,"
             f" at most {JPEG_BYTES >> 20} are taken",
             hint="scale it down",
         )
@@ -254,7 +257,9 @@ def read_image(path: str | Path, spec: InputSpec) -> Floats:
     InputError where the file is no picture, is broken or too large. The spec is of pictures.
     """
     require_pillow()
-    return _values(fit(_looked(decode(Path(path), spec), spec, shown(Path(path))), spec), spec)
+    return _values(
+        fit(_look_at(decode(Path(path), spec), spec, quote_path(Path(path))), spec), spec
+    )
 
 
 def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
@@ -263,17 +268,17 @@ def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
     return fit(decode(Path(path), spec), spec)
 
 
-def _looked(upright: Upright, spec: InputSpec, what: str) -> Upright:
-    _look(upright.whole_size, spec, what)
+def _look_at(upright: Upright, spec: InputSpec, what: str) -> Upright:
+    _warn_of_cut(upright.whole_size, spec, what)
     return upright
 
 
-def _look(size: tuple[int, int], spec: InputSpec, what: str) -> None:
+def _warn_of_cut(size: tuple[int, int], spec: InputSpec, what: str) -> None:
     """Warn where much of a picture of this width and height is cut off: what was meant may be.
 
     A command warns once, of all pictures that it reads.
     """
-    share = kept(size, spec)
+    share = kept_share(size, spec)
     if share >= KEPT_AT_LEAST:
         return
     words = f"{what} is {size[0]} × {size[1]}: {100 * (1 - share):.0f} % of it is cut off"
@@ -295,14 +300,14 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
     By Pillow where it is installed, because it is faster; by numpy elsewhere, with the same values.
     """
     height, width = pixels.shape[:2]
-    if too_narrow((width, height), spec):
+    if is_too_narrow((width, height), spec):
         raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
     if not has_pillow():
         whole = new_size((width, height), spec)
-        box = centre(whole, spec)
-        solid = grey_or_rgb(pixels if pixels.ndim == 3 else pixels[..., None], spec)
-        found = resample(solid, whole, inside(box, whole), spec.interpolation or "lanczos")
-        return padded(found, box, spec)
+        box = centre_box(whole, spec)
+        solid = to_colours(pixels if pixels.ndim == 3 else pixels[..., None], spec)
+        found = resample(solid, whole, clip_box(box, whole), spec.interpolation or "lanczos")
+        return crop_padded(found, box, spec)
     from PIL import Image
 
     flat: Any = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
@@ -311,10 +316,10 @@ def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
 
 def prepare_image(image: Any, spec: InputSpec) -> Floats:
     """What `read_image` makes of a file that holds this PIL.Image."""
-    return _values(fit(_looked(opened(image, spec), spec, "the PIL.Image"), spec), spec)
+    return _values(fit(_look_at(open_image(image, spec), spec, "the PIL.Image"), spec), spec)
 
 
-def given(value: Any, spec: InputSpec, what: str) -> Array:
+def to_array(value: Any, spec: InputSpec, what: str) -> Array:
     """An array as it is; a picture, or a batch of frames, as the graphs see it."""
     if is_picture(value):
         return prepare_image(value, spec)
@@ -325,7 +330,7 @@ def given(value: Any, spec: InputSpec, what: str) -> Array:
     if not is_pixels or array.shape in own or array.shape[1:] in own:
         return array
     if array.ndim in (3, 4) and min(array.shape[-3:-1]) > 0:
-        _look((array.shape[-2], array.shape[-3]), spec, what)
+        _warn_of_cut((array.shape[-2], array.shape[-3]), spec, what)
     if array.ndim == 4:
         refuse_more(len(array), what)
         return np.stack([prepare_pixels(frame, spec) for frame in array])
@@ -363,7 +368,7 @@ def shape_hint(spec: InputSpec, array: Array) -> str:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_pillow() -> Iterator[None]:
     """Silence what Pillow warns of (odd metadata, say), for a command that has words of its own.
 
     Not for libraries and threads: Python's filters of warnings belong to the whole process.
@@ -399,7 +404,7 @@ def levels(example: Floats, spec: InputSpec) -> Pixels:
     return 255 - pixels if spec.invert else pixels
 
 
-def blank(x: Floats, spec: InputSpec) -> Array:
+def find_blank(x: Floats, spec: InputSpec) -> Array:
     """Which examples [B, ...] are of one colour, but for a camera's noise: bool [B]."""
     pixels = (1, 2) if spec.layout == "HWC" else (2, 3)
     deviation = x.std(axis=pixels, dtype=np.float64).max(axis=1)  # of each channel by itself

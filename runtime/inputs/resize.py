@@ -46,14 +46,14 @@ class Upright:
     @property
     def size(self) -> tuple[int, int]:
         """Width and height as decoded, when upright."""
-        return self._turned(self.image.size)
+        return self._turn(self.image.size)
 
     @property
     def whole_size(self) -> tuple[int, int]:
         """Width and height in the file, when upright."""
-        return self._turned(self.whole or self.image.size)
+        return self._turn(self.whole or self.image.size)
 
-    def _turned(self, size: tuple[int, int]) -> tuple[int, int]:
+    def _turn(self, size: tuple[int, int]) -> tuple[int, int]:
         return (size[1], size[0]) if self.orientation in TURNED else size
 
     def strips(self) -> Iterator[tuple[int, "Image.Image"]]:
@@ -89,7 +89,7 @@ class Upright:
         return part if how is None else part.transpose(how)
 
 
-def resized(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
+def scaled_size(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
     """Width and height when the shorter side has `shorter` pixels; a half is rounded up."""
     least = min(size)
     wanted = shorter or least
@@ -100,7 +100,7 @@ def resized(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
 def new_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
     """Width and height of the whole picture, before it is cut or padded."""
     if spec.fit == "square":
-        return resized(size, spec.resize)
+        return scaled_size(size, spec.resize)
     rows, columns = _shape(spec)
     width, height = size
     if width * rows >= height * columns:
@@ -108,7 +108,7 @@ def new_size(size: tuple[int, int], spec: InputSpec) -> tuple[int, int]:
     return max(1, (2 * width * rows + height) // (2 * height)), rows
 
 
-def kept(size: tuple[int, int], spec: InputSpec) -> float:
+def kept_share(size: tuple[int, int], spec: InputSpec) -> float:
     """The share of a picture's longer way that is not cut off at its two sides."""
     rows, columns = _shape(spec)
     whole = new_size(size, spec)
@@ -122,13 +122,13 @@ def _shape(spec: InputSpec) -> tuple[int, int]:
     return rows, columns
 
 
-def too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
+def is_too_narrow(size: tuple[int, int], spec: InputSpec) -> bool:
     """Whether the longer side would become so long that memory is not to be had."""
     width, height = new_size(size, spec)
     return width * height > MAX_PIXELS
 
 
-def centre(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
+def centre_box(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, int]:
     """Left, top, right and bottom of what is cut out of a picture of this width and height.
 
     Beyond the picture's edges, as below 0, it is padded.
@@ -148,24 +148,24 @@ def fit(upright: Upright, spec: InputSpec) -> Pixels:
 
     kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
     width, height = new_size(upright.whole_size, spec)
-    box = centre((width, height), spec)
-    left, top, right, bottom = inside(box, (width, height))
+    box = centre_box((width, height), spec)
+    left, top, right, bottom = clip_box(box, (width, height))
     mode = "L" if spec.colour == "grey" else "RGB"
     across = _across(upright, mode, width, (left, right), kind)
     del upright  # the decoded picture, where the caller keeps none
     if across.height != height:
         across = across.resize((right - left, height), kind)
     pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
-    return padded(pixels.reshape(bottom - top, right - left, -1), box, spec)
+    return crop_padded(pixels.reshape(bottom - top, right - left, -1), box, spec)
 
 
-def inside(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
+def clip_box(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
     """The part of a box that lies in a picture of this width and height."""
     left, top, right, bottom = box
     return max(left, 0), max(top, 0), min(right, size[0]), min(bottom, size[1])
 
 
-def padded(pixels: Pixels, box: tuple[int, int, int, int], spec: InputSpec) -> Pixels:
+def crop_padded(pixels: Pixels, box: tuple[int, int, int, int], spec: InputSpec) -> Pixels:
     """The part of a picture that lies in the box [h, w, C], on a ground of the box's size."""
     rows, columns = _shape(spec)
     if pixels.shape[:2] == (rows, columns):
@@ -185,14 +185,14 @@ def _across(
     first, last = columns
     across = Image.new(mode, (last - first, upright.size[1]))
     for y, strip in upright.strips():
-        part = coloured(strip, mode)
+        part = convert_colours(strip, mode)
         if part.width != width:
             part = part.resize((width, part.height), kind)
         across.paste(part.crop((first, 0, last, part.height)), (0, y))
     return across
 
 
-def coloured(image: "Image.Image", mode: str) -> "Image.Image":
+def convert_colours(image: "Image.Image", mode: str) -> "Image.Image":
     """In 8 bits, on white paper where it is transparent, as grey `L` or as `RGB`."""
     from PIL import Image
 
@@ -253,16 +253,16 @@ def resample(
     return np.ascontiguousarray(_pass(across.swapaxes(0, 1), size[1], (top, bottom), kind))
 
 
-def grey(pixels: Pixels) -> Pixels:
+def to_grey(pixels: Pixels) -> Pixels:
     """[h, w, 3] → [h, w, 1]."""
     weighted: Array = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
     return ((weighted + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
-def grey_or_rgb(pixels: Pixels, spec: InputSpec) -> Pixels:
+def to_colours(pixels: Pixels, spec: InputSpec) -> Pixels:
     """[h, w, 1 or 3] in the package's colours."""
     if spec.colour == "grey":
-        return pixels if pixels.shape[2] == 1 else grey(pixels)
+        return pixels if pixels.shape[2] == 1 else to_grey(pixels)
     return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 

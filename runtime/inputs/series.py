@@ -30,7 +30,7 @@ from handful.runtime.errors import InputError, InputNote, InputWarning
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
-from .folders import shown
+from .folders import quote_path
 from .tables import READ, Recording, counts_readings, read_table
 
 STILL = 1e-6  # of the largest value: how far readings that never change are apart
@@ -62,7 +62,7 @@ _said: ContextVar[_Said | None] = ContextVar("said", default=None)
 
 
 @contextmanager
-def saying_once(*, notes: bool = False) -> Iterator[None]:
+def say_once(*, notes: bool = False) -> Iterator[None]:
     """What is guessed or cut within is said at the end, once for all files.
 
     With `notes`, as the commands want it, also what was resampled and filled up.
@@ -80,7 +80,7 @@ def saying_once(*, notes: bool = False) -> Iterator[None]:
 
 
 def _note(kind: str, words: str) -> None:
-    with saying_once():
+    with say_once():
         said = _said.get()
         if said is not None and (kind not in NOTES or said.notes):
             said.found.setdefault(kind, []).append(words)
@@ -97,7 +97,7 @@ def read_array(path: str | Path) -> Array:
 def read_recording(path: str | Path, spec: InputSpec | None = None) -> Recording:
     """What `read_array` gives, with names and times; `spec` says which columns there have to be."""
     path = Path(path)
-    name, kind = shown(path), path.suffix.lower()
+    name, kind = quote_path(path), path.suffix.lower()
     if not os.path.exists(path):
         raise InputError(f"no file {name}")
     if kind not in SUFFIXES:
@@ -142,7 +142,7 @@ def windows(recording: Any, length: int, hop: int | None = None) -> Array:
     windows would take more than 2²⁶ values.
     """
     array = np.asarray(recording)
-    step = _checked(length, hop)
+    step = _check_hop(length, hop)
     if not array.ndim or not len(array):
         raise InputError(f"a recording has the shape {list(array.shape)}, wanted readings [n, …]")
     if len(array) < length:
@@ -167,7 +167,7 @@ class Windows:
 
     def __init__(self, length: int, hop: int | None = None) -> None:
         """Windows of `length` readings, each beginning `hop` after the one before."""
-        self.length, self.hop = length, _checked(length, hop)
+        self.length, self.hop = length, _check_hop(length, hop)
         self._kept: Array | None = None  # from the next window's beginning on
         self._ahead = 0  # readings to pass over before it begins
         self._any = False  # whether a window was full already
@@ -209,7 +209,7 @@ class Windows:
         return window
 
 
-def _checked(length: int, hop: int | None) -> int:
+def _check_hop(length: int, hop: int | None) -> int:
     """The hop; InputError where it or the length is no number from 1 on."""
     step = max(1, length // 2) if hop is None and type(length) is int else hop
     for name, value in (("length", length), ("hop", step)):
@@ -219,7 +219,9 @@ def _checked(length: int, hop: int | None) -> int:
     return step
 
 
-def whole(recording: Any, spec: InputSpec, times: Array | None = None, what: str = "it") -> Array:
+def take_whole(
+    recording: Any, spec: InputSpec, times: Array | None = None, what: str = "it"
+) -> Array:
     """A recording [n, C] as one example of a package that takes it whole: float32 [T, C].
 
     `times` are those of its readings. Integers are scaled as the manifest says, once they are read
@@ -234,11 +236,11 @@ def whole(recording: Any, spec: InputSpec, times: Array | None = None, what: str
     length = spec.shape[0]
     u = s[-1] * np.arange(length) / (length - 1)
     u[-1] = s[-1]
-    y = _between(x.astype(np.float64), s, u, spec)
-    return _scaled(y, x, spec)
+    y = _interpolate(x.astype(np.float64), s, u, spec)
+    return _scale(y, x, spec)
 
 
-def at_rate(recording: Any, spec: InputSpec, seconds: Array, what: str = "it") -> Array:
+def resample(recording: Any, spec: InputSpec, seconds: Array, what: str = "it") -> Array:
     """A recording [n, C] with a time in seconds for each reading, at the package's rate: float32.
 
     From the first reading on, for as long as there are readings. InputError where this would take
@@ -252,7 +254,7 @@ def at_rate(recording: Any, spec: InputSpec, seconds: Array, what: str = "it") -
             hint="cut the recording into parts; look at its times",
         )
     u = np.arange(math.floor(seconds[-1] * spec.rate) + 1) / spec.rate
-    return _scaled(_between(x.astype(np.float64), seconds, u, spec), x, spec)
+    return _scale(_interpolate(x.astype(np.float64), seconds, u, spec), x, spec)
 
 
 def _places(x: Array, spec: InputSpec, times: Array | None, what: str) -> Array:
@@ -272,7 +274,7 @@ def _places(x: Array, spec: InputSpec, times: Array | None, what: str) -> Array:
     return s if s[-1] > 0 else steps  # a point, or readings of one time: each counts the same
 
 
-def _between(x: Array, s: Array, u: Array, spec: InputSpec) -> Array:
+def _interpolate(x: Array, s: Array, u: Array, spec: InputSpec) -> Array:
     """x [n, C] at s, read at u: on the straight line, or of a state as on the way to the next."""
     j = np.minimum(np.searchsorted(s, u, side="left"), len(s) - 1)
     before = np.maximum(j - 1, 0)
@@ -287,7 +289,7 @@ def _between(x: Array, s: Array, u: Array, spec: InputSpec) -> Array:
     return np.asarray(y)
 
 
-def _scaled(y: Array, x: Array, spec: InputSpec) -> Array:
+def _scale(y: Array, x: Array, spec: InputSpec) -> Array:
     """float32, scaled where the readings x were integers."""
     with np.errstate(over="ignore"):
         floats = y.astype(np.float32)
@@ -307,7 +309,7 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
     where it was cut or filled up without a hop that somebody asked for.
     """
     recording = read_recording(path, spec)
-    array, shape, name = recording.values, tuple(spec.shape), shown(path)
+    array, shape, name = recording.values, tuple(spec.shape), quote_path(path)
     if array.shape[1:] == shape:
         return array
     if len(shape) == 2 and shape[1] == 1 and array.ndim == 1:
@@ -317,8 +319,8 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
             by = "their time" if spec.whole == "time" else "their path"
             if len(array) != shape[0]:
                 _note(RESAMPLED, f"{name}, {len(array)} readings, read as {shape[0]} along {by}")
-            return whole(array, spec, recording.times, name)[None]
-        array = _at_own_rate(replace(recording, values=array), spec, name)
+            return take_whole(array, spec, recording.times, name)[None]
+        array = _resample_recording(replace(recording, values=array), spec, name)
         cut = windows(array, shape[0], hop)
         if hop is None:
             _say_cut(len(array), len(cut), shape[0], name)
@@ -343,7 +345,7 @@ def _say_cut(readings: int, count: int, length: int, name: str) -> None:
         _note("cut", f"{name}, {readings} readings, cut into {cut} of {length}")
 
 
-def _at_own_rate(recording: Recording, spec: InputSpec, name: str) -> Array:
+def _resample_recording(recording: Recording, spec: InputSpec, name: str) -> Array:
     """The readings at the package's rate, where the recording has times and another one."""
     times = recording.times
     if spec.rate is None or times is None or len(times) < 2 or not times[-1]:
@@ -358,10 +360,10 @@ def _at_own_rate(recording: Recording, spec: InputSpec, name: str) -> Array:
     if even and abs(own / unit / spec.rate - 1) < EVEN:
         return recording.values
     _note(RESAMPLED, f"{name}, {own / unit:.4g} readings a second, read at {spec.rate:g}")
-    return at_rate(recording.values, spec, times * unit, name)
+    return resample(recording.values, spec, times * unit, name)
 
 
-def opened(examples: Any, spec: InputSpec) -> Any:
+def open_files(examples: Any, spec: InputSpec) -> Any:
     """`examples`, with what is in a file in place of its path, alone or in a list.
 
     A file of one example is one; what a longer one holds follows each other.
@@ -371,20 +373,20 @@ def opened(examples: Any, spec: InputSpec) -> Any:
         return found[0] if len(found) == 1 else found
     if isinstance(examples, list | tuple) and any(map(_is_path, examples)):
         items: list[Any] = []
-        with saying_once():
+        with say_once():
             for item in examples:
                 items += list(read_examples(item, spec)) if _is_path(item) else [item]
         return items
     return examples
 
 
-def given(value: Any, spec: InputSpec, what: str) -> Array:
+def to_array(value: Any, spec: InputSpec, what: str) -> Array:
     """A value as an array; a recording of another length as the example that it is, whole."""
     array = as_array(value, what)
     if spec.whole and array.ndim == 2 and array.dtype.kind in "iuf":
         length, channels = spec.shape
         if array.shape[1] == channels and array.shape[0] not in (0, length):
-            return whole(array, spec, what=what)
+            return take_whole(array, spec, what=what)
     return array
 
 
@@ -399,7 +401,7 @@ def shape_hint(spec: InputSpec, array: Array) -> str:
     return "one example a call, or a list or a batch of them, all of this shape"
 
 
-def still(x: Floats) -> Array:
+def find_still(x: Floats) -> Array:
     """Which examples [B, T, ...] of two axes or more never change along the first: bool [B].
 
     An example of one axis is a list of numbers, which may be equal.
@@ -421,7 +423,7 @@ def forms(spec: InputSpec) -> str:
 MOST_DRAWN = 16  # channels
 
 
-def drawn(example: Array, spec: InputSpec) -> list[Array]:
+def draw_lines(example: Array, spec: InputSpec) -> list[Array]:
     """Lines [n, 2] of a series [T, C]: a path through places, or a line for each channel.
 
     Places are from 0 to 1, to the right and downwards. The path is that of the first two channels

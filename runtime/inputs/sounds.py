@@ -23,11 +23,11 @@ import numpy as np
 
 from handful.runtime.arrays import Array, Floats, as_array
 from handful.runtime.errors import InputError
-from handful.runtime.errors import shown as quoted
+from handful.runtime.errors import quote as quoted
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
-from .folders import shown
+from .folders import quote_path
 
 ZEROS = 32  # Z, of the sinc on either side
 CUT = 0.97  # of the lower of both Nyquist frequencies, where f has half its height
@@ -35,7 +35,7 @@ TABLE = 2**20  # weights that are kept: of rates whose ratio needs more, they ar
 PER_TIME = 2**16  # products at a time, which a CPU's cache holds
 
 
-def resampled(x: Array, old: int, new: int) -> Array:
+def resample(x: Array, old: int, new: int) -> Array:
     """x [n] from `old` to `new` samples a second: float64 [⌈n · new / old⌉]."""
     x = np.asarray(x, np.float64)
     if old == new:
@@ -130,13 +130,13 @@ class Sound:
 def read_wav(path: str | Path) -> Sound:
     """The samples of a WAV file, [n, C]: uint8, int16, int32 or float32; InputError otherwise."""
     if not os.path.exists(path):
-        raise InputError(f"no file {shown(path)}")
+        raise InputError(f"no file {quote_path(path)}")
     real = Path(os.path.realpath(path))  # links are followed, as those to pictures are
     data = read_regular(real, limit=MAX_BYTES, error=InputError, absent="look at its name")
     try:
         return parse(data)
     except InputError as error:
-        raise InputError(f"{shown(path)} {error}", hint=error.hint) from None
+        raise InputError(f"{quote_path(path)} {error}", hint=error.hint) from None
 
 
 def parse(data: bytes) -> Sound:
@@ -253,7 +253,7 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
     Its channels are averaged, a constant offset is taken out, the rest is resampled, and cut or
     padded with silence.
     """
-    rate = known_rate(sound.rate, f"{what} has the rate ")
+    rate = check_rate(sound.rate, f"{what} has the rate ")
     x = as_array(sound.samples, what, FORMS)
     if x.ndim not in (1, 2) or not x.size or x.shape[1:] > (MAX_CHANNELS,):
         raise InputError(f"{what} has samples of shape {list(x.shape)}", hint=FORMS)
@@ -263,13 +263,13 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
             hint="cut the example out of it; handful.runtime.listener hears streams",
         )
-    x = without_offset(one_channel(unscaled(x, what, beyond=True)))
-    x = resampled(x, rate, spec.hertz or rate)
+    x = remove_offset(mix_down(to_float(x, what, beyond=True)))
+    x = resample(x, rate, spec.hertz or rate)
     x = cut(x, spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)
 
 
-def known_rate(rate: object, words: str) -> int:
+def check_rate(rate: object, words: str) -> int:
     """A number of samples a second; InputError beginning with `words` where it makes no sense."""
     whole = isinstance(rate, int | np.integer) and not isinstance(rate, bool)
     if not whole or not MIN_RATE <= rate <= MAX_RATE:  # type: ignore[operator]  # a whole number
@@ -277,7 +277,7 @@ def known_rate(rate: object, words: str) -> int:
     return int(rate)  # type: ignore[call-overload,no-any-return]  # as above
 
 
-def one_channel(x: Array) -> Array:
+def mix_down(x: Array) -> Array:
     """The mean of all channels of samples [n] or [n, C], float64 [n]."""
     mono: Array = (
         x.astype(np.float64, copy=False) if x.ndim == 1 else x.mean(axis=1, dtype=np.float64)
@@ -285,12 +285,12 @@ def one_channel(x: Array) -> Array:
     return mono
 
 
-def without_offset(x: Array) -> Array:
+def remove_offset(x: Array) -> Array:
     """Samples [n] less their mean: microphones and sound cards add a constant."""
     return np.asarray(x - x.mean(dtype=np.float64))
 
 
-def unscaled(x: Array, what: str, *, beyond: bool = False) -> Array:
+def to_float(x: Array, what: str, *, beyond: bool = False) -> Array:
     """Samples as floats from −1 to 1; `beyond`: floats that are beyond will be limited."""
     name = x.dtype.newbyteorder("=").name
     if name in SCALES:
@@ -330,7 +330,7 @@ def middle(x: Array) -> float:
     return float(energy @ np.arange(len(x), dtype=np.float64)) / whole
 
 
-def silent(x: Floats) -> Array:
+def find_silent(x: Floats) -> Array:
     """Which examples [B, L] have no sound in them: bool [B]."""
     return np.asarray(x.std(axis=1, dtype=np.float64) < SILENCE)
 
@@ -340,7 +340,7 @@ def read_sound(path: str | Path, spec: InputSpec) -> Floats:
 
     InputError where the file is none, is broken or too large. The spec is of sounds.
     """
-    return prepare_sound(read_wav(Path(path)), spec, shown(path))
+    return prepare_sound(read_wav(Path(path)), spec, quote_path(path))
 
 
 def is_one(value: Any) -> bool:
@@ -368,8 +368,8 @@ def batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
         raise InputError(f"{what} has shape {list(array.shape)}, wanted [n] or [B, n]", hint=FORMS)
     if array.shape[1:] == spec.shape:
         floats = np.empty(array.shape, np.float32)
-        for i, row in enumerate(unscaled(array, what)):
-            floats[i] = without_offset(row).clip(-1, 1)
+        for i, row in enumerate(to_float(array, what)):
+            floats[i] = remove_offset(row).clip(-1, 1)
         return floats, False
     rows = [_one(row, spec, f"{what} {i}") for i, row in enumerate(array)]
     return np.stack(rows) if rows else np.zeros((0, *spec.shape), np.float32), False
@@ -386,7 +386,7 @@ def _one(value: Any, spec: InputSpec, what: str) -> Floats:
             f"{what} has samples of shape {list(samples.shape)}, wanted [n] at {spec.rate} hertz",
             hint="several channels, or another rate: handful.Sound(samples, rate)",
         )
-    return prepare_sound(Sound(unscaled(samples, what), spec.hertz), spec, what)
+    return prepare_sound(Sound(to_float(samples, what), spec.hertz), spec, what)
 
 
 COLUMNS = 96  # of a waveform that is drawn

@@ -14,7 +14,7 @@ from handful.runtime.errors import ManifestError
 from .files import brief_path, is_folder, mode_of, read_regular, sha256
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
-from .strict import HINT, brief, plain, read, shown
+from .strict import HINT, quote, read, shorten, to_plain
 
 MAX_BYTES = 2**20
 MAX_DEPTH = 64  # of objects and lists within each other
@@ -28,7 +28,7 @@ def parse(content: object) -> Manifest:
         number = content["format"]
         if type(number) is not int or number != FORMAT:
             raise ManifestError(
-                f"manifest has format {shown(number)}, this runtime reads {FORMAT}", hint=HINT
+                f"manifest has format {quote(number)}, this runtime reads {FORMAT}", hint=HINT
             )
     manifest = read(Manifest, content, "")
     check(manifest)
@@ -76,7 +76,7 @@ def _check_content(content: object) -> None:
                 inner += value
             elif isinstance(value, str) and SURROGATE.search(value):
                 raise ManifestError(
-                    f"{FILE} has half a character: {shown(value)}, wanted whole ones", hint=HINT
+                    f"{FILE} has half a character: {quote(value)}, wanted whole ones", hint=HINT
                 )
         level = inner
     raise ManifestError(f"{FILE} is nested more than {MAX_DEPTH} levels deep", hint=HINT)
@@ -111,14 +111,14 @@ def identify(data: bytes) -> str:
 def to_json(manifest: Manifest) -> str:
     """The text of manifest.json."""
     check(manifest)
-    return json.dumps(plain(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(to_plain(manifest), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     fields = dict(pairs)
     if len(fields) != len(pairs):
         twice = next(name for name, count in Counter(n for n, _ in pairs).items() if count > 1)
-        raise ManifestError(f"field given twice in manifest: `{brief(twice)}`", hint=HINT)
+        raise ManifestError(f"field given twice in manifest: `{shorten(twice)}`", hint=HINT)
     return fields
 
 
@@ -130,7 +130,7 @@ def _integer(digits: str) -> int:
     """An integer that every language reads as the same: a float64 holds it."""
     if len(digits) > 20 or abs(int(digits)) > MAX_INTEGER:
         raise ManifestError(
-            f"{brief(digits)} in manifest, integers are at most {MAX_INTEGER}", hint=HINT
+            f"{shorten(digits)} in manifest, integers are at most {MAX_INTEGER}", hint=HINT
         )
     return int(digits)
 
@@ -138,5 +138,5 @@ def _integer(digits: str) -> int:
 def _float(digits: str) -> float:
     value = float(digits)
     if math.isinf(value):
-        raise ManifestError(f"{brief(digits)} in manifest, wanted a finite number", hint=HINT)
+        raise ManifestError(f"{shorten(digits)} in manifest, wanted a finite number", hint=HINT)
     return value

@@ -10,7 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from handful.runtime.errors import HandfulError, PackageError, harmless
+from handful.runtime.errors import HandfulError, PackageError, escape_controls
 
 if sys.platform != "win32":
     import fcntl
@@ -46,7 +46,7 @@ def is_folder(path: Path) -> bool:
 
 def brief_path(path: object) -> str:
     """A path in a message: the end of one that is too long, and nothing that cannot be printed."""
-    text = harmless(str(path))
+    text = escape_controls(str(path))
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
 
 
@@ -171,14 +171,14 @@ def _temporary(folder: Path, mode: int) -> tuple[Path, int]:
     while True:
         path = folder / f".handful-{os.urandom(8).hex()}.part"
         descriptor = os.open(path, flags, mode)
-        if sys.platform == "win32" or _locked(descriptor):
+        if sys.platform == "win32" or _lock(descriptor):
             return path, descriptor
         os.close(descriptor)  # another save took it for abandoned before the lock was there
 
 
 if sys.platform != "win32":
 
-    def _locked(descriptor: int) -> bool:
+    def _lock(descriptor: int) -> bool:
         """Lock the new file; whether it still has its name."""
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from handful.runtime.errors import ManifestError
 
 from .manifest import INNER_HINT, GraphSpec, Manifest, StageSpec, TensorSpec, is_inner, is_own
-from .strict import brief
+from .strict import shorten
 
 MAX_STEPS = 10_000  # of all stages together
 MAX_VECTORS = 20_000  # states and losses on the way: the golden vectors of a package
@@ -55,7 +55,7 @@ class _Flow:
         for i, stage in enumerate(self.manifest.stages):
             if not is_inner(stage.name):
                 raise ManifestError(
-                    f"`stages[{i}].name` is {brief(stage.name)!r}, wanted a plain name",
+                    f"`stages[{i}].name` is {shorten(stage.name)!r}, wanted a plain name",
                     hint=INNER_HINT,
                 )
             if stage.name in seen:
@@ -119,7 +119,7 @@ class _Flow:
                 or tensor.dtype != "float32"
             ):
                 raise ManifestError(
-                    f"`{place}.noise` names {brief(name)!r}, not a noise input of "
+                    f"`{place}.noise` names {shorten(name)!r}, not a noise input of "
                     f"`graphs.{stage.init}`"
                 )
             self._state_or_noise(tensor, f"graphs.{stage.init}.inputs")
@@ -171,7 +171,7 @@ class _Flow:
 
     def _graph(self, name: str, place: str) -> GraphSpec:
         if name not in self.manifest.graphs:
-            raise ManifestError(f"`{place}` is {brief(name)!r}, which `graphs` does not have")
+            raise ManifestError(f"`{place}` is {shorten(name)!r}, which `graphs` does not have")
         self.used.add(name)
         return self.manifest.graphs[name]
 
@@ -205,7 +205,7 @@ def _exactly(tensors: tuple[TensorSpec, ...], wanted: Iterable[str], place: str)
     listed, names = [tensor.name for tensor in tensors], list(wanted)
     if listed != names:
         raise ManifestError(
-            f"`{place}` is {brief(', '.join(listed))}, wanted {brief(', '.join(names))}"
+            f"`{place}` is {shorten(', '.join(listed))}, wanted {shorten(', '.join(names))}"
         )
 
 

@@ -207,7 +207,7 @@ class PredictionSet:
 
 @dataclass(frozen=True, kw_only=True)
 class Confidence:
-    """How sure answers are, measured on meta-validation classes in tasks of one way and shot.
+    """Confidence in answers, measured on meta-validation classes in tasks of one way and shot.
 
     A query's score is its largest logit less `others` times the mean of its other logits. The
     expected calibration error is that of softmax(logits / temperature).

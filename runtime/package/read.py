@@ -15,7 +15,7 @@ from handful.runtime.vetting.vet import Shape, Vetted, vet
 from .decode import decode, identify, read_bytes
 from .files import brief_path, is_folder, mode_of, read_regular, sha256
 from .manifest import FILE, NEXT, GraphSpec, Manifest, TensorSpec, is_basename
-from .strict import brief
+from .strict import shorten
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def read_package(path: str | Path) -> Package:
     for name, spec in manifest.graphs.items():
         data = read_graph(folder, spec)
         vetted[name] = vet(data, spec.file)
-        _as_declared(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
-        outputs = _as_listed(vetted[name].outputs, spec.outputs)
-        _as_declared(outputs, spec.outputs, f"{spec.file}: output")
+        _check_declared(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
+        outputs = _name_as_listed(vetted[name].outputs, spec.outputs)
+        _check_declared(outputs, spec.outputs, f"{spec.file}: output")
         graphs[name] = data
     size = len(text) + sum(map(len, graphs.values()))
     return Package(folder, manifest, identify(text), size, graphs, vetted)
@@ -64,7 +64,7 @@ def read_graph(folder: Path, spec: GraphSpec) -> bytes:
     return data
 
 
-def _as_listed(
+def _name_as_listed(
     outputs: dict[str, tuple[str, Shape]], declared: tuple[TensorSpec, ...]
 ) -> dict[str, tuple[str, Shape]]:
     """The outputs by their names in the manifest, where the file calls `w` `w.next`."""
@@ -72,19 +72,20 @@ def _as_listed(
     listed = [name.removesuffix(NEXT) if name not in names else name for name in outputs]
     if len(set(listed)) != len(listed) or (sorted(listed) == sorted(names) and listed != names):
         raise PackageError(
-            f"outputs are {brief(', '.join(listed))}, the manifest lists {brief(', '.join(names))}"
+            f"outputs are {shorten(', '.join(listed))},"
+            f" the manifest lists {shorten(', '.join(names))}"
         )
     return dict(zip(listed, outputs.values(), strict=True))
 
 
-def _as_declared(
+def _check_declared(
     ports: dict[str, tuple[str, Shape]], declared: tuple[TensorSpec, ...], place: str
 ) -> None:
     """The graph's own inputs or outputs against what the manifest lists."""
     names = {tensor.name for tensor in declared}
     for name in ports:
         if name not in names:
-            raise PackageError(f"{place} {brief(name)!r} is not in the manifest")
+            raise PackageError(f"{place} {shorten(name)!r} is not in the manifest")
     for tensor in declared:
         if tensor.name not in ports:
             raise PackageError(f"{place} {tensor.name!r} is in the manifest and not in the graph")
@@ -95,19 +96,19 @@ def _as_declared(
         )
         if dtype != tensor.dtype or not fixed:
             raise PackageError(
-                f"{place} {tensor.name!r} is {dtype} {_shown(shape)}, "
+                f"{place} {tensor.name!r} is {dtype} {_quote(shape)}, "
                 f"the manifest says {tensor.dtype} {list(tensor.shape)}"
             )
 
 
-def _shown(shape: Shape) -> list[int | str]:
-    return [brief(size) if isinstance(size, str) else size for size in shape]
+def _quote(shape: Shape) -> list[int | str]:
+    return [shorten(size) if isinstance(size, str) else size for size in shape]
 
 
 SHIPPED = Path(__file__).parents[2] / "exported"
 
 
-def shipped() -> list[str]:
+def list_shipped() -> list[str]:
     """The names of the packages that ship with handful."""
     if not SHIPPED.is_dir():
         return []
@@ -149,4 +150,4 @@ def _text(path: Any) -> str:
 
 
 def _hint() -> str:
-    return f"shipped packages: {', '.join(shipped()) or 'none'}"
+    return f"shipped packages: {', '.join(list_shipped()) or 'none'}"

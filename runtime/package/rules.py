@@ -6,7 +6,7 @@ What a manifest may say of a series: its channels' names, and how a recording be
 
 What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
 
-What a manifest says of how sure answers are: a whole grid of sizes, every number in bounds.
+What a manifest says of confidence: a whole grid of sizes, every number in bounds.
 """
 
 import math
@@ -35,7 +35,7 @@ from .manifest import (
     is_basename,
     is_inner,
 )
-from .strict import brief
+from .strict import shorten
 
 MAX_EVALUATIONS, MAX_TEXT = 1000, 500  # entries of a list, characters for people
 MAX_ERROR = 1e30  # of a mean squared error
@@ -45,7 +45,8 @@ def check_words(text: str, place: str) -> None:
     """A line for people: what a terminal shows as it is."""
     if not text.isprintable() or len(text) > MAX_TEXT:
         raise ManifestError(
-            f"`{place}` is {brief(text)!r}, wanted up to {MAX_TEXT} characters that can be printed"
+            f"`{place}` is {shorten(text)!r},"
+            f" wanted up to {MAX_TEXT} characters that can be printed"
         )
 
 
@@ -69,7 +70,7 @@ def check_evaluation(manifest: Manifest) -> None:
             check_words(comparison.name, f"{inner}.name")
             _measure(comparison, inner, regression=regression)
             most = MAX_ERROR if regression else 1
-            within(comparison.difference, f"{inner}.difference", -most, most)
+            check_within(comparison.difference, f"{inner}.difference", -most, most)
 
 
 def _short(entries: tuple[object, ...], place: str) -> None:
@@ -88,11 +89,11 @@ def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) ->
         task = "regression" if regression else "classification"
         raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
     most = MAX_ERROR if regression else 1
-    within(value, f"{place}.{wanted}", 0, most)
-    within(entry.interval, f"{place}.interval", 0, most)
+    check_within(value, f"{place}.{wanted}", 0, most)
+    check_within(entry.interval, f"{place}.interval", 0, most)
 
 
-def within(value: float, place: str, least: float, most: float) -> None:
+def check_within(value: float, place: str, least: float, most: float) -> None:
     """Refuse a number that is not between the two."""
     if not least <= value <= most:
         raise ManifestError(f"`{place}` is {value!r}, wanted {least:g} to {most:g}")
@@ -113,7 +114,7 @@ def check_confidence(manifest: Manifest) -> None:
         )
     for i, entry in enumerate(entries):
         _entry(entry, manifest, f"confidence[{i}]")
-        _alike(entry, entries[0], f"confidence[{i}]")
+        _check_alike(entry, entries[0], f"confidence[{i}]")
     ways, shots = (sorted({getattr(e, name) for e in entries}) for name in ("way", "shot"))
     if [(e.way, e.shot) for e in entries] != [(way, shot) for way in ways for shot in shots]:
         raise ManifestError(
@@ -122,17 +123,17 @@ def check_confidence(manifest: Manifest) -> None:
 
 
 def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
-    _inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
-    _inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=1)
+    _check_inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
+    _check_inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=1)
     if entry.classes <= entry.way:
         raise ManifestError(
             f"`{place}.classes` is {entry.classes}, wanted more than the {entry.way} of a task"
         )
     if entry.queries < 1:
         raise ManifestError(f"`{place}.queries` is {entry.queries}, wanted 1 or more")
-    within(entry.others, f"{place}.others", 0, 1)
-    within(entry.temperature, f"{place}.temperature", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
-    within(entry.calibration_error, f"{place}.calibration_error", 0, 1)
+    check_within(entry.others, f"{place}.others", 0, 1)
+    check_within(entry.temperature, f"{place}.temperature", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
+    check_within(entry.calibration_error, f"{place}.calibration_error", 0, 1)
     for name, entries in (("thresholds", entry.thresholds), ("sets", entry.sets)):
         if not 0 < len(entries) <= MAX_RATES:
             raise ManifestError(
@@ -140,19 +141,19 @@ def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
             )
     for j, threshold in enumerate(entry.thresholds):
         inner = f"{place}.thresholds[{j}]"
-        within(threshold.score, f"{inner}.score", -MAX_SCORE, MAX_SCORE)
-        within(threshold.known_kept, f"{inner}.known_kept", 0, 1)
+        check_within(threshold.score, f"{inner}.score", -MAX_SCORE, MAX_SCORE)
+        check_within(threshold.known_kept, f"{inner}.known_kept", 0, 1)
     for j, labels in enumerate(entry.sets):
         inner = f"{place}.sets[{j}]"
-        within(labels.probability, f"{inner}.probability", 0, 1)
-        within(labels.size, f"{inner}.size", 0, entry.way)
-    _monotonous(
+        check_within(labels.probability, f"{inner}.probability", 0, 1)
+        check_within(labels.size, f"{inner}.size", 0, entry.way)
+    _check_monotonous(
         [t.false_accepts for t in entry.thresholds],
         [t.score for t in entry.thresholds],
         f"{place}.thresholds",
         ("false_accepts", "score"),
     )
-    _monotonous(
+    _check_monotonous(
         [s.coverage for s in entry.sets],
         [s.probability for s in entry.sets],
         f"{place}.sets",
@@ -160,7 +161,7 @@ def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
     )
 
 
-def _alike(entry: Confidence, first: Confidence, place: str) -> None:
+def _check_alike(entry: Confidence, first: Confidence, place: str) -> None:
     """All entries have one kind of score and the same rates, so that a value lies between two."""
     if entry.others != first.others:
         raise ManifestError(
@@ -172,7 +173,7 @@ def _alike(entry: Confidence, first: Confidence, place: str) -> None:
             raise ManifestError(f"`{place}.{name}` wants the `{rate}` of the first entry")
 
 
-def _monotonous(
+def _check_monotonous(
     rates: Sequence[float], values: Sequence[float], place: str, names: tuple[str, str]
 ) -> None:
     """Rates between 0 and 1 in rising order, each with a value that is no larger than the last."""
@@ -184,7 +185,7 @@ def _monotonous(
         raise ManifestError(f"`{place}` wants rising `{names[0]}` and no rising `{names[1]}`")
 
 
-def _inside(value: int, bounds: Bounds, place: str, *, least: int) -> None:
+def _check_inside(value: int, bounds: Bounds, place: str, *, least: int) -> None:
     least = max(least, bounds.min)
     if value < least or (bounds.max is not None and value > bounds.max):
         wanted = f"{least} or more" if bounds.max is None else f"{least} to {bounds.max}"
@@ -251,7 +252,7 @@ def check_series(spec: InputSpec) -> None:
         check_words(channel.text, f"{place}.text")
         if not is_channel(channel.name):
             raise ManifestError(
-                f"`{place}.name` is {brief(channel.name)!r}, wanted 1 to {manifest.CHANNEL}"
+                f"`{place}.name` is {shorten(channel.name)!r}, wanted 1 to {manifest.CHANNEL}"
                 " characters that can be printed, without blanks around them, and no number"
             )
     if len({channel_key(channel.name) for channel in channels}) < len(channels):
@@ -309,7 +310,7 @@ def check(manifest: Manifest) -> None:
 def _name(text: str, place: str, wanted: str) -> None:
     if not is_basename(text):
         raise ManifestError(
-            f"`{place}` is {brief(text)!r}, wanted {wanted}", hint=manifest.PLAIN_HINT
+            f"`{place}` is {shorten(text)!r}, wanted {wanted}", hint=manifest.PLAIN_HINT
         )
 
 
@@ -392,7 +393,7 @@ def _files(graphs: dict[str, GraphSpec]) -> None:
     for name, graph in graphs.items():
         if not is_inner(name):
             raise ManifestError(
-                f"`graphs` is {brief(name)!r}, wanted plain names", hint=manifest.INNER_HINT
+                f"`graphs` is {shorten(name)!r}, wanted plain names", hint=manifest.INNER_HINT
             )
         _file(name, graph, seen)
     size = sum(graph.bytes for graph in graphs.values())
@@ -426,7 +427,7 @@ def _tensors(tensors: tuple[TensorSpec, ...], place: str) -> None:
     for i, tensor in enumerate(tensors):
         if not is_inner(tensor.name):
             raise ManifestError(
-                f"`{place}[{i}].name` is {brief(tensor.name)!r}, wanted a plain name",
+                f"`{place}[{i}].name` is {shorten(tensor.name)!r}, wanted a plain name",
                 hint=manifest.INNER_HINT,
             )
         if counts[tensor.name] > 1:
@@ -435,14 +436,14 @@ def _tensors(tensors: tuple[TensorSpec, ...], place: str) -> None:
         symbols = {size for size in tensor.shape if isinstance(size, str)}
         if len(tensor.shape) > MAX_AXES or not _sizes(fixed) or not symbols <= set(SYMBOLS):
             raise ManifestError(
-                f"`{place}[{i}].shape` is {_shown(tensor.shape)}, "
+                f"`{place}[{i}].shape` is {_quote_shape(tensor.shape)}, "
                 f"wanted {SIZES}, or {', '.join(SYMBOLS)} among them"
             )
 
 
-def _shown(shape: tuple[Any, ...]) -> list[Any]:
+def _quote_shape(shape: tuple[Any, ...]) -> list[Any]:
     """The beginning of a shape, for a message."""
-    return [brief(size) if isinstance(size, str) else size for size in shape[: MAX_AXES + 1]]
+    return [shorten(size) if isinstance(size, str) else size for size in shape[: MAX_AXES + 1]]
 
 
 def _sizes(shape: tuple[int, ...]) -> bool:

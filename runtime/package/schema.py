@@ -159,11 +159,11 @@ def _object(cls: type, place: str) -> dict[str, Any]:
         "description": (cls.__doc__ or "").split("\n")[0],
         "additionalProperties": False,
         "required": list(names),
-        "properties": {name: _ruled(kind, prefix + name) for name, kind in names.items()},
+        "properties": {name: _add_rules(kind, prefix + name) for name, kind in names.items()},
     }
 
 
-def _ruled(kind: Any, place: str) -> dict[str, Any]:
+def _add_rules(kind: Any, place: str) -> dict[str, Any]:
     """The type of a field with what the rules add."""
     described = _kind(kind, place)
     rules = RULES.get(place, {})
@@ -185,9 +185,9 @@ def _kind(kind: Any, place: str) -> dict[str, Any]:
     if origin is Literal:
         return {"enum": list(parts)}
     if origin is dict:
-        return {"type": "object", "additionalProperties": _ruled(parts[1], f"{place}[]")}
+        return {"type": "object", "additionalProperties": _add_rules(parts[1], f"{place}[]")}
     if origin is tuple and parts[-1] is Ellipsis:
-        return {"type": "array", "items": _ruled(parts[0], f"{place}[]")}
+        return {"type": "array", "items": _add_rules(parts[0], f"{place}[]")}
     if origin is tuple:
         items = [_kind(part, place) for part in parts]
         return {"type": "array", "prefixItems": items, "items": False, "minItems": len(items)}

@@ -21,7 +21,7 @@ def hints(cls: Any) -> dict[str, Any]:
     return {field.name: annotations[field.name] for field in fields(cls)}
 
 
-def shown(value: object) -> str:
+def quote(value: object) -> str:
     """A JSON value as a message shows it: short, and never a whole document."""
     if isinstance(value, dict):
         return "an object"
@@ -34,7 +34,7 @@ def shown(value: object) -> str:
     return text if len(text) <= SHOWN else text[: SHOWN - 3] + "..."
 
 
-def brief(name: str) -> str:
+def shorten(name: str) -> str:
     """A field's name as a message shows it."""
     return name if len(name) <= SHOWN else name[: SHOWN - 3] + "..."
 
@@ -43,19 +43,21 @@ def read(cls: type[T], value: object, place: str) -> T:
     """`value`, an object decoded from JSON, as the dataclass `cls`; `place` names it in errors."""
     where = f"`{place}`" if place else "manifest"
     if not isinstance(value, Mapping):
-        raise ManifestError(f"{where} is {shown(value)}, wanted an object", hint=HINT)
+        raise ManifestError(f"{where} is {quote(value)}, wanted an object", hint=HINT)
     wanted = hints(cast(Any, cls))
     prefix = f"{place}." if place else ""
     for name in value:
         if name not in wanted:
-            raise ManifestError(f"unknown field in manifest: `{prefix}{brief(name)}`", hint=HINT)
+            raise ManifestError(f"unknown field in manifest: `{prefix}{shorten(name)}`", hint=HINT)
     for name in wanted:
         if name not in value:
             raise ManifestError(f"missing field in manifest: `{prefix}{name}`", hint=HINT)
-    return cls(**{name: _typed(kind, value[name], prefix + name) for name, kind in wanted.items()})
+    return cls(
+        **{name: _read_typed(kind, value[name], prefix + name) for name, kind in wanted.items()}
+    )
 
 
-def _typed(kind: Any, value: Any, place: str) -> Any:
+def _read_typed(kind: Any, value: Any, place: str) -> Any:
     origin, parts = get_origin(kind), get_args(kind)
     if kind is Any:
         return value
@@ -73,7 +75,8 @@ def _typed(kind: Any, value: Any, place: str) -> Any:
         if not isinstance(value, dict):
             raise _wrong(place, value, "an object")
         return {
-            name: _typed(parts[1], item, f"{place}.{brief(name)}") for name, item in value.items()
+            name: _read_typed(parts[1], item, f"{place}.{shorten(name)}")
+            for name, item in value.items()
         }
     return _scalar(kind, value, place)
 
@@ -94,7 +97,7 @@ def _one_of(parts: tuple[Any, ...], value: Any, place: str) -> Any:
         return None
     kinds = [part for part in parts if part is not type(None)]
     if len(kinds) == 1:
-        return _typed(kinds[0], value, place)
+        return _read_typed(kinds[0], value, place)
     if type(value) in kinds:
         return value
     words = {int: "an integer", float: "a number", str: "a string"}
@@ -109,21 +112,21 @@ def _tuple(parts: tuple[Any, ...], value: Any, place: str) -> tuple[Any, ...]:
     if len(parts) != len(value):
         raise _wrong(place, value, f"a list of {len(parts)}")
     return tuple(
-        _typed(part, item, f"{place}[{i}]")
+        _read_typed(part, item, f"{place}[{i}]")
         for i, (part, item) in enumerate(zip(parts, value, strict=True))
     )
 
 
 def _wrong(place: str, value: object, wanted: str) -> ManifestError:
-    return ManifestError(f"`{place}` is {shown(value)}, wanted {wanted}", hint=HINT)
+    return ManifestError(f"`{place}` is {quote(value)}, wanted {wanted}", hint=HINT)
 
 
-def plain(value: Any) -> Any:
+def to_plain(value: Any) -> Any:
     """A dataclass as what `json.dumps` takes."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {name: plain(item) for name, item in value.items()}
+        return {name: to_plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     return value

@@ -16,7 +16,7 @@ from handful.runtime.errors import SupportSetError
 from handful.runtime.inputs.examples import to_batch
 from handful.runtime.learner import Learner
 from handful.runtime.package.manifest import Comparison
-from handful.runtime.support import Support, gather, within
+from handful.runtime.support import Support, check_limits, gather
 
 NORMAL_95 = 1.96  # standard errors on either side of a mean
 
@@ -102,7 +102,7 @@ def evaluate(
     row = np.full(len(x), -1)
     row[used] = np.arange(len(used))
     among_used = replace(episodes, support=row[episodes.support], query=row[episodes.query])
-    return evaluate_embedded(learner, embedded(learner, x[used]), among_used, progress=progress)
+    return evaluate_embedded(learner, embed(learner, x[used]), among_used, progress=progress)
 
 
 def evaluate_embedded(
@@ -113,12 +113,12 @@ def evaluate_embedded(
     every_step: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
-    """As `evaluate`, of examples that `embedded` has embedded; `every_step`: also after fewer."""
+    """As `evaluate`, of examples that `embed` has embedded; `every_step`: also after fewer."""
     check(episodes, len(h))
     after = []
     for e in range(len(episodes.support)):
         support = _support(h[episodes.support[e]], episodes.support_y[e])
-        within(support, learner.manifest.limits)
+        check_limits(support, learner.manifest.limits)
         query_x, query_y = h[episodes.query[e]], episodes.query_y[e]
         after.append(
             [
@@ -139,7 +139,7 @@ def logits_embedded(learner: Learner, h: Floats, episodes: Episodes) -> Floats:
     answers = []
     for e in range(len(episodes.support)):
         support = _support(h[episodes.support[e]], episodes.support_y[e])
-        within(support, learner.manifest.limits)
+        check_limits(support, learner.manifest.limits)
         state = learner._engine.adapt(support.x, support.y)
         answers.append(learner._engine.predict(state, h[episodes.query[e]]))
     return np.stack(answers)
@@ -154,13 +154,13 @@ def outputs_by_step(
     [S, O] their targets.
     """
     support = gather(learner._engine, support_x, support_y)
-    within(support, learner.manifest.limits)
-    query = embedded(learner, query_x)
+    check_limits(support, learner.manifest.limits)
+    query = embed(learner, query_x)
     states = _states(learner, support, every_step)
     return np.stack([learner._engine.predict(state, query) for state in states])
 
 
-def embedded(learner: Learner, x: Any) -> Floats:
+def embed(learner: Learner, x: Any) -> Floats:
     """The embeddings of all examples x [M, ...], as the stages read them."""
     parts: list[Floats] = []
     for at in range(0, len(x), PER_TIME):

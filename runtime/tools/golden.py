@@ -18,8 +18,8 @@ import numpy as np
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import InputError, PackageError
 from handful.runtime.inputs.pictures import prepare_pixels
-from handful.runtime.inputs.resize import Pixels, resized, too_narrow
-from handful.runtime.inputs.series import at_rate, whole, windows
+from handful.runtime.inputs.resize import Pixels, is_too_narrow, scaled_size
+from handful.runtime.inputs.series import resample, take_whole, windows
 from handful.runtime.inputs.sounds import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, prepare_sound
 from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 from handful.runtime.support import is_one_hot
@@ -70,7 +70,7 @@ class Golden:
         if value.dtype != np.float32 or value.shape or not 0 < value <= most or np.isinf(value):
             wanted = "finite" if np.isinf(most) else f"at most {most:g}"
             raise PackageError(
-                f"{FILE}: `{key[:60]}` is {_said(value)}, wanted one float32 above 0, {wanted}",
+                f"{FILE}: `{key[:60]}` is {_describe(value)}, wanted one float32 above 0, {wanted}",
                 hint=HINT,
             )
         return float(value)
@@ -153,7 +153,7 @@ def tolerance_key(name: str) -> str:
     return name + TOLERANCE
 
 
-def _said(value: Array) -> str:
+def _describe(value: Array) -> str:
     number = value.dtype == np.float32 and not value.shape
     return f"{float(value):g}" if number else f"{value.dtype} {list(value.shape)}"
 
@@ -162,7 +162,7 @@ def _unknown(key: str) -> PackageError:
     return PackageError(f"{FILE} has an unknown `{key[:60]}`", hint=HINT)
 
 
-def thinned(value: Array, every: int) -> Array:
+def thin(value: Array, every: int) -> Array:
     """Every k-th value, flattened in C order from the first; the array itself where k is 1."""
     return value if every == 1 else value.reshape(-1)[::every]
 
@@ -197,7 +197,7 @@ def take_pictures(
                 hint=HINT,
             )
         height, width, _ = pixels.shape
-        if too_narrow((width, height), manifest.input):
+        if is_too_narrow((width, height), manifest.input):
             raise PackageError(
                 f"`{name}` in {file} is {width} × {height}, too long and narrow to resize",
                 hint=HINT,
@@ -227,7 +227,7 @@ def draw_pictures(spec: InputSpec) -> dict[str, Array]:
 
 def _sizes(spec: InputSpec) -> list[tuple[int, int]]:
     """The shorter and the longer side of each picture: no multiples of what they become."""
-    side = resized((1, 1), spec.resize)[0]
+    side = scaled_size((1, 1), spec.resize)[0]
     if side > LARGE:
         return [(700, 901), (900, 1201)]
     if side > SMALL:
@@ -268,10 +268,10 @@ def take_sounds(
     """
     if manifest.input.kind != "audio" or not any(name.startswith("sound/") for name in golden):
         return []
-    return [_taken(golden, f"sound/{i}", file) for i in range(COUNT)]
+    return [_take(golden, f"sound/{i}", file) for i in range(COUNT)]
 
 
-def _taken(golden: dict[str, Array], name: str, file: str) -> tuple[str, Sound, Array, int]:
+def _take(golden: dict[str, Array], name: str, file: str) -> tuple[str, Sound, Array, int]:
     thin = next((key for key in golden if _plain(key) == f"{name}/x"), f"{name}/x")
     for key in (name, f"{name}/rate", thin):
         if key not in golden:
@@ -304,7 +304,7 @@ def replay_sounds(
 ) -> dict[str, tuple[Array, Array]]:
     """What this runtime makes of each recording, and what the file says, by the vector's name."""
     return {
-        name: (thinned(prepare_sound(sound, spec, name), every), wanted)
+        name: (thin(prepare_sound(sound, spec, name), every), wanted)
         for name, sound, wanted, every in sounds
     }
 
@@ -325,7 +325,7 @@ def draw_sounds(spec: InputSpec) -> dict[str, Array]:
         x = prepare_sound(Sound(samples, at), spec, "a golden sound")
         every = _coprime(-(-length // THIN_ABOVE))
         name = f"sound/{i}/x" if every == 1 else f"sound/{i}/x[::{every}]"
-        golden |= {f"sound/{i}": samples, f"sound/{i}/rate": np.array(at), name: thinned(x, every)}
+        golden |= {f"sound/{i}": samples, f"sound/{i}/rate": np.array(at), name: thin(x, every)}
     return golden
 
 
@@ -402,19 +402,19 @@ def _series(golden: dict[str, Array], name: str, spec: InputSpec, file: str) -> 
 def replay_series(spec: InputSpec, series: list[Series]) -> dict[str, tuple[Array, Array]]:
     """What this runtime makes of each recording, and what the file says, by the vector's name."""
     return {
-        f"{name}/x": (_made(spec, x, seconds, name), wanted) for name, x, seconds, wanted in series
+        f"{name}/x": (_make(spec, x, seconds, name), wanted) for name, x, seconds, wanted in series
     }
 
 
-def _made(spec: InputSpec, x: Array, seconds: Array | None, name: str) -> Array:
+def _make(spec: InputSpec, x: Array, seconds: Array | None, name: str) -> Array:
     try:
         if spec.whole:
-            return whole(x, spec, seconds, name)[None]
+            return take_whole(x, spec, seconds, name)[None]
         assert seconds is not None
         assert spec.rate is not None
         if seconds[-1] * spec.rate * x.shape[1] > MAX_READINGS:
             raise InputError(f"more than {MAX_READINGS} values at {spec.rate:g} readings a second")
-        return windows(at_rate(x, spec, seconds, name), spec.shape[0])
+        return windows(resample(x, spec, seconds, name), spec.shape[0])
     except InputError as error:
         raise PackageError(f"`{name}` in {FILE}: {error}", hint=HINT) from error
 
@@ -448,5 +448,5 @@ def draw_series(spec: InputSpec) -> dict[str, Array]:
             times[-1] += 1  # so that not all of them are one
             golden[f"series/{i}/times"] = times.astype(np.int64)
             seconds = golden[f"series/{i}/times"] / TICKS
-        golden[f"series/{i}/x"] = _made(spec, x, seconds, f"series/{i}")
+        golden[f"series/{i}/x"] = _make(spec, x, seconds, f"series/{i}")
     return golden

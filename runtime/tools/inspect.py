@@ -6,7 +6,7 @@ from typing import Any
 
 from handful.runtime.package.manifest import Manifest, StageSpec, TensorSpec
 from handful.runtime.package.read import Package, find, read_package
-from handful.runtime.package.strict import plain
+from handful.runtime.package.strict import to_plain
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Description:
 
     def as_json(self) -> dict[str, Any]:
         """The same as plain dicts and lists."""
-        fields: dict[str, Any] = plain(self)
+        fields: dict[str, Any] = to_plain(self)
         return fields
 
 

@@ -36,23 +36,23 @@ from handful.runtime.errors import (
     SupportSetError,
     TaskFileError,
 )
-from handful.runtime.inputs.examples import KINDS, empty, files_of, read_folder
+from handful.runtime.inputs.examples import KINDS, files_of, find_empty, read_folder
 from handful.runtime.inputs.folders import (
     MAX_FILES,
     Below,
     files_below,
-    printable,
+    make_printable,
     read_each,
     unreadable,
 )
-from handful.runtime.inputs.pictures import quiet
-from handful.runtime.inputs.series import saying_once
+from handful.runtime.inputs.pictures import silence_pillow
+from handful.runtime.inputs.series import say_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
 from handful.runtime.package.manifest import FILE, InputSpec, Manifest
-from handful.runtime.package.read import SHIPPED, shipped
-from handful.runtime.support import LEARNT, numbered
+from handful.runtime.package.read import SHIPPED, list_shipped
+from handful.runtime.support import LEARNT, number_examples
 from handful.runtime.task import ANSWERED, Task
 from handful.runtime.task_file import maker
 from handful.runtime.unlike import warn_of_empty
@@ -88,10 +88,10 @@ def near_pairs(x: Array, labels: Sequence[str]) -> list[Near]:
     index = {label: i for i, label in enumerate(dict.fromkeys(labels))}
     classes = np.array([index[label] for label in labels])[chosen]
     lengths = (flat * flat).sum(axis=1)
-    usual = _usual(flat)
+    usual = _usual_distance(flat)
     found: list[Near] = []
     for at in range(0, len(flat), BLOCK):
-        squared = _squared(flat[at : at + BLOCK], flat, lengths[at : at + BLOCK], lengths)
+        squared = _squared_distances(flat[at : at + BLOCK], flat, lengths[at : at + BLOCK], lengths)
         share = np.sqrt(squared) / usual if usual else np.where(squared > 0, np.inf, 0.0)
         same = classes[at : at + BLOCK, None] == classes
         near = share <= np.where(same, SAME_CLASS, OTHER_CLASS)
@@ -101,16 +101,18 @@ def near_pairs(x: Array, labels: Sequence[str]) -> list[Near]:
     return sorted(found, key=lambda pair: (pair.share, pair.first, pair.second))
 
 
-def _usual(flat: Array) -> float:
+def _usual_distance(flat: Array) -> float:
     """The median distance of those that are not copies, over at most BLOCK · 2 examples."""
     some = flat[:: -(-len(flat) // (2 * BLOCK)) or 1]
     lengths = (some * some).sum(axis=1)
-    distances = np.sqrt(_squared(some, some, lengths, lengths)[np.triu_indices(len(some), 1)])
+    distances = np.sqrt(
+        _squared_distances(some, some, lengths, lengths)[np.triu_indices(len(some), 1)]
+    )
     apart = distances[distances > 0]
     return float(np.median(apart)) if apart.size else 0.0
 
 
-def _squared(a: Array, b: Array, of_a: Array, of_b: Array) -> Array:
+def _squared_distances(a: Array, b: Array, of_a: Array, of_b: Array) -> Array:
     """Squared distances [A, B] of rows with these squared lengths; of copies exactly 0."""
     lengths = of_a[:, None] + of_b
     squared = lengths - 2 * a @ b.T
@@ -154,16 +156,16 @@ TASK_FIRST = "the task file stands first: handful predict TASK FILES"
 NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
 
 
-def opened(task: Path, package: str | Path | None = None) -> Task:
+def open_task(task: Path, package: str | Path | None = None) -> Task:
     """The task in a file; `package` made it, and may be left out where it ships or was noted."""
     if is_package(task):
         raise TaskFileError(
-            f"{printable(str(task))} is a package, wanted a task file",
-            hint=f"handful adapt {printable(str(task))} FOLDER --out task.npz writes one",
+            f"{make_printable(str(task))} is a package, wanted a task file",
+            hint=f"handful adapt {make_printable(str(task))} FOLDER --out task.npz writes one",
         )
     if os.path.isdir(task):
         raise TaskFileError(
-            f"{printable(str(task))} is a folder, wanted a task file", hint=TASK_FIRST
+            f"{make_printable(str(task))} is a folder, wanted a task file", hint=TASK_FIRST
         )
     learner = load(package) if package is not None else maker_of(task)
     return learner.load_task(task)
@@ -173,7 +175,7 @@ def is_package(place: str | Path) -> bool:
     """Whether it is the name of a shipped package or a package's folder, and no other file."""
     if os.path.isdir(place):
         return os.path.isfile(os.path.join(place, FILE))
-    return not os.path.lexists(place) and str(place) in shipped()
+    return not os.path.lexists(place) and str(place) in list_shipped()
 
 
 def _is_task(place: Path) -> bool:
@@ -189,12 +191,12 @@ def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
     """TaskFileError where a task file stands among the files instead of before them."""
     if not _is_task(task) and (tasks := [file for file in files if _is_task(file)]):
         raise TaskFileError(
-            f"{printable(str(task))} is no task file, {printable(str(tasks[0]))} is one",
+            f"{make_printable(str(task))} is no task file, {make_printable(str(tasks[0]))} is one",
             hint=TASK_FIRST,
         )
 
 
-def written(task: Task, out: Path) -> None:
+def save_task(task: Task, out: Path) -> None:
     """Save a task with the place of its package, unless that ships with handful."""
     task.save(out, note_place=task.learner.path.parent != SHIPPED)
 
@@ -207,11 +209,11 @@ def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
             hint="name another file by --out, or replace it with --force",
         )
     if out is not None:
-        free(out, force=force)
+        check_free(out, force=force)
     return task if out is None else out
 
 
-def free(out: Path, *, force: bool) -> None:
+def check_free(out: Path, *, force: bool) -> None:
     """Refuse to write over what is there; a link that leads nowhere counts, too."""
     if os.path.lexists(out) and not force:
         raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
@@ -223,7 +225,7 @@ def maker_of(task: Path) -> Learner:
     Each is compared by its hash; a package that was moved or changed since is a TaskFileError.
     """
     wanted = maker(task)
-    for name in shipped():
+    for name in list_shipped():
         if identify(read_bytes(SHIPPED / name)) == wanted.identity:
             return load(SHIPPED / name)  # the very folder that was compared
     if wanted.place is not None and _lies_at(Path(wanted.place), wanted.identity):
@@ -278,10 +280,10 @@ def adapt_folder(
     Files in the folder `others`, and in those below it, are examples of none of the classes. An
     InputWarning names examples that are nearly the same, see `near`.
     """
-    free(out, force=force)
+    check_free(out, force=force)
     if is_package(folder) and not is_package(package):
         raise PackageError(
-            f"{printable(str(package))} is no package, {printable(str(folder))} is one",
+            f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
             hint="the package stands first: handful adapt PACKAGE FOLDER --out TASK",
         )
     learner = load(package)
@@ -291,7 +293,7 @@ def adapt_folder(
         task = learner.adapt(examples)
         if others is not None:
             task = task.with_negatives(other_examples(others, learner.input))
-    written(task, out)
+    save_task(task, out)
     _warn_of_empty(examples, learner.input, origins)
     support = task._support
     warn_of_near(support.x, support.labels, origins)
@@ -312,14 +314,14 @@ def add_folder(
     """
     place = place_for(task, out, force=force)
     _refuse_swapped(task, [folder])
-    old = opened(task, package)
+    old = open_task(task, package)
     examples = folder_examples(folder, old.learner.manifest)
     added = folder_origins(folder, old.learner.input, examples)
     with empty_by_name():
         new = old.add(examples)
-    written(new, place)
+    save_task(new, place)
     _warn_of_empty(examples, old.learner.input, added)
-    known = [Origin(name, name) for name in numbered(old._support.labels)]
+    known = [Origin(name, name) for name in number_examples(old._support.labels)]
     origins = [*known, *added]
     warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
     return new
@@ -336,7 +338,7 @@ def empty_by_name() -> Iterator[None]:
 def _warn_of_empty(
     examples: dict[str, list[Array]], spec: InputSpec, origins: Sequence[Origin]
 ) -> None:
-    found = np.concatenate([empty(np.stack(few), spec) for few in examples.values()])
+    found = np.concatenate([find_empty(np.stack(few), spec) for few in examples.values()])
     warn_of_empty(found, spec, lambda at: origins[at].name, LEARNT, level=4)
 
 
@@ -350,17 +352,17 @@ def remove_classes(
 ) -> Task:
     """Adapt a saved task without some of its classes; written as `add_folder` writes it."""
     place = place_for(task, out, force=force)
-    new = opened(task, package)
+    new = open_task(task, package)
     for label in dict.fromkeys(labels):
         new = new.remove(label)
-    written(new, place)
+    save_task(new, place)
     return new
 
 
 def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
-    with quiet(), saying_once(notes=True):
+    with silence_pillow(), say_once(notes=True):
         return read_folder(folder, manifest.input, most=most)
 
 
@@ -373,12 +375,12 @@ def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
     files = found.files
     if len(files) > MAX_NEGATIVES:
         raise SupportSetError(
-            f"{len(files)} {kind.files.word}s in {printable(str(folder))}, at most {MAX_NEGATIVES}"
-            " examples of other things are taken",
+            f"{len(files)} {kind.files.word}s in {make_printable(str(folder))},"
+            f" at most {MAX_NEGATIVES} examples of other things are taken",
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
-    with quiet(), saying_once(notes=True):
+    with silence_pillow(), say_once(notes=True):
         read = read_each(files, lambda file: kind.read(file, spec), bad)
         examples = [example for _, few in read for example in few]
     if bad:
@@ -391,7 +393,7 @@ def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, list[Array
     origins: list[Origin] = []
     for label, files in files_of(folder, spec).items():
         if len(files) == len(examples[label]):
-            origins += [Origin(printable(str(file)), str(file)) for file in files]
+            origins += [Origin(make_printable(str(file)), str(file)) for file in files]
         else:
             numbers = range(1, len(examples[label]) + 1)
             origins += [Origin(f"example {number} of {label}", label) for number in numbers]
@@ -416,7 +418,7 @@ def predict_files(
     names all of them, after the others were looked at.
     """
     _refuse_swapped(task, files)
-    loaded = opened(task, package)
+    loaded = open_task(task, package)
     kind = KINDS[loaded.learner.input.kind].files
     single: list[Path] = []
     for given in files:
@@ -430,12 +432,12 @@ def predict_files(
 
 
 def _say_passed_over(folder: Path, found: Below, unread: list[Unread] | None) -> None:
-    for line in found.passed_over(folder):
+    for line in found.list_passed_over(folder):
         warnings.warn(line, InputWarning, stacklevel=3)
     for message, hint in found.faults:
         if unread is None:
             raise InputError(message, hint=hint)
-        unread.append(Unread(printable(str(folder)), message, hint))
+        unread.append(Unread(make_printable(str(folder)), message, hint))
 
 
 def answers_of(
@@ -460,7 +462,7 @@ def answers_of(
     kind.ready()
     bad: dict[Path, HandfulError] = {}
     answers = []
-    with quiet(), saying_once(notes=True):
+    with silence_pillow(), say_once(notes=True):
         for file in files:
             try:
                 examples = kind.read(file, spec)
@@ -481,13 +483,13 @@ def answers_of(
     if bad and unread is None:
         raise unreadable(bad, len(files), kind.files)
     if unread is not None:
-        unread += [Unread(printable(str(file)), str(e), e.hint) for file, e in bad.items()]
+        unread += [Unread(make_printable(str(file)), str(e), e.hint) for file, e in bad.items()]
     return answers
 
 
 def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
-    found = empty(example[None], spec)
-    warn_of_empty(found, spec, lambda at: printable(name), ANSWERED, level=4)
+    found = find_empty(example[None], spec)
+    warn_of_empty(found, spec, lambda at: make_printable(name), ANSWERED, level=4)
 
 
 def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:
@@ -495,6 +497,6 @@ def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Ans
     best = int(scores.argmax())
     label = task.classes[best] if unknown is None else task.predict(example, unknown=unknown)
     if label is None:
-        return Answer(printable(file), None, None, None)
+        return Answer(make_printable(file), None, None, None)
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
-    return Answer(printable(file), label, float(scores[best]), probabilities)
+    return Answer(make_printable(file), label, float(scores[best]), probabilities)

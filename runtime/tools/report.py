@@ -13,15 +13,15 @@ from pathlib import Path
 from handful.runtime.arrays import Array
 from handful.runtime.errors import TaskFileError
 from handful.runtime.inputs.examples import KINDS, to_batch
-from handful.runtime.inputs.folders import printable
+from handful.runtime.inputs.folders import make_printable
 from handful.runtime.inputs.pictures import jpeg
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.support import gather, numbered
+from handful.runtime.support import gather, number_examples
 from handful.runtime.task import Task
 
-from .on_files import folder_examples, folder_origins, free, near_pairs, opened
-from .tested import NONE, Checked, Outcome, measured
+from .on_files import check_free, folder_examples, folder_origins, near_pairs, open_task
+from .tested import NONE, Checked, Outcome, measure
 from .text import probability
 
 MOST_ANSWERS = 200  # on the page, the wrong ones first
@@ -125,13 +125,13 @@ def write_report(
     A task holds embeddings alone: the folder `examples` it was adapted to gives the names and the
     pictures. `test` is a folder of other files, as for `measure_folder`.
     """
-    free(out, force=force)
-    loaded = opened(task, package)
+    check_free(out, force=force)
+    loaded = open_task(task, package)
     loaded._classification("report")
     pictures = Pictures()
     shown = _support(loaded, examples, pictures)
     listing = Listing()
-    found = None if test is None else measured(loaded, test, unknown, listing.add)
+    found = None if test is None else measure(loaded, test, unknown, listing.add)
     try:
         write_atomic(out, _page(task.name, loaded, shown, found, listing, pictures).encode())
     except OSError as cause:
@@ -171,7 +171,7 @@ def _page(
 
 def _support(task: Task, folder: Path | None, pictures: Pictures) -> list[Shown]:
     """Names and pictures of the support examples: those in the folder with the same embedding."""
-    shown = [Shown(name, "") for name in numbered(task._support.labels)]
+    shown = [Shown(name, "") for name in number_examples(task._support.labels)]
     if folder is None:
         return shown
     learner = task.learner
@@ -260,7 +260,7 @@ def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
     ][:MOST_ADVICE]
     for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
         of = found.per_class[wanted][1] if found else 0
-        lines.append(_confused(wanted, label, count, of, wanted in task.classes))
+        lines.append(_advise_confused(wanted, label, count, of, wanted in task.classes))
     few = [(count, label) for label, count in task.counts.items() if count < FEW]
     lines += [
         f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
@@ -270,7 +270,7 @@ def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
     return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
 
 
-def _confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
+def _advise_confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
     times = f"{count} of its {of} answers"
     if not known:
         return (
@@ -326,7 +326,7 @@ def html_text(value: object) -> str:
     """Anybody's text as it stands: nothing in it is markup, and nothing turns the writing round."""
     marks = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
     plain = "".join(f"\\u{ord(c):04x}" if c in marks else c for c in str(value))
-    return escape(printable(plain))
+    return escape(make_printable(plain))
 
 
 def html_table(

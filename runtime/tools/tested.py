@@ -12,11 +12,11 @@ import numpy as np
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
-from handful.runtime.inputs.folders import printable
+from handful.runtime.inputs.folders import make_printable
 from handful.runtime.package.files import write_atomic
 from handful.runtime.task import Task
 
-from .on_files import Answer, Unread, answers_of, opened
+from .on_files import Answer, Unread, answers_of, open_task
 from .text import probability, table
 
 if TYPE_CHECKING:
@@ -107,10 +107,10 @@ def measure_folder(
     they are answered by none. Without it they are a SupportSetError. Files that cannot be read are
     in the outcome's `unread`; an InputError where all are.
     """
-    return measured(opened(task, package), folder, unknown)
+    return measure(open_task(task, package), folder, unknown)
 
 
-def measured(
+def measure(
     task: Task,
     folder: Path,
     unknown: float | None = None,
@@ -235,11 +235,11 @@ def draw_confusion(found: Outcome) -> "Image":
     cell = cell_of(max(rows, columns))
     font = _font(max(6, min(TEXT, cell - 2)))
     named = cell >= 8  # below, a name is higher than its row
-    left = [_written(label if named else "", font) for label in found.classes]
-    above = [_written(_name(label) if named else "", font) for label in found.answers]
-    x = max(max(name.width for name in left) + 2 * GAP, _written("class", font).width + 2 * GAP)
-    title = _written(f"accuracy {100 * found.accuracy:.1f} %: rows are classes", font)
-    columns_are = _written("columns are answers", font)
+    left = [_draw_line(label if named else "", font) for label in found.classes]
+    above = [_draw_line(_name(label) if named else "", font) for label in found.answers]
+    x = max(max(name.width for name in left) + 2 * GAP, _draw_line("class", font).width + 2 * GAP)
+    title = _draw_line(f"accuracy {100 * found.accuracy:.1f} %: rows are classes", font)
+    columns_are = _draw_line("columns are answers", font)
     y = 2 * (title.height + GAP) + max(name.width for name in above) + 2 * GAP
     width = max(x + columns * cell, GAP + title.width, GAP + columns_are.width) + GAP
     picture = Image.new("RGB", (width, y + rows * cell + GAP), WHITE)
@@ -284,11 +284,11 @@ def _font(size: int) -> "FreeTypeFont | ImageFont":
     return ImageFont.load_default(size)
 
 
-def _written(text: str, font: "FreeTypeFont | ImageFont") -> "Image":
+def _draw_line(text: str, font: "FreeTypeFont | ImageFont") -> "Image":
     """A line of text as a picture of its size."""
     from PIL import Image, ImageDraw
 
-    plain = printable(text)
+    plain = make_printable(text)
     line = plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 1]}…"
     left, top, right, bottom = (round(edge) for edge in font.getbbox(line or " "))
     picture = Image.new("RGB", (max(1, right - left), max(1, bottom - top)), WHITE)

@@ -152,7 +152,7 @@ def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -
     return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.5f}"
 
 
-def described(package: "Description") -> str:
+def format_description(package: "Description") -> str:
     """A package: what it takes, what it runs, what it reached."""
     manifest = package.manifest
     size = ", ".join(map(str, manifest.input.shape))
@@ -175,12 +175,12 @@ def described(package: "Description") -> str:
         parts += ["", f"measured on {data}:", accuracies(measured)]
     if manifest.confidence:
         classes = manifest.confidence[0].classes
-        parts += ["", f"how sure, on {classes} meta-validation classes and queries of others:"]
-        parts += [confident(manifest.confidence)]
+        parts += ["", f"confidence, on {classes} meta-validation classes and queries of others:"]
+        parts += [format_confidence(manifest.confidence)]
     return "\n".join(parts)
 
 
-def confident(entries: Sequence[Confidence]) -> str:
+def format_confidence(entries: Sequence[Confidence]) -> str:
     """A line for each size: how far probabilities are off, and what is kept at two rates."""
     rates = [i for i, t in enumerate(entries[0].thresholds) if t.false_accepts in SHOWN]
     names = [f"kept at {100 * entries[0].thresholds[i].false_accepts:g} %" for i in rates]
@@ -199,7 +199,7 @@ def confident(entries: Sequence[Confidence]) -> str:
     )
 
 
-def answered(answers: Iterable["Answer"]) -> str:
+def format_answers(answers: Iterable["Answer"]) -> str:
     """A line for each picture: label and score, or `-` twice for none of the classes, and file."""
     return "\n".join(
         f"{'-' if a.label is None else a.label}\t{probability(a)}\t{a.file}" for a in answers
@@ -211,7 +211,7 @@ def probability(answer: "Answer") -> str:
     return "-" if answer.score is None else f"{answer.score:.3f}"
 
 
-def verified(report: "Report") -> str:
+def format_verification(report: "Report") -> str:
     """One line: what was compared, and how far apart it was."""
     line = (
         f"{report.name}: {report.files} files, {report.bytes} bytes, "
@@ -227,7 +227,7 @@ def verified(report: "Report") -> str:
     return line
 
 
-def benched(measured: "Bench") -> str:
+def format_bench(measured: "Bench") -> str:
     """A line for each measurement."""
     words = {
         name: "unknown" if value is None else f"{value:.3f}" if isinstance(value, float) else value

@@ -30,7 +30,7 @@ from .golden import (
     take_pictures,
     take_series,
     take_sounds,
-    thinned,
+    thin,
 )
 
 TOLERANCE = 1e-4
@@ -162,7 +162,7 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
 
     def compare(name: str, value: Array) -> None:
         wanted, every = golden.vectors[name]
-        differences[name] = relative_difference(thinned(value, every), wanted, name)
+        differences[name] = relative_difference(thin(value, every), wanted, name)
 
     def observe(stage: str, i: int, tensors: dict[str, Array]) -> None:
         for tensor, value in tensors.items():

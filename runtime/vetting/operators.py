@@ -204,7 +204,7 @@ def read_constant(walk: pb.Walker, data: memoryview) -> Constant:
     listed: dict[str, int] = {}
     name, element, raw = "", 0, None
     for number, wire, value in walk(data, REPEATED_OF_TENSOR):
-        kind = known(number, TENSOR, REFUSED_OF_TENSOR, "a constant")
+        kind = name_known(number, TENSOR, REFUSED_OF_TENSOR, "a constant")
         if kind == "dims":
             dims += pb.integers(wire, value, AXES)
         elif kind == "type":
@@ -223,10 +223,10 @@ def read_constant(walk: pb.Walker, data: memoryview) -> Constant:
             listed[kind] = listed.get(kind, 0) + many
             if kind == "longs" and listed[kind] <= SHORT:
                 longs += pb.integers(wire, value, SHORT)
-    return _checked(name, element, dims, raw, listed, longs)
+    return _check_constant(name, element, dims, raw, listed, longs)
 
 
-def _checked(
+def _check_constant(
     name: str,
     element: int,
     dims: list[int],
@@ -253,7 +253,7 @@ def _checked(
     )
 
 
-def known(number: int, fields: dict[int, str], refused: dict[int, str], where: str) -> str:
+def name_known(number: int, fields: dict[int, str], refused: dict[int, str], where: str) -> str:
     """What the field `number` is; a PackageError where the format allows none."""
     if number in fields:
         return fields[number]
@@ -312,7 +312,7 @@ def read_attribute(walk: pb.Walker, data: memoryview, op: str) -> tuple[str, Val
     """The name and value of an attribute of `op`, as the table of operators allows it."""
     entry = _Read()
     for number, wire, value in walk(data, REPEATED):
-        kind = known(number, FIELDS, REFUSED, f"an attribute of {op}")
+        kind = name_known(number, FIELDS, REFUSED, f"an attribute of {op}")
         if kind == "name":
             entry.name = pb.text(wire, value)
         elif kind == "type":
@@ -333,7 +333,7 @@ def read_attribute(walk: pb.Walker, data: memoryview, op: str) -> tuple[str, Val
             entry.ints += pb.integers(wire, value, MAX_ENTRIES)
         if max(len(entry.ints), len(entry.floats), len(entry.strings)) > MAX_ENTRIES:
             raise PackageError(f"a list of more than {MAX_ENTRIES} entries in an attribute of {op}")
-    _allowed(op, entry)
+    _check_allowed(op, entry)
     return entry.name, entry.value
 
 
@@ -346,7 +346,7 @@ def _floats(wire: int, value: pb.Value) -> list[float]:
     return list(struct.unpack(f"<{count}f", value))
 
 
-def _allowed(op: str, entry: _Read) -> None:
+def _check_allowed(op: str, entry: _Read) -> None:
     rules = OPERATORS[op]
     if entry.name not in rules:
         raise PackageError(f"{op} has an attribute {entry.name[:60]!r}, {NONE}", hint=HINT)

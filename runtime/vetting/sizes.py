@@ -18,11 +18,8 @@ FLOATING = (FLOAT32, 11)
 LOGICAL = frozenset("And Equal Greater GreaterOrEqual IsNaN Less LessOrEqual Not Or Xor".split())
 COUNTS = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
 INDICES = ("MaxPool", "TopK")  # whose second output are indices
-LIKE = {
-    "DequantizeLinear": 1,
-    "QuantizeLinear": 2,
-    "Where": 1,
-}  # the input whose type the output has; the first elsewhere
+# the input whose type the output has; the first elsewhere
+LIKE = {"DequantizeLinear": 1, "QuantizeLinear": 2, "Where": 1}
 
 
 def of_outputs(
@@ -83,7 +80,7 @@ KEEP_NATURAL = frozenset(
 )
 
 
-def positive(size: Size) -> bool:
+def is_positive(size: Size) -> bool:
     """Whether an axis is known not to be empty."""
     return size == SOME or (isinstance(size, int) and size > 0)
 
@@ -170,7 +167,7 @@ class _Node:
         """The numbers in the input `i`."""
         return self.known.numbers.get(self.inputs[i]) if i < len(self.inputs) else None
 
-    def given(self, i: int) -> bool:
+    def has(self, i: int) -> bool:
         """Whether there is an input `i`."""
         return i < len(self.inputs) and bool(self.inputs[i])
 
@@ -211,7 +208,7 @@ class _Node:
         name = (self.inputs[0] if self.inputs else "")[:60]
         sizes = self.ins[0] if self.ins else None
         most = 4 if self.op == "ConvTranspose" else 5
-        if sizes is None or not 3 <= len(sizes) <= most or not all(map(positive, sizes)):
+        if sizes is None or not 3 <= len(sizes) <= most or not all(map(is_positive, sizes)):
             raise PackageError(
                 f"{self.op} over {name!r}, of which is known {_show(sizes)}, wanted 3 to {most} "
                 "axes that are known not to be empty",
@@ -289,7 +286,7 @@ class _Node:
         rank = len(first)
         if self.op.startswith("Arg"):
             axes: list[int] | None = [self.number("axis", 0)]
-        elif self.given(1):
+        elif self.has(1):
             axes = self.constants(1)
         elif self.number("noop_with_empty_axes", 0):
             return first
@@ -343,7 +340,7 @@ class _Node:
 
     def _slice_numbers(self, numbers: list[Size]) -> Numbers:
         start, end = self.constants(1), self.constants(2)
-        step = self.constants(4) if self.given(4) else [1]
+        step = self.constants(4) if self.has(4) else [1]
         if not (start and end and step and step[0]) or len(start) != 1:
             return None
         return numbers[slice(start[0], end[0], step[0])] if step[0] > 0 else None
@@ -401,7 +398,7 @@ def _product(sizes: Sequence[Size]) -> Size:
     numbers = [size for size in sizes if isinstance(size, int)]
     if len(numbers) == len(sizes):
         return math.prod(numbers)
-    return SOME if all(map(positive, sizes)) else None
+    return SOME if all(map(is_positive, sizes)) else None
 
 
 def _broadcast(shapes: Sequence[Sizes]) -> Sizes:
@@ -454,7 +451,7 @@ def _reshape(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
         if isinstance(total, int) and isinstance(rest, int) and rest:
             copied[at] = total // rest
         else:  # a part of something is something
-            copied[at] = SOME if positive(total) else None
+            copied[at] = SOME if is_positive(total) else None
     return [tuple(copied)]
 
 
@@ -491,7 +488,7 @@ def _concat(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
     numbers = [size for size in along if isinstance(size, int)]
     total: Size = sum(numbers)
     if len(numbers) != len(along):  # one that is not empty is enough
-        total = SOME if any(map(positive, along)) else None
+        total = SOME if any(map(is_positive, along)) else None
     others = [_agree([sizes[i] for sizes in known]) for i in range(len(first))]
     return [(*others[:axis], total, *others[axis + 1 :])]
 
@@ -506,10 +503,10 @@ def _agree(axis: Sequence[Size]) -> Size:
 
 def _slice(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
     starts, ends = node.constants(1), node.constants(2)
-    axes = node.constants(3) if node.given(3) else list(range(len(starts or ())))
+    axes = node.constants(3) if node.has(3) else list(range(len(starts or ())))
     if axes is None:
         return [(None,) * len(first)]
-    steps = node.constants(4) if node.given(4) else [1] * len(axes)
+    steps = node.constants(4) if node.has(4) else [1] * len(axes)
     sizes = list(first)
     for i, axis in enumerate(axes):
         sizes[axis] = (
@@ -534,7 +531,7 @@ def _split(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
     axis = node.number("axis", 0) % len(first)
     count, size = len(node.outputs), first[axis]
     parts: Sequence[Size] = [None] * count
-    if node.given(1):
+    if node.has(1):
         parts = node.at(1) or parts
     elif isinstance(size, int):
         each = -(-size // count)
@@ -543,7 +540,7 @@ def _split(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
 
 
 def _pad(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
-    pads, axes = node.constants(1), node.constants(3) if node.given(3) else [*range(len(first))]
+    pads, axes = node.constants(1), node.constants(3) if node.has(3) else [*range(len(first))]
     if pads is None or axes is None:
         return [(None,) * len(first)]
     sizes = list(first)
@@ -590,7 +587,7 @@ def _top(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
 def _range(node: _Node, _: tuple[Size, ...]) -> list[Sizes]:
     start, limit, step = (node.at(i) for i in range(3))
     counts = start == [0] and step == [1] and limit is not None and len(limit) == 1
-    return [(limit[0] if counts and limit and positive(limit[0]) else None,)]
+    return [(limit[0] if counts and limit and is_positive(limit[0]) else None,)]
 
 
 def _filled(node: _Node, _: tuple[Size, ...]) -> list[Sizes]:
@@ -632,7 +629,7 @@ def _calculate(exact: Callable[[int, int], int], grows: bool) -> Callable[[Size,
     def result(a: Size, b: Size) -> Size:
         if isinstance(a, int) and isinstance(b, int):
             return exact(a, b)
-        return SOME if grows and positive(a) and positive(b) else None
+        return SOME if grows and is_positive(a) and is_positive(b) else None
 
     return result
 

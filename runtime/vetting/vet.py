@@ -21,7 +21,7 @@ from .operators import (
     RANDOM,
     Constant,
     Value,
-    known,
+    name_known,
 )  # fmt: skip
 from .sizes import FLOAT16, FLOAT32, Follower, of_outputs
 
@@ -83,7 +83,7 @@ class _Vetter:
         counts: Counter[str] = Counter()
         graph = memoryview(b"")
         for number, wire, value in self.walk(data, MODEL_REPEATED):
-            kind = known(number, MODEL, MODEL_REFUSED, "the model")
+            kind = name_known(number, MODEL, MODEL_REFUSED, "the model")
             counts[kind] += 1
             if kind == "ir" and (version := pb.number(wire, value)) != IR_VERSION:
                 raise PackageError(f"IR version {version}, wanted {IR_VERSION}")
@@ -113,7 +113,7 @@ class _Vetter:
         """Inputs and constants first, then the nodes, which a file writes before them."""
         nodes: list[memoryview] = []
         for number, wire, value in self.walk(data, GRAPH_REPEATED):
-            kind = known(number, GRAPH, GRAPH_REFUSED, "the graph")
+            kind = name_known(number, GRAPH, GRAPH_REFUSED, "the graph")
             if kind == "node":
                 nodes.append(pb.message(wire, value))
                 if len(nodes) > MAX_NODES:
@@ -161,7 +161,7 @@ class _Vetter:
         node = Node("", [], [], {})
         raw: list[memoryview] = []
         for number, wire, value in self.walk(data, NODE_REPEATED):
-            kind = NODE.get(number) or known(number, NODE, NODE_REFUSED, "a node")
+            kind = NODE.get(number) or name_known(number, NODE, NODE_REFUSED, "a node")
             if kind == "input":
                 node.inputs.append(pb.text(wire, value))
             elif kind == "output":

@@ -57,7 +57,7 @@ def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: P
     assert (manifest.licence, manifest.learner) == ("MIT", "means")
     assert manifest.training["config"]["learner"] == {
         **{"name": "means", "metric": "power", "shrinkage": 3.0},
-        **{"support_center": 0.5, "shot_scale": True},
+        **{"support_centre": 0.5, "shot_scale": True},
     }
     card = (package / "README.md").read_text()
     assert "examples [S, 3, 4, 4], or pictures: paths, PIL images, frames" in card

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 
 import handful
-from handful.runtime.errors import HandfulError, PackageError, harmless
+from handful.runtime.errors import HandfulError, PackageError, escape_controls
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.npz import read_npz
 from handful.runtime.tools.golden import FILE, MAX_BYTES, Golden, take_pictures, take_sounds
 from handful.runtime.tools.inspect import describe
-from handful.runtime.tools.text import described, verified
+from handful.runtime.tools.text import format_description, format_verification
 from handful.runtime.tools.verify import verify
 
 ADDRESS_SPACE = 6 * 2**30  # what a case may ask the system for: beyond it is a typed error, too
@@ -35,8 +35,8 @@ MOST_VALUES = 2**18  # of an example that is adapted to
 def inspected(folder: Path) -> None:
     """What `handful inspect` shows, and what `verify` reads before a graph runs."""
     package = describe(folder)
-    shown = described(package) + json.dumps(package.as_json(), ensure_ascii=False)
-    harmless(shown).encode()
+    shown = format_description(package) + json.dumps(package.as_json(), ensure_ascii=False)
+    escape_controls(shown).encode()
     if (folder / FILE).exists():
         data = read_regular(folder / FILE, limit=MAX_BYTES)
         arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
@@ -47,7 +47,7 @@ def inspected(folder: Path) -> None:
 
 def replayed(folder: Path) -> None:
     """What `handful verify` shows."""
-    harmless(verified(verify(folder))).encode()
+    escape_controls(format_verification(verify(folder))).encode()
 
 
 def adapted(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Packages that say how sure they are, with numbers that can be followed by hand."""
+"""Packages with measured confidence, with numbers that can be followed by hand."""
 
 from __future__ import annotations
 

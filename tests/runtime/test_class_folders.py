@@ -10,7 +10,7 @@ from PIL import Image
 
 from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.inputs.examples import KINDS, files_of, read_folder
-from handful.runtime.inputs.folders import ONE_LINE, files_below, label_of, shown
+from handful.runtime.inputs.folders import ONE_LINE, files_below, label_of, quote_path
 from handful.runtime.inputs.pictures import HEIC, read_image
 from handful.runtime.package.manifest import InputSpec
 
@@ -65,7 +65,7 @@ def test_what_is_passed_over(tmp_path: Path) -> None:
         (tmp_path / name).write_text("about the pictures")
     assert files_of(tmp_path, GREY) == {"ka": [file]}
     found = files_below(tmp_path / "ka", KINDS["image"].files)
-    assert (found.files, found.passed_over(tmp_path)) == ([file], [])
+    assert (found.files, found.list_passed_over(tmp_path)) == ([file], [])
 
 
 def test_what_is_named_as_an_example(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_what_is_named_as_an_example(tmp_path: Path) -> None:
             (folder / name).write_bytes(b"x")
         found = files_below(folder, KINDS[kind].files)
         assert {file.name for file in found.files} == {*names.split()}, kind
-        said = "\n".join(found.passed_over(folder))
+        said = "\n".join(found.list_passed_over(folder))
         assert [name for name in others.split() if name not in said] == [], kind
-    pictures = files_below(tmp_path / "image", KINDS["image"].files).passed_over(tmp_path)
+    pictures = files_below(tmp_path / "image", KINDS["image"].files).list_passed_over(tmp_path)
     assert pictures[0].startswith(
         "2 pictures in … passed over, .heic and .heif files are not read: a.HEIF, a.heic; convert"
         " it to JPEG or PNG: magick IN OUT.jpg, on a Mac sips".replace("…", str(tmp_path))
@@ -201,7 +201,7 @@ def test_a_folder_that_cannot_be_listed(tmp_path: Path, monkeypatch: pytest.Monk
 def test_names_that_are_no_folders(name: str) -> None:
     with pytest.raises(SupportSetError) as error:
         files_of(name, GREY)
-    assert str(error.value) == f"no folder {shown(name)}"
+    assert str(error.value) == f"no folder {quote_path(name)}"
 
 
 def test_all_unreadable_pictures_are_listed_at_once(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_samples_are_scored_by_their_mean(packages: Any, tmp_path: Path) -> None
 
 def test_a_package_without_thresholds_says_so(folder: Path) -> None:
     task = task_of(handful.load(folder))
-    words = "package prototypes does not say how sure its answers are"
+    words = "package prototypes has no measured confidence"
     hint = (
         "task.with_negatives(others) makes thresholds for unknown queries, as"
         " `handful adapt --others FOLDER` does; `handful export` and"

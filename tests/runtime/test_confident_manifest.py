@@ -1,4 +1,4 @@
-"""What a manifest says of how sure answers are: kept, shown, and refused where it is not a grid."""
+"""What a manifest says of confidence: kept, shown, and refused where it is not a grid."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import to_json
 from handful.runtime.tools.inspect import describe
-from handful.runtime.tools.text import described
+from handful.runtime.tools.text import format_description
 
 from ..each import each
 from . import edit
@@ -25,8 +25,8 @@ def test_it_is_read_written_and_shown(packages: Any, tmp_path: Path) -> None:
     folder = packages.copy("prototypes", tmp_path)
     manifest = sure(folder, grid(temperature=1.5)).manifest
     assert json.loads(to_json(manifest))["confidence"] == grid(temperature=1.5)
-    assert described(describe(folder)).splitlines()[-6:] == [
-        "how sure, on 30 meta-validation classes and queries of others:",
+    assert format_description(describe(folder)).splitlines()[-6:] == [
+        "confidence, on 30 meta-validation classes and queries of others:",
         "way  shot  temperature  calibration error %  kept at 1 %",
         "  2     1  1.50         1.00                 90.0",
         "  2     4  1.50         1.00                 90.0",

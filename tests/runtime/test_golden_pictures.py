@@ -10,7 +10,7 @@ from handful.runtime.errors import PackageError
 from handful.runtime.inputs import pictures
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.golden import draw_pictures
-from handful.runtime.tools.text import verified
+from handful.runtime.tools.text import format_verification
 from handful.runtime.tools.verify import verify
 
 from ..each import each
@@ -26,9 +26,9 @@ def spec(shape: tuple[int, ...], resize: int, **changes: Any) -> InputSpec:
 def test_the_runtime_makes_of_them_what_numpy_made(packages: Any) -> None:
     report = verify(packages("head"))
     assert report.pictures == {"picture/0/x": 0.0, "picture/1/x": 0.0}
-    assert verified(report).endswith("; 2 golden pictures, worst difference 0.0e+00")
+    assert format_verification(report).endswith("; 2 golden pictures, worst difference 0.0e+00")
     assert verify(packages("line")).pictures == {}
-    assert "golden pictures" not in verified(verify(packages("line")))
+    assert "golden pictures" not in format_verification(verify(packages("line")))
 
 
 def test_one_grey_level_in_one_pixel_is_found(packages: Any, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_without_pillow_they_are_replayed_by_numpy(
     report = verify(packages("head"))
     assert report.ok
     assert report.pictures == by_pillow
-    assert "; 2 golden pictures, worst difference " in verified(report)
+    assert "; 2 golden pictures, worst difference " in format_verification(report)
     assert verify(packages("line")).pictures == {}
 
 

@@ -10,7 +10,7 @@ from handful.runtime.errors import PackageError
 from handful.runtime.inputs import sounds
 from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.golden import draw_sounds
-from handful.runtime.tools.text import verified
+from handful.runtime.tools.text import format_verification
 from handful.runtime.tools.verify import verify
 
 from ..each import each
@@ -68,10 +68,10 @@ def test_they_are_what_the_format_page_makes_of_them() -> None:
 def test_they_are_replayed_and_a_package_may_have_none(folder: Path, packages: Any) -> None:
     report = verify(folder)
     assert report.sounds == {"sound/0/x": 0.0, "sound/1/x": 0.0}
-    assert verified(report).endswith("; 2 golden sounds, worst difference 0.0e+00")
+    assert format_verification(report).endswith("; 2 golden sounds, worst difference 0.0e+00")
     without = verify(packages("tones"))
     assert (without.ok, without.sounds) == (True, {})
-    assert "golden sounds" not in verified(without)
+    assert "golden sounds" not in format_verification(without)
 
 
 def test_another_filter_is_found(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from handful.runtime.errors import ManifestError
 from handful.runtime.package.decode import read_manifest, to_json
 from handful.runtime.package.manifest import Comparison, Evaluation
 from handful.runtime.tools.inspect import describe
-from handful.runtime.tools.text import accuracies, described
+from handful.runtime.tools.text import accuracies, format_description
 
 from ..each import each
 
@@ -72,5 +72,5 @@ def test_its_text_has_no_ways() -> None:
 
 
 def test_its_limits_are_of_examples(packages: Any) -> None:
-    lines = described(describe(packages("line"))).splitlines()
+    lines = format_description(describe(packages("line"))).splitlines()
     assert lines[2] == "limits  examples 1 or more"

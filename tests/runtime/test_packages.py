@@ -38,7 +38,7 @@ def test_shipped_packages_are_found_by_name(
     (tmp_path / "manifest.schema.json").write_text("{}")
     monkeypatch.setattr(finding, "SHIPPED", tmp_path)
     monkeypatch.chdir(tmp_path.parent)
-    assert finding.shipped() == ["head"]
+    assert finding.list_shipped() == ["head"]
     assert handful.load("head").path == tmp_path / "head"
     with pytest.raises(PackageError) as error:
         handful.load("tail")
@@ -46,7 +46,7 @@ def test_shipped_packages_are_found_by_name(
     assert error.value.hint == "shipped packages: head"
 
 
-@pytest.mark.parametrize("name", finding.shipped())
+@pytest.mark.parametrize("name", finding.list_shipped())
 def test_a_shipped_manifest_is_as_an_export_writes_it(name: str) -> None:
     folder = finding.find(name)
     assert read_bytes(folder) == to_json(read_manifest(folder)).encode()

@@ -20,7 +20,7 @@ from handful.runtime.inputs.pictures import (
     read_image,
     read_pixels,
 )
-from handful.runtime.inputs.resize import resized
+from handful.runtime.inputs.resize import scaled_size
 from handful.runtime.package.manifest import InputSpec
 
 from ..each import each
@@ -102,7 +102,7 @@ def test_a_picture_of_which_much_is_cut_off_is_told(tmp_path: Path) -> None:
     with pytest.warns(InputWarning, match=words):
         read_image(tmp_path / "a.png", cut)
     with pytest.warns(InputWarning, match="query is 64 × 24"):
-        pictures_module.given(noise(24, 64, 3), cut, "query")
+        pictures_module.to_array(noise(24, 64, 3), cut, "query")
     Image.fromarray(noise(24, 40, 3)).save(tmp_path / "b.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -111,7 +111,7 @@ def test_a_picture_of_which_much_is_cut_off_is_told(tmp_path: Path) -> None:
     words = "cut off, and so it is with 1 more"
 
     def twice() -> None:
-        with pictures_module.quiet():
+        with pictures_module.silence_pillow():
             read_image(tmp_path / "a.png", cut)
             read_image(tmp_path / "a.png", cut)
 
@@ -145,11 +145,11 @@ def test_the_horizontal_pass_comes_first() -> None:
 
 
 def test_a_half_is_rounded_up_and_a_whole_is_exact() -> None:
-    assert resized((4, 10), 2) == (2, 5)
-    assert resized((4, 9), 2) == (2, 5)  # 4.5; Python's round would make it 4
-    assert resized((7, 4), 2) == (4, 2)  # 3.5
-    assert resized((3, 10**8), 49) == (49, 1_633_333_333)  # 4.9e9 / 3, beyond float32
-    assert resized((6, 5), None) == (6, 5)
+    assert scaled_size((4, 10), 2) == (2, 5)
+    assert scaled_size((4, 9), 2) == (2, 5)  # 4.5; Python's round would make it 4
+    assert scaled_size((7, 4), 2) == (4, 2)  # 3.5
+    assert scaled_size((3, 10**8), 49) == (49, 1_633_333_333)  # 4.9e9 / 3, beyond float32
+    assert scaled_size((6, 5), None) == (6, 5)
 
 
 def test_layout_inversion_and_scale() -> None:
@@ -185,9 +185,8 @@ def test_sixteen_bits_keep_their_high_byte(tmp_path: Path) -> None:
 def test_every_orientation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orientation: int
 ) -> None:
-    monkeypatch.setattr(
-        "handful.runtime.inputs.resize.STRIP", 2**11
-    )  # so that a small picture is several strips
+    # so that a small picture is several strips
+    monkeypatch.setattr("handful.runtime.inputs.resize.STRIP", 2**11)
     image = Image.fromarray(noise(100, 91, 3))
     exif = Image.Exif()
     exif[0x0112] = orientation

@@ -231,31 +231,31 @@ def test_a_whole_recording_is_what_the_format_page_makes_of_it(whole: Any, count
         np.ones((count, 4)),
     ):
         wanted = np.array(by_the_page(x.tolist(), spec), np.float32)
-        np.testing.assert_array_equal(series.whole(x, spec), wanted)
+        np.testing.assert_array_equal(series.take_whole(x, spec), wanted)
     times = np.cumsum(rng.integers(0, 3, count) * 0.1)  # no sum of these is exact
     times -= times[0]
     wanted = np.array(by_the_page(x.tolist(), spec, times.tolist()), np.float32)
-    np.testing.assert_array_equal(series.whole(x, spec, times), wanted)
+    np.testing.assert_array_equal(series.take_whole(x, spec, times), wanted)
 
 
 def test_a_whole_recording_by_hand() -> None:
     spec = trace("path", length=5)
     corner = [[0, 0, 0, 1], [3, 6, 0, 1], [3, 6, 1, 0]]  # three to the right, one up, the pen up
-    assert series.whole(corner, spec).tolist() == [
+    assert series.take_whole(corner, spec).tolist() == [
         [0, 0, 0, 1],
         [1, 2, 0, 1],
         [2, 4, 0, 1],
         [3, 6, 0, 1],  # the reading itself
         [3, 6, 1, 0],
     ]
-    timed = series.whole(corner, trace("time", length=5), np.array([0.0, 1.0, 4.0]))
+    timed = series.take_whole(corner, trace("time", length=5), np.array([0.0, 1.0, 4.0]))
     np.testing.assert_allclose(timed[:, 2], [0, 0, 1 / 3, 2 / 3, 1], rtol=1e-6)
     assert timed[:, 3].tolist() == [1, 1, 0, 0, 0]  # up all the way
     scaled = InputSpec(kind="array", shape=(3, 1), whole="time", scale=0.5, offset=1.0)
-    assert series.whole(np.array([[0], [3]]), scaled).tolist() == [[1], [1.75], [2.5]]
-    assert series.whole(np.array([[0.0], [3]]), scaled).tolist() == [[0], [1.5], [3]]
+    assert series.take_whole(np.array([[0], [3]]), scaled).tolist() == [[1], [1.75], [2.5]]
+    assert series.take_whole(np.array([[0.0], [3]]), scaled).tolist() == [[0], [1.5], [3]]
     far = [[0, 0, 0, 0], [1e200, 0, 0, 0]]
-    words, _ = refusal(lambda: series.whole(far, spec), InputError)
+    words, _ = refusal(lambda: series.take_whole(far, spec), InputError)
     assert words == "it has readings that are too far apart to measure the way"
 
 
@@ -275,7 +275,7 @@ def test_one_file_is_one_example_where_the_package_says_so(
     file = write_csv(tmp_path / "long.csv", long)
     turned = write_csv(tmp_path / "turned.csv", long[:, ::-1], "ay,ax")
     assert task.predict(file) == task.predict(long) == "rising"  # of an array as of a file, unsaid
-    exact = series.whole(long, task.learner.input)
+    exact = series.take_whole(long, task.learner.input)
     several: tuple[Any, ...] = (file, turned, long, [long], [file, exact])
     for given in several:
         logits = task.logits(given)

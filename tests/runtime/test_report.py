@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.tools.on_files import Answer, written
+from handful.runtime.tools.on_files import Answer, save_task
 from handful.runtime.tools.report import MOST_ANSWERS, Listing, write_report
 from handful.runtime.tools.tested import Checked, measure_folder
 
@@ -37,7 +37,7 @@ def test_sounds_are_named(packages: Any, tmp_path: Path) -> None:
             write_tone(tmp_path / place / label / "0.wav", pitch + apart)
     learner = handful.load(packages("tones"))
     given = {name: [tmp_path / "given" / name / "0.wav"] for name in ("low", "high")}
-    written(learner.adapt(given), tmp_path / "task.npz")
+    save_task(learner.adapt(given), tmp_path / "task.npz")
     out = tmp_path / "report.html"
     write_report(tmp_path / "task.npz", out, examples=tmp_path / "given", test=tmp_path / "other")
     for label in ("low", "high"):
@@ -65,7 +65,7 @@ def test_windows_of_a_recording_are_numbered(packages: Any, tmp_path: Path) -> N
     files = {label: [str(tmp_path / "moves" / label / "1.npy")] for label in recordings}
     moves = tmp_path / "moves"
     task = learner.adapt(files)
-    written(task, tmp_path / "task.npz")
+    save_task(task, tmp_path / "task.npz")
     write_report(tmp_path / "task.npz", tmp_path / "report.html", examples=moves, test=moves)
     found = measure_folder(tmp_path / "task.npz", tmp_path / "moves")
     page = (tmp_path / "report.html").read_text()

@@ -11,7 +11,7 @@ import pytest
 import handful
 from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.inputs.examples import read_folder
-from handful.runtime.inputs.sounds import batch, cut, middle, resampled
+from handful.runtime.inputs.sounds import batch, cut, middle, resample
 from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.on_files import adapt_folder, predict_files
 
@@ -32,14 +32,14 @@ def test_one_sample_at_twice_the_rate() -> None:
     def wanted(m: int) -> float:
         return f(0.97 * (m / 2 - 1)) / sum(f(0.97 * (m / 2 - k)) for k in range(-40, 45))
 
-    y = resampled(np.array([0.0, 1.0, 0.0]), 4000, 8000)
+    y = resample(np.array([0.0, 1.0, 0.0]), 4000, 8000)
     np.testing.assert_allclose(y, [wanted(m) for m in range(6)], atol=1e-12)
     assert y[2] == pytest.approx(0.97, abs=2e-3)  # the cut-off takes three hundredths of the band
 
 
 @each("old", [8000, 11025, 22050, 44100, 48000, 15999])
 def test_a_tone_is_the_same_tone_at_another_rate(old: int) -> None:
-    heard = resampled(tone(440, 1.0, old), old, 16000)
+    heard = resample(tone(440, 1.0, old), old, 16000)
     assert len(heard) == 16000
     np.testing.assert_allclose(heard[500:-500], tone(440, 1.0, 16000)[500:-500], atol=1e-5)
 
@@ -47,7 +47,7 @@ def test_a_tone_is_the_same_tone_at_another_rate(old: int) -> None:
 @each(("old", "new"), [(44100, 16000), (191999, 1001), (16000, 15999), (4001, 191999)])
 def test_kept_weights_and_those_made_as_they_go_are_those_of_the_page(old: int, new: int) -> None:
     x = np.random.default_rng(0).uniform(-1, 1, 3 * old // new + 40)
-    y = resampled(x, old, new)
+    y = resample(x, old, new)
     c = 0.97 * min(1, new / old)
     for m in range(0, len(y), max(1, len(y) // 50)):
         k = np.arange(int(m * old / new - 32 / c) - 1, int(m * old / new + 32 / c) + 2)
@@ -62,7 +62,7 @@ def test_an_awkward_ratio_takes_the_time_and_memory_of_any_other() -> None:
     x = np.zeros(2**19)
     tracemalloc.start()
     began = time.process_time()
-    resampled(x, 191999, 1001)
+    resample(x, 191999, 1001)
     seconds, (_, peak) = time.process_time() - began, tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert seconds < 3
@@ -70,11 +70,11 @@ def test_an_awkward_ratio_takes_the_time_and_memory_of_any_other() -> None:
 
 
 def test_what_the_new_rate_cannot_hold_is_gone() -> None:
-    assert abs(resampled(tone(9000, 1.0, 48000), 48000, 16000)[500:-500]).max() < 3e-4
+    assert abs(resample(tone(9000, 1.0, 48000), 48000, 16000)[500:-500]).max() < 3e-4
 
 
 def test_a_constant_stays_as_it_is() -> None:
-    y = resampled(np.ones(4000), 44100, 16000)
+    y = resample(np.ones(4000), 44100, 16000)
     np.testing.assert_allclose(y[50:-50], 1, atol=1e-12)
 
 

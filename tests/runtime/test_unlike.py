@@ -15,11 +15,11 @@ import pytest
 from PIL import Image
 
 import handful
-from handful.runtime.inputs.examples import empty
+from handful.runtime.inputs.examples import find_empty
 from handful.runtime.inputs.pictures import prepare_pixels
 from handful.runtime.package.manifest import InputSpec, Seen
 from handful.runtime.package.rules import sound_spec
-from handful.runtime.unlike import far
+from handful.runtime.unlike import find_far
 from handful.trainer.data import DataConfig, load_data
 
 from .small_sounds import tone
@@ -80,7 +80,7 @@ def test_how_far_is_far() -> None:
     seen = Seen(mean=(0.0, 1.0), deviation=(1.0, 1.0))
     mean = np.array([-0.49, -0.51, 1.49, 1.51, 0.5, 0.5, 0.5, 0.5])
     deviation = np.array([1.0, 1.0, 1.0, 1.0, 0.96, 0.94, 1.04, 1.06])  # of 0.1 × 1, half
-    assert far(mean, deviation, seen).tolist() == [False, True] * 4
+    assert find_far(mean, deviation, seen).tolist() == [False, True] * 4
 
 
 def test_values_as_large_as_float32_are_no_overflow(folder: Path, edit: Any) -> None:
@@ -98,7 +98,7 @@ def test_photographs_are_unlike_omniglot_and_its_unseen_characters_are_not(
     shared_data: Path,
 ) -> None:
     config = DataConfig(source="omniglot", path=shared_data / "omniglot", rotations=False)
-    seen = load_data(config, "meta_train").seen()
+    seen = load_data(config, "meta_train").measure_seen()
     glyphs = DataConfig(source="glyphs", rotations=False)
     shares = {}
     for name, data in (
@@ -106,7 +106,7 @@ def test_photographs_are_unlike_omniglot_and_its_unseen_characters_are_not(
         ("glyphs", load_data(glyphs, "meta_test")),
     ):
         x = data.as_float(data.x).flatten(1).numpy()
-        shares[name] = far(x.mean(axis=1), x.std(axis=1), seen).mean()
+        shares[name] = find_far(x.mean(axis=1), x.std(axis=1), seen).mean()
     files = json.loads((shared_data / "caltech101" / "caltech101_index.json").read_text())["files"]
     with zipfile.ZipFile(shared_data / "caltech101" / "caltech101_84.zip") as archive:
         frames = [
@@ -115,7 +115,7 @@ def test_photographs_are_unlike_omniglot_and_its_unseen_characters_are_not(
         ]
     x = np.stack([prepare_pixels(frame, data.input) for frame in frames])
     x = x.reshape(len(x), -1)
-    shares["photographs"] = far(x.mean(axis=1), x.std(axis=1), seen).mean()
+    shares["photographs"] = find_far(x.mean(axis=1), x.std(axis=1), seen).mean()
     assert shares["characters"] < 1e-3
     assert shares["glyphs"] < 0.02
     assert shares["photographs"] > 0.8
@@ -158,7 +158,7 @@ def test_what_has_nothing_in_it_in_every_kind() -> None:
     sound = sound_spec(8000, 800)
     hiss = rng.normal(0, 2e-5, 800).astype(np.float32)  # of 16 bits the last
     sounds = np.stack([0 * hiss, hiss, 100 * hiss])
-    assert empty(sounds, sound).tolist() == [True, True, False]
+    assert find_empty(sounds, sound).tolist() == [True, True, False]
     picture = InputSpec(
         kind="image", shape=(3, 9, 9), layout="CHW", colour="rgb", resize=9,
         interpolation="lanczos", scale=1 / 255,
@@ -168,15 +168,15 @@ def test_what_has_nothing_in_it_in_every_kind() -> None:
     noise = (np.rint(rng.normal(100, 1, (3, 9, 9))) / 255).astype(np.float32)
     dot = red.copy()
     dot[1, 4, 4] = 0.5
-    assert empty(np.stack([red, noise, dot]), picture).tolist() == [True, True, False]
+    assert find_empty(np.stack([red, noise, dot]), picture).tolist() == [True, True, False]
     series = InputSpec(kind="array", shape=(5, 2))
     still = np.tile(np.array([0, 9.81], np.float32), (5, 1))
     moved = still.copy()
     moved[3, 0] = 0.01
-    assert empty(np.stack([still, moved]), series).tolist() == [True, False]
-    assert empty(np.ones((2, 3), np.float32), InputSpec(kind="array", shape=(3,))).sum() == 0
+    assert find_empty(np.stack([still, moved]), series).tolist() == [True, False]
+    assert find_empty(np.ones((2, 3), np.float32), InputSpec(kind="array", shape=(3,))).sum() == 0
     for spec in (sound, picture, series):
-        assert empty(np.zeros((0, *spec.shape), np.float32), spec).tolist() == []
+        assert find_empty(np.zeros((0, *spec.shape), np.float32), spec).tolist() == []
 
 
 def test_what_has_nothing_in_it_is_none_of_the_classes() -> None:

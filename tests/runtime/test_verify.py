@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 import handful
 from handful.cli import main
-from handful.runtime.errors import PackageError, harmless
+from handful.runtime.errors import PackageError, escape_controls
 from handful.runtime.package import schema
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
-from handful.runtime.tools.text import verified
+from handful.runtime.tools.text import format_verification
 from handful.runtime.tools.verify import relative_difference, verify
 from handful.runtime.vetting import operators
 
@@ -91,8 +91,8 @@ def test_a_vector_may_be_as_far_as_the_number_beside_it_says(packages: Any, tmp_
     report = verify(folder)
     assert report.ok
     assert report.tolerances == {"head/2/w": pytest.approx(0.03)}
-    assert verified(report).startswith("head: 5 files, ")
-    assert "(1 magnify rounding, up to 3.0e-02 is allowed)" in verified(report)
+    assert format_verification(report).startswith("head: 5 files, ")
+    assert "(1 magnify rounding, up to 3.0e-02 is allowed)" in format_verification(report)
     assert verify(folder, tolerance=0.01).failed == ("head/2/w",)
     golden(folder, logits=logits * np.float32(1.02))  # what is said of one vector is of no other
     assert verify(folder).failed == ("logits",)
@@ -193,9 +193,11 @@ def test_a_package_without_golden_vectors_runs_and_cannot_be_verified(
 
 def test_what_is_printed_is_harmless_to_a_terminal() -> None:
     hostile = "a\x1b[31m\x9b2J\x07\u202e\r\n\tb\ud800é👩‍👧"
-    assert harmless(hostile) == ("a\\u001b[31m\\u009b2J\\u0007\\u202e\\u000d\n\tb\\ud800é👩‍👧")
+    assert escape_controls(hostile) == (
+        "a\\u001b[31m\\u009b2J\\u0007\\u202e\\u000d\n\tb\\ud800é👩‍👧"
+    )
     as_json = json.dumps({"a": "\x9b\u202e"}, ensure_ascii=False)
-    assert json.loads(harmless(as_json)) == {"a": "\x9b\u202e"}
+    assert json.loads(escape_controls(as_json)) == {"a": "\x9b\u202e"}
 
 
 def test_inspect_prints_nothing_that_a_terminal_would_obey(

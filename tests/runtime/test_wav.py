@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from handful.runtime.errors import InputError
-from handful.runtime.inputs.sounds import Sound, parse, read_wav, unscaled
+from handful.runtime.inputs.sounds import Sound, parse, read_wav, to_float
 
 from ..each import each
 from .refusal import refusal, refusal_in
@@ -30,7 +30,7 @@ FORMS = {
 
 
 def values(sound: Sound) -> list[list[float]]:
-    return [[float(v) for v in row] for row in unscaled(sound.samples, "it")]
+    return [[float(v) for v in row] for row in to_float(sound.samples, "it")]
 
 
 @each("form", FORMS)

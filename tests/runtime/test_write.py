@@ -195,7 +195,7 @@ def test_the_file_of_a_save_that_goes_on_is_left(
 def test_a_file_that_another_save_removes_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lock, temporaries = files._locked, []
+    lock, temporaries = files._lock, []
 
     def late(descriptor: int) -> bool:
         (temporary,) = names(tmp_path)
@@ -204,7 +204,7 @@ def test_a_file_that_another_save_removes_before_it_is_locked_is_made_again(
             files._remove_abandoned(tmp_path)
         return lock(descriptor)
 
-    monkeypatch.setattr(files, "_locked", late)
+    monkeypatch.setattr(files, "_lock", late)
     write_atomic(tmp_path / "file", b"new")
     assert len(set(temporaries)) == 2
     assert names(tmp_path) == ["file"]

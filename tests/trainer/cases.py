@@ -42,7 +42,7 @@ class Case:
 
     @property
     def trainable(self) -> tuple[str, ...]:
-        return tuple(name for name in self.params if not self.learner.frozen(name))
+        return tuple(name for name in self.params if not self.learner.is_frozen(name))
 
 
 def case_of(kind: type[Learner], variant: Variant, data: LabelledSet | None = None) -> Case:
@@ -71,7 +71,7 @@ def moved(params: Tensors, learner: Learner, share: float = 0.05) -> Tensors:
     """The trainable parameters away from their start, where much is zero or one."""
     draw = generator(7)
     return {
-        name: p if learner.frozen(name) else p + share * torch.randn(p.shape, generator=draw)
+        name: p if learner.is_frozen(name) else p + share * torch.randn(p.shape, generator=draw)
         for name, p in params.items()
     }
 

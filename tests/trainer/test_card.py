@@ -19,7 +19,7 @@ from handful.runtime.package.manifest import (
     StageSpec,
     Threshold,
 )
-from handful.runtime.package.read import SHIPPED, shipped
+from handful.runtime.package.read import SHIPPED, list_shipped
 from handful.trainer.data.config import Credit
 from handful.trainer.export.card import IN_FLOAT32, card, comparison
 from handful.trainer.training.config import from_dict, to_dict
@@ -88,7 +88,8 @@ def test_the_whole_card() -> None:
         "```python\n"
         "import handful\n"
         "\n"
-        'task = handful.load("mine").adapt(examples, labels)  # examples [S, 64]\n'
+        "# examples [S, 64]\n"
+        'task = handful.load("mine").adapt(examples, labels)\n'
         "task.predict(example)\n"
         "```\n"
         "\n"
@@ -235,7 +236,7 @@ def test_how_sure_it_is() -> None:
         for way in (2, 5)
     ]  # fmt: skip
     text = card(replace(manifest(measured(5, 1)), confidence=tuple(entries)))
-    section = text.split("## How sure\n\n")[1].split("\n\n## Contents")[0]
+    section = text.split("## Confidence and unknown inputs\n\n")[1].split("\n\n## Contents")[0]
     assert section == (
         "| way | shot | calibration error % | known kept at 1 % false accepts"
         " | known kept at 5 % false accepts |\n"
@@ -248,7 +249,7 @@ def test_how_sure_it_is() -> None:
         " meta-validation classes, on queries of a task's classes and of the others; with classes"
         " that differ from these in kind the rates are others."
     )
-    assert "## How sure" not in card(manifest(measured(5, 1)))
+    assert "## Confidence and unknown inputs" not in card(manifest(measured(5, 1)))
 
 
 def test_it_says_who_made_the_data_and_the_backbone() -> None:
@@ -277,7 +278,7 @@ def test_it_says_who_made_the_data_and_the_backbone() -> None:
 
 
 def test_every_shipped_package_of_others_data_credits_them() -> None:
-    for name in shipped():
+    for name in list_shipped():
         found = read_manifest(SHIPPED / name)
         credit = found.training.get("credit")
         if name == "sensor-maml":  # its data are made here

@@ -15,7 +15,7 @@ from matplotlib.legend import Legend
 
 from handful.runtime.errors import HandfulError
 from handful.runtime.tools.tested import PictureError
-from handful.trainer.commands.compare import said_of, same_tasks
+from handful.trainer.commands.compare import name_in_errors, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
 from handful.trainer.commands.pictures import check_plot, draw_over_shots, write_plot
 from handful.trainer.data.functions import Sensor
@@ -82,7 +82,7 @@ def test_other_groups_are_refused_where_tasks_are_within_them() -> None:
     one, two = (replace(vectors(4), groups=groups) for groups in (("a", "a", "b", "b"), ("a",) * 4))
     assert remarks(subject(one), subject(two)) == []
     with pytest.raises(ConfigError) as refused:
-        remarks(subject(one.drawn(ONE_GROUP)), subject(two.drawn(ONE_GROUP)))
+        remarks(subject(one.with_drawing(ONE_GROUP)), subject(two.with_drawing(ONE_GROUP)))
     assert str(refused.value) == "one and two have the same classes in other groups"
     assert refused.value.hint == (
         "compare without --within, or what was trained with one data.group_separator"
@@ -115,11 +115,11 @@ def test_other_examples_of_the_same_classes_are_said() -> None:
 def test_an_error_says_which_of_several_it_is_about() -> None:
     with (
         pytest.raises(ConfigError, match=r"^runs/a: too many classes$") as named,
-        said_of("runs/a"),
+        name_in_errors("runs/a"),
     ):
         raise HandfulError("too many classes", hint="lower --way")
     assert named.value.hint == "lower --way"
-    with pytest.raises(HandfulError, match=r"^no config.json in runs/a$"), said_of("runs/a"):
+    with pytest.raises(HandfulError, match=r"^no config.json in runs/a$"), name_in_errors("runs/a"):
         raise HandfulError("no config.json in runs/a")
 
 

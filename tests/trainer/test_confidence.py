@@ -1,4 +1,4 @@
-"""What export measures of how sure answers are: each number by hand, and its tasks."""
+"""What export measures of confidence: each number by hand, and its tasks."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ import handful
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.manifest import Bounds, InputSpec, Limits, Manifest
 from handful.trainer.commands.export import Request, export_command, sizes_of
-from handful.trainer.data.labelled import LabelledSet, labelled
+from handful.trainer.data.labelled import LabelledSet, label_examples
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation.confidence import (
     COVERAGES,
     RATES,
-    Asked,
+    AskedLogits,
     calibration_error,
     fit,
     fit_temperature,
-    measured_confidence,
+    measure_confidence,
     softmax_in_float64,
     thresholds,
     with_unknown,
@@ -76,12 +76,12 @@ def test_calibration_error_by_hand() -> None:
 def test_thresholds_by_hand() -> None:
     unknown = np.stack([np.arange(101), np.full(101, -4)], axis=1).astype(np.float32)
     known = np.array([[94, 93], [96, 0], [99.5, 0], [3, 2]], np.float32)
-    found = {t.false_accepts: t for t in thresholds(Asked(known, np.zeros(4), unknown), 0.0)}
+    found = {t.false_accepts: t for t in thresholds(AskedLogits(known, np.zeros(4), unknown), 0.0)}
     assert found[0.05].score == pytest.approx(95)
     assert found[0.05].known_kept == 0.5  # 96 and 99.5
     assert found[0.5].score == pytest.approx(50)
     assert found[0.5].known_kept == 0.75
-    less = {t.false_accepts: t for t in thresholds(Asked(known, np.zeros(4), unknown), 0.5)}
+    less = {t.false_accepts: t for t in thresholds(AskedLogits(known, np.zeros(4), unknown), 0.5)}
     assert less[0.05].score == pytest.approx(95 + 0.5 * 4)
     assert less[0.05].known_kept == 0.25  # 99.5 alone; 96 is not above 97
 
@@ -90,7 +90,7 @@ def test_sets_have_the_rank_of_split_conformal_prediction() -> None:
     # the right label's probabilities are 0.01, 0.02, … 0.99: of 99, ⌊100 · 0.05⌋ = 5 lie below
     right = np.arange(1, 100) / 100
     logits = np.log(np.stack([right, 1 - right], axis=1)).astype(np.float32)
-    fitted = fit(Asked(logits, np.zeros(99, int), logits))
+    fitted = fit(AskedLogits(logits, np.zeros(99, int), logits))
     scaled = np.sort(softmax_in_float64(logits, fitted.temperature)[:, 0])
     by_coverage = {labels.coverage: labels for labels in fitted.sets}
     assert list(by_coverage) == list(COVERAGES)
@@ -111,7 +111,9 @@ def test_the_score_that_keeps_most_at_five_percent_is_taken() -> None:
         known[:, 0] += 8
         logits = [x + shared * rng.normal(0, 1, (4000, 1)) for x in (known, unknown)]
         wide = [x.astype(np.float32) for x in logits]
-        entries = measured_confidence({(5, 1): Asked(wide[0], np.zeros(4000, int), wide[1])}, 9)
+        entries = measure_confidence(
+            {(5, 1): AskedLogits(wide[0], np.zeros(4000, int), wide[1])}, 9
+        )
         return entries[0].others
 
     assert found(shared=30) == 1  # only differences of logits tell anything
@@ -121,7 +123,7 @@ def test_the_score_that_keeps_most_at_five_percent_is_taken() -> None:
 def spots(counts: list[int]) -> LabelledSet:
     """Classes whose examples say which they are."""
     x = {f"{c}": torch.full((n, 2), float(c)) for c, n in enumerate(counts)}
-    return labelled(x, InputSpec(kind="array", shape=(2,)), where="here")
+    return label_examples(x, InputSpec(kind="array", shape=(2,)), where="here")
 
 
 def test_unknown_queries_are_of_all_the_other_classes_and_no_others() -> None:
@@ -185,7 +187,7 @@ def test_export_measures_and_the_package_keeps_to_it(tmp_path: Path) -> None:
     assert sizes == [(way, shot) for way in (2, 5, 9) for shot in (1, 2, 5)]
     assert {entry.classes for entry in manifest.confidence} == {10}
     assert [t.false_accepts for t in manifest.confidence[0].thresholds] == list(RATES)
-    assert "## How sure" in (tmp_path / "out" / "README.md").read_text()
+    assert "## Confidence and unknown inputs" in (tmp_path / "out" / "README.md").read_text()
     learner = handful.load(tmp_path / "out")
     data = np.load(tmp_path / "points.npz")
     split = json.loads((tmp_path / "split.json").read_text())

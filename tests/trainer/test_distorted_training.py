@@ -42,7 +42,9 @@ META = MetaConfig(
 def test_tasks_are_the_same_and_their_examples_are_distorted() -> None:
     data = pictures()
     plain, distorted = (
-        data.drawn(EVERYWHERE, distort).episodes(TaskSize(3, 2, 2), tasks=1, generator=generator())
+        data.with_drawing(EVERYWHERE, distort).episodes(
+            TaskSize(3, 2, 2), tasks=1, generator=generator()
+        )
         for distort in (None, NOISE)
     )
     assert torch.equal(plain.classes, distorted.classes)
@@ -56,7 +58,9 @@ def test_tasks_are_the_same_and_their_examples_are_distorted() -> None:
 def test_no_distortion_is_the_plain_example() -> None:
     data = pictures()
     plain, distorted = (
-        data.drawn(EVERYWHERE, distort).episodes(TaskSize(3, 2, 2), tasks=2, generator=generator())
+        data.with_drawing(EVERYWHERE, distort).episodes(
+            TaskSize(3, 2, 2), tasks=2, generator=generator()
+        )
         for distort in (None, DistortConfig())
     )
     for one, other in zip(plain, distorted, strict=True):
@@ -72,8 +76,8 @@ def small_run(
     run = Run(
         learner=subject.learner,
         params=subject.params,
-        train=data.take(range(40)).drawn(config.training_groups, distort),
-        validation=data.take(range(40, 60)).drawn(config.validation_groups),
+        train=data.take(range(40)).with_drawing(config.training_groups, distort),
+        validation=data.take(range(40, 60)).with_drawing(config.validation_groups),
         config=config,
         folder=folder,
         report=lambda line: lines.append({n: v for n, v in line.items() if n != "seconds"}),

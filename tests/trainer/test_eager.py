@@ -133,7 +133,7 @@ def test_steps_of_first_order_by_fused_kernels_are_those_of_the_other_form(
     y = torch.eye(2).repeat(3, 1).expand(2, -1, -1).double()
     support, query = torch.rand(2, 2, 6, *IMAGE.shape, generator=draw, dtype=torch.float64)
     tasks = Episode(support, y, query, y, torch.arange(2).expand(2, -1))
-    names = tuple(n for n in params if not learner.frozen(n))
+    names = tuple(n for n in params if not learner.is_frozen(n))
     fused: list[int] = []
     batch_norm = torch.native_batch_norm
 

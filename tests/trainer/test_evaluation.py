@@ -8,7 +8,7 @@ import torch
 
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import TaskSize, draw, sample
-from handful.trainer.evaluation import embed_set, evaluate, fits, summarise
+from handful.trainer.evaluation import check_fits, embed_set, evaluate, summarise
 from handful.trainer.evaluation.accuracy import earlier_steps
 from handful.trainer.learners.leo import LEO, LEOConfig
 from handful.trainer.settings.errors import ConfigError, DataError
@@ -108,7 +108,7 @@ def test_embedding_a_set_once_is_embedding_its_episodes() -> None:
     subject = case("prototypical")
     learner, params = subject.learner, subject.params
     embedded = embed_set(learner, params, subject.data)
-    in_sevens = subject.data.in_batches(lambda x: learner.embed(params, x), 7)
+    in_sevens = subject.data.map_batches(lambda x: learner.embed(params, x), 7)
     torch.testing.assert_close(embedded.x, in_sevens, rtol=1e-4, atol=1e-5)
     assert embedded.input.kind == "array"
     assert embedded.input.shape == (subject.learner.network.features,)  # type: ignore[attr-defined]
@@ -150,9 +150,9 @@ def test_a_task_of_more_examples_than_the_learner_takes_is_refused() -> None:
     learner = LEO(LEOConfig(latent_dim=64), case("leo").data.input, 60)
     assert learner.max_support == 484  # ⌊√(240 MB / (2 tensors · 2 L · 4 bytes))⌋
     data = vectors(each=10)
-    fits(learner, data, TaskSize(60, 8, 1), where="the set")
+    check_fits(learner, data, TaskSize(60, 8, 1), where="the set")
     with pytest.raises(ConfigError) as caught:
-        fits(learner, data, TaskSize(60, 9, 1), where="the set")
+        check_fits(learner, data, TaskSize(60, 9, 1), where="the set")
     assert str(caught.value) == (
         "leo takes at most 484 examples in all, a task of 540 was asked for"
     )

@@ -26,7 +26,7 @@ from handful.runtime.package.npz import pack_npz
 from handful.runtime.tools.verify import TOLERANCE, relative_difference, verify
 from handful.trainer.export import parity, simplify
 from handful.trainer.export.conditioning import run_in_torch, tolerances
-from handful.trainer.export.package import export, magnified
+from handful.trainer.export.package import describe_magnified, export
 from handful.trainer.export.source import Source
 from handful.trainer.form.learner import Learner, adapt
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
@@ -107,14 +107,13 @@ def test_a_step_that_magnifies_rounding_has_a_tolerance_of_its_own(
     adam: Case, exported: Path
 ) -> None:
     report = verify(exported)
-    assert (
-        1e-3 < report.allowed("head/1/w") < 0.05
-    )  # its slopes near zero, as altered inputs reveal
+    # its slopes near zero, as altered inputs reveal
+    assert 1e-3 < report.allowed("head/1/w") < 0.05
     assert {"head/1/w", "head/2/w"} <= report.tolerances.keys()
     assert report.allowed("logits") < 1e-3  # which the answers do not pass on
     assert report.allowed("head/1/first") == report.tolerance == TOLERANCE
     with np.load(exported / "conformance.npz") as file:
-        note = magnified(dict(file))
+        note = describe_magnified(dict(file))
     assert re.fullmatch(
         r"rounding is magnified in [2-4] golden vectors: another CPU may differ by \de-0[123] of"
         r" the largest value in head/1/w",

@@ -27,7 +27,7 @@ from .cases import case, source
 
 def in_8_bits(name: str) -> Source:
     subject = source(case(name))
-    examples = subject.test.some(64, seed=1)[0]
+    examples = subject.test.take_some(64, seed=1)[0]
     return replace(subject, precision="int8", calibration=examples)
 
 
@@ -94,14 +94,14 @@ def test_golden_vectors_are_of_the_8_bit_graph(eight: Path) -> None:
     assert report.tolerance == TOLERANCES["int8"]
     assert report.worst < 1e-4  # on the machine that made them
     subject = source(case("prototypical"))
-    x = subject.test.some(20, seed=3)[0]
+    x = subject.test.take_some(20, seed=3)[0]
     h, exact = load(eight)._engine.embed(x.numpy()), subject.embed(x).numpy()
     difference = np.abs(h - exact).max() / np.abs(exact).max()
     assert 1e-3 < difference < 0.3  # 8 bits, and not float32
 
 
 def test_the_same_levels_one_by_one_and_together(eight: Path) -> None:
-    x = case("prototypical").data.some(9, seed=4)[0].numpy()
+    x = case("prototypical").data.take_some(9, seed=4)[0].numpy()
     engine = load(eight)._engine
     alone = np.concatenate([engine.embed(one[None]) for one in x])
     np.testing.assert_allclose(engine.embed(x), alone, rtol=0, atol=1e-6)
@@ -137,7 +137,7 @@ def test_weights_of_16_bits_are_half_the_file_and_the_same_arithmetic(
         assert any(np.array_equal(numpy_helper.to_array(tensor), v) for v in rounded.values())
     casts = [node for node in half.node if node.op_type == "Cast"]
     assert len(casts) == sum(v.dtype == np.float16 for v in rounded.values()) > 0
-    x = subject.test.some(20, seed=3)[0]
+    x = subject.test.take_some(20, seed=3)[0]
     h = load(tmp_path / "half")._engine.embed(x.numpy())
     np.testing.assert_allclose(h, subject.embed(x).numpy(), rtol=2e-2, atol=5e-3)
 

@@ -18,7 +18,7 @@ from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.verify import verify
 from handful.trainer.data.log_mel import LogMel
 from handful.trainer.evaluation.packages import behind_front
-from handful.trainer.export.parity import made_sounds
+from handful.trainer.export.parity import make_sounds
 
 from ..commands.called import error, run, settings
 from ..each import each
@@ -107,7 +107,7 @@ def test_it_is_measured_again_as_when_it_was_exported(heard: Path, data: str) ->
 def test_energies_stand_in_for_sounds(heard: Path) -> None:
     """What is behind the front end, of its energies, is the package's own embedding of sounds."""
     package = read_package(heard / "sounds" / "package")
-    sounds = made_sounds(8000, 800).x[:5]
+    sounds = make_sounds(8000, 800).x[:5]
     whole = handful.load(package.path)._engine.embed(sounds.numpy())
     spec = replace(package.manifest.input, kind="array", shape=FRONT.shape, range=None, rate=None)
     behind = behind_front(package, spec)
@@ -131,9 +131,9 @@ def test_the_card_and_inspect_say_what_is_heard(heard: Path) -> None:
 
 
 def test_made_sounds_are_classes_of_their_own() -> None:
-    made = made_sounds(8000, 800)
+    made = make_sounds(8000, 800)
     assert made.x.shape == (24 * 8, 800)
-    assert torch.equal(made.x, made_sounds(8000, 800).x)
+    assert torch.equal(made.x, make_sounds(8000, 800).x)
     assert 0.05 < float(made.x.abs().max()) <= 1
     h = LogMel(SMALL, 8000, 800)(made.x).flatten(1).reshape(24, 8, -1)
     means = h[:, :4].mean(dim=1)

@@ -97,7 +97,7 @@ def test_meta_training_batches_tasks_and_learns(name: str) -> None:
     subject = exact(name)
     learner, leaves = subject.learner, subject.trainable
     if not leaves:  # nothing of it is meta-trained: all its parameters are frozen
-        assert all(learner.frozen(name) for name in subject.params)
+        assert all(learner.is_frozen(name) for name in subject.params)
         return
     data = case(name).data
     if learner.embeds_ahead:

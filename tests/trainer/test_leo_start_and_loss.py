@@ -131,7 +131,7 @@ def test_the_papers_start_leaves_the_maps_alone() -> None:
     fresh = learner.init(generator())
     started = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels)
     changed = {name for name in fresh if not torch.equal(fresh[name], started[name])}
-    assert changed == {"center"}
+    assert changed == {"centre"}
 
 
 def test_the_loss_is_the_sum_of_its_named_parts() -> None:
@@ -200,7 +200,7 @@ def test_noise_is_of_the_right_size_and_dropout_keeps_the_mean() -> None:
 def test_the_features_are_frozen_and_nothing_else() -> None:
     learner = LEO(LEOConfig(latent_dim=4, network=conv4("running")), IMAGE, 5)
     names = learner.init(generator())
-    free = {name for name in names if not learner.frozen(name)}
+    free = {name for name in names if not learner.is_frozen(name)}
     assert free == {
         "encoder", "relation.0", "relation.1", "relation.2", "decoder", "latent_lr",
         "finetuning_lr",

@@ -34,7 +34,7 @@ def test_the_problem_is_that_of_the_yardstick() -> None:
     subject = case("logistic")
     learner, params = subject.learner, subject.params
     assert isinstance(learner, Logistic)
-    features = Features(subject.data, subject.data.x, params["center"], "h")
+    features = Features(subject.data, subject.data.x, params["centre"], "h")
     torch.testing.assert_close(learner.examples(params, subject.data.x), features.for_regression())
     x, y = torch.randn(6, 4).double(), torch.eye(3).double().repeat_interleave(2, 0)
     w = torch.randn(3, 4).double()
@@ -87,7 +87,7 @@ def agreement(
 ) -> tuple[float, float]:
     """The share of queries answered as by the yardstick, and the largest relative difference."""
     learner = Logistic(LogisticConfig(), data.input, size.way)
-    params = {**learner.init(generator()), "center": centre}
+    params = {**learner.init(generator()), "centre": centre}
     features = Features(data, data.x, centre, "h").for_regression()
     rows = rows_of(data, size, episodes=episodes, seed=0)
     y = torch.eye(size.way).repeat_interleave(size.shot, dim=0)

@@ -170,7 +170,7 @@ def sick(folder: Path, bad: tuple[int, ...], **settings: Any) -> tuple[Run, Line
     params = {"theta": torch.tensor(1.0), "seen": torch.tensor(0.0)}
     plain = {"steps": 8, "tasks": 1, "batching": "loop", "clip_value": None, "clip_norm": None}
     run, lines = small_run(learner, params, data, folder, changed(**{**plain, **settings}))
-    learner.frozen = lambda name: name == "seen"  # type: ignore[method-assign]
+    learner.is_frozen = lambda name: name == "seen"  # type: ignore[method-assign]
     return run, lines
 
 

@@ -100,7 +100,7 @@ def test_gradients_of_the_inner_step_in_all_entries(
     learner, params, episode = tiny(normalisation, **settings)
     support = Support(episode.support_x, episode.support_y)
     start = {n: t.detach() for n, t in learner.start(params, {}, support, {}).items()}
-    moving = [n for n in start if n != "inner_count"]
+    moving = [n for n in start if n != "step_count"]
     names = [n for n in params if n not in moving]  # γ, β and the learned rates
 
     def step(*values: Tensor) -> tuple[Tensor, ...]:

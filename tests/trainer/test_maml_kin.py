@@ -62,9 +62,9 @@ def test_rates_of_a_tensor_and_step_and_the_last_one_after_them() -> None:
     params["rate.head.bias"] = torch.tensor([0.1, 0.7], dtype=torch.float64)
     states: list[Tensors] = []
     adapt(learner, params, support, observe=lambda stage, i, t: states.append(t))
-    assert [int(t["inner_count"]) for t in states] == [0, 1, 2, 3, 4]
+    assert [int(t["step_count"]) for t in states] == [0, 1, 2, 3, 4]
     for before, after, rate in zip(states, states[1:], (0.1, 0.7, 0.7, 0.7), strict=False):
-        at = {**params, **{n: t for n, t in before.items() if n != "inner_count"}}
+        at = {**params, **{n: t for n, t in before.items() if n != "step_count"}}
         wanted = before["theta.head.bias"] - rate * slopes(learner, at, support)["head.bias"]
         torch.testing.assert_close(after["theta.head.bias"], wanted, rtol=1e-9, atol=1e-12)
 
@@ -148,7 +148,7 @@ def test_more_steps_at_evaluation_than_in_training() -> None:
     x, y, _ = uneven(subject.data, [1, 1])
     for training, steps in ((True, 2), (False, 3)):
         state = adapt(subject.learner, subject.params, Support(x, y), training=training)
-        assert int(state["inner_count"]) == steps
+        assert int(state["step_count"]) == steps
 
 
 def test_the_norms_scale_and_shift_are_not_adapted() -> None:
@@ -240,7 +240,7 @@ def test_a_centred_head_reads_features_about_their_mean() -> None:
     x = data.as_float(data.x)
     params = learner.prepare(learner.init(generator()), x, data.labels)
     h, _ = learner.network(part(params, "theta."), x)
-    torch.testing.assert_close(params["theta.center"], h.mean(dim=0))
+    torch.testing.assert_close(params["theta.centre"], h.mean(dim=0))
     logits = learner.predict(params, {}, x[:2])
     about = h[:2] - h.mean(dim=0)
     scaled = 10 * about / about.norm(dim=1, keepdim=True)
@@ -252,7 +252,7 @@ def test_the_head_may_have_a_rate_of_its_own() -> None:
     for rates in ("fixed", "coordinate", "step"):
         learner = MAML(MAMLConfig(rates=rates, inner_lr=0.1, head_lr=(7.0,)), IMAGE, 3)
         params = learner.init(generator())
-        state = {"inner_count": torch.zeros((), dtype=torch.int64)}
+        state = {"step_count": torch.zeros((), dtype=torch.int64)}
         state |= {name: value for name, value in params.items() if name.startswith("theta.")}
         body = learner.rate(params, state, "conv0.weight")
         head = learner.rate(params, state, "head.weight")
@@ -265,7 +265,7 @@ def test_the_head_may_have_a_rate_for_every_step() -> None:
     params = learner.init(generator())
     rates = []
     for count in (0, 1, 2):  # a third step at evaluation takes the second's
-        state = {"inner_count": torch.tensor(count)}
+        state = {"step_count": torch.tensor(count)}
         rates.append(float(torch.as_tensor(learner.rate(params, state, "head.weight"))))
     assert rates == pytest.approx([0.6, 0.1, 0.1])
     assert params["rate.conv0.weight"].tolist() == pytest.approx([0.1, 0.1])

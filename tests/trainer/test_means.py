@@ -73,7 +73,7 @@ def test_whitening_by_hand() -> None:
 def test_within_class_distances_are_of_whitened_unit_vectors() -> None:
     learner, params = on_the_plane("within", shrinkage=0.4)
     h = torch.tensor([[3.0, 1 + 4 * 6**0.5]])  # less the mean (0, 1), whitened: (3, 4)
-    torch.testing.assert_close(learner.measured(params, h), torch.tensor([[0.6, 0.8]]))
+    torch.testing.assert_close(learner.apply_metric(params, h), torch.tensor([[0.6, 0.8]]))
 
 
 def test_a_whitened_sample_has_the_spread_of_a_sphere() -> None:
@@ -92,12 +92,12 @@ def test_power_by_hand_reads_no_example_of_other_classes() -> None:
     assert set(params) == {"log_scale"}
     h = torch.tensor([[-7.0, 0.0], [-1.0, 2.0 ** (1 / POWER)]])
     torch.testing.assert_close(
-        learner.measured(params, h), torch.tensor([[-1.0, 0.0], [-(0.2**0.5), 0.8**0.5]])
+        learner.apply_metric(params, h), torch.tensor([[-1.0, 0.0], [-(0.2**0.5), 0.8**0.5]])
     )
 
 
 def test_centred_on_a_share_of_the_support_set_by_hand() -> None:
-    learner = Means(MeansConfig(metric="euclidean", support_center=0.5), PLANE, 5)
+    learner = Means(MeansConfig(metric="euclidean", support_centre=0.5), PLANE, 5)
     params = {"log_scale": torch.tensor(0.0)}
     # class means (4, 0) and (0, 8): a is half their mean, (1, 2)
     x = torch.tensor([[3.0, 0.0], [5.0, 0.0], [0.0, 8.0]])
@@ -135,9 +135,9 @@ def test_classes_without_a_spread_are_refused(rows: list[int]) -> None:
 
 def test_cosine_answers_are_those_of_the_yardstick() -> None:
     subject = on_features("means")
-    features = Features(subject.data, subject.data.x, subject.params["center"], "h")
+    features = Features(subject.data, subject.data.x, subject.params["centre"], "h")
     rows = torch.arange(40).reshape(5, 8)  # five classes of eight
-    x = features.centred()
+    x = features.centre_features()
     y = torch.eye(5).repeat_interleave(3, dim=0)
     wanted = nearest_mean(x[rows[:, :3]].flatten(0, 1)[None], y, x[rows[:, 3:]].flatten(0, 1)[None])
     raw = subject.data.x

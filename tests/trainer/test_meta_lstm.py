@@ -14,8 +14,8 @@ from handful.trainer.learners.meta_lstm import (
     MetaLSTM,
     MetaLSTMConfig,
     cells,
-    preprocessed,
-    updated,
+    preprocess,
+    update,
 )
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.normalise import Statistics
@@ -33,7 +33,7 @@ def test_the_preprocessing_by_hand() -> None:
         [0.0, 1.0], [-0.5, -1.0], [-1.0, 1.0], [-1.0, -math.exp(-1)], [-1.0, 0.0],
         [math.log(5) / 10, 1.0],
     ]  # fmt: skip
-    torch.testing.assert_close(preprocessed(x, 10.0), torch.tensor(wanted))
+    torch.testing.assert_close(preprocess(x, 10.0), torch.tensor(wanted))
 
 
 class Scalar(MetaLSTM):
@@ -92,9 +92,9 @@ def test_the_first_layer_is_torchs_lstm_on_every_coordinate() -> None:
     draw = generator(4)
     gradient = torch.randn(before.theta.shape, generator=draw, dtype=torch.float64)
     loss = torch.tensor(0.7).double()
-    after = updated(params, before, gradient, loss, 7.0)
+    after = update(params, before, gradient, loss, 7.0)
     features = torch.cat(
-        [preprocessed(gradient, 7.0), preprocessed(loss, 7.0).expand(len(gradient), 2)], dim=1
+        [preprocess(gradient, 7.0), preprocess(loss, 7.0).expand(len(gradient), 2)], dim=1
     )
     h, c = layer(features, (before.hidden, before.cell))
     torch.testing.assert_close(after.hidden, h.detach())
@@ -110,7 +110,7 @@ def test_every_coordinate_keeps_a_state_of_its_own() -> None:
     other = gradient.clone()
     other[3, 1] += 1.0
     loss = torch.tensor(0.7)
-    one, two = (updated(subject.params, before, g, loss, 7.0) for g in (gradient, other))
+    one, two = (update(subject.params, before, g, loss, 7.0) for g in (gradient, other))
     for left, right in zip(one, two, strict=True):
         changed = (left != right).reshape(*before.theta.shape, -1).any(dim=-1)
         assert changed.nonzero().tolist() == [[3, 1]]

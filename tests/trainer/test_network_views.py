@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from handful.runtime.learner import load
-from handful.runtime.tools.evaluate import embedded
+from handful.runtime.tools.evaluate import embed
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.wrapped import SHIFTS, moved
-from handful.trainer.parts.features import running
+from handful.trainer.networks.wrapped import SHIFTS, move
+from handful.trainer.parts.features import running_statistics
 from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
@@ -32,7 +32,7 @@ def test_a_moved_picture_repeats_its_border() -> None:
         (1, -1): [[1, 2, 2], [1, 2, 2]],
     }
     for shift, wanted in rows.items():
-        assert moved(x, *shift)[0, ..., 0].tolist() == wanted
+        assert move(x, *shift)[0, ..., 0].tolist() == wanted
 
 
 @each("views", [5, 9])
@@ -46,8 +46,8 @@ def test_an_embedding_is_the_mean_over_the_views(views: int) -> None:
     params, x = one.init(generator()), torch.rand(3, SIZE, SIZE, 1, generator=generator(1))
     assert several.features == one.features
     assert all(torch.equal(p, params[n]) for n, p in several.init(generator()).items())
-    statistics = running(params)
-    by_hand = sum(one(params, moved(x, *shift), statistics)[0] for shift in shifts) / views
+    statistics = running_statistics(params)
+    by_hand = sum(one(params, move(x, *shift), statistics)[0] for shift in shifts) / views
     torch.testing.assert_close(several(params, x, statistics)[0], by_hand)
     batch = several(params, x), one(params, x)  # normalised by their own moments, as in training
     assert torch.equal(batch[0][0], batch[1][0])
@@ -71,5 +71,5 @@ def test_an_exported_embedding_has_the_views_in_its_graph(tmp_path: Path) -> Non
     data = pictures(30)
     export(Source(learner=learner, params=params, test=data, training={}), tmp_path / "package")
     x = data.as_float(data.x[:3])
-    h = embedded(load(tmp_path / "package"), x.numpy())
+    h = embed(load(tmp_path / "package"), x.numpy())
     torch.testing.assert_close(torch.from_numpy(h), learner.embed(params, x))

@@ -30,7 +30,7 @@ from .data.test_embeddings import clipped, pictures
 
 NAMES = [
     'means, metric = "euclidean"', 'means, metric = "cosine"', "logistic",
-    'means, metric = "power", support_center = 0.5', "nearest", "ridge",
+    'means, metric = "power", support_centre = 0.5', "nearest", "ridge",
 ]  # fmt: skip
 PLAN = Plan(shots=(1, 3), queries=4, episodes=12, seed=2)
 
@@ -58,7 +58,7 @@ def test_the_first_three_are_the_yardsticks_centred_on_all_examples(tmp_path: Pa
     assert (len(data.classes), len(data.x)) == (8, 72)  # no class is held back
     features = Features(data, data.x, data.x.mean(dim=0), "x")
     for at, size in enumerate((TaskSize(5, 1, 4), TaskSize(5, 3, 4))):
-        rules = features.measured(size, episodes=12, seed=2)
+        rules = features.measure(size, episodes=12, seed=2)
         for entry, wanted in zip(found.entries[:3], rules.values(), strict=True):
             np.testing.assert_allclose(entry.results[at].values, wanted, atol=1e-9)
     euclidean, cosine = (entry.results[0].values for entry in found.entries[:2])

@@ -11,7 +11,7 @@ from handful.runtime.confidence import Sizes
 from handful.runtime.errors import AdaptError
 from handful.runtime.package.manifest import Confidence, PredictionSet, Threshold
 from handful.trainer.episodes import TaskSize
-from handful.trainer.evaluation.confidence import Asked, Kept, Sure, as_text, promises
+from handful.trainer.evaluation.confidence import AskedLogits, Kept, Sure, as_text, promises
 
 from .test_confidence import limited
 
@@ -36,7 +36,7 @@ def test_promises_by_hand() -> None:
     twice = 2 * np.log(9.0)  # at the temperature 2 the probabilities are 0.9 and 0.1
     known = np.array([[twice, 0], [0, twice], [twice, 0], [twice, 0], [2, 2 - twice]], np.float32)
     unknown = np.array([[5, 0], [0, 3], [0.5, 0], [0, -7]], np.float32)
-    found = promises(SIZES, Asked(known, np.zeros(5, int), unknown), np.ones(2))
+    found = promises(SIZES, AskedLogits(known, np.zeros(5, int), unknown), np.ones(2))
     # four of five answers are right, each with a probability of 0.9
     assert found.calibration_error == pytest.approx(0.1, abs=1e-6)
     assert found.rates == (
@@ -49,7 +49,7 @@ def test_tasks_beyond_the_thresholds_are_refused() -> None:
     logits = np.zeros((1, 5), np.float32)
     assert (SIZES.reach(4), SIZES.reach(5)) == (True, False)
     with pytest.raises(AdaptError, match=r"^the thresholds of package a were measured with 2 to 2"):
-        promises(SIZES, Asked(logits, np.zeros(1, int), logits), np.ones(5))
+        promises(SIZES, AskedLogits(logits, np.zeros(1, int), logits), np.ones(5))
 
 
 def test_the_text_has_a_line_for_each_size_that_was_measured() -> None:

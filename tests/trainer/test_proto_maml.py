@@ -175,7 +175,7 @@ def test_the_yardsticks_see_what_the_views_have_in_common() -> None:
 
 def test_all_but_the_spread_is_meta_trained() -> None:
     learner, params, _ = on_series()
-    trained = {name for name in params if not learner.frozen(name)}
+    trained = {name for name in params if not learner.is_frozen(name)}
     weights = {name for name in params if name.startswith("embed.") and ".running_" not in name}
     assert weights <= trained
     assert {"centre", "power", "shot_exponent", "log.rate.w", "log.temperature"} <= trained

@@ -11,7 +11,7 @@ from handful.trainer.form.stage import Support
 from handful.trainer.form.task import cross_entropy
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.features import class_means, squared_distance, updated_buffers
+from handful.trainer.parts.features import class_means, squared_distance, update_buffers
 from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
@@ -56,7 +56,7 @@ def test_support_and_queries_are_normalised_as_one_batch() -> None:
 
 def test_averages_move_by_a_tenth() -> None:
     params = {"a.running_mean": torch.tensor([1.0]), "a.weight": torch.tensor([9.0])}
-    buffers = updated_buffers(params, {"a.mean": torch.tensor([2.0])})
+    buffers = update_buffers(params, {"a.mean": torch.tensor([2.0])})
     assert buffers.keys() == {"a.running_mean"}
     torch.testing.assert_close(buffers["a.running_mean"], torch.tensor([1.1]))
 

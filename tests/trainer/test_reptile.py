@@ -135,7 +135,7 @@ def ends(learner: Reptile, params: Tensors, episodes: Episode) -> list[Tensors]:
 def test_the_gradient_is_the_mean_of_the_start_less_the_end(head: str, chunk: int) -> None:
     learner, params, data = small(head=head)
     episodes = episodes_of(data, 3)
-    names = tuple(name for name in params if not learner.frozen(name))
+    names = tuple(name for name in params if not learner.is_frozen(name))
     gradient, loss, outcome = meta_gradient(
         learner, params, names, episodes, {}, progress=0.0, chunk=chunk
     )
@@ -161,7 +161,7 @@ def test_the_gradient_is_the_mean_of_the_start_less_the_end(head: str, chunk: in
 def test_a_meta_step_goes_to_the_mean_of_the_ends(tasks: int) -> None:
     """ε = 1, then ½: θ + ε · mean(θ′ − θ); with one task the first step ends on θ′ itself."""
     learner, params, data = small()
-    names = tuple(name for name in params if not learner.frozen(name))
+    names = tuple(name for name in params if not learner.is_frozen(name))
     config = MetaConfig(optimiser="sgd", lr=1.0, schedule="linear", steps=2)
     optimiser = MetaOptimiser({name: params[name] for name in names}, config)
     episodes = episodes_of(data, tasks)
@@ -222,7 +222,7 @@ def test_the_moments_go_on_from_task_to_task(tmp_path: Path) -> None:
         episode = sample(data.take(range(40)), TaskSize(5, 4, 1), tasks=1, generator=draw)
         state = ends(learner, wanted, episode)[0]
         for name in wanted:
-            rate = 1.0 if learner.frozen(name) else 0.25
+            rate = 1.0 if learner.is_frozen(name) else 0.25
             wanted[name] = wanted[name] + rate * (state[name] - wanted[name])
     assert params[POWER].item() == pytest.approx(0.999**10)
     for name, value in params.items():
@@ -234,7 +234,7 @@ def test_a_smaller_task_leaves_the_other_columns_moments() -> None:
     params[MOMENT + "head.bias"] = torch.full((5,), 0.3).double()
     episodes = episodes_of(data, 1, way=3)
     state = ends(learner, params, episodes)[0]
-    carried = learner.carried(params, state)[MOMENT + "head.bias"]
+    carried = learner.carry_moments(params, state)[MOMENT + "head.bias"]
     assert state[MOMENT + "head.bias"].shape == (3,)
     torch.testing.assert_close(carried[:3], state[MOMENT + "head.bias"])
     assert torch.equal(carried[3:], params[MOMENT + "head.bias"][3:])

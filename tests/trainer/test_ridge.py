@@ -57,7 +57,7 @@ def test_it_is_the_solution_of_the_normal_equations(name: str) -> None:
     h, q = learner.embed(params, raw), learner.embed(params, query)
     state = adapt(learner, params, Support(h, y))
     assert isinstance(learner, Ridge)
-    x, tested = learner.measured(params, h), learner.measured(params, q)
+    x, tested = learner.apply_metric(params, h), learner.apply_metric(params, q)
     v = (x * x).sum(dim=1).mean() + LENGTH_FLOOR
     constant = (params["intercept"] * v.sqrt()).expand(len(x), 1)
     x = torch.cat([x, constant], dim=1)

@@ -14,12 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.runtime.tools.evaluate import embedded, evaluate_embedded
+from handful.runtime.tools.evaluate import embed, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.data.functions import Sinusoid
 from handful.trainer.episodes import TaskSize, rows_of, sample
 from handful.trainer.evaluation import embed_set, evaluate
-from handful.trainer.evaluation.accuracy import features_of, measured
+from handful.trainer.evaluation.accuracy import features_of, measure_tasks
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
 from handful.trainer.form.learner import Outcome
 from handful.trainer.form.stage import Tensors
@@ -229,8 +229,8 @@ def test_examples_are_embedded_in_the_batches_of_one_process(pool: Workers) -> N
     subject = case("prototypical")
     embed = partial(_embedded, subject.learner.embed, subject.params)
     with pool.together():
-        shared = subject.data.in_batches(embed, 37, apply=pool.map)
-    assert torch.equal(shared, subject.data.in_batches(embed, 37))
+        shared = subject.data.map_batches(embed, 37, apply=pool.map)
+    assert torch.equal(shared, subject.data.map_batches(embed, 37))
 
 
 def _embedded(embed: Callable[[Tensors, Tensor], Tensor], params: Tensors, x: Tensor) -> Tensor:
@@ -251,7 +251,9 @@ def test_an_error_of_regression_is_that_of_one_process(pool: Workers) -> None:
     params = learner.init(generator())
     size = source.size(5, 5, 10)
     alone, shared = (
-        measured(learner, params, source, size, episodes=40, seed=2, every_step=True, workers=own)
+        measure_tasks(
+            learner, params, source, size, episodes=40, seed=2, every_step=True, workers=own
+        )
         for own in (None, pool)
     )
     assert np.array_equal(alone, shared)
@@ -265,7 +267,7 @@ def test_a_package_is_measured_as_by_the_runtime_alone(
     subject, size = case(name), TaskSize(4, 2, 3)
     loaded = MeasuredPackage(package(name))  # type: ignore[operator]
     x = subject.data.x.numpy()
-    h = embedded(loaded.package, x)
+    h = embed(loaded.package, x)
     episodes = as_episodes(rows_of(subject.data, size, episodes=40, seed=1), size)
     wanted = evaluate_embedded(loaded.package, h, episodes, every_step=every_step).by_step
     ticks: list[int] = []

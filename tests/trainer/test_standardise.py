@@ -11,7 +11,7 @@ import torch
 
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import InputSpec
-from handful.runtime.tools.evaluate import embedded
+from handful.runtime.tools.evaluate import embed
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners import LEARNERS
@@ -21,9 +21,9 @@ from handful.trainer.networks.wrapped import (
     MEAN,
     SCALE,
     Standardise,
-    fitted,
+    fit,
     is_standardisation,
-    of_itself,
+    standardise_itself,
 )
 from handful.trainer.parts.embedding import EmbeddingLearner
 from handful.trainer.settings.errors import ConfigError, SettingError
@@ -43,30 +43,32 @@ def config(standardise: Standardise, **settings: Any) -> NetworkConfig:
 
 def test_the_data_s_mean_and_deviation_of_each_channel_by_hand() -> None:
     x = torch.tensor([[[1.0, 20_000.0, 5.0]], [[3.0, 20_000.0, 1.0]], [[5.0, 20_000.0, 0.0]]])
-    found = fitted({"w": torch.ones(1), **FRESH}, x)
+    found = fit({"w": torch.ones(1), **FRESH}, x)
     torch.testing.assert_close(found[MEAN], torch.tensor([3.0, 20_000.0, 2.0]))
     scale = torch.tensor([(8 / 3) ** -0.5, 0.0, (14 / 3) ** -0.5])  # the second never changed
     torch.testing.assert_close(found[SCALE], scale)
     assert torch.equal(found["w"], torch.ones(1))
-    assert fitted({"w": torch.ones(1)}, x) == {"w": torch.ones(1)}
+    assert fit({"w": torch.ones(1)}, x) == {"w": torch.ones(1)}
 
 
 def test_each_example_by_itself_by_hand() -> None:
     x = torch.tensor([[[1.0, 7.0], [3.0, 9.0], [8.0, 2.0]], [[0.0, 4.0], [1.0, 4.5], [5.0, 3.5]]])
     array = x.numpy()
     wanted = (array - array.mean(1, keepdims=True)) / array.std(1, keepdims=True)
-    np.testing.assert_allclose(of_itself(x).numpy(), wanted, rtol=1e-4)
-    torch.testing.assert_close(of_itself(x * 1000 + 50), of_itself(x), atol=1e-3, rtol=0)
+    np.testing.assert_allclose(standardise_itself(x).numpy(), wanted, rtol=1e-4)
+    torch.testing.assert_close(
+        standardise_itself(x * 1000 + 50), standardise_itself(x), atol=1e-3, rtol=0
+    )
 
 
 @each("level", [0.0, 0.1, 20_000.3, -3e8, 1e-9])
 def test_a_constant_does_not_divide_by_zero(level: float) -> None:
     x = torch.full((1, 64, 3), level, requires_grad=True)
-    still = of_itself(x)
+    still = standardise_itself(x)
     assert float(still.detach().abs().max()) < 0.01
     (gradient,) = torch.autograd.grad(still.square().sum(), x)
     assert bool(gradient.isfinite().all())
-    params = fitted(FRESH, x.detach())
+    params = fit(FRESH, x.detach())
     assert params[SCALE].tolist() == [0, 0, 0]
 
 
@@ -87,10 +89,10 @@ def test_every_learner_with_an_embedding_network_standardises(name: str) -> None
     learner = kind(kind.Config(network=config("data"), **more), data.input, 4)
     fresh = learner.init(generator())
     raw = data.x * torch.tensor([300.0, 0.01, 7.0]) + torch.tensor([2000.0, 0.0, -5.0])
-    params = fitted(fresh, raw)
+    params = fit(fresh, raw)
     buffers = [name for name in params if is_standardisation(name)]
     assert len(buffers) == 2
-    assert all(learner.frozen(name) for name in buffers)
+    assert all(learner.is_frozen(name) for name in buffers)
     own = raw.reshape(-1, 3)
     standardised = (raw - own.mean(dim=0)) / own.std(dim=0, correction=0)
     h, wanted = learner.embed(params, raw), learner.embed(fresh, standardised)
@@ -161,10 +163,10 @@ def test_it_is_in_the_exported_graph(standardise: Standardise, tmp_path: Path) -
         InputSpec(kind="array", shape=(16, 3)),
         5,
     )
-    params = fitted(learner.init(generator()), x)
+    params = fit(learner.init(generator()), x)
     data = type(raw)(x, raw.counts, raw.classes, raw.input)
     export(Source(learner=learner, params=params, test=data, training={}), tmp_path / "package")
-    h = embedded(load(tmp_path / "package"), x[:3].numpy())
+    h = embed(load(tmp_path / "package"), x[:3].numpy())
     wanted = learner.embed(params, x[:3])
     torch.testing.assert_close(torch.from_numpy(h), wanted, atol=1e-4, rtol=1e-4)
 

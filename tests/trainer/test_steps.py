@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 import handful
-from handful.runtime.tools.evaluate import embedded, evaluate_embedded
+from handful.runtime.tools.evaluate import embed, evaluate_embedded
 from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.episodes import TaskSize, rows_of
-from handful.trainer.evaluation.accuracy import embed_set, measured
+from handful.trainer.evaluation.accuracy import embed_set, measure_tasks
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.form.steps import after_each_step
@@ -72,7 +72,7 @@ def test_training_may_leave_out_the_start() -> None:
     subject = case("mlp-task-shared-step")  # two steps in training, three at evaluation
     support, _ = task(subject, [1, 1])
     states = list(after_each_step(subject.learner, subject.params, support, training=True, least=1))
-    assert [int(state["inner_count"]) for state in states] == [1, 2]
+    assert [int(state["step_count"]) for state in states] == [1, 2]
 
 
 @each("name", ["leo", "mlp-task-shared-step", "prototypical"])
@@ -98,11 +98,11 @@ def test_accuracies_after_each_step_are_the_same_through_torch_and_onnx(
     subject, size = case("leo"), TaskSize(10, 1, 4)
     rows = rows_of(subject.data, size, episodes=5, seed=2)
     data = embed_set(subject.learner, subject.params, subject.data)
-    by_torch = measured(
+    by_torch = measure_tasks(
         subject.learner, subject.params, data, size, episodes=5, seed=2, every_step=True
     )
     learner = handful.load(package("leo"))
-    h = embedded(learner, subject.data.x.numpy())
+    h = embed(learner, subject.data.x.numpy())
     by_onnx = evaluate_embedded(learner, h, as_episodes(rows, size), every_step=True)
     assert by_torch.shape == (5, 5)
     np.testing.assert_array_equal(by_onnx.by_step, by_torch)

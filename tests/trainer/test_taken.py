@@ -17,7 +17,7 @@ from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.config import RunConfig, from_dict
 from handful.trainer.training.folder import RunError, read_config
 from handful.trainer.training.loop import Options
-from handful.trainer.training.pretrain import _compared, pretraining_of
+from handful.trainer.training.pretrain import _collect_compared, pretraining_of
 from handful.trainer.training.run import train
 
 from ..each import each
@@ -84,8 +84,8 @@ def test_the_number_of_views_may_differ() -> None:
     )
     wide = replace(few, settings=PrototypicalConfig(network=NetworkConfig(kind="conv4")))
     many = replace(few, settings=PrototypicalConfig(network=replace(few.settings.network, views=5)))
-    assert _compared(few) == _compared(many)
-    assert _compared(few) != _compared(wide)
+    assert _collect_compared(few) == _collect_compared(many)
+    assert _collect_compared(few) != _collect_compared(wide)
 
 
 def other_network(config: RunConfig) -> RunConfig:

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 
 from handful.runtime.learner import load
-from handful.runtime.tools.evaluate import embedded
+from handful.runtime.tools.evaluate import embed
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.prototypical import Prototypical, PrototypicalConfig
 from handful.trainer.networks import NetworkConfig, Trace, build_network
-from handful.trainer.networks.series import CHANNELS, drawn
-from handful.trainer.parts.features import running
+from handful.trainer.networks.series import CHANNELS, draw
+from handful.trainer.parts.features import running_statistics
 from handful.trainer.settings.errors import ConfigError
 
 from ..each import each
@@ -32,7 +32,7 @@ def trace(*places: tuple[float, float, float]) -> Tensor:
 
 def middle(x: Tensor) -> Tensor:
     """What the channels hold in the middle of a trace's picture, [CHANNELS]."""
-    return drawn(x, 17)[0, 8, 8]
+    return draw(x, 17)[0, 8, 8]
 
 
 LEVEL = trace((10, 50, 1), (20, 50, 1), (30, 50, 1))
@@ -40,7 +40,7 @@ LEVEL = trace((10, 50, 1), (20, 50, 1), (30, 50, 1))
 
 def test_a_level_line_by_hand() -> None:
     """Its middle: the ink of the tent Λ, summed over eight points of a line across the picture."""
-    picture = drawn(LEVEL, 17)[0]
+    picture = draw(LEVEL, 17)[0]
     assert (picture[..., INK].sum(dim=1) > 1e-3).nonzero().flatten().tolist() == [7, 8, 9]
     points = torch.tensor([k / 4 + 1 / 8 for k in range(-4, 4)]) * 0.9  # of −0.9 … 0.9
     across = torch.relu(1 - points.abs() * 17 / 2 / 1.2)
@@ -74,35 +74,35 @@ def test_time_runs_along_the_length_and_the_way_in_the_air_is_apart() -> None:
     line = torch.linspace(0, 40, 17)
     pen = ((line <= 10) | (line > 20)).float()  # the second quarter is in the air
     x = torch.stack([line, torch.zeros(17), pen], dim=1)[None]
-    picture = drawn(x, 16)[0].sum(dim=0)  # [P, CHANNELS]: along the line
+    picture = draw(x, 16)[0].sum(dim=0)  # [P, CHANNELS]: along the line
     assert float(picture[:3, TIME].max()) < 0 < float(picture[12:, TIME].min())
     assert float(picture[5:7, INK].max()) < 1e-3 < float(picture[5:7, AIR].min())
     assert float(picture[:3, AIR].max()) < 1e-3
-    plain = drawn(x[..., :2], 16)[0].sum(dim=0)
+    plain = draw(x[..., :2], 16)[0].sum(dim=0)
     assert float(plain[5:7, INK].min()) > 0.5  # without a pen all is drawn
 
 
 def test_where_how_large_and_how_densely_sampled_do_not_matter() -> None:
     x = torch.rand(4, 12, 3, generator=generator())
     x[..., 2] = (x[..., 2] > 0.3).float()
-    picture = drawn(x, SIDE)
+    picture = draw(x, SIDE)
     moved = torch.cat([x[..., :2] * 300 - 40, x[..., 2:]], dim=-1)
-    torch.testing.assert_close(drawn(moved, SIDE), picture, atol=1e-4, rtol=0)
+    torch.testing.assert_close(draw(moved, SIDE), picture, atol=1e-4, rtol=0)
     padded = torch.cat([x, x[:, -1:].expand(-1, 5, -1)], dim=1)
-    torch.testing.assert_close(drawn(padded, SIDE), picture, atol=1e-5, rtol=0)
+    torch.testing.assert_close(draw(padded, SIDE), picture, atol=1e-5, rtol=0)
     other_pen = torch.cat([x[..., :2], 2 * x[..., 2:] - 1], dim=-1)  # −1 is up as well
-    assert torch.equal(drawn(other_pen, SIDE), picture)
+    assert torch.equal(draw(other_pen, SIDE), picture)
     angle = torch.linspace(0, 5, 24)
     x = torch.stack([angle.cos(), angle.sin(), (angle < 4).float()], dim=1)[None]
     between = (x[:, 1:, :2] + x[:, :-1, :2]) / 2
     twice = torch.stack([torch.cat([between, x[:, 1:, 2:]], dim=-1), x[:, 1:]], dim=2)
     twice = torch.cat([x[:, :1], twice.flatten(1, 2)], dim=1)
-    assert float((drawn(twice, SIDE) - drawn(x, SIDE)).abs().mean()) < 0.01
+    assert float((draw(twice, SIDE) - draw(x, SIDE)).abs().mean()) < 0.01
 
 
 def test_a_pen_that_stands_still_is_an_empty_picture_with_a_gradient() -> None:
     x = torch.full((1, 8, 3), 5.0, requires_grad=True)
-    picture = drawn(x, SIDE)
+    picture = draw(x, SIDE)
     assert float(picture.detach().abs().max()) < 1e-3
     (gradient,) = torch.autograd.grad(picture.square().sum(), x)
     assert bool(gradient.isfinite().all())
@@ -115,7 +115,7 @@ def test_the_network_is_conv4_of_the_picture() -> None:
     params = network.init(generator())
     x = torch.randn(3, 12, 3, generator=generator(1))
     h, statistics = network(params, x)
-    expected = network.picture(params, drawn(x, SIDE))
+    expected = network.picture(params, draw(x, SIDE))
     assert torch.equal(h, expected[0])
     assert statistics.keys() == expected[1].keys()
     assert h.shape == (3, network.features) == (3, 7)
@@ -138,7 +138,7 @@ def test_the_picture_is_drawn_in_the_exported_graph(tmp_path: Path) -> None:
     learner = Prototypical(PrototypicalConfig(network=network), data.input, 5)
     params = learner.init(generator())
     export(Source(learner=learner, params=params, test=data, training={}), tmp_path / "package")
-    h = embedded(load(tmp_path / "package"), data.x[:3].numpy())
+    h = embed(load(tmp_path / "package"), data.x[:3].numpy())
     assert learner.network is not None
-    wanted = learner.network(params, data.x[:3], running(params))[0]
+    wanted = learner.network(params, data.x[:3], running_statistics(params))[0]
     torch.testing.assert_close(torch.from_numpy(h), wanted, atol=1e-5, rtol=1e-4)

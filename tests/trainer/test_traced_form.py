@@ -21,8 +21,8 @@ from handful.trainer.operations.pooling import largest, pooling_order, quarters
 from handful.trainer.operations.traced import (
     SPREAD_BELOW,
     by_parity,
+    convolve_strided,
     image_patches,
-    strided,
     winograd,
 )
 from handful.trainer.training.gradient import meta_gradient
@@ -66,7 +66,9 @@ def test_a_strided_convolution_and_its_gradients(height: int, width: int, last: 
     assert (high * wide < SPREAD_BELOW) == (height < 13)
 
     def ours(x: Tensor, weight: Tensor) -> Tensor:
-        return strided(in_order(x, by_parity(height, width)), weight, height, width, last=last)
+        return convolve_strided(
+            in_order(x, by_parity(height, width)), weight, height, width, last=last
+        )
 
     def theirs(x: Tensor, weight: Tensor) -> Tensor:
         y = torch_convolution(x, weight, 2)
@@ -226,7 +228,7 @@ def test_the_traced_form_has_the_meta_gradient_of_the_other_also_under_vmap(
         ]
 
     wanted, as_traced = gradient(1), Conv4.as_traced
-    monkeypatch.setattr(conv4, "tracing", lambda: True)
+    monkeypatch.setattr(conv4, "is_tracing", lambda: True)
     used = []
 
     def called(*given: Any) -> Any:

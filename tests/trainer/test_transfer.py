@@ -12,8 +12,8 @@ import torch
 
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.transfer import trained_as, transferred
-from handful.trainer.parts.features import running
+from handful.trainer.networks.transfer import pretraining_normalisation, transfer
+from handful.trainer.parts.features import running_statistics
 from handful.trainer.training import run
 from handful.trainer.training.checkpoint import BEST, read_checkpoint
 from handful.trainer.training.config import from_dict
@@ -42,10 +42,10 @@ def test_without_normalisation_it_computes_what_it_did(config: NetworkConfig) ->
     pretrained = trained(config)
     x = torch.rand(3, SIZE, SIZE, 1, generator=generator(2))
     before, _ = build_network(config, IMAGE.shape, "convolution")(
-        pretrained, x, running(pretrained)
+        pretrained, x, running_statistics(pretrained)
     )
     bare = build_network(replace(config, normalisation="none"), IMAGE.shape, "matmul")
-    params = transferred(pretrained, "none", "matmul")
+    params = transfer(pretrained, "none", "matmul")
     assert params.keys() == bare.init(generator()).keys()
     after, _ = bare(params, x)
     torch.testing.assert_close(order(config, after), order(config, before), rtol=1e-4, atol=1e-4)
@@ -62,15 +62,15 @@ def test_a_set_s_own_moments_take_the_averages_place(normalisation: Any) -> None
     x = torch.rand(6, SIZE, SIZE, 1, generator=generator(2))
     batch, _ = build_network(CONV4, IMAGE.shape, "convolution")(pretrained, x)
     network = build_network(replace(CONV4, normalisation=normalisation), IMAGE.shape, "matmul")
-    after, _ = network(transferred(pretrained, normalisation, "matmul"), x)
+    after, _ = network(transfer(pretrained, normalisation, "matmul"), x)
     torch.testing.assert_close(order(CONV4, after), order(CONV4, batch), rtol=1e-4, atol=1e-4)
 
 
 def test_which_normalisation_a_network_is_trained_under() -> None:
-    assert [trained_as(kind) for kind in ("support", "task", "transductive", "none")] == [
-        "running"
-    ] * 4
-    assert [trained_as(kind) for kind in ("running", "group", "layer")] == [
+    assert [
+        pretraining_normalisation(kind) for kind in ("support", "task", "transductive", "none")
+    ] == ["running"] * 4
+    assert [pretraining_normalisation(kind) for kind in ("running", "group", "layer")] == [
         "running",
         "group",
         "layer",
@@ -112,7 +112,7 @@ def test_a_run_trains_the_body_first_and_starts_there(
     assert progress.finished
     pretrained, _ = read_checkpoint(tmp_path / "run" / "pretrained" / BEST)
     params, _ = read_checkpoint(tmp_path / "run" / BEST)
-    wanted = transferred(pretrained, "none", "matmul")
+    wanted = transfer(pretrained, "none", "matmul")
     for name, value in wanted.items():
         torch.testing.assert_close(params[f"theta.{name}"], value)
 

@@ -18,7 +18,7 @@ import torch
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.workers import Shape, WorkerError, Workers, blocks, episode_blocks, workers
-from handful.trainer.workers.worker import pack, portable, unpack
+from handful.trainer.workers.worker import make_portable, pack, unpack
 
 from ..each import each
 from .jobs import Elsewhere, doubled, process, times
@@ -121,8 +121,10 @@ def _only_here(first: int) -> None:
 
 
 def test_errors_keep_their_class_only_where_they_can() -> None:
-    assert type(portable(KeyError("a"))) is KeyError
-    assert type(portable(subprocess.CalledProcessError(1, "a"))) is subprocess.CalledProcessError
+    assert type(make_portable(KeyError("a"))) is KeyError
+    assert (
+        type(make_portable(subprocess.CalledProcessError(1, "a"))) is subprocess.CalledProcessError
+    )
 
 
 def test_a_worker_neither_prints_nor_warns(

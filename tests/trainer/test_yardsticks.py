@@ -80,7 +80,7 @@ def test_centred_features_are_less_the_centre_and_of_one_length() -> None:
         vectors(), torch.tensor([[4.0, 5.0], [1.0, 3.0]]), torch.tensor([1.0, 1.0]), "h"
     )
     wanted = torch.tensor([[0.6, 0.8], [0.0, 1.0]])
-    torch.testing.assert_close(features.centred(), wanted)
+    torch.testing.assert_close(features.centre_features(), wanted)
     # for logistic regression of length 3, with a constant as long
     intercept = torch.tensor([[3.0], [3.0]])
     torch.testing.assert_close(features.for_regression(), torch.cat([3 * wanted, intercept], 1))
@@ -152,7 +152,7 @@ def test_leos_features_are_those_before_its_own_centring() -> None:
         subject = case(name)
         x = subject.data.as_float(subject.data.x[:10])
         features = subject.learner.yardstick_features(subject.params, x, x)
-        centred = unit_length(unit_length(features) - subject.params["center"])
+        centred = unit_length(unit_length(features) - subject.params["centre"])
         torch.testing.assert_close(subject.learner.embed(subject.params, x), centred)
         assert float((features.norm(dim=1) - 1).abs().max()) > 0.1  # not of unit length themselves
 

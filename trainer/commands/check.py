@@ -16,19 +16,19 @@ import torch
 
 from handful.runtime.errors import HandfulError
 from handful.runtime.tools.text import pairs, table
-from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
-from handful.trainer.data.backbone import shaped
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
+from handful.trainer.data.backbone import embed_few
 from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.functions import is_functions
 from handful.trainer.data.record import is_name
 from handful.trainer.data.sources.download import Progress, silent
 from handful.trainer.data.splits import PARTS
 from handful.trainer.data.survey import Survey, badness, spread, survey
-from handful.trainer.evaluation import fits
+from handful.trainer.evaluation import check_fits
 from handful.trainer.form.learner import Learner
 from handful.trainer.listing import recipes
 from handful.trainer.training.config import MetaConfig, RunConfig, data_changes, data_from_dict
-from handful.trainer.training.data import checkable, needs, suffice, without_small
+from handful.trainer.training.data import check_suffices, drop_small, needs, warn_uncheckable
 from handful.trainer.training.folder import build_learner
 from handful.trainer.training.recipes import read_recipe
 
@@ -53,7 +53,7 @@ class Suited:
         return shlex.join(self.command)
 
 
-def suited(
+def find_recipes(
     data: DataConfig,
     changes: Sequence[str],
     train: LabelledSet,
@@ -74,7 +74,7 @@ def suited(
         recipe = read_recipe(name, ())
         if _kind(recipe) not in kinds:
             continue
-        wanted = [*_differing(data, recipe, changes), *changes]
+        wanted = [*_list_differences(data, recipe, changes), *changes]
         source = f"data.source={json.dumps(data.source, ensure_ascii=False)}"
         config = read_recipe(name, [source, *wanted])
         kept = train, validation
@@ -92,7 +92,7 @@ def suited(
     return found
 
 
-def photographs(
+def find_backbone_recipes(
     data: DataConfig,
     changes: Sequence[str],
     train: LabelledSet,
@@ -107,7 +107,7 @@ def photographs(
         part.with_features(torch.zeros(len(part.x), backbone.features))
         for part in (train, validation)
     )
-    found = suited(named, [*changes, f"data.backbone={name}"], *zeros, options=options)
+    found = find_recipes(named, [*changes, f"data.backbone={name}"], *zeros, options=options)
     return [replace(recipe, photographs=True) for recipe in found]
 
 
@@ -117,8 +117,8 @@ def _large(
     """The classes that --skip-small keeps; all where it would keep too few, as training says."""
     needed = needs(config)
     try:
-        kept = (without_small(train, needed["meta_train"], where="")[0],
-                without_small(validation, needed["meta_val"], where="")[0])  # fmt: skip
+        kept = (drop_small(train, needed["meta_train"], where="")[0],
+                drop_small(validation, needed["meta_val"], where="")[0])  # fmt: skip
     except DataError:
         return train, validation
     return kept
@@ -133,11 +133,11 @@ def lower(
         meta = getattr(config, section)
         if meta is None:
             continue
-        smaller = _smaller(meta, train, validation)
+        smaller = _make_smaller(meta, train, validation)
         config = replace(config, **{section: replace(meta, **smaller)})
         try:
             alone = replace(config, pretrain=None) if section == "meta" else config
-            suffice(alone, train, validation)
+            check_suffices(alone, train, validation)
         except HandfulError:  # groups that are absent, or too small
             smaller |= {n: off for n, off in WITHIN.items() if getattr(meta, n) != off}
             config = replace(config, **{section: replace(meta, **smaller)})
@@ -147,21 +147,21 @@ def lower(
 
 def check(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
     """Refuse what training would refuse before its first step."""
-    suffice(config, train, validation)
+    check_suffices(config, train, validation)
     learner, meta = build_learner(config, train), config.meta
     for way in meta.way:
         for shot in meta.shot:
             size = train.size(way, shot, meta.queries)
-            fits(learner, train, size, where="the meta-training set", prefix="meta.")
+            check_fits(learner, train, size, where="the meta-training set", prefix="meta.")
     _fits_validation(learner, meta, validation)
 
 
 def _fits_validation(learner: Learner, meta: MetaConfig, validation: LabelledSet) -> None:
     size = meta.validation_size
-    fits(learner, validation, size, where="the validation set", prefix="meta.validation_")
+    check_fits(learner, validation, size, where="the validation set", prefix="meta.validation_")
 
 
-def _smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet) -> dict[str, Any]:
+def _make_smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet) -> dict[str, Any]:
     """The settings that are too large, as large as they may be, queries before shots."""
     fewest, fewest_validated = int(train.counts.min()), int(validation.counts.min())
     shot = tuple(dict.fromkeys(max(1, min(k, fewest - 1)) for k in meta.shot))
@@ -182,7 +182,7 @@ def _smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet) -> d
     return {name: value for name, value in possible.items() if value != getattr(meta, name)}
 
 
-def _differing(data: DataConfig, recipe: RunConfig, changes: Sequence[str]) -> list[str]:
+def _list_differences(data: DataConfig, recipe: RunConfig, changes: Sequence[str]) -> list[str]:
     """Assignments for what the recipe says of its own data, and is not so of these."""
     names = [] if data.source == "glyphs" else ["split"]
     if data.source.endswith(".npz"):
@@ -329,24 +329,26 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     """Look at a folder, an .npz file or a named source, with the settings of a recipe's [data]."""
     config = request.config(source)
     found = survey(config, progress)
-    refused = [*_refused(found, request)]
+    refused = [*_explain_refusal(found, request)]
     recipes: list[Suited] = []
     validated = found.parts.get("meta_val")
     alone = validated is not None and len(validated.classes) < 2
     if not refused and not alone:
         options = ["--skip-bad"] if found.bad else []
         options += [SKIP_SMALL] if request.skip_small else []
-        as_learned = shaped if config.backbone else embedded
+        as_learned = embed_few if config.backbone else embed
         try:
             train, validation = (
                 as_learned(found.parts[part], config) for part in ("meta_train", "meta_val")
             )
             if found.colour and not config.backbone:
-                recipes = photographs(config, request.settings, train, validation, options=options)
-            recipes += suited(config, request.settings, train, validation, options=options)
+                recipes = find_backbone_recipes(
+                    config, request.settings, train, validation, options=options
+                )
+            recipes += find_recipes(config, request.settings, train, validation, options=options)
         except DataError as error:  # a backbone or a front end that these examples do not suit
-            refused.append(_said(error))
-    remarks = checkable(found.parts["meta_test"]) if "meta_test" in found.parts else []
+            refused.append(_join_hint(error))
+    remarks = warn_uncheckable(found.parts["meta_test"]) if "meta_test" in found.parts else []
     if any(recipe.lowered for recipe in recipes) and not request.skip_small:
         remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
@@ -360,11 +362,11 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     return Checked(found, tuple(refused), tuple(remarks), tuple(recipes))
 
 
-def _refused(found: Survey, request: Request) -> Iterator[str]:
+def _explain_refusal(found: Survey, request: Request) -> Iterator[str]:
     """Why no setting of a recipe makes training accept the data."""
     if found.bad and not request.skip_bad:
         yield f"{len(found.bad)} files cannot be read: mend or remove them, or say --skip-bad"
-    yield from map(_said, found.faults)
+    yield from map(_join_hint, found.faults)
     for part in ("meta_train", "meta_val"):
         if part not in found.parts:
             continue
@@ -393,7 +395,7 @@ def _much_smaller(found: Survey) -> Iterator[str]:
             )
 
 
-def _said(error: DataError) -> str:
+def _join_hint(error: DataError) -> str:
     return f"{error}; {error.hint}" if error.hint else str(error)
 
 

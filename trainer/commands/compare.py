@@ -24,20 +24,20 @@ from handful.runtime.errors import HandfulError
 from handful.runtime.package.read import find
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
-from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load_pictures
 from handful.trainer.data.labelled import EVERYWHERE
 from handful.trainer.data.record import is_name
-from handful.trainer.data.splits import shortened
+from handful.trainer.data.splits import shorten
 from handful.trainer.episodes import TaskSize
-from handful.trainer.evaluation import Result, embed_set, fits
-from handful.trainer.evaluation.accuracy import measured
+from handful.trainer.evaluation import Result, check_fits, embed_set
+from handful.trainer.evaluation.accuracy import measure_tasks
 from handful.trainer.form.learner import Learner, Untrained
 from handful.trainer.form.stage import Tensors
 from handful.trainer.form.task import TaskName
 from handful.trainer.learners import LEARNERS
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_changes, data_from_dict
-from handful.trainer.training.data import without_small
+from handful.trainer.training.data import drop_small
 from handful.trainer.workers import Workers
 
 from .compared import Compared, Cost, Kind, entries_of
@@ -88,8 +88,8 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
     left: list[str] = []
     if own.skip_small:
         needed = max(plan.shots) + plan.queries
-        pictures, left = without_small(pictures, needed, where=config.source)
-    data = embedded(pictures, config)
+        pictures, left = drop_small(pictures, needed, where=config.source)
+    data = embed(pictures, config)
     sizes, lowered = sizes_for(plan, data)
     kinds: dict[str, Kind] = {}
     references: tuple[str, ...] = ()
@@ -99,10 +99,10 @@ def compare_on_data(own: Own, plan: Plan, *, workers: int | None = None, count: 
             name = ", ".join([learner, *(f"{k} = {json.dumps(v)}" for k, v in settings.items())])
             kinds[name] = "learner"
             references += (name,) if yardstick else ()
-            prepared = _prepared(learner, settings, data, max(size.way for size in sizes), pool)
+            prepared = _prepare(learner, settings, data, max(size.way for size in sizes), pool)
             for size, accuracies in zip(sizes, by_size, strict=True):
-                fits(prepared.learner, prepared.data, size, where=config.source, prefix="--")
-                accuracies[name] = measured(
+                check_fits(prepared.learner, prepared.data, size, where=config.source, prefix="--")
+                accuracies[name] = measure_tasks(
                     *(prepared.learner, prepared.params, prepared.data, size),
                     episodes=plan.episodes,
                     seed=plan.seed,
@@ -134,7 +134,7 @@ class Prepared:
     data: LabelledSet
 
 
-def _prepared(
+def _prepare(
     name: str, settings: Mapping[str, Any], data: LabelledSet, way: int, pool: Workers
 ) -> Prepared:
     """Its start, for which it sees all examples, as in training it sees the meta-training ones."""
@@ -292,7 +292,7 @@ def compare(
         for remark in same_tasks((first, subjects[first]), (path, subjects[path]))
     ]
     with evaluators(workers, plan) as pool:
-        results = _measured(subjects, plan, pool, count)
+        results = _measure(subjects, plan, pool, count)
     measures = [
         (row[0].size, {p: r.values for p, r in zip(paths, row, strict=True)} | dict(row[0].others))
         for row in zip(*results.values(), strict=True)
@@ -322,14 +322,14 @@ def compare(
 
 
 def _open(path: str, plan: Plan, moved: str | None) -> Subject:
-    with said_of(path):
+    with name_in_errors(path):
         if is_run(path):
             return RunSubject.of(Path(path), plan, moved=moved)
         return PackageSubject.of(find(path), plan, moved=moved)
 
 
 @contextmanager
-def said_of(path: str) -> Iterator[None]:
+def name_in_errors(path: str) -> Iterator[None]:
     """An error meanwhile names which of several it is about."""
     try:
         yield
@@ -373,7 +373,7 @@ def same_tasks(one: tuple[str, Subject], other: tuple[str, Subject]) -> list[str
         return []
     return [
         f"{second} reads other examples of the same classes than {first}, as other embeddings of"
-        f" the same pictures would be: {shortened(changed)}; the tasks have the same classes and"
+        f" the same pictures would be: {shorten(changed)}; the tasks have the same classes and"
         " rows"
     ]
 
@@ -383,7 +383,7 @@ def _same_classes(first: str, a: LabelledSet, second: str, b: LabelledSet) -> No
     more = [name for name in b.classes if name not in set(a.classes)]
     if missing or more:
         found = [
-            f"{label} has {shortened(names)}" for label, names in (("only the first", missing),
+            f"{label} has {shorten(names)}" for label, names in (("only the first", missing),
             ("only the second", more)) if names
         ]  # fmt: skip
         raise ConfigError(
@@ -405,26 +405,26 @@ def _same_classes(first: str, a: LabelledSet, second: str, b: LabelledSet) -> No
     counts = zip(a.classes, a.counts.tolist(), b.counts.tolist(), strict=True)
     if unequal := [f"{name} has {n} and {m}" for name, n, m in counts if n != m]:
         raise ConfigError(
-            f"{first} and {second} have other numbers of examples: {shortened(unequal)}",
+            f"{first} and {second} have other numbers of examples: {shorten(unequal)}",
             hint=ELSEWHERE,
         )
 
 
-def _measured(
+def _measure(
     subjects: Mapping[str, Subject], plan: Plan, pool: Workers, count: Count
 ) -> dict[str, list[Result]]:
     """A result for each size, by subject; the first one's are beside the yardsticks."""
 
-    def measured(path: str, subject: Subject) -> list[Result]:
+    def measure_one(path: str, subject: Subject) -> list[Result]:
         def named(size: str, total: int) -> Callable[[], None]:
             return count(f"{path}, {size}", total)
 
         yardsticks = plan.yardsticks and path == next(iter(subjects))
         asked = replace(plan, yardsticks=yardsticks, inner_steps=False)
-        with said_of(path):
-            return subject.measured(asked, pool, count=named)
+        with name_in_errors(path):
+            return subject.measure(asked, pool, count=named)
 
-    return {path: measured(path, subject) for path, subject in subjects.items()}
+    return {path: measure_one(path, subject) for path, subject in subjects.items()}
 
 
 def _costs(subjects: Mapping[str, Subject], size: TaskSize) -> dict[str, Cost]:
@@ -432,7 +432,7 @@ def _costs(subjects: Mapping[str, Subject], size: TaskSize) -> dict[str, Cost]:
     costs = {}
     for path, subject in subjects.items():
         if isinstance(subject, PackageSubject):
-            with said_of(path):
+            with name_in_errors(path):
                 taken = bench(subject.loaded.folder, way=size.way, shot=size.shot)
                 costs[path] = Cost(describe(subject.loaded.folder).bytes, taken)
     return costs

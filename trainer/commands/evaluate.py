@@ -56,7 +56,7 @@ def evaluate_command(
 
 
 def as_text(results: Sequence[Result]) -> str:
-    """The accuracies beside what they have to beat, then how sure the answers were."""
+    """The accuracies beside what they have to beat, then the confidence."""
     sure = sureness((result.size, result.sure) for result in results)
     return "\n\n".join(filter(None, (accuracies(results), sure)))
 
@@ -81,7 +81,7 @@ def evaluate_run(
 ) -> list[Result]:
     """A run's best parameters on its meta-test classes, in torch."""
     subject = RunSubject.of(folder, plan, device=device, moved=moved)
-    return subject.measured(plan, pool, transductive=transductive, count=count)
+    return subject.measure(plan, pool, transductive=transductive, count=count)
 
 
 def evaluate_package(
@@ -101,4 +101,4 @@ def evaluate_package(
     already, else what the manifest says.
     """
     subject = PackageSubject.of(folder, plan, moved=moved, recorded=recorded)
-    return subject.measured(plan, pool, features=features, count=count)
+    return subject.measure(plan, pool, features=features, count=count)

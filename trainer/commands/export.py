@@ -2,7 +2,7 @@
 
 What a lower precision costs: the same package in float32, on the same tasks.
 
-How sure a package's answers are, measured on the meta-validation classes of its run.
+A package's confidence, measured on the meta-validation classes of its run.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from handful.runtime.package.manifest import (
     Precision,
     Seen,
 )
-from handful.trainer.data import LabelledSet, embedded
+from handful.trainer.data import LabelledSet, embed
 from handful.trainer.data.backbone import Channels, backbone_file
-from handful.trainer.data.record import PACKAGED, listed
+from handful.trainer.data.record import PACKAGED, list_classes
 from handful.trainer.data.sources.sounds import front_of
 from handful.trainer.data.splits import Part
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Result, summarise
-from handful.trainer.evaluation.confidence import Asked, asked, measured_confidence, with_unknown
+from handful.trainer.evaluation.confidence import AskedLogits, ask, measure_confidence, with_unknown
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.export.card import ENERGIES, IN_FLOAT32, UNSTATED
 from handful.trainer.export.package import build, export, in_place, with_evaluation
-from handful.trainer.export.parity import made_sounds
+from handful.trainer.export.parity import make_sounds
 from handful.trainer.export.source import LEAST, Source
 from handful.trainer.settings.errors import ExportError
 from handful.trainer.training.checkpoint import storing
@@ -76,7 +76,7 @@ def package_confidence(
     if not sizes:
         return ()
     found = answers_at(
-        MeasuredPackage.reading(folder, data.input),
+        MeasuredPackage.load_for(folder, data.input),
         data,
         sizes,
         episodes=episodes,
@@ -84,7 +84,7 @@ def package_confidence(
         workers=workers,
         count=count,
     )
-    return measured_confidence(found, len(data.classes))
+    return measure_confidence(found, len(data.classes))
 
 
 def answers_at(
@@ -96,7 +96,7 @@ def answers_at(
     seed: int,
     workers: Workers,
     count: Count,
-) -> dict[tuple[int, int], Asked]:
+) -> dict[tuple[int, int], AskedLogits]:
     """The package's logits in tasks of each (way, shot); each example is embedded once."""
     h = embed_shared(loaded, data.x.numpy(), workers)
     tasks = {
@@ -107,7 +107,7 @@ def answers_at(
     for size, number in tasks.items():
         drawn, known = with_unknown(data, size, episodes=number, seed=seed)
         logits = package_logits(loaded, h, drawn, tick=tick, workers=workers)
-        found[size.way, size.shot] = asked(logits, drawn, known)
+        found[size.way, size.shot] = ask(logits, drawn, known)
     return found
 
 
@@ -131,7 +131,7 @@ def sizes_of(manifest: Manifest, data: LabelledSet) -> list[TaskSize]:
     return [TaskSize(way, shot, queries) for way in ways for shot in shots]
 
 
-def beside_float32(
+def compare_float32(
     source: Source,
     plan: Plan,
     pool: Workers,
@@ -197,8 +197,8 @@ def export_command(
     if request.trust:
         trust(run)
     config = read_config(run)
-    remaining = _unfinished(run, config, allowed=request.unfinished)
-    licence = licensed(request.licence or config.licence or UNSTATED)
+    remaining = _check_finished(run, config, allowed=request.unfinished)
+    licence = check_licence(request.licence or config.licence or UNSTATED)
     recorded = RecordedData.of_run(run, request.data)
     functions = recorded.functions
     checked, examples = (functions, functions) if functions else _examples(recorded)
@@ -208,7 +208,7 @@ def export_command(
         front = front_of(recorded.config)
         made = checked.input.kind != "audio"  # the data are energies already
         if made:
-            checked = made_sounds(front.rate, front.samples)
+            checked = make_sounds(front.rate, front.samples)
     source = Source(
         learner=trained.learner,
         params=trained.params,
@@ -218,7 +218,7 @@ def export_command(
         channels=Channels.of(recorded.config),
         front=front,
         licence=licence,
-        seen=_seen(trained, recorded),
+        seen=_measure_seen(trained, recorded),
         precision=request.precision,
         calibration=_calibration(recorded) if request.precision == "int8" else None,
     )
@@ -228,7 +228,7 @@ def export_command(
             place = entered.enter_context(in_place(folder, name, force=request.force))
             manifest = build(source, place, name=name, say=say)
         if request.episodes:
-            measured, confidence = _measured(place, trained, source, recorded, request, count, say)
+            measured, confidence = _measure(place, trained, source, recorded, request, count, say)
             if made:
                 measured = [replace(one, data=one.data + ENERGIES) for one in measured]
             with storing(folder, ROOM):
@@ -238,7 +238,7 @@ def export_command(
     return manifest
 
 
-def _measured(
+def _measure(
     place: Path,
     trained: Trained,
     source: Source,
@@ -247,7 +247,7 @@ def _measured(
     count: Count,
     say: Callable[[str], object] | None,
 ) -> tuple[list[Evaluation], tuple[Confidence, ...]]:
-    """The accuracies of the package in `place`, and how sure it is, through the runtime."""
+    """The accuracies of the package in `place`, and its confidence, through the runtime."""
     config, functions = trained.config, recorded.functions
     plan = _plan(read_manifest(place), recorded, request)
     if say is not None:
@@ -261,7 +261,7 @@ def _measured(
             place, plan, pool, features=features, count=count, recorded=recorded
         )
         if request.precision != "float32":
-            results = beside_float32(source, plan, pool, results, recorded, count)
+            results = compare_float32(source, plan, pool, results, recorded, count)
         confidence = package_confidence(
             place, recorded, episodes=request.episodes, workers=pool, count=count
         )
@@ -289,16 +289,16 @@ def _calibration(recorded: RecordedData) -> Tensor:
 
     They come from classes at even distances, since reading pictures takes its time.
     """
-    classes = list(recorded.recorded("meta_train").classes)
+    classes = list(recorded.find_part("meta_train").classes)
     some = classes[:: -(-len(classes) // CALIBRATED_CLASSES)]
     if recorded.config.backbone:
         data = recorded.pictures("meta_train", only=some)
     else:
         data = recorded.load("meta_train")
-    return data.some(CALIBRATED, seed=0)[0]
+    return data.take_some(CALIBRATED, seed=0)[0]
 
 
-def _seen(trained: Trained, recorded: RecordedData) -> Seen | None:
+def _measure_seen(trained: Trained, recorded: RecordedData) -> Seen | None:
     """What the examples were like, where an example's level says anything.
 
     Of sounds it does not: people speak softly, and microphones differ. Nor does it where the
@@ -310,7 +310,7 @@ def _seen(trained: Trained, recorded: RecordedData) -> Seen | None:
     return recorded.record.seen if recorded.record else None
 
 
-def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:
+def _check_finished(run: Path, config: RunConfig, *, allowed: bool) -> int:
     """The steps that the run has still to take; refused, unless they are known to be left out."""
     remaining = steps_left(run)
     if remaining and not allowed:
@@ -322,7 +322,7 @@ def _unfinished(run: Path, config: RunConfig, *, allowed: bool) -> int:
     return remaining
 
 
-def licensed(text: str) -> str:
+def check_licence(text: str) -> str:
     """The licence, as SPDX writes it, or an error."""
     if len(text) > 200 or not LICENCE.fullmatch(text):
         raise ExportError(
@@ -334,13 +334,13 @@ def licensed(text: str) -> str:
 
 def _examples(recorded: RecordedData) -> tuple[LabelledSet, LabelledSet]:
     """Meta-test examples to check the package on: as a device meets them, and as the run does."""
-    pictures = recorded.pictures("meta_test", only=_checked(recorded))
-    return pictures, embedded(pictures, recorded.config)
+    pictures = recorded.pictures("meta_test", only=_choose_checked(recorded))
+    return pictures, embed(pictures, recorded.config)
 
 
-def _checked(recorded: RecordedData) -> list[str]:
+def _choose_checked(recorded: RecordedData) -> list[str]:
     """The first classes that have enough examples to check a package on; all if too few have."""
-    part = recorded.recorded("meta_test")
+    part = recorded.find_part("meta_test")
     enough = [name for name, facts in part.classes.items() if facts.examples >= LEAST]
     return enough[:CHECKED] if len(enough) > 1 else list(part.classes)
 
@@ -358,7 +358,7 @@ def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[
         return facts
     fixed_classes = data.source == "glyphs" or data.split in ("vinyals", "lake")
     parts: tuple[Part, ...] = ("meta_test",) if fixed_classes else ("meta_train", "meta_test")
-    facts[PACKAGED] = {part: listed(recorded.recorded(part).classes) for part in parts}
+    facts[PACKAGED] = {part: list_classes(recorded.find_part(part).classes) for part in parts}
     return facts
 
 
@@ -371,7 +371,7 @@ def _plan(manifest: Manifest, recorded: RecordedData, request: Request) -> Plan:
             episodes=request.episodes,
             yardsticks=request.yardsticks,
         )
-    part, data = recorded.recorded("meta_test"), recorded.config
+    part, data = recorded.find_part("meta_test"), recorded.config
     fewest = min(facts.examples for facts in part.classes.values())
     turns = 4 if data.source in ("omniglot", "glyphs") and data.rotations else 1
     most = manifest.limits.support.max

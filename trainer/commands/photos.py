@@ -10,12 +10,18 @@ from typing import Any
 import torch
 
 from handful.runtime.package.manifest import Confidence, Fit, InputSpec, Manifest, Precision
-from handful.trainer.data import DataConfig, LabelledSet, embedded, load_pictures
-from handful.trainer.data.backbone import Channels, backbone_file, doubts, for_backbone, input_of
-from handful.trainer.data.backbones.named import known
+from handful.trainer.data import DataConfig, LabelledSet, embed, load_pictures
+from handful.trainer.data.backbone import (
+    Channels,
+    backbone_file,
+    doubts,
+    input_of,
+    prepare_pictures,
+)
+from handful.trainer.data.backbones.named import find_known
 from handful.trainer.data.record import PACKAGED
-from handful.trainer.data.sources.glyphs import drawn_scenes
-from handful.trainer.evaluation.confidence import measured_confidence
+from handful.trainer.data.sources.glyphs import draw_scenes
+from handful.trainer.evaluation.confidence import measure_confidence
 from handful.trainer.evaluation.packages import MeasuredPackage
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import check_place, export, with_evaluation
@@ -28,13 +34,13 @@ from handful.trainer.training.folder import versions
 
 from .compare import Own
 from .evaluate import evaluators
-from .export import ROOM, answers_at, licensed, sizes_of
+from .export import ROOM, answers_at, check_licence, sizes_of
 from .subjects import Count, Plan
 
 # Chosen on the meta-validation classes of Caltech-101 at 84 pixels, EfficientNet-Lite0, beside
 # unit length, centring on batch normalisation's own mean, the classifier's weights as a metric, and
 # ridge regression: docs/photos.md
-METRIC = MeansConfig(metric="power", support_center=0.5, shot_scale=True)
+METRIC = MeansConfig(metric="power", support_centre=0.5, shot_scale=True)
 
 EPISODES = 1000  # to measure by, at each size
 FEWEST_CLASSES, FEWEST_EXAMPLES = 3, 2  # one class is left out of a task, one picture to ask of
@@ -70,10 +76,10 @@ def photos_command(
     changes = (*request.changes, *([f"data.fit={request.fit}"] if request.fit else []))
     config = Own(source="photos", backbone=request.backbone, changes=changes).config()
     classes = None if request.others is None else _classes(request.others, config)
-    named = known(config.backbone)
-    licence = licensed(request.licence or (named.licence if named else UNSTATED))
-    pictures = for_backbone(drawn_scenes(input_of(config).size), config)
-    features = embedded(pictures, config)
+    named = find_known(config.backbone)
+    licence = check_licence(request.licence or (named.licence if named else UNSTATED))
+    pictures = prepare_pictures(draw_scenes(input_of(config).size), config)
+    features = embed(pictures, config)
     for doubt in doubts(features, pictures, config):
         say(f"note: {doubt}")
     learner = Means(METRIC, InputSpec(kind="array", shape=features.input.shape), 5)
@@ -91,7 +97,7 @@ def photos_command(
     with storing(folder, ROOM):
         manifest = export(source, folder, name=request.name, force=request.force, say=say)
     if classes is not None:
-        measured = _measured(folder, manifest, classes, count)
+        measured = _measure_confidence(folder, manifest, classes, count)
         with storing(folder, ROOM):
             manifest = with_evaluation(folder, manifest, [], measured)
     return sum(graph.bytes for graph in manifest.graphs.values())
@@ -100,7 +106,7 @@ def photos_command(
 def _classes(folder: Path, config: DataConfig) -> LabelledSet:
     """All classes in a folder, three or more, prepared for the backbone."""
     config = replace(config, source=str(folder))
-    data = for_backbone(load_pictures(config, "all"), config)
+    data = prepare_pictures(load_pictures(config, "all"), config)
     if len(data.classes) < FEWEST_CLASSES or int(data.counts.min()) < FEWEST_EXAMPLES:
         raise DataError(
             f"{folder} has {len(data.classes)} classes, the smallest of {int(data.counts.min())},"
@@ -110,13 +116,13 @@ def _classes(folder: Path, config: DataConfig) -> LabelledSet:
     return data
 
 
-def _measured(
+def _measure_confidence(
     folder: Path, manifest: Manifest, data: LabelledSet, count: Count
 ) -> tuple[Confidence, ...]:
     """Temperature, thresholds and sets on tasks of these classes, as `handful export` has them."""
     with evaluators(None, Plan(episodes=EPISODES)) as pool:
         found = answers_at(
-            MeasuredPackage.reading(folder, data.input),
+            MeasuredPackage.load_for(folder, data.input),
             data,
             sizes_of(manifest, data),
             episodes=EPISODES,
@@ -124,7 +130,7 @@ def _measured(
             workers=pool,
             count=count,
         )
-    return measured_confidence(found, len(data.classes))
+    return measure_confidence(found, len(data.classes))
 
 
 def _training(data: DataConfig) -> dict[str, Any]:

@@ -17,19 +17,19 @@ from torch import Tensor
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import FILE, Manifest
-from handful.runtime.tools.evaluate import Episodes, embedded
+from handful.runtime.tools.evaluate import Episodes, embed
 from handful.trainer.data import DataConfig, DataError, LabelledSet
 from handful.trainer.data.distortions import change_of
-from handful.trainer.data.distortions.pictures import distorted_once
+from handful.trainer.data.distortions.pictures import distort_once
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP
 from handful.trainer.episodes import EpisodeSource, Rows, TaskSize, one_hot, rows_of
 from handful.trainer.evaluation import (
     Features,
     Result,
     Yardsticks,
+    check_fits,
     embed_set,
     evaluate,
-    fits,
     summarise,
 )
 from handful.trainer.evaluation.accuracy import earlier_steps, features_of
@@ -60,7 +60,7 @@ class Conditions:
     distort: Sequence[str] = ()  # as rotation=15
     source: str | None = None  # whose test classes they are; None: of the data of the training
 
-    def applied(
+    def apply(
         self,
         home: EpisodeSource,
         recorded: RecordedData,
@@ -90,8 +90,8 @@ class Conditions:
         distort = distortions(self.distort, where="--distort")
         if distort.anything:
             change = change_of(data.x, distort, where="the meta-test split")
-            data = replace(data, x=distorted_once(data.x, seed, change))
-        return data.drawn(ONE_GROUP if self.within else EVERYWHERE)
+            data = replace(data, x=distort_once(data.x, seed, change))
+        return data.with_drawing(ONE_GROUP if self.within else EVERYWHERE)
 
     def _elsewhere(self, recorded: RecordedData) -> RecordedData:
         """Where the test classes are: with its usual split, what another source has of them."""
@@ -106,7 +106,7 @@ class Conditions:
         return replace(recorded, config=config)
 
 
-def apart(config: DataConfig, data: str | None) -> tuple[str | None, str | None]:
+def interpret_data(config: DataConfig, data: str | None) -> tuple[str | None, str | None]:
     """What `--data` says: where the run's own data are now, or which other source to test on."""
     another = data in CLASSES and data != config.source
     return (None, data) if another else (data, None)
@@ -137,7 +137,7 @@ class Plan:
         return list(dict.fromkeys(sizes))
 
 
-def planned(asked: Mapping[str, Any]) -> dict[str, Any]:
+def make_plan(asked: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a command: those of a Plan and of its Conditions gathered in `plan`."""
     kinds = (Plan, Conditions)
     values = [{f.name: asked[f.name] for f in fields(k) if f.name in asked} for k in kinds]
@@ -171,14 +171,14 @@ class RunSubject:
     ) -> RunSubject:
         """The run in the folder, on a device, under the plan's conditions."""
         target = device_of(device)
-        moved, source = apart(read_config(folder).data, moved)
+        moved, source = interpret_data(read_config(folder).data, moved)
         recorded = RecordedData.of_run(folder, moved)
         home = recorded.functions or recorded.load("meta_test")
         conditions = replace(plan.conditions, source=source)
-        data = conditions.applied(home, recorded, lambda other: other.load("meta_test"), plan.seed)
+        data = conditions.apply(home, recorded, lambda other: other.load("meta_test"), plan.seed)
         return cls(recorded, data.to(target), load_run(folder, home, target))
 
-    def measured(
+    def measure(
         self, plan: Plan, pool: Workers | None = None, *, transductive: bool = False, count: Count
     ) -> list[Result]:
         """A result for each size of the plan, in torch."""
@@ -188,7 +188,7 @@ class RunSubject:
             learner = learner.transductive_form()
         sizes = plan.sizes(data)
         for size in sizes:
-            fits(learner, data, size, where=SPLIT, prefix="--")
+            check_fits(learner, data, size, where=SPLIT, prefix="--")
         yardsticks = _yardsticks(trained, data, self.recorded, pool) if plan.yardsticks else None
         embedded_data = embed_set(learner, trained.params, data, pool)
         return [
@@ -227,7 +227,7 @@ def run_features(
 
 def meta_training_sample(data: LabelledSet) -> Tensor:
     """Some meta-training examples as a learner sees them, [R, ...]."""
-    return data.some(SAMPLE, seed=0)[0]
+    return data.take_some(SAMPLE, seed=0)[0]
 
 
 @dataclass(frozen=True)
@@ -253,7 +253,7 @@ class PackageSubject:
         """
         loaded = MeasuredPackage(folder)
         manifest = loaded.package.manifest
-        moved, source = apart(_config_of(manifest), moved)
+        moved, source = interpret_data(_config_of(manifest), moved)
         recorded = recorded or RecordedData.of_package(manifest.training, moved)
         conditions = replace(plan.conditions, source=source)
 
@@ -261,10 +261,10 @@ class PackageSubject:
             return recorded.pictures("meta_test", package=manifest.input)
 
         home = recorded.functions or test_classes(recorded)
-        data = conditions.applied(home, recorded, test_classes, plan.seed)
-        return cls(recorded, data, MeasuredPackage.reading(folder, data.input))
+        data = conditions.apply(home, recorded, test_classes, plan.seed)
+        return cls(recorded, data, MeasuredPackage.load_for(folder, data.input))
 
-    def measured(
+    def measure(
         self,
         plan: Plan,
         pool: Workers | None = None,
@@ -298,7 +298,7 @@ class PackageSubject:
             result = summarise(by_step[:, -1], size, against=against)
             if plan.sure:
                 tasks = (data, h, size, plan.episodes, plan.seed)
-                told = partial(count, f"{size}, how sure")
+                told = partial(count, f"{size}, confidence")
                 result = replace(result, sure=package_promises(loaded, *tasks, told, pool))
             results.append(result)
         return results
@@ -308,7 +308,7 @@ class PackageSubject:
         package = self.loaded.package
         meta_train = self.recorded.pictures("meta_train", package=package.manifest.input)
         sample = meta_training_sample(meta_train)
-        centre = torch.from_numpy(embedded(package, sample.numpy())).flatten(1).mean(dim=0)
+        centre = torch.from_numpy(embed(package, sample.numpy())).flatten(1).mean(dim=0)
         name = "the examples" if package.manifest.embed is None else "h"
         return Features(data, torch.from_numpy(h).flatten(1), centre, name)
 
@@ -331,7 +331,7 @@ def _on_functions(
         )
         against: dict[str, Array] = {}
         if plan.yardsticks:
-            fits_to = Fits(functions).measured(size, episodes=plan.episodes, seed=plan.seed)
+            fits_to = Fits(functions).measure(size, episodes=plan.episodes, seed=plan.seed)
             against = fits_to | earlier_steps(by_step)
         results.append(summarise(by_step[:, -1], size, task="regression", against=against))
     return results

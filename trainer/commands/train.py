@@ -69,7 +69,7 @@ def train_command(folder: Path, request: Request, report: Reporter) -> Done:
             shape=shape,
             resume=request.resume,
             data=request.data if request.resume else None,
-            pretrained=_taken(request),
+            pretrained=_find_pretraining(request),
             skip_bad=request.skip_bad,
             skip_small=request.skip_small,
             tensorboard=request.tensorboard,
@@ -89,41 +89,41 @@ def _config(folder: Path, request: Request) -> RunConfig:
     be another place.
     """
     if not request.resume:
-        return _requested(folder, request)
+        return _read_request(folder, request)
     if not request.recipe and not request.changes:
         return read_config(folder)
-    requested = _requested(folder, request)
+    requested = _read_request(folder, request)
     if request.recipe and is_functions(requested.data.source):
         load_functions(requested.data.source)  # whoever names it again has it imported
     config = read_config(folder)
-    requested = _as_fitted(requested, config)
+    requested = _fit_queries(requested, config)
     if request.data is None:
         return requested
     return replace(requested, data=replace(requested.data, source=config.data.source))
 
 
-def _as_fitted(requested: RunConfig, config: RunConfig) -> RunConfig:
+def _fit_queries(requested: RunConfig, config: RunConfig) -> RunConfig:
     """With as few queries as the run was begun with, where its data had no more."""
 
-    def fitted(asked: Phase, had: MetaConfig | None) -> Phase:
+    def fit(asked: Phase, had: MetaConfig | None) -> Phase:
         fewest = {
             name: min(getattr(asked, name), getattr(had or asked, name))
             for name in ("queries", "validation_queries")
         }
         return replace(asked, **fewest)
 
-    pretrain = requested.pretrain and fitted(requested.pretrain, config.pretrain)
-    return replace(requested, meta=fitted(requested.meta, config.meta), pretrain=pretrain)
+    pretrain = requested.pretrain and fit(requested.pretrain, config.pretrain)
+    return replace(requested, meta=fit(requested.meta, config.meta), pretrain=pretrain)
 
 
-def _requested(folder: Path, request: Request) -> RunConfig:
+def _read_request(folder: Path, request: Request) -> RunConfig:
     config = read_recipe(_recipe(folder, request), _changes(request))
     if request.pretrained is None:
         return config
     return replace(config, pretrain=pretraining_of(request.pretrained)[1])
 
 
-def _taken(request: Request) -> Path | None:
+def _find_pretraining(request: Request) -> Path | None:
     """The folder of the pre-training that a new run takes over."""
     if request.pretrained is None or request.resume:
         return None

@@ -26,7 +26,7 @@ __all__ = [
     "LabelledSet",
     "Part",
     "Progress",
-    "embedded",
+    "embed",
     "folder_kind",
     "load_data",
     "load_pictures",
@@ -48,10 +48,10 @@ def load_data(
     they are not the same any more. `skip_bad` leaves out files that cannot be read.
     """
     pictures = load_pictures(config, part, progress=progress, recorded=recorded, skip_bad=skip_bad)
-    return embedded(pictures, config)
+    return embed(pictures, config)
 
 
-def embedded(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+def embed(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """The backbone's embeddings of pictures, the energies of sounds; or the set as it is."""
     if config.rate is not None:
         from handful.trainer.data.sources.sounds import energies
@@ -81,14 +81,14 @@ def load_pictures(
     """
     if not config.backbone:
         return _load(config, part, progress, recorded, skip_bad)
-    from .backbone import for_backbone, input_of
+    from .backbone import input_of, prepare_pictures
 
     wanted = wanted or input_of(config)
     if config.source not in SOURCES and Path(config.source).is_dir():
         # files are read at the size that the backbone wants, once
         config = replace(config, image_size=wanted.size, colour=wanted.colour)
     pictures = _load(config, part, progress, recorded, skip_bad)
-    return for_backbone(pictures, config, wanted)
+    return prepare_pictures(pictures, config, wanted)
 
 
 def _load(
@@ -101,7 +101,7 @@ def _load(
     """The source's examples, those that were recorded where there is a record."""
     data = _read(config, part, progress, recorded, skip_bad)
     if config.source not in SOURCES:
-        data = data.grouped(config.group_separator)
+        data = data.group(config.group_separator)
     for name in data.facts:
         try:
             name.encode()

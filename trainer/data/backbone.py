@@ -22,9 +22,9 @@ from torch import Tensor
 from handful.runtime.arrays import Floats
 from handful.runtime.ort import onnxruntime as ort
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.data.backbones.named import BACKBONES, known
+from handful.trainer.data.backbones.named import BACKBONES, find_known
 from handful.trainer.data.sources.download import cache_folder, keep
-from handful.trainer.data.sources.pictures import converted
+from handful.trainer.data.sources.pictures import convert
 from handful.trainer.settings.errors import DataError
 
 from .config import DataConfig
@@ -78,7 +78,7 @@ def backbone_input(path: Path) -> BackboneInput:
 
 def input_of(config: DataConfig) -> BackboneInput:
     """What the backbone of the settings reads."""
-    if named := known(config.backbone):
+    if named := find_known(config.backbone):
         return BackboneInput(named.input, named.size, named.layout, named.colour)
     return backbone_input(backbone_file(config))
 
@@ -87,7 +87,7 @@ def backbone_file(config: DataConfig) -> Path:
     """The backbone's ONNX file; one that is known by name is made once, and kept in the cache."""
     if config.backbone is None:
         raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
-    named = known(config.backbone)
+    named = find_known(config.backbone)
     if named is None:
         return config.backbone
     file = cache_folder() / "backbones" / f"{config.backbone}-{named.revision}.onnx"
@@ -103,7 +103,7 @@ def packaged_input(spec: InputSpec) -> BackboneInput:
     return BackboneInput("x", spec.shape[1], spec.layout, spec.colour)
 
 
-def for_backbone(
+def prepare_pictures(
     pictures: LabelledSet, config: DataConfig, wanted: BackboneInput | None = None
 ) -> LabelledSet:
     """Pictures [M, H, W, C] as the backbone wants them, its layout and preprocessing in `input`."""
@@ -119,7 +119,7 @@ def for_backbone(
     if pictures.input.layout == "CHW":
         x = x.permute(0, 2, 3, 1)
     spec = _spec(pictures.input, wanted, config)
-    x = converted(x, spec)
+    x = convert(x, spec)
     x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
     return replace(pictures, x=x.contiguous(), input=spec)
 
@@ -136,9 +136,9 @@ def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
 def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """The backbone's embeddings [M, D] of uint8 pictures, from the cache where they were kept."""
     path, channels = backbone_file(config), Channels.of(config)
-    pictures = for_backbone(pictures, config)
+    pictures = prepare_pictures(pictures, config)
     file = cache_folder() / f"{_key(path, pictures, channels)}.npy"
-    x = _cached(file, len(pictures.x))
+    x = _read_cached(file, len(pictures.x))
     if x is None:
         x = embed(path, pictures, channels)
         _check_finite(x, path)
@@ -151,13 +151,13 @@ def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     )
 
 
-def shaped(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
+def embed_few(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     """As `embed_pictures`, of a few examples, and zeros for all others: what fits it is known."""
     path, channels = backbone_file(config), Channels.of(config)
     every = max(1, len(pictures.x) // SHAPED)
     x = pictures.x[::every][:SHAPED]
     few = replace(pictures, x=x, counts=torch.tensor([len(x)]), classes=("",), groups=())
-    few = for_backbone(few, config)
+    few = prepare_pictures(few, config)
     h = torch.from_numpy(embed(path, few, channels))
     _check_finite(h.numpy(), path)
     spec = InputSpec(kind="array", shape=tuple(h.shape[1:]))
@@ -264,7 +264,7 @@ def _key(path: Path, pictures: LabelledSet, channels: Channels | None) -> str:
     return digest.hexdigest()
 
 
-def _cached(file: Path, count: int) -> Floats | None:
+def _read_cached(file: Path, count: int) -> Floats | None:
     """The cached embeddings; None where there are none, or where the file is not whole."""
     try:
         x = np.load(file, allow_pickle=False)
@@ -341,12 +341,12 @@ def refuse_constant(data: LabelledSet, config: DataConfig) -> None:
     if len(data.classes) > 1 and float((x.amax(0) - x.amin(0)).max()) <= CONSTANT * largest:
         raise DataError(
             f"backbone {config.backbone} gives the same embedding for all {len(x)} pictures",
-            hint=f"it reads {reads(config)}: data.backbone_scale and data.backbone_offset, or"
+            hint=f"it reads {pixel_range(config)}: data.backbone_scale and data.backbone_offset, or"
             " data.backbone_mean and data.backbone_std, must be those it was trained with",
         )
 
 
-def reads(config: DataConfig) -> str:
+def pixel_range(config: DataConfig) -> str:
     """The range of values that the settings make of pixels."""
     channels = Channels.of(config)
     if channels is None:
@@ -367,28 +367,28 @@ def doubts(data: LabelledSet, pictures: LabelledSet, config: DataConfig) -> Iter
     if measured.cosine > ALIKE or measured.zeros > MOSTLY_ZERO:
         yield (
             f"the embeddings of all classes are nearly the same ({measured}); the backbone reads"
-            f" {reads(config)}: is that what it was trained with?"
+            f" {pixel_range(config)}: is that what it was trained with?"
         )
-    better = None if known(config.backbone) else _better_scale(pictures, config)
+    better = None if find_known(config.backbone) else _better_scale(pictures, config)
     if better is not None:
         yield (
-            f"the backbone reads {reads(config)}, and separates the classes worse than with"
+            f"the backbone reads {pixel_range(config)}, and separates the classes worse than with"
             f" {better}: are data.backbone_scale and data.backbone_offset those of its training?"
         )
 
 
 def _better_scale(pictures: LabelledSet, config: DataConfig) -> str | None:
     """The usual scale under which a few classes lie clearly further apart, if there is one."""
-    sample = _few(pictures)
+    sample = _choose_few(pictures)
     path = backbone_file(config)
-    x = _embedded(sample, path, Channels.of(config))
+    x = _embed(sample, path, Channels.of(config))
     distance = 1 - measure(sample.with_features(x)).cosine
     distances: dict[str, float] = {}
     for name, (scale, offset, channels) in SCALES.items():
         if channels is not None and sample.input.colour != "rgb":
             continue
         scaled = replace(sample, input=replace(sample.input, scale=scale, offset=offset))
-        x = _embedded(scaled, path, channels)
+        x = _embed(scaled, path, channels)
         if bool(torch.isfinite(x).all()):
             distances[name] = 1 - measure(sample.with_features(x)).cosine
     best = max(distances, key=lambda name: distances[name])
@@ -396,11 +396,11 @@ def _better_scale(pictures: LabelledSet, config: DataConfig) -> str | None:
     return best if distances[best] > enough else None
 
 
-def _embedded(pictures: LabelledSet, backbone: Path, channels: Channels | None) -> Tensor:
+def _embed(pictures: LabelledSet, backbone: Path, channels: Channels | None) -> Tensor:
     return torch.from_numpy(embed(backbone, pictures, channels))
 
 
-def _few(pictures: LabelledSet) -> LabelledSet:
+def _choose_few(pictures: LabelledSet) -> LabelledSet:
     """Some examples of some classes, evenly from all of them."""
     every = max(1, len(pictures.classes) // CLASSES)
     sample = pictures.take(range(0, len(pictures.classes), every)[:CLASSES])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from handful.runtime.package.manifest import Fit
-from handful.trainer.data.backbones.named import Interpolation, Preprocessing, known
+from handful.trainer.data.backbones.named import Interpolation, Preprocessing, find_known
 from handful.trainer.settings.errors import DataError
 from handful.trainer.settings.read import LARGEST
 
@@ -43,9 +43,8 @@ class DataConfig:
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
     symmetries: Literal[1, 4, 8] = 1  # series: meta-training classes turned (4) and mirrored (8)
     image_size: int = 28  # pixels a side
-    resize: int | None = (
-        None  # folder: the shorter side, from which the centre is cut; None: image_size
-    )
+    # of a folder: what the shorter side becomes, before the centre is cut out; None: image_size
+    resize: int | None = None
     fit: Fit = "square"  # of a folder's images: the middle, or all of each
     # of a folder's images; None: the backbone's own where it is known by name, lanczos otherwise
     interpolation: Interpolation | None = None
@@ -98,7 +97,7 @@ class DataConfig:
     @property
     def preprocessing(self) -> Preprocessing:
         """What becomes of pictures: the named backbone's own, or what the settings say."""
-        named = known(self.backbone)
+        named = find_known(self.backbone)
         own = named.preprocessing if named else None
         return Preprocessing(
             scale=own.scale if own else self.backbone_scale,
@@ -140,7 +139,7 @@ class DataConfig:
                 hint="at a scale of 0 the backbone would see the same in every picture",
             )
         mean, std = self.backbone_mean, self.backbone_std
-        if known(self.backbone) and ((scale, offset) != (SCALE, OFFSET) or mean or std):
+        if find_known(self.backbone) and ((scale, offset) != (SCALE, OFFSET) or mean or std):
             raise DataError(
                 f"data.backbone is {self.backbone}, which has a scale of its own",
                 hint="leave out data.backbone_scale, backbone_offset, backbone_mean, backbone_std",

@@ -120,10 +120,10 @@ class LabelledSet(EpisodeSource):
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """Tasks of `size.way` classes, their examples drawn without replacement."""
-        as_met = partial(self._distorted, generator=generator) if self.distort else None
+        as_met = partial(self._distort, generator=generator) if self.distort else None
         return sample(self, size, tasks=tasks, generator=generator, as_met=as_met)
 
-    def drawn(self, within: Within, distort: Distortion | None = None) -> LabelledSet:
+    def with_drawing(self, within: Within, distort: Distortion | None = None) -> LabelledSet:
         """The same set, whose tasks come from few groups, or hold distorted examples."""
         return replace(self, within=within, distort=distort)
 
@@ -141,7 +141,7 @@ class LabelledSet(EpisodeSource):
         """Whether there are so many classes, and each has the most examples and one more."""
         return len(shots) <= len(self.classes) and max(shots) < int(self.counts.min())
 
-    def uneven(
+    def draw_uneven(
         self, shots: Sequence[int], *, queries: int, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Support [S, ...], one-hot labels [S, N] and queries [N·queries, ...] on the CPU."""
@@ -156,12 +156,12 @@ class LabelledSet(EpisodeSource):
         rows = [self.x[torch.cat(part).to(self.x.device)].cpu() for part in (support, query)]
         return self.as_float(rows[0]), y, self.as_float(rows[1])
 
-    def embedded(self, embed: Callable[[Tensor], Tensor]) -> LabelledSet:
+    def embed_with(self, embed: Callable[[Tensor], Tensor]) -> LabelledSet:
         """The same labels for every example embedded once."""
-        return self.with_features(self.in_batches(embed))
+        return self.with_features(self.map_batches(embed))
 
     @torch.no_grad()
-    def in_batches(
+    def map_batches(
         self, function: Callable[[Tensor], Tensor], batch: int = BATCH, apply: Apply = map
     ) -> Tensor:
         """The function of all examples as the learner sees them, some at a time.
@@ -171,7 +171,7 @@ class LabelledSet(EpisodeSource):
         batches = (self.as_float(x) for x in torch.split(self.x, batch))
         return torch.cat(list(apply(function, batches)))
 
-    def some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
         """At most `count` examples as the learner sees them, and their classes, in their order."""
         if len(self.x) <= count:
             return self.as_float(self.x), self.labels
@@ -179,9 +179,9 @@ class LabelledSet(EpisodeSource):
         rows = rows.sort().values.to(self.x.device)
         return self.as_float(self.x[rows]), self.labels[rows]
 
-    def seen(self) -> Seen:
+    def measure_seen(self) -> Seen:
         """Of examples as the learner sees them: percentiles of their means and deviations."""
-        x = self.some(SEEN, seed=0)[0].flatten(1).double().cpu()
+        x = self.take_some(SEEN, seed=0)[0].flatten(1).double().cpu()
         pairs = [
             tuple(float(f"{v:.6g}") for v in torch.quantile(of_each, PERCENTILES))
             for of_each in (x.mean(dim=1), x.std(dim=1, correction=0))
@@ -195,17 +195,17 @@ class LabelledSet(EpisodeSource):
 
     def as_float(self, x: Tensor) -> Tensor:
         """Pixels as the learner sees them, pixel · scale + offset; floats as they are."""
-        return self._scaled(x.float()) if x.dtype == torch.uint8 else x
+        return self._scale(x.float()) if x.dtype == torch.uint8 else x
 
-    def _scaled(self, pixels: Tensor) -> Tensor:
+    def _scale(self, pixels: Tensor) -> Tensor:
         return pixels * self.input.scale + self.input.offset
 
-    def _distorted(self, x: Tensor, generator: torch.Generator) -> Tensor:
+    def _distort(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Pixels, series or energies [B, ...] as a learner sees them, each distorted anew."""
         distort = self.distort or DistortConfig()
         change = change_of(self.x, distort, self.log_mel, where="the data")
         changed = change(x, generator)
-        return self._scaled(changed) if self.x.dtype == torch.uint8 else changed
+        return self._scale(changed) if self.x.dtype == torch.uint8 else changed
 
     def take(self, classes: Sequence[int]) -> LabelledSet:
         """The set of these classes, in this order."""
@@ -219,7 +219,7 @@ class LabelledSet(EpisodeSource):
             groups=tuple(self.groups[c] for c in classes) if self.groups else (),
         )
 
-    def grouped(self, separator: str) -> LabelledSet:
+    def group(self, separator: str) -> LabelledSet:
         """Each class in the group that its name begins with: "Greek/alpha" in "Greek"."""
         groups = tuple(name.rpartition(separator)[0] for name in self.classes)
         return replace(self, groups=groups if any(groups) else ())
@@ -237,7 +237,7 @@ class LabelledSet(EpisodeSource):
         """The classes of each group that has at least so many, by position."""
         return [classes for classes in self.members.values() if len(classes) >= least]
 
-    def rotated(self) -> LabelledSet:
+    def rotate(self) -> LabelledSet:
         """Four times the classes: turned by 90, 180 and 270 degrees, each is a class of its own.
 
         So is each turn of a group a group of its own: Greek upside down is another alphabet.
@@ -257,7 +257,7 @@ class LabelledSet(EpisodeSource):
         )
 
 
-def labelled(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> LabelledSet:
+def label_examples(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> LabelledSet:
     """A set from class name → examples [K, ...]; the classes keep their order."""
     if not groups:
         raise DataError(f"no classes in {where}")

@@ -88,7 +88,7 @@ class LogMel:
 
     @property
     def frames(self) -> int:
-        """F."""
+        """F, the frames of a sound."""
         return 1 + (self.samples - self.config.frame) // self.config.hop
 
     @property
@@ -125,7 +125,7 @@ class LogMel:
         """x [B, L], from −1 to 1."""
         config = self.config
         cosines, sines, triangles = self.matrices
-        frames = self._framed(x)
+        frames = self._frame(x)
         half = config.frame // 2
         after, before = frames[..., half:], frames[..., 1 : half + 1].flip(-1)
         even, odd = (after + before) @ cosines, (after - before) @ sines
@@ -133,7 +133,7 @@ class LogMel:
         logarithm = torch.log(energy + config.floor)
         return ((logarithm - config.mean) / config.deviation)[..., None]
 
-    def _framed(self, x: Tensor) -> Tensor:
+    def _frame(self, x: Tensor) -> Tensor:
         """The frames [B, F, W] of x, put together from pieces of H samples."""
         config, frames = self.config, self.frames
         pieces = -(-config.frame // config.hop)  # a frame begins in one and ends in the last

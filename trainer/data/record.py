@@ -18,13 +18,13 @@ import torch
 
 from handful.runtime.inputs.folders import compose
 from handful.runtime.package.manifest import Seen
-from handful.trainer.data.backbones.named import known
+from handful.trainer.data.backbones.named import find_known
 from handful.trainer.settings.errors import DataError
 
 from .config import PLACES, DataConfig
 from .functions import is_functions
 from .labelled import ClassFacts, LabelledSet
-from .splits import MOVED, PARTS, Part, shortened
+from .splits import MOVED, PARTS, Part, shorten
 
 FORMAT = 1
 PACKAGED = "data"  # in a package's `training`: the recorded classes of the part it is tested on
@@ -59,7 +59,7 @@ class RecordedPart:
         ]
         if changes:
             raise DataError(
-                f"the data of {self.part} are not those that were recorded: {shortened(changes)}",
+                f"the data of {self.part} are not those that were recorded: {shorten(changes)}",
                 hint=MOVED,
             )
 
@@ -87,7 +87,7 @@ def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str
     if is_name(config.source):
         del paths["source"]
         paths["path"] = omniglot
-    if known(config.backbone):
+    if find_known(config.backbone):
         del paths["backbone"]
     return {
         name: str(Path(place).absolute())
@@ -96,7 +96,7 @@ def places_of(config: DataConfig, omniglot: Path | None = None) -> dict[str, str
     }
 
 
-def located(config: DataConfig, record: DataRecord, moved: str | None = None) -> DataConfig:
+def locate(config: DataConfig, record: DataRecord, moved: str | None = None) -> DataConfig:
     """The settings with the recorded places, whatever folder this process runs in.
 
     `moved` is where the data are now. A recorded place that is gone leaves the setting as it was.
@@ -127,7 +127,7 @@ def located(config: DataConfig, record: DataRecord, moved: str | None = None) ->
 
 def to_json(record: DataRecord) -> dict[str, Any]:
     """A plain dict; a class is one line, its count and its fingerprint."""
-    parts = {part: listed(classes) for part, classes in record.parts.items()}
+    parts = {part: list_classes(classes) for part, classes in record.parts.items()}
     return {
         "format": FORMAT,
         "places": dict(record.places),
@@ -138,13 +138,13 @@ def to_json(record: DataRecord) -> dict[str, Any]:
     }
 
 
-def listed(classes: Mapping[str, ClassFacts]) -> dict[str, str]:
+def list_classes(classes: Mapping[str, ClassFacts]) -> dict[str, str]:
     """Name → "count fingerprint"."""
     return {name: f"{facts.examples} {facts.fingerprint}" for name, facts in classes.items()}
 
 
-def unlisted(classes: Any, where: str) -> dict[str, ClassFacts]:
-    """What `listed` wrote."""
+def parse_classes(classes: Any, where: str) -> dict[str, ClassFacts]:
+    """What `list_classes` wrote."""
     try:
         words = {compose(str(name)): text.split() for name, text in classes.items()}
         return {name: ClassFacts(int(count), mark) for name, (count, mark) in words.items()}
@@ -165,7 +165,7 @@ def from_json(content: Any, where: str) -> DataRecord:
     try:
         return DataRecord(
             places={str(name): str(place) for name, place in content["places"].items()},
-            parts={part: unlisted(content["parts"][part], where) for part in PARTS},
+            parts={part: parse_classes(content["parts"][part], where) for part in PARTS},
             left_out=tuple(map(str, content["left_out"])),
             backbone=content["backbone"],
             seen=_seen(content["seen"]),

@@ -136,12 +136,12 @@ def known_classes(classes: Sequence[str], part: Part, recorded: Sequence[str]) -
     positions = {compose(name): i for i, name in enumerate(classes)}
     if missing := [name for name in recorded if compose(name) not in positions]:
         raise DataError(
-            f"the data lack classes of {part} that were recorded: {shortened(missing)}", hint=MOVED
+            f"the data lack classes of {part} that were recorded: {shorten(missing)}", hint=MOVED
         )
     return [positions[compose(name)] for name in recorded]
 
 
-def shortened(names: Sequence[str]) -> str:
+def shorten(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -16,11 +16,11 @@ import torch
 from handful.runtime.errors import InputError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders
-from handful.runtime.inputs.pictures import quiet
+from handful.runtime.inputs.pictures import silence_pillow
 from handful.runtime.inputs.series import read_array
 from handful.runtime.inputs.sounds import read_wav
 from handful.trainer.data.sources.download import Progress, silent
-from handful.trainer.data.sources.pictures import relative
+from handful.trainer.data.sources.pictures import relative_path
 from handful.trainer.settings.errors import BadFilesError, DataError
 
 from . import folder_kind, load_pictures
@@ -84,7 +84,7 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
         x = next(iter(parts.values())).x
         colour = x.dtype == torch.uint8 and x.ndim == 4 and x.shape[-1] == 3
         counts = _shapes(parts)
-        return replace(found, duplicates=_same(_examples(parts)), counts=counts, colour=colour)
+        return replace(found, duplicates=_find_same(_examples(parts)), counts=counts, colour=colour)
     kind = folder_kind(config)
     files = class_folders(folder, KINDS[kind].files)
     good = {label: [file for file in files[label] if file not in bad] for label in files}
@@ -92,11 +92,11 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
     counts, ranges = HEADERS[kind](every) if every else ({}, {})
     return replace(
         found,
-        bad={relative(file, folder): str(error) for file, error in bad.items()},
-        duplicates=_same(_files(good, folder, parts)),
+        bad={relative_path(file, folder): str(error) for file, error in bad.items()},
+        duplicates=_find_same(_files(good, folder, parts)),
         counts=counts,
         ranges=ranges,
-        colour=kind == "image" and in_colour(every),
+        colour=kind == "image" and is_in_colour(every),
     )
 
 
@@ -112,7 +112,7 @@ def _files(
     part_of = {label: part for part, data in parts.items() for label in data.facts}
     for label, of_class in files.items():
         for file in of_class:
-            yield of_file(file), Place(part_of.get(label, ""), label, relative(file, folder))
+            yield of_file(file), Place(part_of.get(label, ""), label, relative_path(file, folder))
 
 
 def _examples(parts: Mapping[Part, LabelledSet]) -> Iterator[tuple[str, Place]]:
@@ -128,7 +128,7 @@ def _examples(parts: Mapping[Part, LabelledSet]) -> Iterator[tuple[str, Place]]:
                 yield digest, Place(part, own, f"{own}[{row}]")
 
 
-def _same(places: Iterator[tuple[str, Place]]) -> tuple[tuple[Place, ...], ...]:
+def _find_same(places: Iterator[tuple[str, Place]]) -> tuple[tuple[Place, ...], ...]:
     """Those with the same hash: first across parts, then across classes, then within one."""
     by_hash: dict[str, list[Place]] = {}
     for digest, place in places:
@@ -155,25 +155,28 @@ def _shapes(parts: Mapping[Part, LabelledSet]) -> dict[str, dict[str, int]]:
 def _of_pictures(files: Sequence[Path]) -> Facts:
     from PIL import Image
 
-    with quiet():
+    with silence_pillow():
         facts = []
         for file in files:
             with Image.open(file) as image:
                 facts.append((f"{image.width} × {image.height}", image.mode))
-    return {"sizes": _often(size for size, _ in facts), "modes": _often(m for _, m in facts)}, {}
+    return {
+        "sizes": _count_often(size for size, _ in facts),
+        "modes": _count_often(m for _, m in facts),
+    }, {}
 
 
 LOOKED_AT, SIDE = 24, 32  # pictures, evenly over the files, and the side that they are shrunk to
 TINGE = 12  # levels of 255 by which channels differ where a picture is in colour
 
 
-def in_colour(files: Sequence[Path]) -> bool:
+def is_in_colour(files: Sequence[Path]) -> bool:
     """Whether most pictures are: drawings are often stored as RGB, and their channels are alike."""
     from PIL import Image
 
     some = files[:: max(1, len(files) // LOOKED_AT)]
     coloured = 0
-    with quiet():
+    with silence_pillow():
         for file in some:
             with Image.open(file) as image:
                 image.draft("RGB", (SIDE, SIDE))  # a JPEG is decoded small
@@ -186,7 +189,7 @@ def in_colour(files: Sequence[Path]) -> bool:
 def _of_sounds(files: Sequence[Path]) -> Facts:
     sounds = [(sound.rate, len(sound.samples)) for sound in map(read_wav, files)]
     return (
-        {"samples a second": _often(str(rate) for rate, _ in sounds)},
+        {"samples a second": _count_often(str(rate) for rate, _ in sounds)},
         {"seconds": spread([count / rate for rate, count in sounds])},
     )
 
@@ -194,7 +197,7 @@ def _of_sounds(files: Sequence[Path]) -> Facts:
 def _of_readings(files: Sequence[Path]) -> Facts:
     shapes = [array.shape for array in map(read_array, files)]
     return (
-        {"channels": _often(str(shape[-1] if len(shape) > 1 else 1) for shape in shapes)},
+        {"channels": _count_often(str(shape[-1] if len(shape) > 1 else 1) for shape in shapes)},
         {"readings a file": spread([shape[0] for shape in shapes])},
     )
 
@@ -207,5 +210,5 @@ HEADERS: Mapping[str, Callable[[Sequence[Path]], Facts]] = {
 }
 
 
-def _often(values: Iterator[str]) -> dict[str, int]:
+def _count_often(values: Iterator[str]) -> dict[str, int]:
     return dict(Counter(values).most_common())

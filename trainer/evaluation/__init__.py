@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .accuracy import Result, Yardsticks, embed_set, evaluate, fits, summarise
+from .accuracy import Result, Yardsticks, check_fits, embed_set, evaluate, summarise
 from .yardsticks import Features
 
-__all__ = ["Features", "Result", "Yardsticks", "embed_set", "evaluate", "fits", "summarise"]
+__all__ = ["Features", "Result", "Yardsticks", "check_fits", "embed_set", "evaluate", "summarise"]

@@ -36,7 +36,7 @@ INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 class Yardsticks(Protocol):
     """What a learner has to beat on the tasks of a source."""
 
-    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+    def measure(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The measure of each rule on each task of this seed, [E], by the rule's name."""
         ...
 
@@ -55,7 +55,7 @@ class Result:
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
-    sure: Sure | None = None  # of a package that says how sure it is, where that was asked for
+    sure: Sure | None = None  # of a package with confidence, where that was asked for
     values: Array = field(repr=False, compare=False)  # of each episode, [E]
     # those of each that it is compared with, [E], by name
     others: Mapping[str, Array] = field(repr=False, compare=False)
@@ -146,8 +146,8 @@ def evaluate(
     the result is compared with them and, unless `inner_steps` is false, with what the learner
     reaches after fewer inner steps.
     """
-    fits(learner, data, size, where="the set")
-    after = measured(
+    check_fits(learner, data, size, where="the set")
+    after = measure_tasks(
         learner,
         params,
         data,
@@ -160,7 +160,7 @@ def evaluate(
     )
     against: dict[str, Array] = {}
     if yardsticks is not None:
-        against = yardsticks.measured(size, episodes=episodes, seed=seed) | earlier_steps(after)
+        against = yardsticks.measure(size, episodes=episodes, seed=seed) | earlier_steps(after)
     return summarise(
         after[:, -1],
         size,
@@ -170,7 +170,7 @@ def evaluate(
     )
 
 
-def measured(
+def measure_tasks(
     learner: Learner,
     params: Tensors,
     data: EpisodeSource,
@@ -187,12 +187,12 @@ def measured(
     This process draws the tasks; `workers` share them.
     """
     workers = workers or Workers()
-    shares = drawn(data, size, episodes=episodes, seed=seed, workers=workers)
+    shares = draw_shares(data, size, episodes=episodes, seed=seed, workers=workers)
     measure = partial(_on_tasks, learner, params, every_step)
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
 
 
-def drawn(
+def draw_shares(
     data: EpisodeSource, size: TaskSize, *, episodes: int, seed: int, workers: Workers
 ) -> Iterator[list[Episode]]:
     """The tasks of this seed, some at a time as `workers` share them; the same however many."""
@@ -218,7 +218,7 @@ def _on_tasks(
     return np.array([steps(learner, params, episode) for episode in tasks])
 
 
-def fits(
+def check_fits(
     learner: Learner, data: EpisodeSource, size: TaskSize, *, where: str, prefix: str = ""
 ) -> None:
     """Refuse tasks that the data cannot fill, or that are too large for the learner.
@@ -267,7 +267,7 @@ def _read(learner: Learner, params: Tensors, episode: Episode) -> tuple[Support,
 
 
 def _measure(learner: Learner, answers: Tensor, episode: Episode) -> float:
-    return float(learner.task.measured(answers.double(), episode.query_y.double()))
+    return float(learner.task.compute_measure(answers.double(), episode.query_y.double()))
 
 
 @overload
@@ -289,8 +289,8 @@ def embed_set(
         return data
     embed = partial(_without_gradient, learner.embed, params)
     if isinstance(data, LabelledSet):
-        return data.with_features(data.in_batches(embed, apply=(workers or Workers()).map))
-    return data.embedded(embed)
+        return data.with_features(data.map_batches(embed, apply=(workers or Workers()).map))
+    return data.embed_with(embed)
 
 
 def features_of(
@@ -307,7 +307,7 @@ def features_of(
     features = partial(
         _without_gradient, partial(learner.yardstick_features, sample=sample), params
     )
-    x = data.in_batches(features, apply=(workers or Workers()).map)
+    x = data.map_batches(features, apply=(workers or Workers()).map)
     return Features(data, x, features(sample).mean(dim=0), "the features")
 
 

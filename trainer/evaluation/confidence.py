@@ -1,4 +1,4 @@
-"""How sure a package's answers are, from its logits on tasks and on queries of other classes.
+"""A package's confidence, measured from its logits on tasks and on queries of other classes.
 
     temperature  min over T of the mean of −log softmax(l / T)[y]    (Guo et al. 2017)
     threshold    the score that a share a of queries of other classes lies above
@@ -7,7 +7,7 @@
 
 A query's score is its largest logit less a weight times the mean of its other logits.
 
-What a package's manifest promises of how sure its answers are, beside what is found.
+What a package's manifest promises of its confidence, beside what is found.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ GOLDEN = (5**0.5 - 1) / 2
 LOG_TEMPERATURE = (-7.0, 12.0)  # the temperatures that are searched: 0.001 to 160,000
 
 
-class Asked(NamedTuple):
+class AskedLogits(NamedTuple):
     """A package's logits in tasks of one size: queries of their classes, and of other classes."""
 
     known: Floats  # [Q, N]
@@ -89,27 +89,27 @@ def _as_episodes(rows: Rows, query: torch.Tensor, size: TaskSize) -> Episodes:
     return Episodes(rows.support.numpy(), support_y.numpy(), query.numpy(), query_y.numpy())
 
 
-def asked(logits: Floats, episodes: Episodes, known: int) -> Asked:
+def ask(logits: Floats, episodes: Episodes, known: int) -> AskedLogits:
     """The logits [E, Q, N] of `with_unknown`'s tasks, of which the first `known` are of classes."""
     way = logits.shape[2]
-    return Asked(
+    return AskedLogits(
         logits[:, :known].reshape(-1, way),
         episodes.query_y[:, :known].reshape(-1),
         logits[:, known:].reshape(-1, way),
     )
 
 
-def measured_confidence(
-    found: Mapping[tuple[int, int], Asked], classes: int
+def measure_confidence(
+    found: Mapping[tuple[int, int], AskedLogits], classes: int
 ) -> tuple[Confidence, ...]:
     """An entry for each (way, shot), in their order; `classes` are those that were drawn from."""
     sizes = sorted(found)
     by_weight = {w: [thresholds(found[size], w) for size in sizes] for w in WEIGHTS}
 
-    def kept(weight: float) -> float:
+    def keep(weight: float) -> float:
         return float(np.mean([of[CHOSEN_AT].known_kept for of in by_weight[weight]]))
 
-    weight = max(WEIGHTS, key=kept)  # of equals the smallest
+    weight = max(WEIGHTS, key=keep)  # of equals the smallest
     entries = []
     for (way, shot), of_size in zip(sizes, by_weight[weight], strict=True):
         one = found[way, shot]
@@ -130,7 +130,7 @@ def measured_confidence(
     return tuple(entries)
 
 
-def fit(one: Asked) -> Fitted:
+def fit(one: AskedLogits) -> Fitted:
     """The temperature, its calibration error and the sets."""
     temperature = fit_temperature(one.known, one.y)
     probabilities = softmax_in_float64(one.known, temperature)
@@ -147,7 +147,7 @@ def _set(probabilities: Array, of_right: Array, coverage: float) -> PredictionSe
     return PredictionSet(coverage=coverage, probability=least, size=float(labels.mean()))
 
 
-def thresholds(one: Asked, weight: float) -> tuple[Threshold, ...]:
+def thresholds(one: AskedLogits, weight: float) -> tuple[Threshold, ...]:
     """The score for each rate: so large a share of unknown queries lies above it."""
     known, unknown = (scores(logits, weight) for logits in (one.known, one.unknown))
     found = np.quantile(unknown, 1 - np.array(RATES))
@@ -229,13 +229,13 @@ class Kept:
 
 @dataclass(frozen=True, kw_only=True)
 class Sure:
-    """How sure answers are: the calibration error of their probabilities, and each rate."""
+    """Confidence on some tasks: the calibration error of the probabilities, and each rate."""
 
     calibration_error: float
     rates: tuple[Kept, ...]
 
 
-def promises(sizes: Sizes, one: Asked, shots: Array) -> Sure:
+def promises(sizes: Sizes, one: AskedLogits, shots: Array) -> Sure:
     """The runtime's own rules on the logits of tasks with these shots [N].
 
     Raises an AdaptError where the package's thresholds do not go on to so many classes.

@@ -22,7 +22,7 @@ from handful.runtime.tools.evaluate import (
     PER_TIME,
     Episodes,
     check,
-    embedded,
+    embed,
     evaluate_embedded,
     logits_embedded,
     outputs_by_step,
@@ -32,8 +32,8 @@ from handful.trainer.data.log_mel import ENERGIES
 from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.workers import Workers, episode_blocks
 
-from .accuracy import drawn, tick_each
-from .confidence import Sure, asked, promises, with_unknown
+from .accuracy import draw_shares, tick_each
+from .confidence import Sure, ask, promises, with_unknown
 
 
 class MeasuredPackage:
@@ -51,7 +51,7 @@ class MeasuredPackage:
             self.package = behind_front(read_package(find(folder)), energies)
 
     @classmethod
-    def reading(cls, folder: Path, examples: InputSpec) -> MeasuredPackage:
+    def load_for(cls, folder: Path, examples: InputSpec) -> MeasuredPackage:
         """The package as it reads such examples: behind its front end, where they are energies."""
         loaded = cls(folder)
         if loaded.package.input.kind == "audio" and examples.kind == "array":
@@ -77,7 +77,7 @@ def behind_front(package: Package, energies: InputSpec) -> Learner:
     embed: str | None = manifest.embed
     if any(ENERGIES in node.output for node in model.graph.node):
         graphs[manifest.embed] = _cut(model, energies)
-        specs[manifest.embed] = _reads(specs[manifest.embed], energies)
+        specs[manifest.embed] = _set_input(specs[manifest.embed], energies)
     else:  # the energies are the embedding
         del graphs[manifest.embed], specs[manifest.embed]
         embed = None
@@ -104,14 +104,14 @@ def _cut(model: onnx.ModelProto, energies: InputSpec) -> bytes:
     return bytes(model.SerializeToString(deterministic=True))
 
 
-def _reads(spec: GraphSpec, energies: InputSpec) -> GraphSpec:
+def _set_input(spec: GraphSpec, energies: InputSpec) -> GraphSpec:
     return replace(spec, inputs=(TensorSpec("x", "float32", ("B", *energies.shape)),))
 
 
 def embed_shared(loaded: MeasuredPackage, x: Any, workers: Workers) -> Floats:
     """The embeddings of all examples x [M, ...], as the stages read them."""
     if loaded.package.manifest.embed is None:  # then nothing is computed
-        return embedded(loaded.package, x)
+        return embed(loaded.package, x)
     batches = (x[at : at + PER_TIME] for at in range(0, len(x), PER_TIME))
     return np.concatenate(workers.map(partial(_embed, loaded), batches))
 
@@ -169,7 +169,7 @@ def package_promises(
         return None
     drawn, known = with_unknown(data, size, episodes=episodes, seed=seed)
     logits = package_logits(loaded, h, drawn, tick=count(episodes), workers=workers)
-    return promises(sizes, asked(logits, drawn, known), np.full(size.way, size.shot))
+    return promises(sizes, ask(logits, drawn, known), np.full(size.way, size.shot))
 
 
 def package_errors(
@@ -184,7 +184,7 @@ def package_errors(
     workers: Workers,
 ) -> Array:
     """The squared errors on functions of this seed: [E, 1], or after each step [E, n + 1]."""
-    shares = drawn(functions, size, episodes=episodes, seed=seed, workers=workers)
+    shares = draw_shares(functions, size, episodes=episodes, seed=seed, workers=workers)
     measure = partial(_errors, loaded, every_step)
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
 
@@ -202,7 +202,7 @@ def _errors(loaded: MeasuredPackage, every_step: bool, tasks: Sequence[Episode])
 
 
 def _embed(loaded: MeasuredPackage, x: Any) -> Floats:
-    return embedded(loaded.package, x)
+    return embed(loaded.package, x)
 
 
 def _measure(loaded: MeasuredPackage, every_step: bool, share: tuple[Floats, Episodes]) -> Array:

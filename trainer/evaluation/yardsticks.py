@@ -58,7 +58,7 @@ def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
         norm = gradient.flatten(1).norm(dim=1)
         if bool((norm <= TOLERANCE).all()):
             return w
-        w = w + _shortened(x, y, w, _direction(x, p, gradient, c), gradient, c)
+        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c)
     raise NotConverged(
         f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
         hint="look for features that are not finite",
@@ -98,7 +98,7 @@ def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
     return d
 
 
-def _shortened(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
+def _shorten(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
     """d, halved in each problem until the objective falls by what the slope promises."""
     start = objective(x, y, w, c)
     slope = _dot(gradient, d).flatten()
@@ -133,18 +133,18 @@ class Features:
     centre: Tensor  # [D], the mean over some meta-training examples
     called: str  # in the yardsticks' names: "the features"
 
-    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+    def measure(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The accuracy of each rule on each task of this seed, [E], by the rule's name."""
         rows = rows_of(self.data, size, episodes=episodes, seed=seed)
         return yardsticks(self, size, rows)
 
-    def centred(self) -> Tensor:
+    def centre_features(self) -> Tensor:
         """x less the centre, of unit length."""
         return unit_length(self.x - self.centre)
 
     def for_regression(self) -> Tensor:
         """The same of length 3, and a constant coordinate: its weight is the intercept."""
-        x = LENGTH * self.centred()
+        x = LENGTH * self.centre_features()
         return torch.cat([x, torch.full_like(x[:, :1], LENGTH)], dim=1)
 
 
@@ -154,7 +154,7 @@ def yardsticks(features: Features, size: TaskSize, rows: Rows) -> dict[str, Arra
     return {
         f"class means of {name}, squared distance": on_tasks(nearest_mean, features.x, size, rows),
         f"class means of {name}, centred, unit length": on_tasks(
-            nearest_mean, features.centred(), size, rows
+            nearest_mean, features.centre_features(), size, rows
         ),
         f"logistic regression on {name}, centred": on_tasks(
             logistic_regression, features.for_regression(), size, rows
@@ -204,7 +204,7 @@ class Fits:
 
     source: EpisodeSource
 
-    def measured(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
+    def measure(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The mean squared error of each fit on each task of this seed, [E], by its name."""
         generator = torch.Generator().manual_seed(seed)
         errors: dict[str, list[float]] = {name: [] for name in FITS}

@@ -89,19 +89,17 @@ def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]
         below, level = (_where(measured, name, holds) for holds in (_is_below, _is_level))
         if is_start(name):
             if below:
-                sentences.append(f"The inner steps cost accuracy at {_listed(below)}.")
+                sentences.append(f"The inner steps cost accuracy at {_join(below)}.")
             if level:
                 sentences.append(
-                    f"The inner steps gain nothing beyond the interval at {_listed(level)}."
+                    f"The inner steps gain nothing beyond the interval at {_join(level)}."
                 )
         elif name == IN_FLOAT32:
-            sentences += (
-                [f"The lower precision costs accuracy at {_listed(below)}."] if below else []
-            )
+            sentences += [f"The lower precision costs accuracy at {_join(below)}."] if below else []
         elif not is_step(name) and (below or level):
             where = [
-                *([f"it is {_worse(measured)} at {_listed(below)}"] if below else []),
-                *([f"it is level, within the interval, at {_listed(level)}"] if level else []),
+                *([f"it is {_worse(measured)} at {_join(below)}"] if below else []),
+                *([f"it is level, within the interval, at {_join(level)}"] if level else []),
             ]
             sentences.append(f"This package does not beat {name}: {'; '.join(where)}.")
     return [" ".join(sentences)] if sentences else []
@@ -130,7 +128,7 @@ def _size(evaluation: Evaluation) -> str:
     return str(TaskSize(evaluation.way, evaluation.shot, 1))
 
 
-def _listed(sizes: Sequence[str]) -> str:
+def _join(sizes: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(sizes[:-1]), sizes[-1]]))
 
 
@@ -183,7 +181,8 @@ def _use(manifest: Manifest) -> str:
     return (
         "```python\n"
         "import handful\n\n"
-        f'task = handful.load("{manifest.name}").adapt(examples, {labels})  # {sizes}\n'
+        f"# {sizes}\n"
+        f'task = handful.load("{manifest.name}").adapt(examples, {labels})\n'
         "task.predict(example)\n"
         "```"
     )
@@ -230,7 +229,7 @@ def _accuracy(manifest: Manifest) -> str:
 
 
 def _confidence(manifest: Manifest) -> list[str]:
-    """What stands in the manifest of how sure answers are, where it was measured."""
+    """The confidence that stands in the manifest, where it was measured."""
     if not manifest.confidence:
         return []
     first = manifest.confidence[0]
@@ -251,7 +250,7 @@ def _confidence(manifest: Manifest) -> list[str]:
         f" {first.classes} meta-validation classes, on queries of a task's classes and of the"
         " others; with classes that differ from these in kind the rates are others."
     )
-    return ["## How sure", "\n".join(lines), words]
+    return ["## Confidence and unknown inputs", "\n".join(lines), words]
 
 
 def _contents(manifest: Manifest) -> str:
@@ -285,7 +284,7 @@ def _credit(manifest: Manifest) -> list[str]:
     if isinstance(credit, dict):
         lines = [
             f"Trained on {credit.get('data')} by {credit.get('authors')}"
-            f" ({credit.get('source')}), licence {_linked(credit.get('licence'))}."
+            f" ({credit.get('source')}), licence {_link(credit.get('licence'))}."
             f" Changes: {credit.get('changes')}.",
             *([f"Please cite: {credit['cite']}."] if "cite" in credit else []),
         ]
@@ -297,7 +296,7 @@ def _credit(manifest: Manifest) -> list[str]:
     return ["## Credit", "\n\n".join(lines)] if lines else []
 
 
-def _linked(licence: Any) -> str:
+def _link(licence: Any) -> str:
     return f"[{licence}]({LINKS[licence]})" if licence in LINKS else str(licence)
 
 

@@ -47,7 +47,7 @@ def run_in_torch(
     embed: Callable[[Tensor], Tensor] = source.embed
     if alter is not None:
         source = replace(source, params={name: alter(p) for name, p in source.params.items()})
-        embed = _altered(source, alter)
+        embed = _alter(source, alter)
     tensors: Tensors = {"embed": embed(support)}
     state = adapt(
         source.learner,
@@ -61,7 +61,7 @@ def run_in_torch(
     return tensors
 
 
-def _altered(source: Source, alter: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+def _alter(source: Source, alter: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     if source.lowered is not None:
         return lambda x: alter(source.embed(x))
     return lambda x: source.embed(alter(x))

@@ -16,7 +16,15 @@ from handful.trainer.settings.errors import ExportError, LearnerError
 
 from .simplify import simplify
 from .trace import Port, trace
-from .trial import Shape, attempt, example_sizes, other_sizes, reason, same_embedding, symbolic
+from .trial import (
+    Shape,
+    attempt,
+    example_sizes,
+    other_sizes,
+    reason,
+    same_embedding,
+    symbolic_shapes,
+)
 
 LOSS = "loss"
 
@@ -80,7 +88,7 @@ class _Tracer:
         self._add(
             "predict",
             learner.predict,
-            lambda t: {answer: learner.predict(params, _only(t, state), t["query_x"])},
+            lambda t: {answer: learner.predict(params, _choose(t, state), t["query_x"])},
             {**state, "query_x": self.trial.query_x},
             [*_ports(self.shapes, state), Port("query_x", ("Q", *inner))],
             {answer: ("Q", self.width)},
@@ -94,7 +102,7 @@ class _Tracer:
         fixed = [Port("support_x", ("S", *self.inner)), Port("support_y", ("S", self.width))]
         before, noise = dict(self.state), self.trial.noise[stage.name]
         returned = self.trial.returned[stage.name]
-        shapes = symbolic(self.trial, self.other, stage)
+        shapes = symbolic_shapes(self.trial, self.other, stage)
         self._add(
             stage.init_name,
             stage.init,
@@ -150,7 +158,7 @@ class _Tracer:
             )
         dtypes = {n: str(t.dtype).removeprefix("torch.") for n, t in examples.items()}
         try:
-            traced = trace(function, examples, self._traced(ports), list(outputs))
+            traced = trace(function, examples, self._trace(ports), list(outputs))
         except HandfulError:
             raise
         except Exception as error:  # torch raises many kinds; all mean that it cannot be traced
@@ -169,7 +177,7 @@ class _Tracer:
             ),
         )
 
-    def _traced(self, ports: list[Port]) -> list[Port]:
+    def _trace(self, ports: list[Port]) -> list[Port]:
         """With a limit of two classes N has one value, and no slice below it keeps it free."""
         if self.learner.max_way != 2:
             return ports
@@ -185,7 +193,7 @@ def _is_int64(output: onnx.ValueInfoProto) -> bool:
 def _init(stage: Stage, params: Tensors, state: tuple[str, ...]) -> Callable[[Tensors], Tensors]:
     def init(t: Tensors) -> Tensors:
         support = Support(t["support_x"], t["support_y"])
-        return stage.begin(params, _only(t, state), support, _only(t, stage.noise))
+        return stage.begin(params, _choose(t, state), support, _choose(t, stage.noise))
 
     return init
 
@@ -195,13 +203,13 @@ def _step(
 ) -> Callable[[Tensors], Tensors]:
     def step(t: Tensors) -> Tensors:
         support = Support(t["support_x"], t["support_y"])
-        tensors, loss = stage.advance(params, _only(t, state), _only(t, stage_tensors), support)
+        tensors, loss = stage.advance(params, _choose(t, state), _choose(t, stage_tensors), support)
         return {**tensors, LOSS: loss}
 
     return step
 
 
-def _only(tensors: Tensors, names: object) -> Tensors:
+def _choose(tensors: Tensors, names: object) -> Tensors:
     return {name: tensors[name] for name in names}  # type: ignore[attr-defined]
 
 

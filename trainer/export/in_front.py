@@ -29,12 +29,12 @@ EXAMPLES = 2  # traced with
 
 def put_in_front(graphs: Graphs, front: LogMel) -> Graphs:
     """The graphs with `embed` = the learner's embed ∘ the front end, which reads sounds [B, L]."""
-    model = traced(front)
+    model = trace_front(front)
     inner: tuple[int | str, ...] = ("B", *front.shape)
     if graphs.embed is not None:
         behind = graphs.models[graphs.embed]
         inner = graphs.ports[graphs.embed][1][0].shape
-        model = joined(model, behind)
+        model = join(model, behind)
     ports = (
         (TensorSpec("x", "float32", ("B", front.samples)),),
         (TensorSpec("h", "float32", inner),),
@@ -47,7 +47,7 @@ def put_in_front(graphs: Graphs, front: LogMel) -> Graphs:
     )
 
 
-def traced(front: LogMel) -> onnx.ModelProto:
+def trace_front(front: LogMel) -> onnx.ModelProto:
     """The front end's own function as a graph x [B, L] → h [B, F, bands, 1]."""
     port = Port("x", ("B", front.samples))
     examples = {"x": torch.zeros(EXAMPLES, front.samples)}
@@ -55,7 +55,7 @@ def traced(front: LogMel) -> onnx.ModelProto:
     return simplify(model, [port], {"h": ("B", *front.shape)})
 
 
-def joined(front: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto:
+def join(front: onnx.ModelProto, behind: onnx.ModelProto) -> onnx.ModelProto:
     """Both simplified graphs as one; the tensor between them is called ENERGIES."""
     model = onnx.ModelProto()
     model.CopyFrom(behind)

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from handful.runtime.errors import ManifestError, shown
+from handful.runtime.errors import ManifestError, quote
 from handful.runtime.package.decode import to_json
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import (
@@ -50,8 +50,8 @@ from .conditioning import ALTERED, HEADROOM, run_in_torch, tolerances
 from .graphs import Graphs, trace_learner
 from .in_front import compose, put_in_front
 from .parity import check_parity
-from .precision import in_precision
-from .source import Source, checkable
+from .precision import convert_precision
+from .source import Source, choose_checkable
 
 try:
     import fcntl
@@ -97,11 +97,11 @@ def build(
         )
     # a checkpoint's order of parameters must not show: the same learner gives the same bytes
     params = dict(sorted(source.params.items()))
-    source = replace(source, test=checkable(source.test), params=params)
+    source = replace(source, test=choose_checkable(source.test), params=params)
     graphs = trace_learner(source.learner, source.params)
     if source.backbone is not None:
         graphs = compose(graphs, source.backbone, source.test.input, source.channels)
-    graphs = in_precision(graphs, source.precision, source.calibration)
+    graphs = convert_precision(graphs, source.precision, source.calibration)
     if source.front is not None:
         graphs = put_in_front(graphs, source.front)
     if source.precision != "float32":
@@ -110,7 +110,7 @@ def build(
     golden = golden_vectors(source)
     manifest = _write(source, graphs, golden, place, name)
     check_parity(source, place)
-    if say is not None and (note := magnified(golden)):
+    if say is not None and (note := describe_magnified(golden)):
         say(f"note: {note}")
     return manifest
 
@@ -119,7 +119,7 @@ def check_place(folder: Path, name: str, *, force: bool) -> None:
     """Refuse a place where no package of this name can be written, before anything is computed."""
     if not is_basename(name):
         raise ExportError(
-            f"a package cannot be called {shown(name)}",
+            f"a package cannot be called {quote(name)}",
             hint="name it with --name: letters, digits, - and _",
         )
     if os.path.lexists(folder) and not force:
@@ -215,7 +215,9 @@ def golden_vectors(source: Source) -> Arrays:
     shots = [1 + i % 3 for i in range(way)]
     while not data.holds(shots):
         shots.pop()
-    support, y, query = data.uneven(shots, queries=1, generator=torch.Generator().manual_seed(0))
+    support, y, query = data.draw_uneven(
+        shots, queries=1, generator=torch.Generator().manual_seed(0)
+    )
     if data.input.kind == "audio":  # 16 bits are half the bytes, and what most sounds come with
         support, query = (_in_steps(x) for x in (support, query))
     vectors = run_in_torch(source, support, y, query)
@@ -242,7 +244,7 @@ def golden_vectors(source: Source) -> Arrays:
     return arrays
 
 
-def magnified(golden: Arrays) -> str | None:
+def describe_magnified(golden: Arrays) -> str | None:
     """A sentence about golden vectors whose tolerance is not the default, if there are any."""
     found = {
         key.removesuffix(TOLERANCE): float(value)
@@ -283,11 +285,10 @@ def in_place(folder: Path, name: str, *, force: bool) -> Iterator[Path]:
     check_place(folder, name, force=force)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _tidy(folder)
-    check_place(
-        folder, name, force=force
-    )  # what an export had moved aside when it was killed may be back
+    # what an export had moved aside when it was killed may be back
+    check_place(folder, name, force=force)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=PART))
-    held = _held(temporary)
+    held = _hold(temporary)
     try:
         os.chmod(temporary, 0o755)
         yield temporary
@@ -322,11 +323,11 @@ def _tidy(folder: Path) -> None:
         os.replace(aside, folder)
     shutil.rmtree(aside, ignore_errors=True)
     for left in folder.parent.glob(f".{glob.escape(folder.name)}.*{PART}"):
-        if _left(left):
+        if _is_left(left):
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _held(temporary: Path) -> int | None:
+def _hold(temporary: Path) -> int | None:
     """A descriptor that holds the folder's flock, which ends with the process, however it ends."""
     if fcntl is None:
         return None
@@ -336,7 +337,7 @@ def _held(temporary: Path) -> int | None:
     return descriptor
 
 
-def _left(temporary: Path) -> bool:
+def _is_left(temporary: Path) -> bool:
     """Whether no process builds a package in the folder any more."""
     try:
         if fcntl is None:

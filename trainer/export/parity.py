@@ -27,7 +27,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.golden import MOST_OF_ANSWERS
 from handful.runtime.tools.verify import TOLERANCE, relative_difference
-from handful.trainer.data.labelled import LabelledSet, labelled
+from handful.trainer.data.labelled import LabelledSet, label_examples
 from handful.trainer.settings.errors import ExportError
 
 from .conditioning import run_in_torch, tolerances
@@ -85,9 +85,9 @@ def check_parity(source: Source, folder: Path) -> dict[str, float]:
         and sum(shots) <= (learner.max_support or sum(shots))
     ]
     for shots in fitting:
-        support, y, query = source.test.uneven(shots, queries=2, generator=generator)
+        support, y, query = source.test.draw_uneven(shots, queries=2, generator=generator)
         differences.compare("", support, y, query, most=MOST_OF_ANSWERS)
-    example = source.test.some(1, seed=0)[0][0].cpu()
+    example = source.test.take_some(1, seed=0)[0][0].cpu()
     for name, support, y, query in extremes(
         source.test.input, example, max_way=learner.max_way, targets=learner.targets
     ):
@@ -163,7 +163,7 @@ CLASSES, EXAMPLES = 24, 8  # as many as parity asks for
 TONES, OVERTONES = 3, 4
 
 
-def made_sounds(rate: int, samples: int) -> LabelledSet:
+def make_sounds(rate: int, samples: int) -> LabelledSet:
     """CLASSES × EXAMPLES sounds [L], the same at each call."""
     rng = np.random.default_rng(0)
     classes = {}
@@ -172,7 +172,7 @@ def made_sounds(rate: int, samples: int) -> LabelledSet:
         loudness = rng.uniform(0.05, 1, (TONES, OVERTONES))
         examples = [_sound(rng, pitches, loudness, rate, samples) for _ in range(EXAMPLES)]
         classes[f"melody-{number}"] = torch.from_numpy(np.stack(examples).astype(np.float32))
-    return labelled(classes, sound_spec(rate, samples), where="made sounds")
+    return label_examples(classes, sound_spec(rate, samples), where="made sounds")
 
 
 def _sound(

@@ -50,8 +50,8 @@ from handful.runtime.sessions import setup
 from handful.trainer.settings.errors import ExportError
 
 from .graphs import Graphs
-from .simplify import named
-from .trace import Port, quiet
+from .simplify import name_ports
+from .trace import Port, silence_exporter
 
 MOST = 127
 LEAST = 1e-4  # of the largest scale: a filter that is all zeros needs one too
@@ -88,7 +88,7 @@ PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")  # what the tool woul
 FEWEST = 64  # values of a weight that is worth 16 bits less
 
 
-def in_precision(graphs: Graphs, precision: Precision, examples: Tensor | None) -> Graphs:
+def convert_precision(graphs: Graphs, precision: Precision, examples: Tensor | None) -> Graphs:
     """The graphs with `embed` in this precision; int8 is calibrated on examples [M, …]."""
     if precision == "float32":
         return graphs
@@ -100,12 +100,12 @@ def in_precision(graphs: Graphs, precision: Precision, examples: Tensor | None) 
     model = graphs.models[graphs.embed]
     (inputs, outputs) = graphs.ports[graphs.embed]
     if precision == "float16":
-        model = halved(model)
+        model = halve(model)
     else:
         assert examples is not None  # whoever asks for int8 brings them
-        model = quantised(model, examples.numpy())
+        model = quantise(model, examples.numpy())
     ports = [Port(tensor.name, tensor.shape) for tensor in inputs]
-    model = named(model, ports, {tensor.name: tensor.shape for tensor in outputs})
+    model = name_ports(model, ports, {tensor.name: tensor.shape for tensor in outputs})
     return replace(graphs, models={**graphs.models, graphs.embed: model})
 
 
@@ -116,7 +116,7 @@ def run_embed(model: bytes, x: Tensor) -> Floats:
     return h
 
 
-def halved(model: onnx.ModelProto) -> onnx.ModelProto:
+def halve(model: onnx.ModelProto) -> onnx.ModelProto:
     """Weights rounded to 16 bits, each with a Cast behind it that makes float32 of it."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -137,7 +137,7 @@ def halved(model: onnx.ModelProto) -> onnx.ModelProto:
     return copy
 
 
-def quantised(model: onnx.ModelProto, examples: Floats) -> onnx.ModelProto:
+def quantise(model: onnx.ModelProto, examples: Floats) -> onnx.ModelProto:
     """The graph with 8-bit convolutions, their ranges those over the examples."""
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType
     from onnxruntime.quantization import quantize_static as quantize
@@ -153,8 +153,8 @@ def quantised(model: onnx.ModelProto, examples: Floats) -> onnx.ModelProto:
             return None if x is None else {"x": x[None]}
 
     with tempfile.TemporaryDirectory() as folder:
-        folded = _folded(model, Path(folder) / "folded.onnx")
-        chosen = _chosen(folded)
+        folded = _fold(model, Path(folder) / "folded.onnx")
+        chosen = _choose(folded)
         if not any(node.op_type == "Conv" and node.name in chosen for node in folded.graph.node):
             raise ExportError(
                 "there is no convolution in `embed` to write as int8",
@@ -175,7 +175,7 @@ def quantised(model: onnx.ModelProto, examples: Floats) -> onnx.ModelProto:
             extra_options={"TensorQuantOverrides": _filters(folded, chosen, QuantType.QInt8)},
         )
         model = onnx.load(str(file))
-    with quiet():  # several views of an example share their filters
+    with silence_exporter():  # several views of an example share their filters
         graph = ir.from_proto(model)
         common.DeduplicateInitializersPass(size_limit=2**62)(graph)
         common.CommonSubexpressionEliminationPass()(graph)
@@ -183,7 +183,7 @@ def quantised(model: onnx.ModelProto, examples: Floats) -> onnx.ModelProto:
         return ir.to_proto(graph)
 
 
-def _folded(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
+def _fold(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
     """Scales and shifts multiplied into the convolutions before them, in standard operators."""
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what is wrong is raised
@@ -208,7 +208,7 @@ def _filters(model: onnx.ModelProto, chosen: set[str], int8: Any) -> dict[str, l
     return told
 
 
-def _chosen(model: onnx.ModelProto) -> set[str]:
+def _choose(model: onnx.ModelProto) -> set[str]:
     """Convolutions with constant filters, and what may be 8 bits among the nodes behind one."""
     constants = {tensor.name for tensor in model.graph.initializer}
     behind: set[str] = set()

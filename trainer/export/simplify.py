@@ -40,7 +40,7 @@ from onnxscript.rewriter.rules.common import (
 
 from handful.runtime.package.manifest import NEXT
 
-from .trace import IR_VERSION, OPSET, Port, quiet
+from .trace import IR_VERSION, OPSET, Port, silence_exporter
 
 FOLD_UP_TO = 2**18  # elements of a constant that folding may make
 ROUNDS = 4  # of folding and rewriting; each round makes room for the next, few graphs need three
@@ -137,12 +137,12 @@ def simplify(
 
     The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
     """
-    with quiet():
+    with silence_exporter():
         model = ir.to_proto(optimise(ir.from_proto(model)))
-    return named(model, ports, outputs)
+    return name_ports(model, ports, outputs)
 
 
-def named(
+def name_ports(
     model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
 ) -> onnx.ModelProto:
     """The same model with our names, inputs, outputs and versions, checked."""

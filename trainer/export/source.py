@@ -56,7 +56,7 @@ class Source:
         return self.learner.embed(self.params, x)
 
 
-def checkable(data: EpisodeSource) -> EpisodeSource:
+def choose_checkable(data: EpisodeSource) -> EpisodeSource:
     """The classes with enough examples to check a package on; there must be two."""
     if not isinstance(data, LabelledSet):
         return data

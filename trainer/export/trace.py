@@ -160,7 +160,7 @@ class Decomposed(ExportedProgram):
     """A program of operators that the exporter translates as they are."""
 
     def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
-        """Itself."""
+        """The program as it is: the graph holds only operators that the exporter knows."""
         return self
 
 
@@ -171,7 +171,7 @@ def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decompos
     inputs = [node for node in graph.nodes if node.op == "placeholder"]
     _sizes_of_inputs(graph, inputs)
     graph.eliminate_dead_code()
-    constants = _lifted(traced, graph, inputs[0])
+    constants = _lift_constants(traced, graph, inputs[0])
     (output,) = (node for node in graph.nodes if node.op == "output")
     outputs = tuple(output.args[0])
     output.args = (outputs,)
@@ -205,7 +205,7 @@ def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decompos
     )
 
 
-def _lifted(
+def _lift_constants(
     traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
 ) -> dict[str, tuple[fx.Node, Tensor]]:
     """The graph's constants as inputs before the `first`: name → node and value."""
@@ -304,7 +304,7 @@ class Port:
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_exporter() -> Iterator[None]:
     """Without the exporter's own deprecations and remarks, which no user can mend."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
     levels = [logger.level for logger in loggers]
@@ -343,7 +343,8 @@ def trace(
 
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     symbols = [
-        mode.from_tensor(t, symbolic_context=_free(p)) for t, p in zip(inputs, ports, strict=True)
+        mode.from_tensor(t, symbolic_context=_free_sizes(p))
+        for t, p in zip(inputs, ports, strict=True)
     ]
     with mode, enable_python_dispatcher():
         graph = make_fx(
@@ -361,20 +362,20 @@ def trace(
         optimize=False,  # its rules are not exact: see exact.py
         verbose=False,
     )
-    with quiet():
+    with silence_exporter():
         program = None
         # an operator is left that the exporter decomposes, or one that works in place
         with suppress(torch.onnx.OnnxExporterError, SpecViolationError):
             program = translate(program_of(graph, inputs))
         if program is None:
-            program = translate(graph, inputs, dynamic_shapes=_dynamic(ports))
+            program = translate(graph, inputs, dynamic_shapes=_dynamic_axes(ports))
     assert program is not None
     model = program.model_proto
     model.ir_version = IR_VERSION
     return model
 
 
-def _dynamic(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
+def _dynamic_axes(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
     """Which axes are free, as `torch.export` is told."""
     dynamic, static = torch.export.Dim.DYNAMIC, torch.export.Dim.STATIC
     return tuple(
@@ -383,7 +384,7 @@ def _dynamic(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
     )
 
 
-def _free(port: Port) -> StatelessSymbolicContext[Any, Any]:
+def _free_sizes(port: Port) -> StatelessSymbolicContext[Any, Any]:
     """Which sizes of an input are symbols, equal ones the same. `tracing_mode="symbolic"` takes all
     of them, an image's height and width as well: MAML's step was then traced for a minute, most of
     which went into the algebra of quotients of quotients of heights.

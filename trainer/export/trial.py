@@ -121,15 +121,15 @@ def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Tria
         if stage.name in trial.returned:
             raise LearnerError(f"two stages of {learner.name} are called `{stage.name}`")
         trial.noise[stage.name] = stage.zero_noise(support)
-        returned = _called(stage.init, sizes, stage.begin, params, state, support)
+        returned = _call(stage.init, sizes, stage.begin, params, state, support)
         for name, tensor in returned.items():
-            _typed(tensor, (torch.float32, torch.int64), f"`{name}`", name_of(stage.init))
+            _check_type(tensor, (torch.float32, torch.int64), f"`{name}`", name_of(stage.init))
         trial.returned[stage.name] = returned
         state |= returned
         if stage.step is not None and stage.steps:
-            _, loss = _called(stage.step, sizes, stage.advance, params, state, returned, support)
-            _typed(loss, (torch.float32,), "the loss", name_of(stage.step))
-    answers = _called(learner.predict, sizes, learner.predict, params, state, trial.query_x)
+            _, loss = _call(stage.step, sizes, stage.advance, params, state, returned, support)
+            _check_type(loss, (torch.float32,), "the loss", name_of(stage.step))
+    answers = _call(learner.predict, sizes, learner.predict, params, state, trial.query_x)
     _answers(learner, answers, sizes)
     return trial
 
@@ -152,7 +152,7 @@ def _answers(learner: Learner, answers: object, sizes: Mapping[str, int]) -> Non
             f"`{name_of(learner.predict)}` returns {_shape(answers)} for {wanted[0]}"
             f" queries and {asked}, wanted [Q, {symbol}]: {list(wanted)}"
         )
-    _typed(answers, (torch.float32,), learner.task.outputs, name_of(learner.predict))
+    _check_type(answers, (torch.float32,), learner.task.outputs, name_of(learner.predict))
 
 
 def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:
@@ -167,13 +167,13 @@ def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, .
     return shape
 
 
-def symbolic(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
+def symbolic_shapes(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
     """The shapes of what the stage's init returned, S and N where a size follows theirs."""
     tensors, other_tensors = trial.returned[stage.name], other.returned[stage.name]
     if list(tensors) != list(other_tensors):
         raise LearnerError(
-            f"`{name_of(stage.init)}` returns {', '.join(tensors)} at {_shown(trial.sizes)} and"
-            f" {', '.join(other_tensors)} at {_shown(other.sizes)}, wanted the same tensors"
+            f"`{name_of(stage.init)}` returns {', '.join(tensors)} at {_quote(trial.sizes)} and"
+            f" {', '.join(other_tensors)} at {_quote(other.sizes)}, wanted the same tensors"
         )
     shapes: dict[str, Shape] = {}
     for name in tensors:
@@ -183,7 +183,7 @@ def symbolic(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
         if len(shape) != len(other_shape) or None in sizes:
             raise LearnerError(
                 f"`{name_of(stage.init)}` returns `{name}` as {list(shape)} at"
-                f" {_shown(trial.sizes)} and as {list(other_shape)} at {_shown(other.sizes)}:"
+                f" {_quote(trial.sizes)} and as {list(other_shape)} at {_quote(other.sizes)}:"
                 " every size has to be a number, S or N"
             )
         shapes[name] = tuple(size for size in sizes if size is not None)
@@ -209,7 +209,7 @@ def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
     if learner.embedding is None:
         return x
     function = learner.embedding.function
-    result = _called(function, {"B": len(x)}, function, params, x, False)
+    result = _call(function, {"B": len(x)}, function, params, x, False)
     name = name_of(function)
     if not isinstance(result, tuple) or len(result) != 2:
         raise LearnerError(
@@ -221,11 +221,11 @@ def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
         raise LearnerError(
             f"`{name}` returns {_shape(embedded)} for {len(x)} examples, wanted [{len(x)}, ...]"
         )
-    _typed(embedded, (torch.float32,), "embeddings", name)
+    _check_type(embedded, (torch.float32,), "embeddings", name)
     return embedded
 
 
-def _typed(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function: str) -> None:
+def _check_type(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function: str) -> None:
     if tensor.dtype not in dtypes:
         words = [str(dtype).removeprefix("torch.") for dtype in (tensor.dtype, *dtypes)]
         raise LearnerError(
@@ -233,16 +233,14 @@ def _typed(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function:
         )
 
 
-def _called(
-    function: object, sizes: Mapping[str, int], call: Callable[..., R], *arguments: Any
-) -> R:
+def _call(function: object, sizes: Mapping[str, int], call: Callable[..., R], *arguments: Any) -> R:
     try:
         return call(*arguments)
     except HandfulError:
         raise
     except Exception as error:  # a user's function may raise anything
         raise ExportError(
-            f"`{name_of(function)}` fails at {_shown(sizes)}: {reason(error, function)}"
+            f"`{name_of(function)}` fails at {_quote(sizes)}: {reason(error, function)}"
         ) from error
 
 
@@ -252,5 +250,5 @@ def _shape(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def _shown(sizes: Mapping[str, int]) -> str:
+def _quote(sizes: Mapping[str, int]) -> str:
     return ", ".join(f"{name} = {size}" for name, size in sizes.items())

@@ -28,9 +28,21 @@ from .stage import Noise, Stage, Support, Tensors
 from .task import CLASSIFICATION, REGRESSION, TaskKind, TaskName, cross_entropy
 
 __all__ = [
-    "Embedded", "Embedding", "Learner", "Noise", "Outcome", "Stage", "Support", "Tensors",
+    "Embedded",
+    "Embedding",
+    "Learner",
+    "Noise",
+    "Outcome",
+    "Stage",
+    "Support",
+    "Tensors",
     "Untrained",
-    "Variant", "adapt", "cross_entropy", "is_transductive", "named", "part",
+    "Variant",
+    "adapt",
+    "add_prefix",
+    "cross_entropy",
+    "is_transductive",
+    "part",
 ]  # fmt: skip
 
 OF_THE_BATCH = ("support", "running")  # normalisations that have a transductive form
@@ -101,9 +113,8 @@ class Learner(ABC):
     Config: ClassVar[type[Any]]
     tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)  # what it can learn
 
-    max_way: int | None = (
-        None  # a head with a fixed number of outputs serves up to this many classes
-    )
+    # a head with a fixed number of outputs serves up to this many classes
+    max_way: int | None = None
     max_support: int | None = None  # examples in all, where memory grows faster than their number
     embedding: Embedding | None = None  # None: stages read the examples as they come
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
@@ -145,7 +156,7 @@ class Learner(ABC):
         """`params` with the parameters of the network that `pretrained_network` names."""
         raise NotImplementedError
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """Whether the meta-optimiser leaves the parameter `name` unchanged."""
         return False
 
@@ -225,7 +236,7 @@ class Learner(ABC):
 
     def outcome(self, answers: Tensor, y: Tensor, buffers: Tensors, **metrics: Tensor) -> Outcome:
         """The measure on the queries, new buffers, and what else the learner wants in the log."""
-        values = {self.task.measure: self.task.measured(answers, y), **metrics}
+        values = {self.task.measure: self.task.compute_measure(answers, y), **metrics}
         return Outcome({name: value.detach() for name, value in values.items()}, buffers)
 
 
@@ -268,6 +279,6 @@ def part(tensors: Tensors, prefix: str) -> Tensors:
     return {name[len(prefix) :]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def named(tensors: Tensors, prefix: str) -> Tensors:
+def add_prefix(tensors: Tensors, prefix: str) -> Tensors:
     """The tensors with `prefix` before their names: `part` undoes it."""
     return {prefix + name: value for name, value in tensors.items()}

@@ -41,9 +41,8 @@ class Stage:
     steps: int = 0
     init_name: str = ""  # the graph's name in the package; that of the function if it is not given
     step_name: str = ""
-    noise: Mapping[str, tuple[str | int, ...]] = field(
-        default_factory=dict
-    )  # {"z_noise": ("N", 64)}; a size is a number, S (examples) or N (classes)
+    # {"z_noise": ("N", 64)}; a size is a number, S (examples) or N (classes)
+    noise: Mapping[str, tuple[str | int, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Name the graphs after their functions."""
@@ -91,12 +90,12 @@ class Stage:
             new = tensors[name]
             if (new.shape, new.dtype) != (old.shape, old.dtype):
                 raise LearnerError(
-                    f"{where} returns `{name}` as {_described(new)}, wanted {_described(old)}"
+                    f"{where} returns `{name}` as {_describe(new)}, wanted {_describe(old)}"
                     " as before the step"
                 )
         if not isinstance(loss, Tensor) or loss.ndim:
             raise LearnerError(
-                f"{where} returns the loss as {_described(loss)}, wanted a tensor of one number, []"
+                f"{where} returns the loss as {_describe(loss)}, wanted a tensor of one number, []"
             )
         return {name: tensors[name] for name in stage_state}, loss
 
@@ -151,7 +150,7 @@ def _kind(value: object) -> str:
     return f"a value of type {type(value).__name__}"
 
 
-def _described(value: object) -> str:
+def _describe(value: object) -> str:
     if not isinstance(value, Tensor):
         return _kind(value)
     return f"{str(value.dtype).removeprefix('torch.')} {list(value.shape)}"

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd import Function
 
-from handful.trainer.operations.convolution import tracing
+from handful.trainer.operations.convolution import is_tracing
 
 TaskName = Literal["classification", "regression"]
 Measure = Literal["accuracy", "mean_squared_error"]
@@ -32,7 +32,7 @@ class TaskKind:
             return cross_entropy(outputs, y)
         return squared_error(outputs, y)
 
-    def measured(self, outputs: Tensor, y: Tensor) -> Tensor:
+    def compute_measure(self, outputs: Tensor, y: Tensor) -> Tensor:
         """The measure on these examples: a share of 1, or an error in squared units of y: []."""
         if self.name == "classification":
             return hits(outputs, y)
@@ -50,7 +50,7 @@ REGRESSION = TaskKind("regression", "mean_squared_error", "outputs")
 
 def cross_entropy(logits: Tensor, y: Tensor) -> Tensor:
     """Mean over examples of −Σ y log softmax(logits); logits and one-hot y [B, N]."""
-    if tracing():
+    if is_tracing():
         loss: Tensor = _CrossEntropy.apply(logits, y)  # type: ignore[no-untyped-call]
         return loss
     return _cross_entropy(logits, y)

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from handful.trainer.form.learner import Variant, named, part
+from handful.trainer.form.learner import Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.form.task import cross_entropy
 from handful.trainer.networks import NetworkConfig
@@ -100,7 +100,7 @@ class SGDHead(UntrainedLearner):
         """θ, and v = the gradient there."""
         theta = self.first(support, noise["w_noise"])
         gradient, _ = self.gradient(theta, support)
-        return named(theta, HEAD) | named(gradient, MOMENTUM)
+        return add_prefix(theta, HEAD) | add_prefix(gradient, MOMENTUM)
 
     def sgd_step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One epoch, and the cross-entropy before it."""
@@ -112,7 +112,7 @@ class SGDHead(UntrainedLearner):
         }
         eta = self.step_size(support)
         moved = {name: value - eta * velocity[name] for name, value in theta.items()}
-        return named(moved, HEAD) | named(velocity, MOMENTUM), loss
+        return add_prefix(moved, HEAD) | add_prefix(velocity, MOMENTUM), loss
 
     def gradient(self, theta: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """∇ of mean cross-entropy with weight decay, and the cross-entropy."""

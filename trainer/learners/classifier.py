@@ -25,7 +25,7 @@ from handful.trainer.episodes import Episode
 from handful.trainer.form.learner import Outcome, Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.embedding import OF_PICTURES, Asked, PretrainingLearner
+from handful.trainer.parts.embedding import OF_PICTURES, PretrainingLearner, PretrainRequest
 from handful.trainer.parts.features import class_means, squared_distance, unit_length
 from handful.trainer.settings.errors import ConfigError, SettingError
 from handful.trainer.settings.read import check_numbers
@@ -57,15 +57,15 @@ class Classifier(PretrainingLearner):
     objectives = tuple(OBJECTIVES.values())
 
     @classmethod
-    def pretraining(cls, network: NetworkConfig, asked: Asked) -> ClassifierConfig:
+    def pretraining(cls, network: NetworkConfig, asked: PretrainRequest) -> ClassifierConfig:
         """The settings with which it trains `network` for others."""
         head: Literal["linear", "cosine"] = "cosine" if asked.objective == "cosine" else "linear"
         return ClassifierConfig(network=network, classes=asked.classes, head=head)
 
     @classmethod
-    def asked(cls, config: ClassifierConfig) -> Asked:
+    def describe_request(cls, config: ClassifierConfig) -> PretrainRequest:
         """What `[pretrain]` asks for where it trains with these settings."""
-        return Asked(OBJECTIVES[config.head])
+        return PretrainRequest(OBJECTIVES[config.head])
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:

@@ -297,7 +297,7 @@ class LEO(EmbeddingLearner):
         size, latent = self.features, self.config.latent_dim
         return {
             **self.network_params(generator),
-            "center": torch.zeros(size),
+            "centre": torch.zeros(size),
             **glorot_maps(size, latent, generator),
             "latent_lr": torch.full((latent,), self.config.latent_lr),
             "finetuning_lr": torch.full((size,), self.config.finetuning_lr),
@@ -308,23 +308,23 @@ class LEO(EmbeddingLearner):
 
         x [M, D] were embedded with the centre at 0; they are of unit length unless they are raw.
         """
-        center = x.mean(dim=0)
-        params = {**params, "center": center}
+        centre = x.mean(dim=0)
+        params = {**params, "centre": centre}
         if self.config.start == "glorot":
             return params
-        features = x - center if self.config.features == "raw" else unit_length(x - center)
+        features = x - centre if self.config.features == "raw" else unit_length(x - centre)
         return {**params, **prototype_maps(params, features, self.config)}
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """A frozen network, and with it the mean of its features."""
-        return super().frozen(name) or (name == "center" and self.embeds_ahead)
+        return super().is_frozen(name) or (name == "centre" and self.embeds_ahead)
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → centred features [B, D], of unit length unless they are raw."""
-        h, buffers = super().embedded(params, x, together)
+        h, buffers = super().embed_batch(params, x, together)
         if self.config.features == "raw":
-            return h - params["center"], buffers
-        return unit_length(unit_length(h) - params["center"]), buffers
+            return h - params["centre"], buffers
+        return unit_length(unit_length(h) - params["centre"]), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """z in latent space, then w in weight space."""

@@ -79,7 +79,7 @@ class Logistic(MetricLearner):
 
     def examples(self, params: Tensors, h: Tensor) -> Tensor:
         """x [B, D + 1] of h [B, D]."""
-        measured = self.measured(params, h)
+        measured = self.apply_metric(params, h)
         ones = torch.ones_like(measured[:, :1])
         return float(self.config.length) * torch.cat([measured, ones], dim=1)
 

@@ -30,7 +30,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.form.learner import Embedding, Outcome, Variant, named, part
+from handful.trainer.form.learner import Embedding, Outcome, Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.form.steps import multi_step_loss
 from handful.trainer.networks import NetworkConfig
@@ -101,7 +101,7 @@ class MAML(AdaptedNetwork):
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         if config.adapt_only == "head":  # before the network is built
-            self.embedding = Embedding(self.embedded)
+            self.embedding = Embedding(self.embed_batch)
         super().__init__(config, spec, way, targets)
 
     @classmethod
@@ -137,8 +137,8 @@ class MAML(AdaptedNetwork):
         """θ with its head, and the learned rates."""
         theta = self.fresh_theta(generator)
         if self.config.centred:
-            theta["center"] = torch.zeros(self.network.features)
-        params = named(theta, THETA)
+            theta["centre"] = torch.zeros(self.network.features)
+        params = add_prefix(theta, THETA)
         for name, value in theta.items():
             if not self.moves(name) or self.config.rates == "fixed":
                 continue
@@ -153,13 +153,13 @@ class MAML(AdaptedNetwork):
             return params
         theta = part(params, THETA)
         h = torch.cat([self.body(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
-        return {**params, f"{THETA}center": h.mean(dim=0)}
+        return {**params, f"{THETA}centre": h.mean(dim=0)}
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """Running averages and the standardisation are buffers."""
         return is_buffer(name)
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """ANIL's body, x [B, H, W, C] → h [B, D]."""
         return embed_by(self.network, THETA, params, x, together)
 
@@ -187,7 +187,7 @@ class MAML(AdaptedNetwork):
         """θ′ = θ: the tensors that move, the head with N columns, and the step's number."""
         state_tensors = self.start_theta(params, support)
         if self.config.rates == "step":
-            state_tensors["inner_count"] = torch.zeros(
+            state_tensors["step_count"] = torch.zeros(
                 (), dtype=torch.int64, device=support.y.device
             )
         return state_tensors
@@ -207,8 +207,8 @@ class MAML(AdaptedNetwork):
         )(moving)
         rate = {name: self.rate(params, state, name) for name in moving}
         moved = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
-        if "inner_count" in state:
-            moved["inner_count"] = state["inner_count"] + 1
+        if "step_count" in state:
+            moved["step_count"] = state["step_count"] + 1
         return moved, loss
 
     def first_rates(self, name: str) -> tuple[float, ...]:
@@ -225,7 +225,7 @@ class MAML(AdaptedNetwork):
             fixed_head = self.max_way is not None and name.startswith("head.")
             return rate[..., : state[THETA + name].shape[-1]] if fixed_head else rate
         # further steps at evaluation use the rate of the last one in training
-        index = state["inner_count"].clamp(max=self.config.inner_steps - 1).reshape(1)
+        index = state["step_count"].clamp(max=self.config.inner_steps - 1).reshape(1)
         return rate.gather(0, index).reshape(())  # indexing would read the number while tracing
 
     def logits(
@@ -234,7 +234,7 @@ class MAML(AdaptedNetwork):
         """f_θ(x): the network, unless it is the embedding, and a linear head."""
         h, gathered = self.body(theta, x, statistics)
         if self.config.centred:
-            h = LENGTH * unit_length(h - theta["center"])
+            h = LENGTH * unit_length(h - theta["centre"])
         return h @ theta["head.weight"] + theta["head.bias"], gathered
 
     def body(

@@ -34,7 +34,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.form.learner import Outcome, Variant, named, part
+from handful.trainer.form.learner import Outcome, Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
@@ -124,7 +124,7 @@ class Matching(EmbeddingLearner):
         if not self.config.context_steps:
             return params
         context = init_context(self.features, generator)
-        return params | named(context, CONTEXT)
+        return params | add_prefix(context, CONTEXT)
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """The support set is the state, in its context if there is one."""

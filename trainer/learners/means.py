@@ -4,7 +4,7 @@
     state    c_n = mean of m(h_i) over the examples i of class n
     predict  −s ‖m(h) − c_n‖²
 
-With `support_center` = ω above 0, without examples of other classes to centre on, the metric is
+With `support_centre` = ω above 0, without examples of other classes to centre on, the metric is
 centred on a share of the support set's own mean:
 
     state    a = ω · mean of c_n over n;  c_n = mean of u(m(h_i) − a),  u(v) = v / ‖v‖
@@ -16,7 +16,7 @@ query from the mean of K examples holds 1 + 1/K times the variance within the cl
 Nothing adapts but the means. Meta-training fits the scale s alone, which makes softmax(logits)
 probabilities and changes no answer.
 
-Differs from the paper: s, `support_center`, `shot_scale` and two metrics, `power` and `within`, the
+Differs from the paper: s, `support_centre`, `shot_scale` and two metrics, `power` and `within`, the
 nearest class mean of linear discriminant analysis with a covariance of other classes.
 """
 
@@ -46,13 +46,13 @@ class MeansConfig:
     # γ, a share of the mean eigenvalue: 3 was the best of 0.03 … 3 on the validation classes of
     # Caltech-101 embeddings (MobileNet 0.25 and EfficientNet-Lite0)
     shrinkage: float = 3.0
-    support_center: float = 0.0  # ω, below 1
+    support_centre: float = 0.0  # ω, below 1
     shot_scale: bool = False
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self, least={"support_center": 0}, below={"support_center": 1})
+        check_numbers(self, least={"support_centre": 0}, below={"support_centre": 1})
 
 
 class Means(MetricLearner):
@@ -64,7 +64,7 @@ class Means(MetricLearner):
     untrained = (
         Untrained({"metric": "euclidean"}, yardstick=1),
         Untrained({"metric": "cosine"}, yardstick=2),
-        Untrained({"metric": "power", "support_center": 0.5}),  # that of `handful photos`
+        Untrained({"metric": "power", "support_centre": 0.5}),  # that of `handful photos`
     )
 
     @classmethod
@@ -73,7 +73,7 @@ class Means(MetricLearner):
         return {
             "means": cls.variant(),
             "means-within": cls.variant(metric="within"),
-            "means-power": cls.variant(metric="power", support_center=0.5, shot_scale=True),
+            "means-power": cls.variant(metric="power", support_centre=0.5, shot_scale=True),
             "means-pictures": cls.variant(network=OF_PICTURES),
         }
 
@@ -87,10 +87,10 @@ class Means(MetricLearner):
 
     def means(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """c [N, D], the class means; a [D], what was subtracted first; s, as the settings say."""
-        x = self.measured(params, support.x)
+        x = self.apply_metric(params, support.x)
         tensors = {"c": class_means(x, support.y)}
-        if self.config.support_center:
-            a = self.config.support_center * tensors["c"].mean(dim=0)
+        if self.config.support_centre:
+            a = self.config.support_centre * tensors["c"].mean(dim=0)
             tensors = {"c": class_means(unit_length(x - a), support.y), "a": a}
         if self.config.shot_scale:
             shots, way = support.y.sum(), support.y.sum(dim=0).clamp(max=1).sum()
@@ -99,8 +99,8 @@ class Means(MetricLearner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−s ‖m(h) − c_n‖² for h [Q, D]: [Q, N]."""
-        x = self.measured(params, query_x)
-        if self.config.support_center:
+        x = self.apply_metric(params, query_x)
+        if self.config.support_centre:
             x = unit_length(x - state["a"])
         nearness = -squared_distance(x, state["c"])
         scale = params["log_scale"].exp()

@@ -41,7 +41,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import MAX_VALUES
-from handful.trainer.form.learner import Variant, named, part
+from handful.trainer.form.learner import Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
@@ -115,9 +115,9 @@ class MetaLSTM(AdaptedNetwork):
         shared: dict[str, Any] = {"head": "shared", "evaluation_steps": 3, "network": dense}
         return {
             "meta-lstm": Variant(
-                cls.Config(inner_steps=2, hidden=6, p=4.0, network=strided), opened
+                cls.Config(inner_steps=2, hidden=6, p=4.0, network=strided), open_gates
             ),
-            "meta-lstm-shared": Variant(cls.Config(inner_steps=2, hidden=6, **shared), opened),
+            "meta-lstm-shared": Variant(cls.Config(inner_steps=2, hidden=6, **shared), open_gates),
         }
 
     def init(self, generator: torch.Generator) -> Tensors:
@@ -135,7 +135,7 @@ class MetaLSTM(AdaptedNetwork):
             "gates.bias": torch.cat([uniform(*FORGET_BIAS, 1), uniform(*INPUT_BIAS, 1)]),
         }
         theta = self.fresh_theta(generator)
-        return {**named(theta, THETA), **cells}
+        return {**add_prefix(theta, THETA), **cells}
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
         """θ by the learned rule, then the support set's statistics under it."""
@@ -168,23 +168,23 @@ class MetaLSTM(AdaptedNetwork):
         """One step of the rule for all coordinates, and the loss that it reads."""
 
         def support_loss(theta: Tensors) -> Tensor:
-            logits, _ = self.logits(self.named(params, theta), support.x, None)
+            logits, _ = self.logits(self.split_theta(params, theta), support.x, None)
             return self.task.loss(logits, support.y)
 
         before = {group: cells(state, group) for group in (BODY, HEAD)}
         fixed = {group: c.theta.detach() for group, c in before.items()}
         gradient, loss = grad_and_value(support_loss, constant=True)(fixed)
         after = {
-            group: updated(params, c, gradient[group], loss.detach(), self.config.p)
+            group: update(params, c, gradient[group], loss.detach(), self.config.p)
             for group, c in before.items()
         }
         return tensors(after), loss
 
     def theta(self, params: Tensors, state: Tensors) -> Tensors:
         """θ under its tensors' names."""
-        return self.named(params, {group: state[group] for group in (BODY, HEAD)})
+        return self.split_theta(params, {group: state[group] for group in (BODY, HEAD)})
 
-    def named(self, params: Tensors, theta: Tensors) -> Tensors:
+    def split_theta(self, params: Tensors, theta: Tensors) -> Tensors:
         """The body's vector and the head's matrix as the tensors that they are made of."""
         start = part(params, THETA)
         sizes = [start[name].numel() for name in body_names(start)]
@@ -196,7 +196,7 @@ class MetaLSTM(AdaptedNetwork):
         return {**body, "head.weight": theta[HEAD][:-1], "head.bias": theta[HEAD][-1]}
 
 
-def opened(params: Tensors) -> Tensors:
+def open_gates(params: Tensors) -> Tensors:
     """Gates that open wider than at the start, so that a few steps go somewhere."""
     return {**params, "gates.bias": torch.tensor([3.0, -1.0])}
 
@@ -220,12 +220,12 @@ def cells(state: Tensors, group: str) -> Cells:
     return Cells(state[group], *(state[f"{group}.{name}"] for name in Cells._fields[1:]))
 
 
-def updated(params: Tensors, c: Cells, gradient: Tensor, loss: Tensor, p: float) -> Cells:
+def update(params: Tensors, c: Cells, gradient: Tensor, loss: Tensor, p: float) -> Cells:
     """One step of both cells for coordinates [...] with their gradient [...], and the loss []."""
     hidden = c.hidden.shape[-1]
     of_gradient, of_loss, of_hidden = torch.split(params["lstm.weight"], [2, 2, hidden])
-    from_loss = preprocessed(loss, p) @ of_loss + params["lstm.bias"]  # the same for all
-    sums = preprocessed(gradient, p) @ of_gradient + c.hidden @ of_hidden + from_loss
+    from_loss = preprocess(loss, p) @ of_loss + params["lstm.bias"]  # the same for all
+    sums = preprocess(gradient, p) @ of_gradient + c.hidden @ of_hidden + from_loss
     enter, forget, leave, candidate = torch.split(sums, hidden, dim=-1)
     cell = torch.sigmoid(forget) * c.cell + torch.sigmoid(enter) * torch.tanh(candidate)
     h = torch.sigmoid(leave) * torch.tanh(cell)
@@ -237,7 +237,7 @@ def updated(params: Tensors, c: Cells, gradient: Tensor, loss: Tensor, p: float)
     return Cells(kept * c.theta - taken * gradient, h, cell, gates)
 
 
-def preprocessed(x: Tensor, p: float) -> Tensor:
+def preprocess(x: Tensor, p: float) -> Tensor:
     """ρ(x) [..., 2], written without a choice: both halves of ρ meet where |x| = e⁻ᵖ."""
     size = torch.log(torch.clamp(x.abs(), min=math.exp(-p))) / p
     return torch.stack([size, torch.clamp(x * math.exp(p), -1, 1)], dim=-1)

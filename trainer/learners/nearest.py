@@ -46,9 +46,9 @@ class Nearest(UntrainedLearner):
         of_pictures = Variant(cls.Config(network=OF_PICTURES))
         return {"nearest": Variant(cls.Config()), "nearest-network": of_pictures}
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → h [B, D] of unit length."""
-        h, buffers = super().embedded(params, x, together)
+        h, buffers = super().embed_batch(params, x, together)
         return unit_length(h), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:

@@ -128,14 +128,14 @@ class ProtoMAML(EmbeddingLearner):
         square = (x - centre).square().sum(dim=-1).mean()
         return params | {"centre": centre, "spread": square.sqrt().clamp(min=1e-6)}
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """Running averages and s are buffers."""
-        return super().frozen(name) or name == "spread"
+        return super().is_frozen(name) or name == "spread"
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """Every view of x through the network: [B, V, D]."""
         several = views(self.config.views, x).flatten(0, 1)
-        h, buffers = super().embedded(params, several, together)
+        h, buffers = super().embed_batch(params, several, together)
         return h.reshape(x.shape[0], self.config.views.count, self.features), buffers
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
@@ -171,7 +171,7 @@ class ProtoMAML(EmbeddingLearner):
         shares = by_example.sum(dim=3) * others[:, None, :]
         neighbours = views_each * (support.y.sum(dim=0) - support.y) + 1
         share = (shares @ support.y + near_c) / neighbours[:, None, :]
-        return memory | {"k": self.weighed(params, share)}
+        return memory | {"k": self.weigh(params, share)}
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One step down the mean cross-entropy over all views of the support set."""
@@ -193,7 +193,7 @@ class ProtoMAML(EmbeddingLearner):
         index = state["step_count"].reshape(1)  # indexing would read the number while tracing
         moved = {"step_count": state["step_count"] + 1}
         for name, value in head.items():
-            rate = positive(params, f"rate.{name}").gather(0, index).reshape(())
+            rate = to_positive(params, f"rate.{name}").gather(0, index).reshape(())
             moved[name] = value - rate * more * gradient[name]
         return moved, loss
 
@@ -214,8 +214,8 @@ class ProtoMAML(EmbeddingLearner):
             of_class = state["e_class"][:, None, :].expand(-1, views_each, -1).flatten(0, 1)
             count = views_each * state["e_class"].sum(dim=0) + 1
             share = (near @ of_class + near_c).mean(dim=1) / count
-            logits = logits + self.weighed(params, share)
-        return positive(params, "answer_scale") * logits
+            logits = logits + self.weigh(params, share)
+        return to_positive(params, "answer_scale") * logits
 
     def phi(self, params: Tensors, h: Tensor) -> Tensor:
         """φ(h) for h [..., D]."""
@@ -230,15 +230,15 @@ class ProtoMAML(EmbeddingLearner):
 
         Both are divided by the largest over `dims`, which is the same for all classes.
         """
-        g = positive(params, "sharpness")
+        g = to_positive(params, "sharpness")
         to_e = -g * squared_distance(x, state["e"].flatten(0, 1))
         to_c = -g * squared_distance(x, state["c"])
         largest = torch.cat([to_e, to_c], dim=2).amax(dim=dims, keepdim=True).detach()
         return torch.exp(to_e - largest), torch.exp(to_c - largest)
 
-    def weighed(self, params: Tensors, share: Tensor) -> Tensor:
+    def weigh(self, params: Tensors, share: Tensor) -> Tensor:
         """κ / g · log of the mean."""
-        weight = positive(params, "exemplars") / positive(params, "sharpness")
+        weight = to_positive(params, "exemplars") / to_positive(params, "sharpness")
         return weight * torch.log(share + TINY)
 
     def meta_loss(
@@ -251,11 +251,11 @@ class ProtoMAML(EmbeddingLearner):
 
 def start(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
     """w [N, D] and b [N]: the nearest class mean; and the step's number."""
-    c, tau = state["c"], positive(params, "temperature")
+    c, tau = state["c"], to_positive(params, "temperature")
     count = torch.zeros((), dtype=torch.int64, device=c.device)
     return {"w": 2 * tau * c, "b": -tau * (c * c).sum(dim=1), "step_count": count}
 
 
-def positive(params: Tensors, name: str) -> Tensor:
+def to_positive(params: Tensors, name: str) -> Tensor:
     """The number, or the numbers, of a parameter that is a tenth of its logarithm."""
     return torch.exp(TENTHS * params[f"log.{name}"])

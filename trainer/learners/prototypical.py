@@ -23,7 +23,7 @@ from torch import Tensor
 from handful.trainer.form.learner import Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.embedding import OF_PICTURES, Asked, PretrainingLearner
+from handful.trainer.parts.embedding import OF_PICTURES, PretrainingLearner, PretrainRequest
 from handful.trainer.parts.features import class_means, squared_distance, unit_length
 from handful.trainer.settings.read import check_numbers
 
@@ -48,14 +48,14 @@ class Prototypical(PretrainingLearner):
     objectives = ("prototypical",)
 
     @classmethod
-    def pretraining(cls, network: NetworkConfig, asked: Asked) -> PrototypicalConfig:
+    def pretraining(cls, network: NetworkConfig, asked: PretrainRequest) -> PrototypicalConfig:
         """The settings with which it trains `network` for others."""
         return PrototypicalConfig(network=network, length=asked.length)
 
     @classmethod
-    def asked(cls, config: PrototypicalConfig) -> Asked:
+    def describe_request(cls, config: PrototypicalConfig) -> PretrainRequest:
         """What `[pretrain]` asks for where it trains with these settings."""
-        return Asked(cls.name, length=config.length)
+        return PretrainRequest(cls.name, length=config.length)
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
@@ -66,9 +66,9 @@ class Prototypical(PretrainingLearner):
         """The network's parameters."""
         return self.network_params(generator)
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → h [B, D], at the length that is set."""
-        h, buffers = super().embedded(params, x, together)
+        h, buffers = super().embed_batch(params, x, together)
         return self.at_length(h), buffers
 
     def at_length(self, h: Tensor) -> Tensor:

@@ -27,13 +27,13 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode
-from handful.trainer.form.learner import Outcome, Variant, adapt, named, part
+from handful.trainer.form.learner import Outcome, Variant, adapt, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import Conv4, NetworkConfig
 from handful.trainer.networks.relation import RelationModule
 from handful.trainer.networks.wrapped import Views
 from handful.trainer.parts.embedding import OF_VECTORS, EmbeddingLearner
-from handful.trainer.parts.features import class_means, running, updated_buffers
+from handful.trainer.parts.features import class_means, running_statistics, update_buffers
 from handful.trainer.settings.read import check_numbers
 
 RELATION = "relation."  # what the names of g's parameters begin with
@@ -88,11 +88,11 @@ class Relation(EmbeddingLearner):
         """The network f, and the relation module g."""
         fresh = self.network_params(generator)
         module = self.module.init(generator)
-        return fresh | named(module, RELATION)
+        return fresh | add_prefix(module, RELATION)
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, H, W, C] → maps [B, filters, h, w]; of vectors [B, D, 1, 1]."""
-        h, buffers = super().embedded(params, x, together)
+        h, buffers = super().embed_batch(params, x, together)
         return self.as_maps(h), buffers
 
     def as_maps(self, x: Tensor) -> Tensor:
@@ -108,7 +108,7 @@ class Relation(EmbeddingLearner):
         flat = support.x.flatten(1)
         total = support.y.T @ flat if self.config.shots == "sum" else class_means(flat, support.y)
         module = part(params, RELATION)
-        return {"c": self.module.projected(module, self.as_maps(total), "class")}
+        return {"c": self.module.project(module, self.as_maps(total), "class")}
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """g's scores before the sigmoid, for maps [Q, C, h, w]: [Q, N]."""
@@ -119,10 +119,10 @@ class Relation(EmbeddingLearner):
     ) -> tuple[Tensor, Tensors]:
         """g's scores [Q, N] and new buffers: under its averages, or all pairs as one batch."""
         module = part(params, RELATION)
-        queries = self.module.projected(module, query, "query")
-        moments = None if together else running(module)
+        queries = self.module.project(module, query, "query")
+        moments = None if together else running_statistics(module)
         scores, gathered = self.module(module, state["c"], queries, moments)
-        return scores, named(updated_buffers(module, gathered), RELATION) if together else {}
+        return scores, add_prefix(update_buffers(module, gathered), RELATION) if together else {}
 
     def meta_loss(
         self, params: Tensors, episode: Episode, noise: Noise, progress: float

@@ -98,7 +98,7 @@ class Reptile(AdaptedNetwork):
             "reptile-shared": Variant(cls.Config(**shared), after_training),
         }
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """The moments are buffers."""
         return name.startswith(MOMENT) or name == POWER
 
@@ -125,15 +125,15 @@ class Reptile(AdaptedNetwork):
 
     def step(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
         """One inner step at evaluation and on the device."""
-        return self.descended(state, support, self.config.evaluation_batch)
+        return self.descend(state, support, self.config.evaluation_batch)
 
     def training_step(
         self, params: Tensors, state: Tensors, support: Support
     ) -> tuple[Tensors, Tensor]:
         """One inner step in training, where batches are of another size."""
-        return self.descended(state, support, self.config.batch)
+        return self.descend(state, support, self.config.batch)
 
-    def descended(self, state: Tensors, support: Support, size: int) -> tuple[Tensors, Tensor]:
+    def descend(self, state: Tensors, support: Support, size: int) -> tuple[Tensors, Tensor]:
         """Adam's step on the next mini-batch, and the mini-batch's loss."""
         batch, places = next_batch(state, support, size)
         theta, moments = part(state, THETA), part(state, MOMENT)
@@ -173,9 +173,9 @@ class Reptile(AdaptedNetwork):
             share = 1 / support.y.shape[1] if of_all else 1.0
             distance = distance + 0.5 * share * (away * away).sum()
         metrics = {"first_loss": losses[0].detach(), "last_loss": losses[-1].detach()}
-        return distance, Outcome(metrics, self.carried(params, state))
+        return distance, Outcome(metrics, self.carry_moments(params, state))
 
-    def carried(self, params: Tensors, state: Tensors) -> Tensors:
+    def carry_moments(self, params: Tensors, state: Tensors) -> Tensors:
         """v and β₂ᵗ after a task, for the next one; what a smaller head did not use stays."""
         buffers = {POWER: state[POWER].detach()}
         for name, old in part(params, MOMENT).items():

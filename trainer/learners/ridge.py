@@ -92,7 +92,7 @@ class Ridge(MetricLearner):
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """w [N, D] and the intercepts b [N]."""
-        x = self.measured(params, support.x)
+        x = self.apply_metric(params, support.x)
         length = (x * x).sum(dim=1).mean() + LENGTH_FLOOR  # v
         constant = params["intercept"] * params["intercept"] * length  # (β √v)²
         ridge = (params["log_ridge"].exp() + LEAST_RIDGE) * (length + constant)
@@ -102,5 +102,5 @@ class Ridge(MetricLearner):
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """α (⟨x, w_n⟩ + b_n) for h [Q, D]: [Q, N]."""
-        scores = self.measured(params, query_x) @ state["w"].T + state["b"]
+        scores = self.apply_metric(params, query_x) @ state["w"].T + state["b"]
         return params["log_scale"].exp() * scores

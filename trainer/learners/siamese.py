@@ -74,9 +74,9 @@ class Siamese(EmbeddingLearner):
         params["pair.bias"] = torch.zeros(())
         return params
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → h [B, D], or σ(A h + a) if there is such a layer."""
-        h, buffers = super().embedded(params, x, together)
+        h, buffers = super().embed_batch(params, x, together)
         if not self.config.units:
             return h, buffers
         return torch.sigmoid(h @ params["dense.weight"] + params["dense.bias"]), buffers

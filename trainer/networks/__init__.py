@@ -42,7 +42,7 @@ class Network(Protocol):
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         ...
 
     def init(self, generator: torch.Generator) -> Params:

@@ -10,15 +10,21 @@ import torch
 from torch import Tensor
 
 from handful.trainer.operations import convolution
-from handful.trainer.operations.convolution import Form, conv3x3, init_conv3x3, max_pool2x2, tracing
+from handful.trainer.operations.convolution import (
+    Form,
+    conv3x3,
+    init_conv3x3,
+    is_tracing,
+    max_pool2x2,
+)
 from handful.trainer.operations.normalise import (
     POOLED_FIRST,
     Normalisation,
     Params,
     Statistics,
+    absorb_sign,
     init_normalisation,
     normalise,
-    sign_absorbed,
 )
 from handful.trainer.operations.traced import pooled_blocks, strided_blocks
 
@@ -62,7 +68,7 @@ class Conv4:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         height, width = self.pixels
         return self.widths[-1] * (1 if self.readout == "mean" else height * width)
 
@@ -97,7 +103,7 @@ class Conv4:
         """Features [B, D] and the statistics of x, block by block."""
         # a graph that descends has three products where another has one, and more examples
         descends = params["conv0.weight"].requires_grad
-        if self.has_traced_form and descends and tracing():
+        if self.has_traced_form and descends and is_tracing():
             return self.as_traced(params, x, statistics)
         alone = self.form == "matmul" and convolution.is_eager(x)
         channels_first = alone or self.form == "convolution"
@@ -112,7 +118,7 @@ class Conv4:
             name = f"conv{block}"
             pooled = self.halving == "max" and block < self.halvings
             stride = 2 if self.halving == "stride" and block < self.halvings else 1
-            p = sign_absorbed(params, name) if first and pooled else params
+            p = absorb_sign(params, name) if first and pooled else params
             weight = p[f"{name}.weight"]
             x = (
                 convolution.convolve_eagerly(x, weight, stride)

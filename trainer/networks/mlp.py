@@ -27,7 +27,7 @@ class MLP:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.hidden[-1] if self.hidden else math.prod(self.shape)
 
     def init(self, generator: torch.Generator) -> Params:

@@ -51,7 +51,7 @@ class RelationModule:
             shape = (self.filters, inputs, self.kernel, self.kernel)
             params[f"conv{block}.weight"] = (torch.rand(shape, generator=generator) * 2 - 1) * bound
             params |= init_normalisation(self.normalisation, f"conv{block}", self.filters)
-            height, width = _halved(height, width)
+            height, width = _halve(height, width)
         for name, sizes in (
             ("hidden", (self.filters * height * width, self.hidden)),
             ("score", (self.hidden, 1)),
@@ -60,7 +60,7 @@ class RelationModule:
             params[f"{name}.bias"] = torch.full(sizes[1:], DENSE_BIAS)
         return params
 
-    def projected(self, params: Params, maps: Tensor, side: Side) -> Tensor:
+    def project(self, params: Params, maps: Tensor, side: Side) -> Tensor:
         """The first convolution's share of one side: [.., C, H, W] → [.., filters, H, W].
 
         It is linear, so that of a pair is the sum of the two, and N + Q maps are convolved instead
@@ -78,7 +78,7 @@ class RelationModule:
         queries: Tensor,
         statistics: Statistics | None = None,
     ) -> tuple[Tensor, Statistics]:
-        """Scores [Q, N] from both sides `projected`, and the statistics of all pairs."""
+        """Scores [Q, N] from both sides that `project` gave, and the statistics of all pairs."""
         way, count = classes.shape[0], queries.shape[0]
         x = (queries[:, None] + classes[None]).flatten(0, 1)
         gathered: Statistics = {}
@@ -94,6 +94,6 @@ class RelationModule:
         return x.reshape(count, way), gathered
 
 
-def _halved(height: int, width: int) -> tuple[int, int]:
+def _halve(height: int, width: int) -> tuple[int, int]:
     """The sizes after a block."""
     return (height // 2, width // 2) if min(height, width) > 1 else (height, width)

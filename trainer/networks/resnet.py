@@ -46,7 +46,7 @@ class ResNet12:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.widths[-1]
 
     def init(self, generator: torch.Generator) -> Params:
@@ -124,7 +124,7 @@ class Residual:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         height, width = (side // 2**self.halvings for side in self.shape[:2])
         return self.filters[-1] * (1 if self.readout == "mean" else height * width)
 
@@ -159,7 +159,7 @@ class Residual:
         channel = 1 if self.form == "convolution" else -1
         gathered: Statistics = {}
 
-        def convolved(name: str, x: Tensor) -> Tensor:
+        def convolve(name: str, x: Tensor) -> Tensor:
             weight = params[f"{name}.weight"]
             if not name.endswith("shortcut"):
                 y = conv3x3(self.form, x, weight)
@@ -174,12 +174,12 @@ class Residual:
             return y
 
         x = x.permute(0, 3, 1, 2) if self.form == "convolution" else x
-        x = torch.relu(max_pool2x2(self.form, convolved("stem", x)))
+        x = torch.relu(max_pool2x2(self.form, convolve("stem", x)))
         for i in range(len(self.filters) - 1):
             x = max_pool2x2(self.form, x) if i else x
-            short = convolved(f"block{i}.shortcut", x)
-            inner = torch.relu(convolved(f"block{i}.conv0", x))
-            x = torch.relu(convolved(f"block{i}.conv1", inner) + short)
+            short = convolve(f"block{i}.shortcut", x)
+            inner = torch.relu(convolve(f"block{i}.conv0", x))
+            x = torch.relu(convolve(f"block{i}.conv1", inner) + short)
         if self.readout == "mean":
             x = x.mean(dim=(2, 3) if self.form == "convolution" else (1, 2))
         return x.flatten(1), gathered

@@ -54,7 +54,7 @@ class Conv1d:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.filters * (1 if self.readout == "mean" else self.shape[0] // 2**BLOCKS)
 
     def init(self, generator: torch.Generator) -> Params:
@@ -79,7 +79,7 @@ class Conv1d:
             x = windows(x) @ params[f"{name}.weight"]
             x, layer_statistics = normalise(self.normalisation, params, name, x, statistics, -1)
             gathered |= layer_statistics
-            x = torch.relu(halved(x))
+            x = torch.relu(halve(x))
         x = x.mean(dim=1) if self.readout == "mean" else x.flatten(1)
         return x, gathered
 
@@ -92,7 +92,7 @@ def windows(x: Tensor) -> Tensor:
     return torch.cat([padded[:, i : i + time] for i in range(KERNEL)], dim=2)
 
 
-def halved(x: Tensor) -> Tensor:
+def halve(x: Tensor) -> Tensor:
     """The maximum over pairs of samples of x [B, T, C]; an odd last sample is dropped."""
     batch, time, channels = x.shape
     pairs = time // 2
@@ -119,7 +119,7 @@ class Trace:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.picture.features
 
     def init(self, generator: torch.Generator) -> Params:
@@ -130,12 +130,12 @@ class Trace:
         self, params: Params, x: Tensor, statistics: Statistics | None = None
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
-        return self.picture(params, drawn(x, self.picture.shape[0]), statistics)
+        return self.picture(params, draw(x, self.picture.shape[0]), statistics)
 
 
-def drawn(x: Tensor, pixels: int) -> Tensor:
+def draw(x: Tensor, pixels: int) -> Tensor:
     """Pictures [B, P, P, CHANNELS] of traces [B, T, 2 or 3]."""
-    place = _boxed(x[..., :2])
+    place = _fit_box(x[..., :2])
     step = place[:, 1:] - place[:, :-1]
     length = torch.sqrt((step * step).sum(dim=-1, keepdim=True) + TINY**2) - TINY
     way = step / (length + TINY)
@@ -157,7 +157,7 @@ def drawn(x: Tensor, pixels: int) -> Tensor:
     return torch.cat([torch.tanh(ink), picture[..., 1:] / (1 + ink)], dim=-1)
 
 
-def _boxed(place: Tensor) -> Tensor:
+def _fit_box(place: Tensor) -> Tensor:
     """Places [B, T, 2] with the middle of their box at 0 and its longer side from −BOX to BOX."""
     low, high = place.amin(dim=1, keepdim=True), place.amax(dim=1, keepdim=True)
     side = (high - low).amax(dim=2, keepdim=True)

@@ -15,12 +15,12 @@ from handful.trainer.operations.normalise import EPSILON, Normalisation, Params
 NOT_ALONE = ("support", "task", "transductive", "none")
 
 
-def trained_as(normalisation: Normalisation) -> Normalisation:
+def pretraining_normalisation(normalisation: Normalisation) -> Normalisation:
     """The normalisation for pre-training a network, which then embeds each example by itself."""
     return "running" if normalisation in NOT_ALONE else normalisation
 
 
-def transferred(trained: Params, normalisation: Normalisation, form: Form) -> Params:
+def transfer(trained: Params, normalisation: Normalisation, form: Form) -> Params:
     """`trained`, in the form "convolution", for the same network as it is used.
 
     Without normalisation the running averages and γ are absorbed by the weights and β: the network
@@ -32,7 +32,7 @@ def transferred(trained: Params, normalisation: Normalisation, form: Form) -> Pa
         if kind == "weight":
             value = as_matrix(value) if form == "matmul" and value.ndim == 4 else value
         if normalisation == "none" and f"{layer}.running_var" in trained:
-            value = _absorbed(trained, layer, kind, value)
+            value = _absorb(trained, layer, kind, value)
         averaged = kind in ("running_mean", "running_var")
         if (averaged and normalisation != "running") or (
             kind == "gamma" and normalisation == "none"
@@ -42,7 +42,7 @@ def transferred(trained: Params, normalisation: Normalisation, form: Form) -> Pa
     return params
 
 
-def _absorbed(trained: Params, layer: str, kind: str, value: Tensor) -> Tensor:
+def _absorb(trained: Params, layer: str, kind: str, value: Tensor) -> Tensor:
     """Weight or β of a layer y = γ (w x − mean) / √(var + ε) + β, written as w′ x + β′."""
     scale = trained[f"{layer}.gamma"] * torch.rsqrt(trained[f"{layer}.running_var"] + EPSILON)
     if kind == "weight":

@@ -64,7 +64,7 @@ class Views:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
@@ -78,11 +78,11 @@ class Views:
         if statistics is None:
             return self.network(params, x)
         # one after the other: the first maps of all at once would take as many times the memory
-        seen = [self.network(params, moved(x, *shift), statistics) for shift in self.shifts]
+        seen = [self.network(params, move(x, *shift), statistics) for shift in self.shifts]
         return torch.stack([h for h, _ in seen]).mean(dim=0), seen[0][1]
 
 
-def moved(x: Tensor, down: int, right: int) -> Tensor:
+def move(x: Tensor, down: int, right: int) -> Tensor:
     """Pictures [B, H, W, C] moved by a pixel or none; what comes in repeats the border."""
     for axis, shift in ((1, down), (2, right)):
         size = x.shape[axis]
@@ -109,11 +109,11 @@ class Standardised:
 
     @property
     def features(self) -> int:
-        """D."""
+        """D, the length of the features."""
         return self.network.features
 
     def init(self, generator: torch.Generator) -> Params:
-        """The network's parameters; m = 0 and s = 1 until `fitted` has seen the data."""
+        """The network's parameters; m = 0 and s = 1 until `fit` has seen the data."""
         params = self.network.init(generator)
         if self.by == "example":
             return params
@@ -126,11 +126,11 @@ class Standardised:
         if self.by == "data":
             x = (x - params[MEAN]) * params[SCALE]
         else:
-            x = of_itself(x)
+            x = standardise_itself(x)
         return self.network(params, x, statistics)
 
 
-def of_itself(x: Tensor) -> Tensor:
+def standardise_itself(x: Tensor) -> Tensor:
     """Each example of x [B, ..., C] standardised by its own mean and variance of each channel."""
     axes = tuple(range(1, x.ndim - 1))
     mean = x.mean(dim=axes, keepdim=True)
@@ -139,7 +139,7 @@ def of_itself(x: Tensor) -> Tensor:
     return centred * torch.rsqrt(variance + (RELATIVE * mean).square() + TINY**2)
 
 
-def fitted(params: Params, x: Tensor) -> Params:
+def fit(params: Params, x: Tensor) -> Params:
     """`params` with the m and s of examples x [M, ..., C], wherever they have any."""
     names = [name for name in params if is_standardisation(name)]
     if not names:

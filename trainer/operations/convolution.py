@@ -13,8 +13,8 @@ Convolution, moments and pooling by torch's fused kernels: the forms of one task
 
 Maps are [B, C, H, W] with channels last in memory, where torch's kernels for them are ten times as
 fast as elsewhere. All of it may be differentiated as often as one likes; where once is enough,
-`of_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and in a
-traced graph the forms of convolution.py and pooling.py take its place.
+`assume_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and
+in a traced graph the forms of convolution.py and pooling.py take its place.
 
 Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
 
@@ -66,7 +66,7 @@ class _Product(_Linear):
     @staticmethod
     def forward(x: Tensor, weight: Tensor, stride: int) -> Tensor:
         if not _as_convolution(x):
-            return _flat(patches(x, stride), weight)
+            return _multiply_flat(patches(x, stride), weight)
         return _channels_last(F.conv2d(_nchw(x), _kernel(weight, x), stride=stride, padding=1))
 
     @staticmethod
@@ -82,7 +82,7 @@ class _Product(_Linear):
 
     @staticmethod
     def vmap(info: Any, dims: Any, x: Tensor, weight: Tensor, stride: int) -> tuple[Tensor, int]:
-        return _batched(_product, info, dims, x, weight, stride)
+        return _batch(_product, info, dims, x, weight, stride)
 
 
 class _ToInput(_Linear):
@@ -92,8 +92,8 @@ class _ToInput(_Linear):
         if not _as_convolution(gradient):
             if stride == 1:
                 turned = weight.reshape(9, channels, -1).transpose(1, 2).reshape(-1, channels)
-                return _flat(patches(gradient, 1, turned=True), turned)
-            spread = _flat(gradient, weight.t())
+                return _multiply_flat(patches(gradient, 1, turned=True), turned)
+            spread = _multiply_flat(gradient, weight.t())
             return unpatches(spread, height, width)
         x = gradient.new_empty(()).expand(gradient.shape[0], channels, height, width)
         kernel = _kernel(weight, x.permute(0, 2, 3, 1))
@@ -114,7 +114,7 @@ class _ToInput(_Linear):
 
     @staticmethod
     def vmap(info: Any, dims: Any, y: Tensor, weight: Tensor, *rest: int) -> tuple[Tensor, int]:
-        return _batched(_to_input, info, dims, y, weight, *rest)
+        return _batch(_to_input, info, dims, y, weight, *rest)
 
 
 class _ToWeight(_Linear):
@@ -140,7 +140,7 @@ class _ToWeight(_Linear):
 
     @staticmethod
     def vmap(info: Any, dims: Any, x: Tensor, y: Tensor, stride: int) -> tuple[Tensor, int]:
-        return _batched(_to_weight, info, dims, x, y, stride)
+        return _batch(_to_weight, info, dims, x, y, stride)
 
 
 _product: Callable[..., Tensor] = _Product.apply
@@ -148,7 +148,7 @@ _to_input: Callable[..., Tensor] = _ToInput.apply
 _to_weight: Callable[..., Tensor] = _ToWeight.apply
 
 
-def _batched(
+def _batch(
     apply: Callable[..., Tensor], info: Any, dims: Any, one: Tensor, two: Tensor, *rest: int
 ) -> tuple[Tensor, int]:
     """T tasks: as one batch where the second operand is shared weights, else one by one."""
@@ -163,13 +163,13 @@ def _batched(
     return torch.stack([apply(a, b, *rest) for a, b in zip(ones, twos, strict=True)]), 0
 
 
-def tracing() -> bool:
+def is_tracing() -> bool:
     """Whether a graph is being made of what is computed."""
     return get_proxy_mode() is not None
 
 
 def _as_convolution(x: Tensor) -> bool:
-    return x.device.type == "cpu" and not tracing()
+    return x.device.type == "cpu" and not is_tracing()
 
 
 def _nchw(x: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ def _backward(
     return gradients[0], gradients[1]
 
 
-def _flat(x: Tensor, matrix: Tensor) -> Tensor:
+def _multiply_flat(x: Tensor, matrix: Tensor) -> Tensor:
     """x [B, H, W, D] times a matrix [D, E], as one product of two dimensions."""
     batch, height, width, size = x.shape
     return (x.reshape(-1, size) @ matrix).reshape(batch, height, width, matrix.shape[1])
@@ -214,10 +214,10 @@ def patches(x: Tensor, stride: int, *, turned: bool = False) -> Tensor:
     if height % 2 or width % 2:
         x = F.pad(x, (0, 0, 0, width % 2, 0, height % 2))
     pairs = x.reshape(batch, 2 * rows, columns, 2 * channels)
-    wide = torch.cat([_before(pairs[..., channels:], 2), pairs], dim=-1)
+    wide = torch.cat([_shift_forward(pairs[..., channels:], 2), pairs], dim=-1)
     wide = wide.reshape(batch, rows, 2, columns, 3 * channels)
     upper, lower = wide[:, :, 0], wide[:, :, 1]
-    return torch.cat([_before(lower, 1), upper, lower], dim=-1)
+    return torch.cat([_shift_forward(lower, 1), upper, lower], dim=-1)
 
 
 def unpatches(spread: Tensor, height: int, width: int) -> Tensor:
@@ -225,21 +225,21 @@ def unpatches(spread: Tensor, height: int, width: int) -> Tensor:
     batch, rows, columns, size = spread.shape
     third, channels = size // 3, size // 9
     above, upper, lower = spread.chunk(3, dim=-1)
-    wide = torch.stack([upper, lower + _after(above, 1)], dim=2)
+    wide = torch.stack([upper, lower + _shift_back(above, 1)], dim=2)
     wide = wide.reshape(batch, 2 * rows, columns, third)
-    left = _after(wide[..., :channels], 2)
+    left = _shift_back(wide[..., :channels], 2)
     pairs = torch.cat(
         [wide[..., channels : 2 * channels], wide[..., 2 * channels :] + left], dim=-1
     )
     return pairs.reshape(batch, 2 * rows, 2 * columns, channels)[:, :height, :width]
 
 
-def _before(x: Tensor, dim: int) -> Tensor:
+def _shift_forward(x: Tensor, dim: int) -> Tensor:
     """x moved on by one along `dim`, a zero first."""
     return F.pad(x.narrow(dim, 0, x.shape[dim] - 1), [0, 0] * (x.ndim - 1 - dim) + [1, 0])
 
 
-def _after(x: Tensor, dim: int) -> Tensor:
+def _shift_back(x: Tensor, dim: int) -> Tensor:
     """x moved back by one along `dim`, a zero last."""
     return F.pad(x.narrow(dim, 1, x.shape[dim] - 1), [0, 0] * (x.ndim - 1 - dim) + [0, 1])
 
@@ -255,13 +255,13 @@ WINDOW = [2, 2]
 
 def is_eager(x: Tensor) -> bool:
     """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
-    if x.device.type != "cpu" or tracing():
+    if x.device.type != "cpu" or is_tracing():
         return False
     return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
 
 
 @contextmanager
-def of_first_order() -> Iterator[None]:
+def assume_first_order() -> Iterator[None]:
     """Within it no gradient is differentiated once more, and none reaches the statistics."""
     before = _first_order.set(True)
     try:
@@ -341,10 +341,10 @@ class _Unpooled(Function):
         x, b, places = ctx.saved_tensors
         to_a = gradient.sum((0, 2, 3), keepdim=True)
         to_b = (gradient * x).sum((0, 2, 3), keepdim=True)
-        return gradient * b, to_a, to_b, _taken(gradient, places), None
+        return gradient * b, to_a, to_b, _take(gradient, places), None
 
 
-def _taken(x: Tensor, places: Tensor) -> Tensor:
+def _take(x: Tensor, places: Tensor) -> Tensor:
     """The entry of x [B, C, H, W] at each window's place [B, C, H′, W′]."""
     flat, index = (t.permute(0, 2, 3, 1).flatten(1, 2) for t in (x, places))
     batch, channels, height, width = places.shape

@@ -60,7 +60,7 @@ def init_normalisation(kind: Normalisation, name: str, channels: int) -> Params:
     return params
 
 
-def sign_absorbed(params: Params, name: str) -> Params:
+def absorb_sign(params: Params, name: str) -> Params:
     """The layer's weight times the sign of γ, and |γ|: the same function, and one whose γ lets a
     maximum pass.
     """
@@ -217,13 +217,13 @@ def scale_and_shift(
     gamma, beta = params.get(f"{name}.gamma"), params[f"{name}.beta"]
     if gamma is None:
         return torch.ones_like(beta), beta, {}
-    mean, var = measured() if statistics is None else _given(statistics, name)
+    mean, var = measured() if statistics is None else _check_given(statistics, name)
     scale = gamma * torch.rsqrt(var + EPSILON)
     gathered = {f"{name}.mean": mean, f"{name}.var": var} if statistics is None else {}
     return scale, beta - mean * scale, gathered
 
 
-def _given(statistics: Statistics, name: str) -> tuple[Tensor, Tensor]:
+def _check_given(statistics: Statistics, name: str) -> tuple[Tensor, Tensor]:
     return statistics[f"{name}.mean"], statistics[f"{name}.var"]
 
 

@@ -64,7 +64,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.autograd import Function
 
-from .normalise import Normalisation, Params, Statistics, normalise, scale_and_shift, sign_absorbed
+from .normalise import Normalisation, Params, Statistics, absorb_sign, normalise, scale_and_shift
 from .pooling import WINDOW, largest, pooling_order, quarters
 
 # torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
@@ -81,7 +81,7 @@ class Map(NamedTuple):
     back: Callable[[Tensor], Tensor]
 
 
-def mapped(x: Tensor, pair: Map) -> Tensor:
+def apply_map(x: Tensor, pair: Map) -> Tensor:
     """A x."""
     result: Tensor = _Mapped.apply(x, pair.there, pair.back)  # type: ignore[no-untyped-call]
     return result
@@ -102,7 +102,7 @@ class _Mapped(Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Any:
-        return mapped(gradient, Map(ctx.back, ctx.there)), None, None
+        return apply_map(gradient, Map(ctx.back, ctx.there)), None, None
 
 
 def rows(x: Tensor, index: Index, dim: int = 0) -> Tensor:
@@ -114,12 +114,12 @@ def rows(x: Tensor, index: Index, dim: int = 0) -> Tensor:
     return first
 
 
-def with_zero(x: Tensor, dim: int = 0) -> Tensor:
+def append_zero(x: Tensor, dim: int = 0) -> Tensor:
     """x with a row of zeros after its last along `dim`."""
     return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [0, 1])
 
 
-def transposed(index: Index, source: int) -> Index:
+def transpose(index: Index, source: int) -> Index:
     """Where each of `source` rows went, [K, source].
 
     `index` [n] says which row each of n places is, `source` being zeros; where a row went to fewer
@@ -195,7 +195,9 @@ def by_parity(height: int, width: int) -> Index:
     return np.concatenate([pixels[row::2, column::2].reshape(-1) for row, column in PARITIES])
 
 
-def strided(x: Tensor, weight: Tensor, height: int, width: int, *, last: bool = False) -> Tensor:
+def convolve_strided(
+    x: Tensor, weight: Tensor, height: int, width: int, *, last: bool = False
+) -> Tensor:
     """x [B, H·W, C] by parity and weight [9 C, O] → [B, ⌈H/2⌉·⌈W/2⌉, O] by parity; `last`: by rows.
 
     Its gradients are sums of products in torch's own operators, so right to any order.
@@ -246,13 +248,13 @@ def _to_input_by_parity(gradient: Tensor, weight: Tensor, places: _Places) -> Te
 
 
 def _to_input_spread(gradient: Tensor, weight: Tensor, places: _Places) -> Tensor:
-    spread = with_zero(gradient, 1).flatten(0, 1) @ weight.t()
+    spread = append_zero(gradient, 1).flatten(0, 1) @ weight.t()
     return rows(spread.reshape(gradient.shape[0], -1, weight.shape[0] // 9), places.spread, 1)
 
 
 def _side_by_side(x: Tensor, index: Index, together: int) -> Tensor:
     """Pixels of x [B, P, C], `together` of them a row: [B, n, together · C]; pixel P is zeros."""
-    taken = rows(with_zero(x, 1), index[None], 1)
+    taken = rows(append_zero(x, 1), index[None], 1)
     return taken.reshape(x.shape[0], len(index) // together, -1)
 
 
@@ -260,8 +262,8 @@ def _side_by_side(x: Tensor, index: Index, together: int) -> Tensor:
 def _places(height: int, width: int, last: bool) -> _Places:
     high, wide = (height + 1) // 2, (width + 1) // 2
     order = np.arange(high * wide) if last else by_parity(high, wide)
-    place = np.pad(_numbered(by_parity(height, width), height), 1, constant_values=height * width)
-    output = np.pad(_numbered(order, high), (0, 1), constant_values=high * wide)
+    place = np.pad(_number(by_parity(height, width), height), 1, constant_values=height * width)
+    output = np.pad(_number(order, high), (0, 1), constant_values=high * wide)
     row, column = (2 * axis[:, None, None] for axis in np.divmod(order, wide))
     taps = place[row + np.arange(3)[:, None], column + np.arange(3)].reshape(-1)
     read_by, sorted_taps = [], []
@@ -272,10 +274,10 @@ def _places(height: int, width: int, last: bool) -> _Places:
         further = np.array([[beyond] for _, beyond in down]), np.array([b for _, b in across])
         read_by.append(output[i + further[0], j + further[1]].reshape(-1))
         sorted_taps.append(tuple(3 * tap + other for tap, _ in down for other, _ in across))
-    return _Places(taps, transposed(taps, height * width), tuple(read_by), tuple(sorted_taps))
+    return _Places(taps, transpose(taps, height * width), tuple(read_by), tuple(sorted_taps))
 
 
-def _numbered(order: Index, height: int) -> Index:
+def _number(order: Index, height: int) -> Index:
     """Of each pixel of a map, [H, W], its place in `order`."""
     return np.argsort(order).reshape(height, -1)
 
@@ -286,17 +288,17 @@ def first_block(
 ) -> tuple[Tensor, Statistics]:  # fmt: skip
     """Images [B, H, W, C] → [windows, B, O]; with stride 2 instead [B, pixels by parity, O]."""
     batch, height, width, _ = x.shape
-    params = sign_absorbed(params, name) if pooled else params
+    params = absorb_sign(params, name) if pooled else params
     weight, patches = params[f"{name}.weight"], image_patches(x, pooled=pooled)
 
-    def measured() -> tuple[Tensor, Tensor]:
+    def measure() -> tuple[Tensor, Tensor]:
         flat = patches.flatten(1)
         mean = flat.mean(dim=1, keepdim=True)
         centred = flat - mean
         covariance = centred @ centred.t() / centred.shape[1]
         return (mean.t() @ weight)[0], (weight * (covariance @ weight)).sum(dim=0)
 
-    scale, shift, layer_statistics = scale_and_shift(kind, params, name, statistics, measured)
+    scale, shift, layer_statistics = scale_and_shift(kind, params, name, statistics, measure)
     weight = torch.cat([weight * scale, shift[None]])
     patches = F.pad(patches, [0, 0, 0, 0, 0, 1], value=1.0)
     if not pooled:
@@ -312,7 +314,7 @@ def image_patches(x: Tensor, *, pooled: bool) -> Tensor:
     """P [9 C, n, B] of [B, H, W, C]: pixels in the order of pooling, or with stride 2 by parity."""
     _, height, width, channels = x.shape
     pixels = x.permute(1, 2, 3, 0).flatten(0, 1)
-    taps = mapped(pixels, _patches(height, width, pooled)).reshape(9, -1, channels, x.shape[0])
+    taps = apply_map(pixels, _patches(height, width, pooled)).reshape(9, -1, channels, x.shape[0])
     return taps.transpose(1, 2).flatten(0, 1)
 
 
@@ -320,8 +322,8 @@ def image_patches(x: Tensor, *, pooled: bool) -> Tensor:
 def _patches(height: int, width: int, pooled: bool) -> Map:
     """Pixels [H·W, C, B] to taps [9 n, C, B]."""
     index = _patch_places(height, width, pooled)
-    back = transposed(index, height * width)
-    return Map(lambda x: rows(with_zero(x), index[None]), lambda p: rows(with_zero(p), back))
+    back = transpose(index, height * width)
+    return Map(lambda x: rows(append_zero(x), index[None]), lambda p: rows(append_zero(p), back))
 
 
 def _patch_places(height: int, width: int, pooled: bool) -> Index:
@@ -348,11 +350,11 @@ def winograd(x: Tensor, weight: Tensor, height: int, width: int) -> Tensor:
     """x [H·W, B, C] by rows and weight [9 C, O] → [H·W, B, O] in the order of pooling."""
     channels, outputs = x.shape[2], weight.shape[1]
     u = constant(GG, x) @ weight.reshape(9, channels * outputs)
-    v = mapped(x, _tiles(height, width))
+    v = apply_map(x, _tiles(height, width))
     m = products(v, u.reshape(16, channels, outputs))
     y = constant(AA, x) @ m.reshape(16, -1)
     y = y.reshape(-1, x.shape[1], outputs)
-    return y if height % 2 == width % 2 == 0 else mapped(y, _inside(height, width))
+    return y if height % 2 == width % 2 == 0 else apply_map(y, _inside(height, width))
 
 
 @cache
@@ -360,11 +362,11 @@ def _tiles(height: int, width: int) -> Map:
     """Pixels [H·W, B, C] to V [16, T, B, C]."""
     index = _tile_places(height, width)
     tiles = len(index) // 16
-    back = transposed(index, height * width)
+    back = transpose(index, height * width)
     more = np.concatenate([BB.T, np.zeros((1, 16))])  # and T rows of zeros, for pixels at an edge
 
     def there(x: Tensor) -> Tensor:
-        d = rows(with_zero(x), index[None])
+        d = rows(append_zero(x), index[None])
         return (constant(BB, x) @ d.reshape(16, -1)).reshape(16, tiles, *x.shape[1:])
 
     def to_pixels(v: Tensor) -> Tensor:
@@ -392,8 +394,8 @@ def _inside(height: int, width: int) -> Map:
     places = {place: number for number, place in enumerate(WINDOW)}
     window = np.array([places[pair] for pair in zip(row % 2, column % 2, strict=True)])
     index = window * tiles + row // 2 * across + column // 2
-    back = transposed(index, 4 * tiles)
-    return Map(lambda y: rows(y, index[None]), lambda y: rows(with_zero(y), back))
+    back = transpose(index, 4 * tiles)
+    return Map(lambda y: rows(y, index[None]), lambda y: rows(append_zero(y), back))
 
 
 Maps = tuple[Tensor, Statistics]  # [B, pixels, C] of the last block, and the statistics of all
@@ -410,7 +412,7 @@ def pooled_blocks(
         if block == 0 and kind != "task":
             x, layer_statistics = first_block(kind, params, name, x, statistics, pooled=True)
         else:
-            p = sign_absorbed(params, name)
+            p = absorb_sign(params, name)
             weight = p[f"{name}.weight"]
             if block == 0:  # TaskNorm reads moments of each example
                 y = _times(image_patches(x, pooled=True).permute(1, 2, 0), weight)
@@ -442,7 +444,7 @@ def strided_blocks(
             if block == 0:
                 y = _times(image_patches(x, pooled=False).permute(2, 1, 0), weight)
             else:
-                y = strided(x, weight, height, width, last=block == blocks - 1)
+                y = convolve_strided(x, weight, height, width, last=block == blocks - 1)
             y, layer_statistics = normalise(kind, params, name, y, statistics, -1)
             x = torch.relu(y)
         gathered |= layer_statistics

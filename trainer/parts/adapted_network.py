@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.form.learner import Learner, named, part
+from handful.trainer.form.learner import Learner, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig, build_network
-from handful.trainer.networks.transfer import trained_as, transferred
+from handful.trainer.networks.transfer import pretraining_normalisation, transfer
 from handful.trainer.operations.convolution import Form
 from handful.trainer.operations.normalise import Statistics
 
@@ -52,12 +52,12 @@ class AdaptedNetwork(Learner):
     def pretrained_network(self) -> NetworkConfig:
         """The body, with running averages where it would read the moments of a set, or none."""
         network: NetworkConfig = self.config.network
-        return replace(network, normalisation=trained_as(network.normalisation))
+        return replace(network, normalisation=pretraining_normalisation(network.normalisation))
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """θ starts from the pre-trained body."""
         normalisation = self.config.network.normalisation
-        body = transferred(pretrained, normalisation, self.form)
+        body = transfer(pretrained, normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
@@ -98,7 +98,7 @@ class AdaptedNetwork(Learner):
     ) -> Tensors:
         """The moments of the support set under θ′, layer by layer."""
         _, gathered = self.network(self.theta(params, state), support.x)
-        return named(gathered, STATISTICS)
+        return add_prefix(gathered, STATISTICS)
 
     def theta(self, params: Tensors, state: Tensors) -> Tensors:
         """θ′: what moved, and the rest of θ."""

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.form.learner import Embedding, Learner, named, part
+from handful.trainer.form.learner import Embedding, Learner, add_prefix, part
 from handful.trainer.form.stage import Tensors
 from handful.trainer.networks import Network, NetworkConfig
 
-from .features import embed_by, embedding_network, features_at, is_buffer, running
+from .features import embed_by, embedding_network, features_at, is_buffer, running_statistics
 
 EMBED = "embed."  # what the names of the network's parameters begin with
 
@@ -22,7 +22,7 @@ OF_PICTURES = NetworkConfig(filters=8, halving="stride")
 OF_VECTORS = NetworkConfig(kind="mlp", hidden=(12,))
 
 
-class Asked(NamedTuple):
+class PretrainRequest(NamedTuple):
     """What `[pretrain]` says of the learner that trains a network for others."""
 
     objective: str
@@ -46,7 +46,7 @@ class EmbeddingLearner(Learner):
             embedding_network(config.network, shape, trained=trained) if config.network else None
         )
         self.features = self.network.features if self.network else torch.Size(shape).numel()
-        self.embedding = Embedding(self.embedded, trained)
+        self.embedding = Embedding(self.embed_batch, trained)
 
     @property
     def trains_network(self) -> bool:
@@ -55,7 +55,7 @@ class EmbeddingLearner(Learner):
 
     def network_params(self, generator: torch.Generator) -> Tensors:
         """Fresh parameters of the network, if there is one, under their names in `params`."""
-        return named(self.network.init(generator), self.prefix) if self.network else {}
+        return add_prefix(self.network.init(generator), self.prefix) if self.network else {}
 
     def pretrained_network(self) -> NetworkConfig | None:
         """The network that can be pre-trained, unless examples are features already."""
@@ -64,13 +64,13 @@ class EmbeddingLearner(Learner):
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """The network starts from the pre-trained parameters."""
-        return params | named(pretrained, self.prefix)
+        return params | add_prefix(pretrained, self.prefix)
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """Running averages and the standardisation are buffers; a frozen network is all frozen."""
         return is_buffer(name) or (self.embeds_ahead and name.startswith(self.prefix))
 
-    def embedded(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
+    def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """x [B, ...] → h [B, D] as the network gives it; flattened, where there is none."""
         if self.network is None:
             return x.flatten(1), {}
@@ -81,7 +81,7 @@ class EmbeddingLearner(Learner):
         if self.network is None:
             return x.flatten(1)
         own = part(params, self.prefix)
-        of_a_set = self.transductive and running(own) is None
+        of_a_set = self.transductive and running_statistics(own) is None
         return features_at(self.network, own, x, sample if of_a_set else None)
 
 
@@ -94,12 +94,12 @@ class PretrainingLearner(EmbeddingLearner):
 
     @classmethod
     @abstractmethod
-    def pretraining(cls, network: NetworkConfig, asked: Asked) -> Any:
+    def pretraining(cls, network: NetworkConfig, asked: PretrainRequest) -> Any:
         """The settings with which it trains `network` for others, as `[pretrain]` asks."""
 
     @classmethod
     @abstractmethod
-    def asked(cls, config: Any) -> Asked:
+    def describe_request(cls, config: Any) -> PretrainRequest:
         """What `[pretrain]` asks for where it trains with these settings: undoes `pretraining`."""
 
     def network_of(self, params: Tensors) -> Tensors:
@@ -112,13 +112,13 @@ class UntrainedLearner(EmbeddingLearner):
 
     @property
     def trains_network(self) -> bool:
-        """No."""
+        """Never: nothing of this learner is meta-trained."""
         return False
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The frozen network's parameters, if there is one."""
         return self.network_params(generator)
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """All parameters are frozen."""
         return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from handful.trainer.form.learner import named, part
+from handful.trainer.form.learner import add_prefix, part
 from handful.trainer.form.stage import Tensors
 from handful.trainer.networks import Network, NetworkConfig, build_network
 from handful.trainer.networks.wrapped import is_standardisation
@@ -33,13 +33,13 @@ def embed_by(
     moments, which move the averages.
     """
     own = part(params, prefix)
-    h, moments = network(own, x, None if together else running(own))
-    return h, named(updated_buffers(own, moments), prefix) if together else {}
+    h, moments = network(own, x, None if together else running_statistics(own))
+    return h, add_prefix(update_buffers(own, moments), prefix) if together else {}
 
 
 def features_at(network: Network, own: Tensors, x: Tensor, sample: Tensor | None) -> Tensor:
     """x [B, ...] → [B, D], each by itself; under the moments of the sample, where one is given."""
-    moments = running(own) if sample is None else network(own, sample)[1]
+    moments = running_statistics(own) if sample is None else network(own, sample)[1]
     return network(own, x, moments)[0]
 
 
@@ -73,7 +73,7 @@ def no_network() -> SettingError:
     )
 
 
-def running(params: Tensors) -> Statistics | None:
+def running_statistics(params: Tensors) -> Statistics | None:
     """The running averages among the parameters as the statistics a network reads."""
     averages = {
         name.replace(".running_", "."): value.detach()
@@ -83,7 +83,7 @@ def running(params: Tensors) -> Statistics | None:
     return averages or None
 
 
-def updated_buffers(params: Tensors, statistics: Statistics) -> Tensors:
+def update_buffers(params: Tensors, statistics: Statistics) -> Tensors:
     """The running averages after one more batch with these statistics."""
     new: Tensors = {}
     for name, value in params.items():

@@ -18,7 +18,7 @@ from torch._C._functorch import get_interpreter_stack
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from handful.trainer.operations.convolution import of_first_order
+from handful.trainer.operations.convolution import assume_first_order
 
 
 def grad_and_value(
@@ -32,16 +32,16 @@ def grad_and_value(
     and nothing flows back through the statistics that it returns.
     """
 
-    def evaluated(at: Any) -> tuple[Any, Any]:
+    def evaluate(at: Any) -> tuple[Any, Any]:
         tensors, form = tree_flatten(at)
         recorded = torch.is_grad_enabled()
         varies = recorded and any(tensor.requires_grad for tensor in tensors)
         elsewhere = recorded and not (varies or constant)  # what is recorded is not known here
         if elsewhere or get_interpreter_stack() or get_proxy_mode() is not None:
             gradient, result = torch.func.grad_and_value(function, has_aux=has_aux)(at)
-            return (_detached(gradient) if constant else gradient), result
+            return (_detach(gradient) if constant else gradient), result
         again = varies and not constant  # the gradient is differentiated once more
-        with torch.enable_grad(), nullcontext() if again else of_first_order():
+        with torch.enable_grad(), nullcontext() if again else assume_first_order():
             leaves = [_variable(tensor, recorded) for tensor in tensors]
             result = function(tree_unflatten(leaves, form))
             slopes = torch.autograd.grad(
@@ -51,9 +51,9 @@ def grad_and_value(
                 retain_graph=varies,
                 materialize_grads=True,
             )
-        return tree_unflatten(slopes, form), result if varies else _detached(result)
+        return tree_unflatten(slopes, form), result if varies else _detach(result)
 
-    return evaluated
+    return evaluate
 
 
 def _variable(tensor: Tensor, recorded: bool) -> Tensor:
@@ -63,6 +63,6 @@ def _variable(tensor: Tensor, recorded: bool) -> Tensor:
     return tensor.detach().requires_grad_()
 
 
-def _detached(values: Any) -> Any:
+def _detach(values: Any) -> Any:
     tensors, form = tree_flatten(values)
     return tree_unflatten([t.detach() for t in tensors], form)

@@ -51,15 +51,15 @@ def lstm(params: Mapping[str, Tensor], x: Tensor) -> Tensor:
 @torch.library.custom_op("handful::lstm", mutates_args=())
 def lstm_operator(x: Tensor, w: Tensor, r: Tensor, b: Tensor) -> Tensor:
     """h [S, directions, B, H] of B sequences x [S, B, D]: what the exporter finds in a graph."""
-    gates = _turned(_from_input(x, w, b))
+    gates = _turn(_from_input(x, w, b))
     h = c = x.new_zeros(len(w), x.shape[1], r.shape[2])
     steps = []
     for t in range(x.shape[0]):
-        i, o, f, z = _activated(gates[:, t] + h @ r.mT)
+        i, o, f, z = _activate(gates[:, t] + h @ r.mT)
         c = f * c + i * z
         h = o * torch.tanh(c)
         steps.append(h)
-    return _turned(torch.stack(steps, dim=1)).transpose(0, 1).contiguous()
+    return _turn(torch.stack(steps, dim=1)).transpose(0, 1).contiguous()
 
 
 @lstm_operator.register_fake
@@ -108,14 +108,14 @@ def _gradient(
             "the gradient of an LSTM over a free number of examples cannot be exported",
             hint="a stage's init and predict may hold an LSTM, a step may not descend through it",
         )
-    after = _turned(h.transpose(0, 1))  # [directions, S, B, H] in the order of reading
+    after = _turn(h.transpose(0, 1))  # [directions, S, B, H] in the order of reading
     before = torch.cat([torch.zeros_like(after[:, :1]), after[:, :-1]], dim=1)
-    gates = _turned(_from_input(x, w, b)) + before @ r[:, None].mT
-    i, o, f, z = _activated(gates)
+    gates = _turn(_from_input(x, w, b)) + before @ r[:, None].mT
+    i, o, f, z = _activate(gates)
     cells = [torch.zeros_like(after[:, 0])]
     for t in range(x.shape[0]):
         cells.append(f[:, t] * cells[t] + i[:, t] * z[:, t])
-    to_after = _turned(to_h.transpose(0, 1))
+    to_after = _turn(to_h.transpose(0, 1))
     to_before = to_cell = torch.zeros_like(cells[0])
     slopes: list[Tensor] = []
     for t in reversed(range(x.shape[0])):
@@ -135,7 +135,7 @@ def _gradient(
         to_before = to_gates @ r
         to_cell = to_cell * f[:, t]
     slope = torch.stack(slopes[::-1], dim=1)  # [directions, S, B, 4 H]
-    at_input, to_bias = _turned(slope), slope.sum(dim=(1, 2))
+    at_input, to_bias = _turn(slope), slope.sum(dim=(1, 2))
     return (
         torch.matmul(at_input, w[:, None]).sum(dim=0),
         torch.einsum("dsbg,sbi->dgi", at_input, x),
@@ -151,12 +151,12 @@ def _from_input(x: Tensor, w: Tensor, b: Tensor) -> Tensor:
     return gates
 
 
-def _activated(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _activate(gates: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """i, o, f and z from their sums [.., 4 H]."""
     i, o, f, z = gates.chunk(GATES, dim=-1)
     return torch.sigmoid(i), torch.sigmoid(o), torch.sigmoid(f), torch.tanh(z)
 
 
-def _turned(x: Tensor) -> Tensor:
+def _turn(x: Tensor) -> Tensor:
     """x [directions, S, ...] with the second direction from the end; its own inverse."""
     return x if len(x) == 1 else torch.stack([x[0], x[1].flip(0)])

@@ -61,11 +61,11 @@ def next_batch(state: Tensors, support: Support, size: int) -> tuple[Support, Te
     # not `min`, which would fix the size while tracing
     count = torch.sym_min(size, examples)  # type: ignore[no-untyped-call]
     places = state[CURSOR] + torch.arange(count, device=support.y.device)
-    rows = state[ORDER].index_select(0, _wrapped(places, examples))
+    rows = state[ORDER].index_select(0, _wrap(places, examples))
     batch = Support(*(t.index_select(0, rows) for t in support))
-    return batch, {ORDER: state[ORDER], CURSOR: _wrapped(state[CURSOR] + count, examples)}
+    return batch, {ORDER: state[ORDER], CURSOR: _wrap(state[CURSOR] + count, examples)}
 
 
-def _wrapped(place: Tensor, examples: int) -> Tensor:
+def _wrap(place: Tensor, examples: int) -> Tensor:
     """Places of 0 … 2 S − 1 in an order that begins again after S."""
     return torch.where(place >= examples, place - examples, place)

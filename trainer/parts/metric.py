@@ -58,14 +58,14 @@ class MetricLearner(EmbeddingLearner):
     @classmethod
     def variant(cls, log_scale: float = 0.5, **settings: Any) -> Variant:
         """On features, with logits that are too small at first."""
-        return Variant(cls.Config(**settings), partial(scaled, log_scale=log_scale))
+        return Variant(cls.Config(**settings), partial(rescale, log_scale=log_scale))
 
     def start(self, scale: float, generator: torch.Generator) -> Tensors:
         """The frozen network, the metric before it is prepared, and the scale of the logits."""
         params = self.network_params(generator)
         params["log_scale"] = torch.tensor(scale).log()
         if self.config.metric not in FIXED:
-            params["center"] = torch.zeros(self.features)
+            params["centre"] = torch.zeros(self.features)
         if self.config.metric == "within":
             params["whitening"] = torch.eye(self.features)
         return params
@@ -74,26 +74,26 @@ class MetricLearner(EmbeddingLearner):
         """μ and W of the features x [M, D] and their classes y [M]."""
         if self.config.metric in FIXED:
             return params
-        params = {**params, "center": x.mean(dim=0)}
+        params = {**params, "centre": x.mean(dim=0)}
         if self.config.metric == "within":
             params["whitening"] = whitening(x, y, float(self.config.shrinkage))
         return params
 
-    def frozen(self, name: str) -> bool:
+    def is_frozen(self, name: str) -> bool:
         """The metric is frozen, and the network where it is not trained."""
-        return super().frozen(name) or name in ("center", "whitening")
+        return super().is_frozen(name) or name in ("centre", "whitening")
 
-    def measured(self, params: Tensors, h: Tensor) -> Tensor:
+    def apply_metric(self, params: Tensors, h: Tensor) -> Tensor:
         """m(h) [B, D]."""
         if self.config.metric == "euclidean":
             return h * 1.0  # a state of its own
         if self.config.metric == "power":
             return unit_length(h.sign() * h.abs() ** POWER)
-        h = h - params["center"]
+        h = h - params["centre"]
         return unit_length(h @ params["whitening"] if self.config.metric == "within" else h)
 
 
-def scaled(params: Tensors, *, log_scale: float) -> Tensors:
+def rescale(params: Tensors, *, log_scale: float) -> Tensors:
     """The parameters with another scale of the logits."""
     return {**params, "log_scale": torch.tensor(log_scale)}
 

@@ -48,7 +48,7 @@ def import_class(
             f"{where} names code of its own, {path}: reading it would run the module {module_name}",
             hint="if you know what that module does, say so with --trust",
         )
-    kind = getattr(_imported(module_name, where), class_name, None)
+    kind = getattr(_import(module_name, where), class_name, None)
     hint = f"a {what} of your own is a subclass of {base.__name__}: see {PAGE}"
     if not isinstance(kind, type) or not issubclass(kind, base):
         raise ConfigError(f"{where}: {module_name} has no {what} {class_name}", hint=hint)
@@ -58,7 +58,7 @@ def import_class(
     return kind
 
 
-def _imported(name: str, where: str) -> ModuleType:
+def _import(name: str, where: str) -> ModuleType:
     """The module; the `handful` command finds those in the current folder, as `python -m` does."""
     here = os.getcwd()
     if here not in sys.path and "" not in sys.path:

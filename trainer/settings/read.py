@@ -46,7 +46,7 @@ def read_sections(
     `where` is the file, for the errors.
     """
     try:
-        prepared = {name: _prepared(kinds.get(name), value) for name, value in values.items()}
+        prepared = {name: _prepare(kinds.get(name), value) for name, value in values.items()}
         form = _form(tuple(kinds.items()))
     except (NameError, PydanticUserError) as error:
         raise ConfigError(
@@ -72,7 +72,7 @@ def _form(kinds: tuple[tuple[str, Any], ...]) -> type[BaseModel]:
     return create_model("Settings", __config__=STRICT, **fields)
 
 
-def _prepared(hint: Any, value: Any, default: Any = None) -> Any:
+def _prepare(hint: Any, value: Any, default: Any = None) -> Any:
     """What pydantic does not do: lists of one value, and defaults that the section around gives."""
     options = (hint, *typing.get_args(hint))  # the type itself, or those of `X | None`
     section = next((option for option in options if dataclasses.is_dataclass(option)), None)
@@ -80,7 +80,7 @@ def _prepared(hint: Any, value: Any, default: Any = None) -> Any:
         hints, defaults = typing.get_type_hints(section), _defaults(section, default)
         start = {} if default is None else dataclasses.asdict(default)
         return start | {
-            name: _prepared(hints.get(name), item, defaults.get(name))
+            name: _prepare(hints.get(name), item, defaults.get(name))
             for name, item in value.items()
         }
     lone = value is not None and not isinstance(value, list | tuple)
@@ -115,12 +115,12 @@ def _in_words(
     lines: list[str] = []
     hints: list[str] = []
     for problem in error.errors(include_url=False):
-        path, value = _followed(problem["loc"], values)
+        path, value = _follow(problem["loc"], values)
         kind, context = problem["type"], problem.get("ctx", {})
         cause = context.get("error")
         if kind in UNKNOWN:
             lines.append(f"there is no setting {path}")
-            hints.append(_similar(path, kinds))
+            hints.append(_find_similar(path, kinds))
         elif kind == "missing":
             lines.append(f"{path}.{problem['loc'][-1]} is missing")
         elif isinstance(cause, SettingError):
@@ -128,11 +128,11 @@ def _in_words(
             hints += [cause.hint] if cause.hint else []
         elif kind == "literal_error":
             choices = context["expected"].replace("'", '"')
-            wanted.setdefault((path, _shown(value)), []).append(choices)
+            wanted.setdefault((path, _quote(value)), []).append(choices)
             close = difflib.get_close_matches(str(value), re.findall('"(.*?)"', choices), n=1)
             hints += [f'did you mean {path} = "{close[0]}"?'] if close else []
         elif (word := kind.partition("_")[0]) in WANTED:
-            wanted.setdefault((path, _shown(value)), []).append(WANTED[word])
+            wanted.setdefault((path, _quote(value)), []).append(WANTED[word])
         else:  # a ValueError of somebody's own Config, say
             lines.append(f"{path or 'the settings'}: {cause or problem['msg']}")
     lines += [
@@ -144,7 +144,7 @@ def _in_words(
     )
 
 
-def _followed(steps: tuple[int | str, ...], values: Any) -> tuple[str, Any]:
+def _follow(steps: tuple[int | str, ...], values: Any) -> tuple[str, Any]:
     """The setting's name with its sections, as `meta.way[1]`, and the value that was given."""
     path = ""
     for step in steps:  # those that lead nowhere are pydantic's own: a union's types, lists of one
@@ -155,7 +155,7 @@ def _followed(steps: tuple[int | str, ...], values: Any) -> tuple[str, Any]:
     return path, values
 
 
-def _similar(path: str, kinds: Mapping[str, Any]) -> str:
+def _find_similar(path: str, kinds: Mapping[str, Any]) -> str:
     """The setting that may have been meant, which can be of another section, and all beside it."""
     every = [setting for name, kind in kinds.items() for setting in _names(kind, f"{name}.")]
     section, _, last = path.rpartition(".")
@@ -179,7 +179,7 @@ def _names(kind: Any, prefix: str) -> Iterator[str]:
                 yield from _names(hints[field.name], f"{prefix}{field.name}.")
 
 
-def _shown(value: Any) -> str:
+def _quote(value: Any) -> str:
     """A value as TOML would write it, not too long."""
     plain = isinstance(value, str | int | float | list | tuple | Mapping) or value is None
     text = json.dumps(value, ensure_ascii=False, default=str) if plain else str(value)

@@ -11,7 +11,7 @@ import torch
 
 from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded, load_pictures
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load_pictures
 from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.data.labelled import ClassFacts, Within
@@ -19,10 +19,10 @@ from handful.trainer.data.record import (
     PACKAGED,
     DataRecord,
     RecordedPart,
-    located,
+    locate,
     of_file,
+    parse_classes,
     places_of,
-    unlisted,
 )
 from handful.trainer.data.sources.download import Progress as Fetching
 from handful.trainer.data.sources.download import silent
@@ -65,7 +65,7 @@ class RecordedData:
         """Those of the run in `folder`; `moved` says where they are now."""
         settings = read_config(folder).data
         record = read_record(folder)
-        config = located(settings, record, moved)
+        config = locate(settings, record, moved)
         _same_backbone(config, record)
         return cls(config, record)
 
@@ -91,18 +91,18 @@ class RecordedData:
             )
         if isinstance(parts, dict):
             packaged: dict[Part, dict[str, ClassFacts]] = {
-                part: unlisted(parts[part], "manifest.json") for part in PARTS if part in parts
+                part: parse_classes(parts[part], "manifest.json") for part in PARTS if part in parts
             }
             record = DataRecord(parts=packaged)
-            return cls(located(config, record, moved), record)
+            return cls(locate(config, record, moved), record)
         if config.split == "random" and config.source != "glyphs":
             raise DataError(
                 "the package does not say which classes it was not trained on",
                 hint="export it again from its run",
             )
-        return cls(located(config, DataRecord(parts={}), moved), None)
+        return cls(locate(config, DataRecord(parts={}), moved), None)
 
-    def recorded(self, part: Part) -> RecordedPart:
+    def find_part(self, part: Part) -> RecordedPart:
         """What was written down of one part."""
         if self.record is None:
             raise DataError(f"nothing is recorded of {part}", hint=MOVED)
@@ -116,7 +116,7 @@ class RecordedData:
 
     def load(self, part: Part) -> LabelledSet:
         """One part, embedded where the run has a backbone."""
-        return embedded(self.pictures(part), self.config)
+        return embed(self.pictures(part), self.config)
 
     def pictures(
         self, part: Part, *, only: Sequence[str] | None = None, package: InputSpec | None = None
@@ -128,7 +128,7 @@ class RecordedData:
         if self.record is not None and not self.record.parts:
             part = "all"  # nothing was trained on these data: any class is a new one
         is_recorded = self.record is not None and part in self.record.parts
-        recorded = self.recorded(part) if is_recorded else None
+        recorded = self.find_part(part) if is_recorded else None
         if recorded and only is not None:
             recorded = recorded.only(only)
         wanted = None
@@ -159,7 +159,7 @@ def read_data(
         source = load_functions(config.data.source, trusted=record is None)
         nothing = DataRecord(parts={part: {} for part in PARTS})
         return RunData(config, source, source, record or nothing)
-    data = located(config.data, record, moved) if record else config.data
+    data = locate(config.data, record, moved) if record else config.data
     if record:
         _same_backbone(data, record)
     pictures: dict[Part, LabelledSet] = {}
@@ -180,24 +180,31 @@ def read_data(
     small: list[str] = []
     if skip_small and not record:
         for part, needed in needs(config).items():
-            pictures[part], names = without_small(pictures[part], needed, where=part)
+            pictures[part], names = drop_small(pictures[part], needed, where=part)
             small += [f"{part}: {said}" for said in names]
-    train, validation = (embedded(pictures[part], data) for part in ("meta_train", "meta_val"))
-    config, lowered = with_queries(config, train, validation)
-    suffice(config, train, validation)
-    remarks = [*_left_out(pictures, record), *small, *lowered, *checkable(pictures["meta_test"])]
+    train, validation = (embed(pictures[part], data) for part in ("meta_train", "meta_val"))
+    config, lowered = lower_queries(config, train, validation)
+    check_suffices(config, train, validation)
+    remarks = [
+        *_warn_left_out(pictures, record),
+        *small,
+        *lowered,
+        *warn_uncheckable(pictures["meta_test"]),
+    ]
     if data.backbone:
         from handful.trainer.data.backbone import doubts
 
         remarks += doubts(train, pictures["meta_train"], data)
-    return RunData(config, train, validation, record or _recorded(data, pictures), tuple(remarks))
+    return RunData(
+        config, train, validation, record or _make_record(data, pictures), tuple(remarks)
+    )
 
 
-def as_drawn(
+def apply_drawing(
     source: EpisodeSource, within: Within, distort: Distortion | None = None
 ) -> EpisodeSource:
     """The same source, whose tasks come from few groups or hold distorted examples."""
-    return source.drawn(within, distort) if isinstance(source, LabelledSet) else source
+    return source.with_drawing(within, distort) if isinstance(source, LabelledSet) else source
 
 
 def _refuse_pictures(config: RunConfig) -> None:
@@ -211,7 +218,7 @@ def _refuse_pictures(config: RunConfig) -> None:
         )
 
 
-def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataRecord:
+def _make_record(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataRecord:
     omniglot = None
     if config.source == "omniglot":
         from handful.trainer.data.sources.omniglot import find_omniglot
@@ -222,7 +229,7 @@ def _recorded(config: DataConfig, pictures: Mapping[Part, LabelledSet]) -> DataR
         parts={part: dict(data.facts) for part, data in pictures.items()},
         left_out=tuple(sorted({file for data in pictures.values() for file in data.left_out})),
         backbone=of_file(_backbone(config)) if config.backbone else None,
-        seen=pictures["meta_train"].seen(),
+        seen=pictures["meta_train"].measure_seen(),
     )
 
 
@@ -248,14 +255,14 @@ def _same_backbone(config: DataConfig, record: DataRecord) -> None:
         )
 
 
-def _left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -> list[str]:
+def _warn_left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -> list[str]:
     files = sorted({file for data in pictures.values() for file in data.left_out})
     if not files or record:  # a resumed run gave its warnings when it began
         return []
     return [f"left out, since they cannot be read: {', '.join(files)}"]
 
 
-def checkable(test: LabelledSet) -> list[str]:
+def warn_uncheckable(test: LabelledSet) -> list[str]:
     """A warning where `export` would have too few test examples to check a package on."""
     enough = int((test.counts >= CHECKED_SHOTS).sum())
     if enough >= CHECKED_CLASSES:
@@ -274,7 +281,7 @@ def needs(config: RunConfig) -> dict[Part, int]:
     return {"meta_train": trained, "meta_val": validated, "meta_test": validated}
 
 
-def without_small(data: LabelledSet, needed: int, *, where: str) -> tuple[LabelledSet, list[str]]:
+def drop_small(data: LabelledSet, needed: int, *, where: str) -> tuple[LabelledSet, list[str]]:
     """Its classes of so many examples or more; and a sentence that names the others.
 
     A DataError where fewer than two classes are left.
@@ -295,7 +302,7 @@ def without_small(data: LabelledSet, needed: int, *, where: str) -> tuple[Labell
     return replace(data.take(kept), facts=facts), [said]
 
 
-def with_queries(
+def lower_queries(
     config: RunConfig, train: LabelledSet, validation: LabelledSet
 ) -> tuple[RunConfig, list[str]]:
     """The settings with no more queries than every class has beside its shots; what was lowered.
@@ -304,7 +311,7 @@ def with_queries(
     """
     notes: list[str] = []
 
-    def lowered(meta: Phase, section: str) -> Phase:
+    def lower(meta: Phase, section: str) -> Phase:
         parts = (("", train, max(meta.shot)), ("validation_", validation, meta.validation_shot))
         changes: dict[str, Any] = {}
         for prefix, data, shot in parts:
@@ -318,21 +325,21 @@ def with_queries(
                 )
         return replace(meta, **changes)
 
-    meta = lowered(config.meta, "meta")
-    pretrain = config.pretrain and lowered(config.pretrain, "pretrain")
+    meta = lower(config.meta, "meta")
+    pretrain = config.pretrain and lower(config.pretrain, "pretrain")
     return replace(config, meta=meta, pretrain=pretrain), notes
 
 
-def suffice(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
+def check_suffices(config: RunConfig, train: LabelledSet, validation: LabelledSet) -> None:
     """Refuse data that cannot fill the tasks asked for, before anything is trained."""
     for section, meta in (("meta", config.meta), ("pretrain", config.pretrain)):
         if meta is None:
             continue
         largest = train.size(max(meta.way), max(meta.shot), meta.queries)
-        train.drawn(meta.training_groups, meta.distortion).check(
+        train.with_drawing(meta.training_groups, meta.distortion).check(
             largest, where="the meta-training split", prefix=f"{section}."
         )
-        validation.drawn(meta.validation_groups).check(
+        validation.with_drawing(meta.validation_groups).check(
             meta.validation_size,
             where="the meta-validation split",
             prefix=f"{section}.validation_",

@@ -65,7 +65,7 @@ class Holder:
         """As a message names it."""
         return f"process {self.pid} on {self.host}, since {self.started}"
 
-    def dead(self, flocked: bool | None) -> bool:
+    def is_dead(self, flocked: bool | None) -> bool:
         """Whether it is known to be gone: it was of this host, and this host has it no more.
 
         `flocked` says that this process has the file's flock now, None that there is no flock.
@@ -109,10 +109,10 @@ def locked(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
 
 def _take(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
     """Refuse a lock that another process holds; take over that of a dead one."""
-    flocked = _flocked(descriptor)
+    flocked = _has_flock(descriptor)
     holder = _read(descriptor)
     taken = flocked is False or not _is_at(descriptor, path)
-    if taken or (holder and not holder.dead(flocked)):
+    if taken or (holder and not holder.is_dead(flocked)):
         raise LockError(
             f"{path.parent} is being written by {holder or 'another process'}",
             hint=f"wait for it or stop it; if it is gone, remove {path}",
@@ -121,7 +121,7 @@ def _take(descriptor: int, path: Path, say: Callable[[str], None]) -> None:
         say(f"{path.parent}: took over from {holder}, which is gone")
 
 
-def _flocked(descriptor: int) -> bool | None:
+def _has_flock(descriptor: int) -> bool | None:
     """Whether this process has the file's flock now; None where there is none to have."""
     if fcntl is None:
         return None
@@ -183,7 +183,7 @@ def claim(config: RunConfig, folder: Path, *, resume: bool) -> None:
             )
     elif resume:
         raise RunError(f"no run to resume in {folder}", hint=MADE)
-    elif folder.exists() and any(not _passing(file) for file in _items(folder)):
+    elif folder.exists() and any(not _is_passing(file) for file in _items(folder)):
         raise RunError(f"{folder} is not empty", hint="name another folder with --out")
 
 
@@ -193,7 +193,7 @@ def _items(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-def _passing(file: Path) -> bool:
+def _is_passing(file: Path) -> bool:
     """Whether a process that was killed before it began may have left the file."""
     return file.name in (LOCK, DATA) or file.name.startswith(".")
 
@@ -216,13 +216,13 @@ def trust(folder: Path) -> None:
     """Import what the run in `folder`, and its pre-training, name of the user's own."""
     for run in (folder, *filter(Path.is_dir, [folder / PRETRAINED])):
         settings, where = _settings(run), str(run / CONFIG)
-        if is_import_path(name := _named(settings, "learner", "name")):
+        if is_import_path(name := _text_setting(settings, "learner", "name")):
             find_learner(name, where=where)
-        if is_import_path(source := _named(settings, "data", "source")):
+        if is_import_path(source := _text_setting(settings, "data", "source")):
             load_functions(source, where=where)
 
 
-def _named(settings: Any, section: str, name: str) -> str:
+def _text_setting(settings: Any, section: str, name: str) -> str:
     """A setting of text, or nothing: what is wrong with them is said where they are read."""
     inner = settings.get(section) if isinstance(settings, dict) else None
     found = inner.get(name) if isinstance(inner, dict) else None

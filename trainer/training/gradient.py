@@ -118,7 +118,7 @@ Tasks = tuple[Episode, Tensors]  # some tasks, and the noise of each
 
 
 @dataclass(frozen=True)
-class _Job:
+class _ShareGradient:
     """The meta-gradient of some of the tasks, as a worker is sent it."""
 
     learner: Learner
@@ -150,7 +150,7 @@ def shared_gradient(
     chunk: int,
 ) -> Mean:
     """What `meta_gradient` gives, but for rounding, computed by as many workers as have a task."""
-    job = _Job(learner, params, trainable, progress, chunk)
+    job = _ShareGradient(learner, params, trainable, progress, chunk)
     tasks = len(episodes.query_y)
     parts = blocks(tasks, workers.size)
     if len(parts) == 1:

@@ -169,7 +169,7 @@ def figure_of(lines: list[dict[str, Any]]) -> Figure:
         points = [(line["step"], line[name]) for line in lines if name in line]
         steps, values = [p[0] for p in points], [p[1] for p in points]
         axes.plot(steps, values, linewidth=0.5, alpha=0.35, color="tab:blue")
-        axes.plot(*_smoothed(steps, values), color="tab:blue", label="meta-training")
+        axes.plot(*_smooth(steps, values), color="tab:blue", label="meta-training")
         axes.set_xlabel("step")
         axes.set_ylabel(name.replace("_", " "))
         axes.grid(alpha=0.3)
@@ -191,7 +191,7 @@ def figure_of(lines: list[dict[str, Any]]) -> Figure:
     return figure
 
 
-def _smoothed(steps: list[int], values: list[float]) -> tuple[list[float], list[float]]:
+def _smooth(steps: list[int], values: list[float]) -> tuple[list[float], list[float]]:
     """Means over windows."""
     width = max(1, len(steps) // SMOOTH_OVER)
     groups = [slice(i, i + width) for i in range(0, len(steps), width)]

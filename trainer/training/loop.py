@@ -19,7 +19,7 @@ from torch import Tensor
 
 from handful.runtime.errors import HandfulError
 from handful.trainer.episodes import Episode
-from handful.trainer.evaluation import embed_set, evaluate, fits
+from handful.trainer.evaluation import check_fits, embed_set, evaluate
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
 from handful.trainer.workers import ALONE, Shape, Workers
@@ -52,14 +52,14 @@ def meta_train(
     """
     config, learner = run.config, run.learner
     _check(run)
-    trainable = tuple(name for name in run.params if not learner.frozen(name))
+    trainable = tuple(name for name in run.params if not learner.is_frozen(name))
     generator = torch.Generator().manual_seed(config.seed)
     moments, progress = restore(run, generator) if resume else ({}, Progress())
     run.params = {name: p.detach().clone() for name, p in run.params.items()}  # Adam moves in place
     optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
     optimiser.restore(moments)
     workers = run.workers
-    workers.hold(p for name, p in run.params.items() if learner.frozen(name))
+    workers.hold(p for name, p in run.params.items() if learner.is_frozen(name))
     progress.workers = min(workers.size, config.tasks)
     if progress.step == 0:  # the initial parameters may turn out to be the best
         line = {"step": 0, **_validate(run, progress)}
@@ -127,8 +127,10 @@ def _check(run: Run) -> None:
     for way in config.way:
         for shot in config.shot:
             size, section = run.train.size(way, shot, config.queries), run.section
-            fits(learner, run.train, size, where="the meta-training set", prefix=f"{section}.")
-    fits(
+            check_fits(
+                learner, run.train, size, where="the meta-training set", prefix=f"{section}."
+            )
+    check_fits(
         learner,
         run.validation,
         run.validation.size(*astuple(config.validation_size)),

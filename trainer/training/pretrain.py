@@ -23,12 +23,12 @@ from handful.trainer.episodes import EpisodeSource
 from handful.trainer.form.stage import Tensors
 from handful.trainer.learners import LEARNERS
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.networks.wrapped import fitted
-from handful.trainer.parts.embedding import Asked, PretrainingLearner
+from handful.trainer.networks.wrapped import fit
+from handful.trainer.parts.embedding import PretrainingLearner, PretrainRequest
 
 from .checkpoint import BEST, LAST, read_checkpoint, storing
 from .config import PretrainConfig, RunConfig, to_dict
-from .data import as_drawn
+from .data import apply_drawing
 from .folder import (
     CONFIG,
     DATA,
@@ -57,12 +57,12 @@ def pretrain(call: Call, network: NetworkConfig) -> Tensors | None:
     folder = call.folder / PRETRAINED
     learner = build_learner(config, call.data.train)
     params = learner.init(torch.Generator().manual_seed(config.meta.seed))
-    params = fitted(params, call.data.train.some(PREPARED, call.config.meta.seed)[0])
+    params = fit(params, call.data.train.take_some(PREPARED, call.config.meta.seed)[0])
     run = Run(
         learner=learner,
         params=call.on_device(params),
-        train=as_drawn(call.data.train, config.meta.training_groups, config.meta.distortion),
-        validation=as_drawn(call.data.validation, config.meta.validation_groups),
+        train=apply_drawing(call.data.train, config.meta.training_groups, config.meta.distortion),
+        validation=apply_drawing(call.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,
         section="pretrain",
@@ -86,7 +86,7 @@ def pretraining(run: RunConfig, train: EpisodeSource, network: NetworkConfig) ->
     """The run that pre-trains `network` for `run`, its learner chosen by `pretrain.objective`."""
     settings = run.pretrain or DEFAULT
     assert isinstance(train, LabelledSet)  # a source without classes was refused before
-    asked = Asked(settings.objective, settings.length, len(train.classes))
+    asked = PretrainRequest(settings.objective, settings.length, len(train.classes))
     kind = pretraining_learners()[settings.objective]
     config = kind.pretraining(network, asked)
     return RunConfig(learner=kind.name, settings=config, data=run.data, meta=settings.loop)
@@ -126,7 +126,7 @@ def pretraining_of(run: Path) -> tuple[Path, PretrainConfig]:
         )
     kind = _pretraining(config)
     assert kind is not None  # nothing else is in the folder of a pre-training
-    asked = kind.asked(config.settings)
+    asked = kind.describe_request(config.settings)
     loop = {f.name: getattr(config.meta, f.name) for f in dataclasses.fields(config.meta)}
     objective: Any = asked.objective
     return run, PretrainConfig(**loop, objective=objective, length=asked.length)
@@ -145,7 +145,7 @@ def _names() -> str:
 
 def check_same(source: Path, wanted: RunConfig, record: DataRecord) -> None:
     """Refuse the run in `source` where its network or its data are not those of `wanted`."""
-    ours, theirs = _compared(wanted), _compared(read_config(source))
+    ours, theirs = _collect_compared(wanted), _collect_compared(read_config(source))
     for name in sorted(ours.keys() | theirs.keys()):
         if ours.get(name) != theirs.get(name):
             raise RunError(
@@ -173,7 +173,7 @@ def copy_to(folder: Path, source: Path) -> None:
         half_way.rename(folder / PRETRAINED)
 
 
-def _compared(config: RunConfig) -> dict[str, Any]:
+def _collect_compared(config: RunConfig) -> dict[str, Any]:
     """What has to be the same, by its name in a recipe.
 
     Data may have moved, and the number of views changes nothing that is learnt.

@@ -10,13 +10,13 @@ import torch
 from handful.trainer.evaluation import embed_set
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
-from handful.trainer.networks.wrapped import fitted
+from handful.trainer.networks.wrapped import fit
 from handful.trainer.workers import workers
 from handful.trainer.workers.host import device_of, keep_memory
 
 from .checkpoint import LAST, storing
 from .config import RunConfig, to_dict
-from .data import as_drawn, read_data
+from .data import apply_drawing, read_data
 from .distributed import World
 from .folder import (
     ROOM,
@@ -60,17 +60,16 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
         )
         config = data.config
         learner = build_learner(config, data.train)
-        _pretrainable(config, learner)
-        _distortable(config, learner)
+        _check_pretrainable(config, learner)
+        _check_distortable(config, learner)
         if options.pretrained:
             network = learner.pretrained_network()
             assert network is not None  # else refused as not pretrainable
             check_same(options.pretrained, pretraining(config, data.train, network), data.record)
         for remark in data.remarks:
             options.report.say(remark)
-        if (
-            world.first and not options.resume
-        ):  # only now, so that an earlier failure leaves no folder behind
+        # only now, so that an earlier failure leaves no folder behind
+        if world.first and not options.resume:
             with storing(folder, ROOM):
                 folder.mkdir(parents=True, exist_ok=True)
             entered.enter_context(locked(folder, options.report.say))
@@ -89,10 +88,10 @@ def train(config: RunConfig, folder: Path, options: Options | None = None) -> Pr
             world=world,
             workers=pool,
         )
-        return _carried_out(call, learner)
+        return _carry_out(call, learner)
 
 
-def _carried_out(call: Call, learner: Learner) -> Progress:
+def _carry_out(call: Call, learner: Learner) -> Progress:
     """Initialise the learner, then meta-train it; a stopped run is saved and returns early."""
     params = _start(call, learner)
     if params is None:
@@ -104,8 +103,8 @@ def _carried_out(call: Call, learner: Learner) -> Progress:
     run = Run(
         learner=learner,
         params=params,
-        train=as_drawn(train_set, meta.training_groups, meta.distortion),
-        validation=as_drawn(validation, meta.validation_groups),
+        train=apply_drawing(train_set, meta.training_groups, meta.distortion),
+        validation=apply_drawing(validation, meta.validation_groups),
         config=meta,
         folder=call.folder,
         facts={"config": to_dict(call.config), "versions": versions()},
@@ -127,12 +126,12 @@ def _start(call: Call, learner: Learner) -> Tensors | None:
             return None
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
-        x, y = train_set.some(PREPARED, config.meta.seed)
-        params = fitted(params, x)
+        x, y = train_set.take_some(PREPARED, config.meta.seed)
+        params = fit(params, x)
         return learner.prepare(params, learner.embed(params, x), y)
 
 
-def _distortable(config: RunConfig, learner: Learner) -> None:
+def _check_distortable(config: RunConfig, learner: Learner) -> None:
     if config.meta.distortion is not None and learner.embeds_ahead:
         raise RunError(
             f"{config.learner} trains on what a frozen network gave once, which is not distorted",
@@ -140,7 +139,7 @@ def _distortable(config: RunConfig, learner: Learner) -> None:
         )
 
 
-def _pretrainable(config: RunConfig, learner: Learner) -> None:
+def _check_pretrainable(config: RunConfig, learner: Learner) -> None:
     if config.pretrain is not None and learner.targets is not None:
         raise RunError(
             f"{config.data.source} has no classes to pre-train on",

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from .host import Shape
-from .worker import Answer, Held, Job, Worker, WorkerError, pack
+from .worker import Answer, Held, PackedJob, Worker, WorkerError, pack
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -65,7 +65,7 @@ class Workers:
             for number, share in enumerate(shares):
                 note(number, job(share))
             return list(results.values())
-        packed = Job(next(self._numbers), pack(job, self._held.ids()), self._held)
+        packed = PackedJob(next(self._numbers), pack(job, self._held.ids()), self._held)
         coming = ((next(self._numbers), share) for share in shares)
         lost: deque[tuple[int, Any]] = deque()  # shares of workers that have died
 
@@ -135,7 +135,7 @@ class Workers:
 
     def _hand_out(
         self,
-        job: Job,
+        job: PackedJob,
         take: Callable[[], tuple[int, Any] | None],
         lost: deque[tuple[int, Any]],
         *,

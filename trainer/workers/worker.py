@@ -163,11 +163,11 @@ def _answer(first: socket.socket, inbox: SimpleQueue[Parts]) -> None:
                     raise broken
                 answer = pack((fact, True, job(unpack(content))))
             except Exception as error:
-                answer = pack((fact, False, portable(error)))
+                answer = pack((fact, False, make_portable(error)))
             send(first, answer)
 
 
-def portable(error: Exception) -> Exception:
+def make_portable(error: Exception) -> Exception:
     """The error as another process can read it, with the worker's traceback as a note."""
     note = "in a worker process:\n" + "".join(traceback.format_exception(error))
     error = error.with_traceback(None)
@@ -199,7 +199,7 @@ class Held:
 
 
 @dataclass(frozen=True)
-class Job:
+class PackedJob:
     """What a worker is to do with each share, packed once for all of them."""
 
     number: int
@@ -248,7 +248,7 @@ class Worker:
         """For `multiprocessing.connection.wait`."""
         return self.pipe.fileno()
 
-    def give(self, job: Job, number: int, share: Any) -> None:
+    def give(self, job: PackedJob, number: int, share: Any) -> None:
         """Send a share, and before it of the job what is not there yet."""
         if job.held.number != self._held:
             self._send(HOLD, None, pack(dict(enumerate(job.held.tensors))))

@@ -22,7 +22,7 @@ from handful.trainer.data import (
     load_data,
     load_pictures,
 )
-from handful.trainer.data.backbone import WANTED, backbone_input, embed_pictures, for_backbone
+from handful.trainer.data.backbone import WANTED, backbone_input, embed_pictures, prepare_pictures
 from handful.trainer.data.sources.download import cache_folder
 from handful.trainer.data.sources.pictures import picture_spec
 
@@ -89,9 +89,9 @@ def test_a_picture_is_seen_as_the_graph_wants_it(tmp_path: Path, shape: Any, lay
 
 def test_prepared_pictures_are_not_prepared_again(tmp_path: Path) -> None:
     settings = config(means(tmp_path / "means.onnx", CHW))
-    once = for_backbone(pictures(), settings)
+    once = prepare_pictures(pictures(), settings)
     assert once.x.shape == (5, 3, 4, 4)
-    twice = for_backbone(once, settings)
+    twice = prepare_pictures(once, settings)
     torch.testing.assert_close(once.x, twice.x)
     assert once.input == twice.input
     torch.testing.assert_close(
@@ -189,7 +189,7 @@ def test_larger_pictures_are_made_smaller_and_cut(tmp_path: Path) -> None:
     x[:, :, 4:12] = 200  # the middle square; with a box filter nothing of the sides gets into it
     spec = replace(picture_spec(8, "rgb"), shape=(8, 16, 3), resize=16)
     settings = config(means(tmp_path / "means.onnx", HWC), interpolation="box")
-    ready = for_backbone(LabelledSet(x, torch.tensor([1]), ("a",), spec), settings)
+    ready = prepare_pictures(LabelledSet(x, torch.tensor([1]), ("a",), spec), settings)
     assert ready.x.shape == (1, 4, 4, 3)
     assert bool((ready.x == 200).all())
     assert ready.input.interpolation == "box"
@@ -199,7 +199,7 @@ def test_pictures_from_arrays_are_prepared_as_a_device_prepares_files(tmp_path: 
     pixels = np.random.default_rng(0).integers(0, 256, (2, 37, 50, 3)).astype(np.uint8)
     spec = replace(picture_spec(50, "rgb"), shape=(37, 50, 3))
     settings = config(means(tmp_path / "means.onnx", HWC), resize=6)
-    ready = for_backbone(
+    ready = prepare_pictures(
         LabelledSet(torch.from_numpy(pixels), torch.tensor([2]), ("a",), spec), settings
     )
     assert (ready.input.resize, ready.x.shape) == (6, (2, 4, 4, 3))

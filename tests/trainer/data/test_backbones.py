@@ -15,11 +15,11 @@ from torch import nn
 
 from handful.runtime.ort import onnxruntime as ort
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.backbone import Channels, backbone_file, for_backbone, input_of
+from handful.trainer.data.backbone import Channels, backbone_file, input_of, prepare_pictures
 from handful.trainer.data.backbones import named
-from handful.trainer.data.backbones.efficientnet import EXTRA, WEIGHTS, convert, folded
+from handful.trainer.data.backbones.efficientnet import EXTRA, WEIGHTS, convert, fold
 from handful.trainer.data.backbones.named import BACKBONES, Known
-from handful.trainer.data.record import DataRecord, located, places_of
+from handful.trainer.data.record import DataRecord, locate, places_of
 from handful.trainer.training.config import data_from_dict
 
 from .test_backbone import CHW, means, pictures
@@ -52,7 +52,7 @@ def test_the_preprocessing_is_the_tables(small: Callable[[], int]) -> None:
     config = DataConfig(backbone=Path("small"))
     assert config.preprocessing == LITE.preprocessing
     assert input_of(config) == ("picture", 4, "CHW", "rgb")
-    ready = for_backbone(pictures(), config)
+    ready = prepare_pictures(pictures(), config)
     assert (ready.input.scale, ready.input.offset) == (1 / 128, -127 / 128)
     assert (ready.input.resize, ready.input.interpolation) == (4, "bilinear")
     assert Channels.of(config) is None
@@ -82,7 +82,7 @@ def test_a_record_keeps_the_name_and_no_place(tmp_path: Path, small: Callable[[]
     config = DataConfig(source="glyphs", backbone=Path("small"))
     places = places_of(config)
     assert "backbone" not in places
-    assert located(config, DataRecord(places=places, parts={})) == config
+    assert locate(config, DataRecord(places=places, parts={})) == config
 
 
 def test_a_scale_of_ones_own_is_refused(small: Callable[[], int]) -> None:
@@ -106,7 +106,7 @@ def test_batch_normalisation_is_folded() -> None:
         assert tensor is not None
         tensor.data = torch.rand(6) + 0.1
     x = torch.rand(2, 4, 5, 5)
-    weight, bias = (torch.from_numpy(array) for array in folded(conv, norm))
+    weight, bias = (torch.from_numpy(array) for array in fold(conv, norm))
     torch.testing.assert_close(
         nn.functional.conv2d(x, weight, bias, groups=2), norm.eval()(conv(x)), rtol=1e-5, atol=1e-5
     )

@@ -11,8 +11,8 @@ import torch
 
 from handful.runtime.learner import load
 from handful.runtime.ort import onnxruntime as ort
-from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
-from handful.trainer.data.backbone import Channels, for_backbone
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
+from handful.trainer.data.backbone import Channels, prepare_pictures
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.nearest import Nearest, NearestConfig
@@ -39,10 +39,10 @@ def by_hand(data: LabelledSet) -> torch.Tensor:
 def test_each_channel_has_its_own(shape: Any, tmp_path: Path, cache: Path) -> None:
     path = means(tmp_path / "means.onnx", shape)
     config = DataConfig(backbone=path, backbone_mean=MEAN, backbone_std=STD)
-    ready = for_backbone(pictures(), config)
-    torch.testing.assert_close(embedded(ready, config).x, by_hand(pictures()))
+    ready = prepare_pictures(pictures(), config)
+    torch.testing.assert_close(embed(ready, config).x, by_hand(pictures()))
     assert (ready.input.scale, ready.input.offset, ready.input.range) == (1 / 255, 0.0, (0.0, 1.0))
-    embedded(ready, DataConfig(backbone=path, backbone_mean=MEAN, backbone_std=(1.0, 1.0, 1.0)))
+    embed(ready, DataConfig(backbone=path, backbone_mean=MEAN, backbone_std=(1.0, 1.0, 1.0)))
     assert len(list(cache.iterdir())) == 2  # other numbers are other embeddings
 
 
@@ -54,8 +54,8 @@ def test_they_are_in_the_exported_graph(shape: Any, tmp_path: Path) -> None:
     rng = np.random.default_rng(1)
     x = torch.from_numpy(rng.integers(0, 256, (15, 4, 4, 3), np.uint8))
     many = LabelledSet(x, torch.tensor([5, 5, 5]), ("a", "b", "c"), many.input)
-    ready = for_backbone(many, config)
-    features = embedded(ready, config)
+    ready = prepare_pictures(many, config)
+    features = embed(ready, config)
     source = Source(
         learner=Nearest(NearestConfig(), features.input, 3),
         params={},
@@ -128,7 +128,7 @@ def test_as_many_numbers_as_channels(tmp_path: Path) -> None:
     path = means(tmp_path / "means.onnx", CHW)
     config = DataConfig(backbone=path, backbone_mean=(0.5,), backbone_std=(0.5,))
     with pytest.raises(DataError) as caught:
-        for_backbone(pictures(), config)
+        prepare_pictures(pictures(), config)
     assert str(caught.value) == (
         f"data.backbone_mean has 1 numbers, backbone {path} reads 3 channels"
     )

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from handful.trainer.data import DataError
 from handful.trainer.data.distortions import change_of
-from handful.trainer.data.distortions import series as distort_series
-from handful.trainer.data.distortions.pictures import DistortConfig, distorted_once
-from handful.trainer.data.distortions.series import distorted_series
+from handful.trainer.data.distortions import series as module
+from handful.trainer.data.distortions.pictures import DistortConfig, distort_once
+from handful.trainer.data.distortions.series import distort_series
 from handful.trainer.episodes import TaskSize
 
 from ...each import each
@@ -27,12 +27,12 @@ CENTRE = torch.tensor([4.0, 7.0])
 @pytest.fixture
 def largest(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every uniform draw is its largest: what is set is what is done."""
-    monkeypatch.setattr(distort_series, "uniform", lambda n, most, _: torch.full((n,), float(most)))
+    monkeypatch.setattr(module, "uniform", lambda n, most, _: torch.full((n,), float(most)))
 
 
 def places(**settings: float) -> Tensor:
     """The distorted places of X less their mean, [3, 2]."""
-    return distorted_series(X, DistortConfig(**settings), generator())[0, :, :2] - CENTRE
+    return distort_series(X, DistortConfig(**settings), generator())[0, :, :2] - CENTRE
 
 
 @pytest.mark.usefixtures("largest")
@@ -54,10 +54,10 @@ def test_where_the_places_go(setting: dict[str, float], wanted: list[list[float]
 def test_moves_are_in_the_series_own_unit_and_leave_the_pen(name: str) -> None:
     x = series(1).x[:1].expand(2000, 16, 3)
     config = DistortConfig(**{name: 0.1})
-    moved = distorted_series(x, config, generator())
+    moved = distort_series(x, config, generator())
     assert torch.equal(moved[..., 2], x[..., 2])
     move = (moved - x)[..., :2]
-    large = distorted_series(x * torch.tensor([100.0, 100.0, 1.0]), config, generator())
+    large = distort_series(x * torch.tensor([100.0, 100.0, 1.0]), config, generator())
     assert torch.allclose(large[..., :2] - 100 * x[..., :2], 100 * move, atol=0.01)
     unit = float((x[0, :, :2] - x[0, :, :2].mean(dim=0)).square().mean().sqrt())
     # a sum of four waves of which each has the mean square ½; straight lines between knots
@@ -69,10 +69,10 @@ def test_strokes_move_as_wholes_and_a_drift_is_smooth() -> None:
     x = torch.zeros(50, 12, 3)
     x[..., :2] = torch.randn(12, 2, generator=generator())
     x[:, :5, 2], x[:, 7:, 2] = 1, 1  # two strokes, two samples of the way between them
-    move = distorted_series(x, DistortConfig(strokes=0.2), generator())[..., :2] - x[..., :2]
+    move = distort_series(x, DistortConfig(strokes=0.2), generator())[..., :2] - x[..., :2]
     assert float(move[:, :7].std(dim=1).max()) < 1e-5 > float(move[:, 7:].std(dim=1).max())
     assert float((move[:, 0] - move[:, 8]).abs().mean()) > 0.1
-    drift = distorted_series(x, DistortConfig(wander=0.2), generator())[..., :2] - x[..., :2]
+    drift = distort_series(x, DistortConfig(wander=0.2), generator())[..., :2] - x[..., :2]
     steps = (drift[:, 1:] - drift[:, :-1]).abs().mean()
     assert float(steps) < 0.8 * float((drift[:, 6:] - drift[:, :-6]).abs().mean())
 
@@ -80,7 +80,7 @@ def test_strokes_move_as_wholes_and_a_drift_is_smooth() -> None:
 @pytest.mark.usefixtures("largest")
 def test_time_warps_all_channels_alike_and_keeps_the_ends() -> None:
     ramp = torch.arange(5.0)[None, :, None].expand(1, 5, 3)
-    warped = distorted_series(ramp, DistortConfig(warp=0.25), generator())[0]
+    warped = distort_series(ramp, DistortConfig(warp=0.25), generator())[0]
     time = torch.linspace(0, 1, 5)
     wanted = 4 * (time + 0.25 * torch.sin(math.pi * time))
     torch.testing.assert_close(warped, wanted[:, None].expand(5, 3), atol=1e-4, rtol=0)
@@ -90,13 +90,13 @@ def test_each_example_has_its_own_draw_and_a_seed_gives_it_again() -> None:
     names = ("rotation", "shear", "scale", "elastic", "wander", "strokes", "warp", "noise")
     config = DistortConfig(**dict.fromkeys(names, 0.2))
     x = series(1).x[:1].expand(3, 16, 3)
-    first, again, other = (distorted_series(x, config, generator(seed)) for seed in (0, 0, 1))
+    first, again, other = (distort_series(x, config, generator(seed)) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert not torch.equal(first[0], first[1])
     still = torch.ones(2, 16, 3)
-    assert bool(distorted_series(still, config, generator()).isfinite().all())
-    once = distorted_once(x, 3, change_of(x, config, where="the test split"))
+    assert bool(distort_series(still, config, generator()).isfinite().all())
+    once = distort_once(x, 3, change_of(x, config, where="the test split"))
     assert (once.dtype, once.shape) == (torch.float32, x.shape)
 
 
@@ -105,7 +105,7 @@ def test_training_tasks_are_of_distorted_series() -> None:
     size = TaskSize(way=3, shot=1, queries=2)
     config = DistortConfig(rotation=20)
     plain = data.episodes(size, tasks=2, generator=generator())
-    turned = data.drawn(data.within, config).episodes(size, tasks=2, generator=generator())
+    turned = data.with_drawing(data.within, config).episodes(size, tasks=2, generator=generator())
     assert torch.equal(plain.classes, turned.classes)
     assert not torch.equal(plain.support_x, turned.support_x)
     lengths = [x[..., :2].sub(x[..., :2].mean(dim=-2, keepdim=True)).norm(dim=-1) for x in

@@ -12,8 +12,8 @@ import torch
 from onnx import TensorProto, helper
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.data import DataConfig, DataError, LabelledSet, embedded
-from handful.trainer.data.backbone import doubts, for_backbone, measure
+from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
+from handful.trainer.data.backbone import doubts, measure, prepare_pictures
 from handful.trainer.data.sources.pictures import picture_spec
 
 
@@ -53,8 +53,8 @@ def pictures(classes: int = 20) -> LabelledSet:
 
 def said(path: Path, **scale: Any) -> list[str]:
     config = DataConfig(backbone=path, **scale)
-    ready = for_backbone(pictures(), config)
-    return list(doubts(embedded(ready, config), ready, config))
+    ready = prepare_pictures(pictures(), config)
+    return list(doubts(embed(ready, config), ready, config))
 
 
 def test_numbers_by_hand() -> None:
@@ -93,7 +93,7 @@ def test_constant_embeddings_are_refused(tmp_path: Path) -> None:
         backbone=clipped(tmp_path / "net.onnx"), backbone_scale=1.0, backbone_offset=5.0
     )
     with pytest.raises(DataError) as caught:
-        embedded(for_backbone(pictures(), config), config)
+        embed(prepare_pictures(pictures(), config), config)
     assert str(caught.value) == (
         f"backbone {tmp_path / 'net.onnx'} gives the same embedding for all 80 pictures"
     )

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.data.distortions.sounds import HearingConfig, misheard
+from handful.trainer.data.distortions.sounds import HearingConfig, distort_sounds
 from handful.trainer.data.labelled import EVERYWHERE
 from handful.trainer.data.log_mel import LogMelConfig
 from handful.trainer.settings.errors import DataError, SettingError
@@ -28,14 +28,14 @@ def quiet(level: float = -5.0) -> Tensor:
 
 def nats(x: Tensor, seed: int = 0, **amounts: float) -> Tensor:
     """The distorted energies [B, F, bands] in nats."""
-    made = misheard(x, HearingConfig(**amounts), LOG_MEL, generator(seed))
+    made = distort_sounds(x, HearingConfig(**amounts), LOG_MEL, generator(seed))
     assert made.shape == x.shape
     return made[..., 0] * LOG_MEL.deviation + LOG_MEL.mean
 
 
 def test_nothing_asked_for_changes_nothing() -> None:
     x = torch.randn(3, FRAMES, BANDS, 1, generator=generator())
-    made = misheard(x, HearingConfig(), LOG_MEL, generator())
+    made = distort_sounds(x, HearingConfig(), LOG_MEL, generator())
     torch.testing.assert_close(made, x, atol=1e-4, rtol=0)  # moved by nothing, but for rounding
 
 
@@ -51,7 +51,7 @@ def test_gain_and_tilt_add_to_the_logarithm() -> None:
 
 def test_a_shift_moves_frames_and_repeats_the_border() -> None:
     x = torch.arange(FRAMES).float().reshape(1, FRAMES, 1, 1).expand(COUNT, -1, BANDS, 1)
-    moved = misheard(x, HearingConfig(shift=6.0), LOG_MEL, generator())[..., 0]
+    moved = distort_sounds(x, HearingConfig(shift=6.0), LOG_MEL, generator())[..., 0]
     by = moved[:, 24, 0] - 24
     assert 4 < float(by.abs().max()) <= 6
     wanted = (torch.arange(FRAMES) + by[:, None]).clamp(0, FRAMES - 1)
@@ -60,16 +60,16 @@ def test_a_shift_moves_frames_and_repeats_the_border() -> None:
 
 def test_speed_and_voice_stretch_one_axis_each() -> None:
     x = torch.arange(FRAMES).float().reshape(1, FRAMES, 1, 1).expand(COUNT, -1, BANDS, 1)
-    faster = misheard(x, HearingConfig(speed=0.2), LOG_MEL, generator())[..., 0]
+    faster = distort_sounds(x, HearingConfig(speed=0.2), LOG_MEL, generator())[..., 0]
     pace = faster[:, 25, 0] - faster[:, 24, 0]
     assert 0.81 < float(pace.min()) < 0.9 < 1.1 < float(pace.max()) < 1.23
     torch.testing.assert_close(faster[:, 24, 0], torch.full((COUNT,), 24.0), atol=1e-3, rtol=0)
     torch.testing.assert_close(
-        misheard(x, HearingConfig(voice=0.2), LOG_MEL, generator())[..., 0], x[..., 0],
+        distort_sounds(x, HearingConfig(voice=0.2), LOG_MEL, generator())[..., 0], x[..., 0],
         atol=1e-3, rtol=0,
     )  # fmt: skip
     y = torch.arange(BANDS).float().reshape(1, 1, BANDS, 1).expand(COUNT, FRAMES, -1, 1)
-    longer = misheard(y, HearingConfig(voice=0.1), LOG_MEL, generator())[..., 0]
+    longer = distort_sounds(y, HearingConfig(voice=0.1), LOG_MEL, generator())[..., 0]
     assert float(longer[:, 0, 0].abs().max()) < 1e-3  # the lowest band stays
     assert 0.9 < float((longer[:, 0, 10] / 10).min()) < float((longer[:, 0, 10] / 10).max()) < 1.11
 
@@ -88,7 +88,7 @@ def test_noise_adds_energy_to_a_share_of_the_examples() -> None:
 @each(("name", "axis"), [("frames", 1), ("bands", 2)])
 def test_neighbours_are_blanked_out_with_the_mean(name: str, axis: int) -> None:
     x = torch.randn(COUNT, FRAMES, BANDS, 1, generator=generator())
-    made = misheard(x, HearingConfig(**{name: 8.0}), LOG_MEL, generator(1))[..., 0]
+    made = distort_sounds(x, HearingConfig(**{name: 8.0}), LOG_MEL, generator(1))[..., 0]
     other = 3 - axis
     blank = ((made - x[..., 0]).abs() > 1e-3).float().mean(dim=other) > 0.9
     width = blank.sum(dim=1)
@@ -140,13 +140,13 @@ def test_tasks_of_energies_are_misheard_and_others_refused() -> None:
     data = replace(plain, x=plain.x.reshape(-1, FRAMES, BANDS, 1), log_mel=LOG_MEL)
     size = data.size(2, 1, 1)
     clean = data.episodes(size, tasks=1, generator=generator(1)).support_x
-    heard = data.drawn(EVERYWHERE, hearing).episodes(size, tasks=1, generator=generator(1))
+    heard = data.with_drawing(EVERYWHERE, hearing).episodes(size, tasks=1, generator=generator(1))
     added = (heard.support_x - clean) * LOG_MEL.deviation
     assert heard.support_x.shape == clean.shape
     assert 0.001 < float(added.abs().max()) <= 1.001
     for other in (pictures(5, 4), vectors(5, 4)):
         with pytest.raises(DataError) as error:
-            other.drawn(EVERYWHERE, hearing).check(size, where="the split", prefix="meta.")
+            other.with_drawing(EVERYWHERE, hearing).check(size, where="the split", prefix="meta.")
         assert str(error.value) == (
             "only sounds can be misheard, the examples of the split are none"
         )

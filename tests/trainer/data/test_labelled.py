@@ -5,7 +5,7 @@ import torch
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
-from handful.trainer.data.labelled import labelled, require
+from handful.trainer.data.labelled import label_examples, require
 from handful.trainer.episodes import TaskSize
 
 VECTOR = InputSpec(kind="array", shape=(1,))
@@ -21,7 +21,7 @@ def letters() -> LabelledSet:
         "b": torch.tensor([[2.0]]),
         "c": torch.tensor([[3.0], [4], [5]]),
     }
-    return labelled(groups, VECTOR, where="letters")
+    return label_examples(groups, VECTOR, where="letters")
 
 
 def test_rows_of_a_class() -> None:
@@ -63,7 +63,7 @@ def test_features_take_the_place_of_examples() -> None:
 
 def test_quarter_turns_are_classes() -> None:
     x = torch.tensor([1, 2, 3, 4], dtype=torch.uint8).reshape(1, 2, 2, 1)
-    data = labelled({"a": x, "b": x + 4}, PICTURE, where="here").rotated()
+    data = label_examples({"a": x, "b": x + 4}, PICTURE, where="here").rotate()
     assert data.classes == ("a@0", "a@90", "a@180", "a@270", "b@0", "b@90", "b@180", "b@270")
     assert data.counts.tolist() == [1] * 8
     turned = [[1, 2, 3, 4], [2, 4, 1, 3], [4, 3, 2, 1], [3, 1, 4, 2]]
@@ -72,23 +72,23 @@ def test_quarter_turns_are_classes() -> None:
 
 def test_only_squares_are_turned() -> None:
     with pytest.raises(DataError) as error:
-        letters().rotated()
+        letters().rotate()
     assert str(error.value) == "rotations need square images, found examples of shape [1]"
     assert error.value.hint == "set data.rotations = false"
 
 
 def test_no_classes_and_no_examples() -> None:
     with pytest.raises(DataError) as error:
-        labelled({}, VECTOR, where="here")
+        label_examples({}, VECTOR, where="here")
     assert str(error.value) == "no classes in here"
     with pytest.raises(DataError) as error:
-        labelled({"a": torch.ones(1, 1), "b": torch.ones(0, 1)}, VECTOR, where="here")
+        label_examples({"a": torch.ones(1, 1), "b": torch.ones(0, 1)}, VECTOR, where="here")
     assert str(error.value) == "class b in here has no examples"
 
 
 def test_classes_of_different_shapes() -> None:
     with pytest.raises(DataError) as error:
-        labelled({"a": torch.ones(1, 4), "b": torch.ones(2, 3)}, VECTOR, where="here")
+        label_examples({"a": torch.ones(1, 4), "b": torch.ones(2, 3)}, VECTOR, where="here")
     assert str(error.value) == (
         "class b in here has examples of shape [3], wanted [4] as in class a"
     )

@@ -17,11 +17,11 @@ from handful.trainer.data.labelled import ClassFacts
 from handful.trainer.data.record import (
     DataRecord,
     from_json,
-    listed,
-    located,
+    list_classes,
+    locate,
+    parse_classes,
     places_of,
     to_json,
-    unlisted,
 )
 from handful.trainer.data.splits import MOVED, PARTS, Part
 
@@ -168,7 +168,7 @@ def test_places_hold_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyP
     record = DataRecord(places=places, parts={})
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    settings = located(config, record)
+    settings = locate(config, record)
     assert (settings.source, settings.split) == (places["source"], places["split"])
 
 
@@ -180,32 +180,32 @@ def test_moved_data_are_named_or_missed(tmp_path: Path, monkeypatch: pytest.Monk
     for file in tmp_path.iterdir():
         file.unlink()
     with pytest.raises(DataError) as caught:
-        located(config, record)
+        locate(config, record)
     assert str(caught.value) == f"the data are not at {tmp_path / 'points.npz'}"
     assert caught.value.hint == MOVED
     there = tmp_path.with_name("there")
-    settings = located(config, record, str(there / "points.npz"))
+    settings = locate(config, record, str(there / "points.npz"))
     assert settings.source == str(there / "points.npz")
     assert settings.split == str(there / "split.json")  # it lies beside the data
     with pytest.raises(DataError, match="the data are not at nowhere"):
-        located(config, record, "nowhere")
+        locate(config, record, "nowhere")
 
 
 def test_sources_that_are_names_move_otherwise(tmp_path: Path) -> None:
     nothing = DataRecord(parts={})
     omniglot = DataConfig()
-    assert located(omniglot, nothing, "omniglot") == omniglot
-    assert located(omniglot, nothing, str(tmp_path)).path == tmp_path
+    assert locate(omniglot, nothing, "omniglot") == omniglot
+    assert locate(omniglot, nothing, str(tmp_path)).path == tmp_path
     with pytest.raises(DataError) as caught:
-        located(DataConfig(source="glyphs"), nothing, str(tmp_path))
+        locate(DataConfig(source="glyphs"), nothing, str(tmp_path))
     assert str(caught.value) == "glyphs are drawn, there are no files of them"
     assert caught.value.hint == "leave --data out"
 
 
 def test_a_class_is_a_line() -> None:
     facts = {"heron": ClassFacts(12, "0123456789abcdef")}
-    assert listed(facts) == {"heron": "12 0123456789abcdef"}
-    assert unlisted(listed(facts), "here") == facts
+    assert list_classes(facts) == {"heron": "12 0123456789abcdef"}
+    assert parse_classes(list_classes(facts), "here") == facts
 
 
 @each(

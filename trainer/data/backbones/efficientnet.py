@@ -86,10 +86,10 @@ class _Writer:
 
     def write(self, network: Any) -> onnx.ModelProto:
         """The whole graph."""
-        x = self.clipped(self.convolution("image", network._conv_stem, network._bn0))
+        x = self.clip(self.convolution("image", network._conv_stem, network._bn0))
         for block in network._blocks:
             x = self.block(x, block)
-        x = self.clipped(self.convolution(x, network._conv_head, network._bn1))
+        x = self.clip(self.convolution(x, network._conv_head, network._bn1))
         axes = self.constant(np.array([2, 3]))
         self.nodes.append(helper.make_node("ReduceMean", [x, axes], ["embedding"], keepdims=0))
         image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, SIZE, SIZE])
@@ -104,8 +104,8 @@ class _Writer:
         """An inverted residual: widened, filtered a channel at a time, narrowed, added."""
         h = x
         if block._block_args.expand_ratio != 1:
-            h = self.clipped(self.convolution(h, block._expand_conv, block._bn0))
-        h = self.clipped(self.convolution(h, block._depthwise_conv, block._bn1))
+            h = self.clip(self.convolution(h, block._expand_conv, block._bn0))
+        h = self.clip(self.convolution(h, block._depthwise_conv, block._bn1))
         h = self.convolution(h, block._project_conv, block._bn2)
         arguments = block._block_args
         alike = arguments.input_filters == arguments.output_filters
@@ -114,7 +114,7 @@ class _Writer:
 
     def convolution(self, x: str, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> str:
         """A convolution with the batch normalisation that follows it."""
-        weight, bias = folded(conv, norm)
+        weight, bias = fold(conv, norm)
         left, right, top, bottom = getattr(conv.static_padding, "padding", (0, 0, 0, 0))
         return self.node(
             "Conv",
@@ -125,8 +125,8 @@ class _Writer:
             group=conv.groups,
         )
 
-    def clipped(self, x: str) -> str:
-        """ReLU6."""
+    def clip(self, x: str) -> str:
+        """ReLU6, which clips at 0 and 6; the name of its output."""
         zero, six = (self.constant(np.array(v, np.float32)) for v in (0, 6))
         return self.node("Clip", [x, zero, six])
 
@@ -147,7 +147,7 @@ class _Writer:
         return name
 
 
-def folded(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[NDArray[Any], NDArray[Any]]:
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[NDArray[Any], NDArray[Any]]:
     """Weights and biases of the convolution that is both, worked out in float64."""
     tensors = (conv.weight, norm.weight, norm.bias, norm.running_mean, norm.running_var)
     weight, gamma, beta, mean, var = (_numpy(t) for t in tensors)

@@ -70,6 +70,6 @@ BACKBONES: Mapping[str, Known] = {
 }
 
 
-def known(backbone: Path | None) -> Known | None:
+def find_known(backbone: Path | None) -> Known | None:
     """The backbone of this name; None where it is a file, or there is none."""
     return BACKBONES.get(str(backbone)) if backbone is not None else None

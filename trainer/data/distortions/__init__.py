@@ -10,9 +10,9 @@ from torch import Tensor
 from handful.trainer.data.log_mel import LogMelConfig
 from handful.trainer.settings.errors import DataError
 
-from .pictures import PICTURES_ONLY, SERIES_ONLY, DistortConfig, distorted
-from .series import distorted_series
-from .sounds import HearingConfig, misheard
+from .pictures import PICTURES_ONLY, SERIES_ONLY, DistortConfig, distort_pictures
+from .series import distort_series
+from .sounds import HearingConfig, distort_sounds
 
 Distortion = DistortConfig | HearingConfig
 Change = Callable[[Tensor, torch.Generator], Tensor]
@@ -38,7 +38,7 @@ def change_of(
                 f"only sounds can be misheard, the examples of {where} are none",
                 hint=f"leave {prefix}hearing out, or set data.rate",
             )
-        return lambda x, generator: misheard(x, config, log_mel, generator)
+        return lambda x, generator: distort_sounds(x, config, log_mel, generator)
     found = f"{str(x.dtype).split('.')[-1]} {list(x.shape[1:])}"
     pictures = x.dtype == torch.uint8 and x.ndim == 4 and x.shape[3] in (1, 3)
     if not pictures and not (x.dtype == torch.float32 and x.ndim == 3 and x.shape[2] > 1):
@@ -57,5 +57,5 @@ def change_of(
             f" {found}",
             hint=f"leave {wrong[0]} out",
         )
-    change = distorted if pictures else distorted_series
+    change = distort_pictures if pictures else distort_series
     return lambda x, generator: change(x, config, generator)

@@ -70,7 +70,7 @@ class DistortConfig:
         return self.moves or any(rest)
 
 
-def distorted(x: Tensor, config: DistortConfig, generator: torch.Generator) -> Tensor:
+def distort_pictures(x: Tensor, config: DistortConfig, generator: torch.Generator) -> Tensor:
     """Pixels [B, H, W, C], 0 to 255, as float32 of the same range, each example distorted anew.
 
     The generator is a CPU one: every device distorts alike. What comes in from outside the picture
@@ -90,7 +90,7 @@ def distorted(x: Tensor, config: DistortConfig, generator: torch.Generator) -> T
     return pixels.clamp(0, BRIGHTEST).permute(0, 2, 3, 1)
 
 
-def distorted_once(
+def distort_once(
     x: Tensor, seed: int, change: Callable[[Tensor, torch.Generator], Tensor]
 ) -> Tensor:
     """Every example changed once, by this seed: pictures [M, H, W, C] are uint8 as they were."""

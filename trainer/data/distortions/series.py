@@ -31,21 +31,21 @@ STROKES = 8
 SMALL = 1e-6
 
 
-def distorted_series(x: Tensor, config: DistortConfig, generator: torch.Generator) -> Tensor:
+def distort_series(x: Tensor, config: DistortConfig, generator: torch.Generator) -> Tensor:
     """Series [B, T, C], C two or more, each distorted anew, in the units that they came in.
 
     The generator is a CPU one: every device distorts alike.
     """
-    x = _warped(x, config.warp, generator) if config.warp else x
+    x = _warp(x, config.warp, generator) if config.warp else x
     middle = x[..., :2].mean(dim=1, keepdim=True)
     place = x[..., :2] - middle
     unit = (place.square().mean(dim=(1, 2), keepdim=True) + SMALL**2).sqrt()
     place = (place / unit) @ _affine(len(x), config, generator).to(x.device)
-    for amount, move in ((config.elastic, _waved), (config.wander, _wandered)):
+    for amount, move in ((config.elastic, _wave), (config.wander, _wander)):
         if amount:
             place = place + amount * move(place, generator)
     if config.strokes:
-        place = place + config.strokes * _apart(x, generator)
+        place = place + config.strokes * _move_strokes(x, generator)
     if config.noise:
         place = place + config.noise * torch.randn(place.shape, generator=generator).to(x.device)
     return torch.cat([place * unit + middle, x[..., 2:]], dim=-1)
@@ -62,7 +62,7 @@ def _affine(count: int, config: DistortConfig, generator: torch.Generator) -> Te
     return torch.stack([of_x, of_y], dim=1)
 
 
-def _waved(place: Tensor, generator: torch.Generator) -> Tensor:
+def _wave(place: Tensor, generator: torch.Generator) -> Tensor:
     """How the plane's waves move places [B, T, 2]."""
     count = len(place)
     wave = LONGEST * torch.randn(count, 2, WAVES, generator=generator)
@@ -72,14 +72,14 @@ def _waved(place: Tensor, generator: torch.Generator) -> Tensor:
     return angles.sin() @ amplitude.to(place.device)
 
 
-def _wandered(place: Tensor, generator: torch.Generator) -> Tensor:
+def _wander(place: Tensor, generator: torch.Generator) -> Tensor:
     """A drift [B, T, 2] through KNOTS random places."""
     knots = torch.randn(len(place), 2, KNOTS, generator=generator)
     drift = F.interpolate(knots, size=place.shape[1], mode="linear", align_corners=True)
     return drift.transpose(1, 2).to(place.device)
 
 
-def _apart(x: Tensor, generator: torch.Generator) -> Tensor:
+def _move_strokes(x: Tensor, generator: torch.Generator) -> Tensor:
     """A move of each stroke, for each sample of x [B, T, 3]: [B, T, 2]."""
     moves = torch.randn(len(x), STROKES, 2, generator=generator).to(x.device)
     down = x[..., 2] > 0
@@ -88,7 +88,7 @@ def _apart(x: Tensor, generator: torch.Generator) -> Tensor:
     return moves.gather(1, stroke[..., None].expand(-1, -1, 2))
 
 
-def _warped(x: Tensor, amount: float, generator: torch.Generator) -> Tensor:
+def _warp(x: Tensor, amount: float, generator: torch.Generator) -> Tensor:
     """The series read at the times t + a sin(πt), t from 0 to 1."""
     count, length, channels = x.shape
     time = torch.linspace(0, 1, length)

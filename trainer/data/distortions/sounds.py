@@ -55,7 +55,7 @@ class HearingConfig:
                 raise SettingError(name, f"is {getattr(self, name)}, wanted 0 to 1")
 
 
-def misheard(
+def distort_sounds(
     x: Tensor, config: HearingConfig, log_mel: LogMelConfig, generator: torch.Generator
 ) -> Tensor:
     """Log-mel energies [B, F, bands, 1], each example distorted anew.

@@ -21,7 +21,7 @@ from handful.trainer.data.splits import Part, listed_names, split
 from handful.trainer.settings.errors import DataError
 
 from . import sounds
-from .recordings import described
+from .recordings import describe
 
 FORM = "examples are [M, …] numbers, or [M, H, W, C] uint8 pixels with 1 or 3 channels"
 
@@ -35,7 +35,7 @@ def load_arrays(
     where = f"{path} `{config.array}`"
     if config.rate is None:
         x, spec = _examples(arrays[config.array], where)
-        spec = described(spec, config, where) if spec.kind == "array" else spec
+        spec = describe(spec, config, where) if spec.kind == "array" else spec
     else:
         x, spec = sounds.examples(arrays[config.array], config, where)
     y = _labels(arrays[config.labels], len(x), f"{path} `{config.labels}`")

@@ -75,7 +75,7 @@ def program(rng: np.random.Generator) -> Program:
         segments += range(len(basis), len(basis) + len(block) - 1)
         basis = np.concatenate([basis, block])
         first = rows.stop
-    control = _fitted(basis @ control, control, placed, rng.uniform(0.85, 1.0))
+    control = _fit(basis @ control, control, placed, rng.uniform(0.85, 1.0))
     return Program(basis.astype(np.float32), control.astype(np.float32), np.array(segments))
 
 
@@ -101,7 +101,7 @@ def _attach(
         control[index] = placed[index] = 0
 
 
-def _fitted(points: Array, control: Array, placed: Array, side: float) -> Array:
+def _fit(points: Array, control: Array, placed: Array, side: float) -> Array:
     """The control points with the character's longer side at `side`, its middle at the origin."""
     extent = np.ptp(points, axis=0)
     scale = side / np.sqrt(extent.max() * np.maximum(extent, FLAT * extent.max()))
@@ -204,7 +204,7 @@ def load_glyphs(
     if recorded is not None:
         drawn = drawn.take(known_classes(drawn.classes, part, list(recorded.classes)))
     drawn = replace(drawn, facts=of_examples(drawn))
-    return drawn.rotated() if config.rotations else drawn
+    return drawn.rotate() if config.rotations else drawn
 
 
 def draw_class(number: int, examples: int) -> NDArray[np.uint8]:
@@ -259,7 +259,7 @@ def _distance(start: Array, end: Array) -> Floats:
 CLASSES, EACH = 20, 6  # what checking a package wants: 20 ways, and 5 shots with a query
 
 
-def drawn_scenes(side: int, *, seed: int = 0) -> LabelledSet:
+def draw_scenes(side: int, *, seed: int = 0) -> LabelledSet:
     """20 classes of 6 pictures, uint8 [120, side, side, 3], always the same: a class is a figure of
     a colour on another, each picture has its own place, size, light and noise."""
     rng = np.random.default_rng(seed)

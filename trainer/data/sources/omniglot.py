@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 
 from handful.trainer.data.config import Credit, DataConfig
-from handful.trainer.data.labelled import LabelledSet, labelled
+from handful.trainer.data.labelled import LabelledSet, label_examples
 from handful.trainer.data.record import RecordedPart, of_examples
 from handful.trainer.data.splits import Part, choose, known_classes
 from handful.trainer.settings.errors import DataError
@@ -74,7 +74,7 @@ def holds(where: Path) -> bool:
 def characters(where: Path) -> Characters:
     """The characters in the folder; their drawings are decoded when they are read."""
     if _is_packed(where):
-        return _packed(where)
+        return _read_packed(where)
     halves = [_half(root) for half in HALVES if (root := _root(where, half))]
     by_name: dict[str, _Half] = {}
     for half in halves:
@@ -89,7 +89,9 @@ def characters(where: Path) -> Characters:
     def read(names: Sequence[str], size: int) -> list[Pixels]:
         drawings: dict[str, Pixels] = {}
         for half in halves:
-            drawings |= _drawn(half, [name for name in names if by_name[name] is half], size)
+            drawings |= _read_drawings(
+                half, [name for name in names if by_name[name] is half], size
+            )
         return [drawings[name] for name in names]
 
     return Characters(tuple(sorted(by_name)), frozenset(halves[0].files), read)
@@ -120,17 +122,17 @@ def _half(root: Path) -> _Half:
     return _Half(root, files)
 
 
-def _drawn(half: _Half, names: Sequence[str], size: int) -> dict[str, Pixels]:
-    def drawn(read: Callable[[str], bytes]) -> dict[str, Pixels]:
+def _read_drawings(half: _Half, names: Sequence[str], size: int) -> dict[str, Pixels]:
+    def stack(read: Callable[[str], bytes]) -> dict[str, Pixels]:
         return {
             name: np.stack([read_drawing(read(f), size, half.root / f) for f in half.files[name]])
             for name in names
         }
 
     if half.root.is_dir():
-        return drawn(lambda name: (half.root / name).read_bytes())
+        return stack(lambda name: (half.root / name).read_bytes())
     with _archive(half.root) as archive:
-        return drawn(archive.read)
+        return stack(archive.read)
 
 
 @contextmanager
@@ -144,7 +146,7 @@ def _archive(path: Path) -> Iterator[zipfile.ZipFile]:
         ) from cause
 
 
-def _packed(where: Path) -> Characters:
+def _read_packed(where: Path) -> Characters:
     listed = _index(where / INDEX)
     names = [f"{alphabet}/{character}" for _, alphabet, character in listed]
     background = frozenset(
@@ -162,7 +164,7 @@ def _packed(where: Path) -> Characters:
                 hint=f"set data.image_size = 28 to read {PACKED}",
             )
         bits = _images(where / PACKED_BITS, len(names), (SIDE, 14))
-        return [_unpacked(bits[row[name]], size) for name in chosen]
+        return [_unpack(bits[row[name]], size) for name in chosen]
 
     return Characters(tuple(sorted(names)), background, read)
 
@@ -195,7 +197,7 @@ def _images(file: Path, count: int, shape: tuple[int, int]) -> Pixels:
     return images
 
 
-def _unpacked(bits: Pixels, size: int) -> Pixels:
+def _unpack(bits: Pixels, size: int) -> Pixels:
     """Packed bits [K, 105, 14], 1 = ink, as grey levels [K, size, size]."""
     return np.stack([resize_drawing(ink, size) for ink in np.unpackbits(bits, axis=-1, count=SIDE)])
 
@@ -227,9 +229,9 @@ def load_omniglot(
         known_classes(every.names, part, names)
     drawings = every.read(names, config.image_size)
     groups = {name: torch.from_numpy(x)[..., None] for name, x in zip(names, drawings, strict=True)}
-    data = labelled(groups, drawing_spec(config.image_size), where=str(where))
-    data = replace(data, facts=of_examples(data)).grouped("/")  # an alphabet is a group
-    return data.rotated() if config.rotations else data
+    data = label_examples(groups, drawing_spec(config.image_size), where=str(where))
+    data = replace(data, facts=of_examples(data)).group("/")  # an alphabet is a group
+    return data.rotate() if config.rotations else data
 
 
 def find_omniglot(path: Path | None, *, progress: Progress = silent) -> Path:

@@ -18,7 +18,7 @@ from torch import Tensor
 from handful.runtime.errors import InputError, SupportSetError, hint_extra
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders, read_each
-from handful.runtime.inputs.pictures import fit_pixels, quiet, read_pixels
+from handful.runtime.inputs.pictures import fit_pixels, read_pixels, silence_pillow
 from handful.runtime.package.manifest import Fit, InputSpec
 from handful.trainer.data.backbones.named import Interpolation
 from handful.trainer.data.config import DataConfig
@@ -54,7 +54,7 @@ def load_folder(
     )
     skipped = set(recorded.left_out) if recorded else set()
     wanted = {
-        name: [file for file in files[name] if relative(file, folder) not in skipped]
+        name: [file for file in files[name] if relative_path(file, folder) not in skipped]
         for name in chosen
     }
     every = [file for name in chosen for file in wanted[name]]
@@ -70,11 +70,11 @@ def load_folder(
         tuple(chosen),
         spec,
         facts={name: of_files(kept[name]) for name in chosen},
-        left_out=tuple(sorted(skipped | {relative(file, folder) for file in bad})),
+        left_out=tuple(sorted(skipped | {relative_path(file, folder) for file in bad})),
     )
 
 
-def relative(file: Path, folder: Path) -> str:
+def relative_path(file: Path, folder: Path) -> str:
     """The file's path in the folder, written the same on every system."""
     return file.relative_to(folder).as_posix()
 
@@ -125,7 +125,7 @@ def _read(files: list[Path], spec: InputSpec) -> tuple[Tensor, dict[Path, InputE
         ) from cause
     x = np.empty((len(files), *spec.shape), np.uint8)
     bad: dict[Path, InputError] = {}
-    with quiet():
+    with silence_pillow():
         good = read_each(files, lambda file: read_pixels(file, spec), bad)
         for row, (_, pixels) in enumerate(good):
             x[row] = pixels
@@ -172,7 +172,7 @@ def drawing_spec(size: int) -> InputSpec:
     )
 
 
-def converted(x: Tensor, spec: InputSpec) -> Tensor:
+def convert(x: Tensor, spec: InputSpec) -> Tensor:
     """Pictures [M, H, W, C] uint8 as a device would prepare files of them: [M, h, w, c]."""
     height, width = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
     size = (height, width, 1 if spec.colour == "grey" else 3)

@@ -15,7 +15,7 @@ from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, ManifestError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders
-from handful.runtime.inputs.series import read_examples, read_recording, saying_once
+from handful.runtime.inputs.series import read_examples, read_recording, say_once
 from handful.runtime.package.manifest import Channel, ChannelKind, InputSpec
 from handful.runtime.package.rules import check_series
 from handful.trainer.data.config import DataConfig
@@ -24,7 +24,7 @@ from handful.trainer.data.record import RecordedPart, of_files
 from handful.trainer.data.splits import Part, choose
 from handful.trainer.settings.errors import BadFilesError, DataError
 
-from .pictures import relative
+from .pictures import relative_path
 
 READINGS = KINDS["array"].files
 
@@ -38,7 +38,7 @@ def holds_readings(folder: Path) -> bool:
     return READINGS.has(files[0].name)
 
 
-def described(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
+def describe(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
     """The spec of arrays with what the settings say of a reading; DataError where they cannot."""
     if not (config.whole or config.channels or config.hertz):
         return spec
@@ -101,10 +101,10 @@ def load_recordings(
     found: dict[str, list[Floats]] = {name: [] for name in chosen}
     kept: dict[str, list[Path]] = {name: [] for name in chosen}
     count = 0
-    with saying_once():
+    with say_once():
         for name in chosen:
             for file in files[name]:
-                if relative(file, folder) in skipped:
+                if relative_path(file, folder) in skipped:
                     continue
                 count += 1
                 try:
@@ -125,7 +125,7 @@ def load_recordings(
         tuple(chosen),
         spec,
         facts={name: of_files(kept[name]) for name in chosen},
-        left_out=tuple(sorted(skipped | {relative(file, folder) for file in bad})),
+        left_out=tuple(sorted(skipped | {relative_path(file, folder) for file in bad})),
     )
 
 
@@ -134,7 +134,7 @@ def _spec(files: list[Path], config: DataConfig) -> InputSpec:
     window = config.window or 0
     if config.channels is not None:
         plain = InputSpec(kind="array", shape=(window, len(config.channels)))
-        return described(plain, config, config.source)
+        return describe(plain, config, config.source)
     for file in files:
         try:
             recording = read_recording(file)
@@ -145,5 +145,5 @@ def _spec(files: list[Path], config: DataConfig) -> InputSpec:
         if recording.names is not None:
             named = tuple(Channel(name=name, kind="value", text="") for name in recording.names)
             spec = replace(spec, channels=named)
-        return replace(described(spec, config, config.source), channels=spec.channels)
+        return replace(describe(spec, config, config.source), channels=spec.channels)
     raise DataError(f"none of {len(files)} {READINGS.words} can be read", hint=str(files[0]))

@@ -47,7 +47,7 @@ def front_of(config: DataConfig) -> LogMel:
 def energies(sounds: LabelledSet, config: DataConfig) -> LabelledSet:
     """Sounds [M, L] as log-mel energies [M, F, bands, 1]; energies as they are."""
     if sounds.input.kind == "audio":
-        x = sounds.in_batches(front_of(config), BATCH)
+        x = sounds.map_batches(front_of(config), BATCH)
         spec = InputSpec(kind="array", shape=tuple(x.shape[1:]))
         sounds = replace(sounds, x=x, input=spec, pictures=sounds.input)
     return replace(sounds, log_mel=config.log_mel)
