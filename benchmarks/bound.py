@@ -86,13 +86,14 @@ def parameters(folder: Path, learner: ProtoMAML) -> Tensors:
     weights = [x for x in embed if x.ndim == 4 and x.shape[2:] == (3, 3)]
     norms = [x.reshape(-1) for x in embed if x.ndim == 4 and x.shape[2:] == (1, 1)]
     for at, weight in enumerate(weights):
-        gamma, beta = norms[2 * at : 2 * at + 2]
-        layer = {"weight": weight, "gamma": gamma, "beta": beta}
-        layer |= {"running_mean": 0 * beta, "running_var": 0 * beta + np.float32(1 - EPSILON)}
+        factor, shift = norms[2 * at : 2 * at + 2]
+        layer = {"weight": weight, "gamma": factor, "beta": shift, "running_mean": 0 * shift}
+        layer["running_var"] = 0 * shift + np.float32(1 - EPSILON)
         params |= {f"embed.conv{at}.{k}": torch.from_numpy(v.copy()) for k, v in layer.items()}
     numbers = [x for x in step if x.dtype == np.float32]
     centre, spread, power, exponent, rate_w, rate_b = numbers[:6]
-    tau, g = -scalars(start)[1], -next(x for x in scalars(memory) if x < -1)
+    tau = -scalars(start)[1]
+    g = -next(x for x in scalars(memory) if x < -1)
     weight_k = next(x for x in scalars(memory) if 1e-3 < x < 1)  # κ / g
     gamma = next(x for x in scalars(predict) if x not in (2.0, 3.0, 1.0) and x > 1 and x != spread)
     found = {
@@ -166,7 +167,7 @@ def choose(
     validation, test = (
         recorded.pictures(part, package=manifest.input) for part in ("meta_val", "meta_test")
     )
-    shipped = MeasuredPackage.reading(folder, validation.input)
+    shipped = MeasuredPackage.load_for(folder, validation.input)
     h = embed_shared(shipped, validation.x.numpy(), pool)
     rows: dict[TaskSize, list[str]] = {}
     with tempfile.TemporaryDirectory() as room:
@@ -174,7 +175,7 @@ def choose(
             place = Path(room) / str(bound)
             place.mkdir()
             write(manifest, folder, place, bound, test)
-            loaded = MeasuredPackage.reading(place, validation.input)
+            loaded = MeasuredPackage.load_for(place, validation.input)
             for way, shot in product(WAYS, SHOTS):
                 size = TaskSize(way, shot, min(QUERIES, int(validation.counts.min()) - shot))
                 drawn = rows_of(validation, size, episodes=episodes * 5 // way, seed=SEED)
@@ -190,7 +191,7 @@ def choose(
                 result = summarise(values[:, -1], size, against=rivals)
                 (rival,) = result.compared
                 of_size = rows.setdefault(
-                    size, [f"{way}-way {shot}-shot", f"{100 * rival.accuracy:.2f}"]
+                    size, [f"{way}-way {shot}-shot", f"{100 * (rival.accuracy or 0):.2f}"]
                 )
                 of_size.append(difference(rival))
                 print(bound, of_size, flush=True)
@@ -200,7 +201,7 @@ def choose(
 
 def measure(folder: Path, manifest: Manifest, recorded: RecordedData, pool: Workers) -> None:
     """Accuracy at the sizes of its card, and confidence, in the manifest and card of a package."""
-    loaded = MeasuredPackage.reading(folder, recorded.pictures("meta_test").input)
+    loaded = MeasuredPackage.load_for(folder, recorded.pictures("meta_test").input)
     test, sample = (
         recorded.pictures("meta_test"),
         meta_training_sample(recorded.pictures("meta_train")),

@@ -52,7 +52,7 @@ def drawn_wide(picture: Array, ratio: float, place: Place, rng: np.random.Genera
     edges = np.concatenate([picture[[0, -1]].reshape(-1, 3), picture[:, [0, -1]].reshape(-1, 3)])
     wide = round(ratio * width)
     ground = edges.mean(axis=0) + rng.normal(0, NOISE, (height, wide, 3))
-    frame = np.clip(np.round(ground), 0, 255).astype(np.uint8)
+    frame: Array = np.clip(np.round(ground), 0, 255).astype(np.uint8)
     at = round((wide - width) * place(rng))
     frame[:, at : at + width] = picture
     return frame
@@ -64,7 +64,7 @@ def embeddings(package: MeasuredPackage, photographs: list[Array]) -> Any:
     return np.concatenate([engine.embed(to_batch([x], spec, "picture")[0]) for x in photographs])
 
 
-def measured(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episodes: int) -> Array:
+def measured(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episodes: int) -> Any:
     """The accuracy of each task, [E]; the tasks are the same for every form and package."""
     size = TaskSize(5, shot, QUERIES)
     tasks = as_episodes(rows_of(data, size, episodes=episodes, seed=SEED), size)

@@ -23,7 +23,7 @@ from PIL import Image, ImageDraw
 
 import handful
 from handful.runtime.arrays import Array
-from handful.runtime.package.read import SHIPPED, shipped
+from handful.runtime.package.read import SHIPPED, list_shipped
 
 from .runtime.small_sounds import wav
 
@@ -113,7 +113,7 @@ GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/data.md": readings,
     "docs/own-learner.md": dict,
     "docs/photos.md": photographs,
-} | {f"exported/{name}/README.md": lambda name=name: of_card(name) for name in shipped()}
+} | {f"exported/{name}/README.md": lambda name=name: of_card(name) for name in list_shipped()}
 
 
 def blocks(page: Path) -> list[tuple[int, str]]:
@@ -148,7 +148,7 @@ def test_the_python_of_a_page_runs(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "exported").mkdir()
-    for package in shipped():
+    for package in list_shipped():
         (tmp_path / "exported" / package).symlink_to(SHIPPED / package)
     (tmp_path / "exported" / "photos").symlink_to(SHIPPED / "omniglot-prototypical")
     monkeypatch.chdir(tmp_path)

@@ -180,9 +180,9 @@ def test_strokes_and_sounds_are_drawn() -> None:
     """A pen: two strokes, the first to the right, the second upwards, and nothing between them."""
     pen = np.array([[1, 0, 0], [1, 2, 0], [0, 1, 0], [1, 1, 1], [1, 1, 2]], np.float32)
     kinds: dict[str, ChannelKind] = {"pen": "state", "x": "place", "y": "place"}
-    channels = tuple(Channel(name=name, kind=kind, text="") for name, kind in kinds.items())
+    named = tuple(Channel(name=name, kind=kind, text="") for name, kind in kinds.items())
     series = InputSpec(kind="array", shape=(5, 3))
-    told = replace(series, channels=channels)
+    told = replace(series, channels=named)
     first, second = re.findall(r'points="([^"]+)"', drawing_of(pen, told))
     assert first == "6.0,90.0 90.0,90.0"
     assert second == "48.0,90.0 48.0,48.0 48.0,6.0"
