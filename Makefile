@@ -10,7 +10,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 # where the rounding of torch's kernels shows most
 OTHER_CPU := tests/trainer/test_export_adam.py tests/trainer/test_export_magnified.py
 
-.PHONY: demo test test-all test-other-cpu check docs format clean
+.PHONY: demo test test-all test-other-cpu test-web check docs format clean
 
 # One shell, so that whatever goes wrong (an old Python, no network, Ctrl-C) leaves no half of an
 # environment that was not there before; $(READY) is made last and says that it is whole.
@@ -32,8 +32,16 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo/demo.png
 	$(BIN)/python -m handful.trainer.demo
 
-test: $(READY) # the tests, but for the long ones
+test: $(READY) test-web # the tests, but for the long ones
 	$(PYTEST) -m "not slow or contract"
+
+# the packages of npm come first: some of the tests in Python ask the runtime in JavaScript as well
+test-web: # the runtime in JavaScript and its pages, where Node is at hand
+	@if node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; then \
+		cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && npm test; \
+	else \
+		echo "NOT RUN: the tests of web/, which want Node 20 or later" >&2; \
+	fi
 
 test-other-cpu: $(READY) # some of them as a CPU without vector instructions computes
 	ATEN_CPU_CAPABILITY=default $(PYTEST) $(OTHER_CPU)

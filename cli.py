@@ -1,8 +1,7 @@
 """The `handful` command: parses, calls one function, prints; data to stdout, words to stderr.
 
-`handful check` and `handful train`: what comes before there is a run.
-
-The commands of a device, which need no extra but for pictures; `handful.cli` lists them.
+First the commands of a device, which need no extra but for pictures, then those of training, whose
+libraries each command imports when it runs.
 """
 
 from __future__ import annotations
@@ -250,9 +249,57 @@ def bench(package: str, as_json: bool, **how: int) -> None:
     show(format_bench(measured), asdict(measured), as_json)
 
 
+@command()
+@a_package
+@click.option("-o", "--out", type=PATH, help="The file to write.  [default: NAME.handful]")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def pack(package: str, out: Path | None, force: bool) -> None:
+    """Write a package as one file, NAME.handful.
+
+    PACKAGE is a folder, or the name of a package that ships with handful. The same package gives
+    the same bytes.
+    """
+    from handful.runtime.tools.packed import pack_package
+
+    say(f"wrote {pack_package(package, out, force=force)}")
+
+
+@command()
+@click.argument("file", type=PATH)
+@click.option("-o", "--out", type=PATH, help="The folder to make.  [default: the package's name]")
+def unpack(file: Path, out: Path | None) -> None:
+    """Write a package from one file as a folder.
+
+    FILE is what `handful pack` wrote.
+    """
+    from handful.runtime.tools.packed import unpack_package
+
+    say(f"wrote {unpack_package(file, out)}")
+
+
+@command()
+@click.argument("task", type=PATH)
+@click.argument("model", type=PATH)
+@its_package
+@click.option(
+    "--unknown", type=Share(), help="Index -1 for unknown inputs; X% may still get a label."
+)
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+def freeze(task: Path, model: Path, **how: Any) -> None:
+    """Write an adapted task as one ordinary ONNX file.
+
+    TASK is a file that `handful adapt` wrote, MODEL is the .onnx file to write: from pictures,
+    samples or readings to probabilities and the index of a label, without handful. It needs the
+    extra `freeze`.
+    """
+    from handful.trainer.export.freeze import freeze_file
+
+    say(f"wrote {model}: {freeze_file(task, model, **how)}")
+
+
 DEVICE = (  # in the order of the help
     *(verify, inspect, adapt, add, remove, predict),
-    *(test_command, report, bench),
+    *(test_command, report, bench, pack, unpack, freeze),
 )
 
 

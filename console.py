@@ -87,7 +87,7 @@ def in_words(name: str | None = None) -> Iterator[None]:
             raise
         if top == "PIL":
             fail("Pillow is not installed", "pip install pillow")
-        extra = "photos" if name == "photos" else "train"
+        extra = name if name in ("photos", "freeze") else "train"
         fail(f"{error.name} is not installed", hint_extra(extra))
     except KeyboardInterrupt:
         fail("interrupted", status=INTERRUPTED)

@@ -17,6 +17,7 @@ START, END = "<!-- tree -->\n", "<!-- /tree -->"
 WIDTH = 28  # of the names, where the sentences begin
 CODE = ("trainer", "runtime")
 BESIDE = {
+    "web": "the runtime in JavaScript, for browsers and Node, and pages to try it on",
     "exported": "packages that ship with the project, each a folder",
     "examples": "programs for a device, and a learner of your own",
     "docs": "these pages, and the script that draws the tree",

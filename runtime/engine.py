@@ -1,6 +1,7 @@
-"""Running a package: embed, the stages, predict; no line of any learner.
+"""Running a package: embed, the stages, predict, in the manifest's order; no line of any learner.
 
-A package in memory with its engine: what a learner and its tasks share.
+`Engine` runs the graphs, `LoadedPackage` is a package in memory with its engine: what a learner and
+its tasks share.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple, NoReturn, Self
 
 import numpy as np
 
+from handful.runtime.package.archive import Files
 from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
@@ -214,7 +216,7 @@ class LoadedPackage(Shared):
     """A package that was read, vetted and is ready to run; immutable."""
 
     manifest: Manifest = field(repr=False)
-    path: Path
+    files: Files = field(repr=False)
     identity: str = field(repr=False)  # the package's hash, to which saved tasks are bound
     _engine: Engine = field(repr=False)
 
@@ -224,6 +226,11 @@ class LoadedPackage(Shared):
             "a learner cannot be pickled",
             hint="give the other process the package's path, and call handful.load(path) there",
         )
+
+    @property
+    def path(self) -> Path | None:
+        """The folder or the file that it was loaded from; None where that was bytes."""
+        return self.files.place
 
     @property
     def name(self) -> str:

@@ -126,13 +126,15 @@ class Learner(LoadedPackage):
 
 
 def load(
-    path: str | Path,
+    path: str | Path | bytes,
     *,
     providers: Sequence[Provider] | None = None,
     threads: int = 1,
     session_options: Any = None,
 ) -> Learner:
     """The learner of a package: a folder made by `handful export`, or a shipped package's name.
+
+    Or a file that `handful pack` wrote, or the bytes of one.
 
     `providers` are onnxruntime's execution providers in the order of preference, each a name or
     (name, options), by default the CPU's; `threads` is for one operator. `session_options` (an
@@ -143,7 +145,7 @@ def load(
     manifest is not one that this version reads), SessionError for providers, threads and options.
     """
     sessions = setup(providers, threads, session_options)
-    return learner_of(read_package(find(path)), sessions)
+    return learner_of(read_package(path if isinstance(path, bytes) else find(path)), sessions)
 
 
 def learner_of(package: Package, setup: Setup) -> Learner:
@@ -151,4 +153,4 @@ def learner_of(package: Package, setup: Setup) -> Learner:
     specs = package.manifest.graphs
     graphs = {name: Graph(name, specs[name], data, setup) for name, data in package.graphs.items()}
     engine = Engine(package.manifest, graphs)
-    return Learner(package.manifest, package.path, package.identity, engine)
+    return Learner(package.manifest, package.files, package.identity, engine)

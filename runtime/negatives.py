@@ -10,7 +10,7 @@ docs/confidence.md has both rules with what they were measured to gain.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
@@ -92,18 +92,19 @@ class Negatives:
         strictest = sizes.scores(sizes.first.thresholds[0].false_accepts, shots)
         return np.clip(asked_for, usual, strictest)
 
-    def accepts(self, logits: Sequence[Floats], rate: object) -> Array:
-        """Which queries, of logits [samples, Q, N], score above the threshold of `rate`, [Q].
+    def own_threshold(self, rate: object) -> tuple[float, float]:
+        """The weight of a score and the threshold of `rate` where the package has none.
 
-        For a package without thresholds of its own: the mean of the negatives' scores, and so many
-        deviations as Student's t of 4 degrees of freedom has at the rate.
+        The threshold is the mean of the negatives' scores, and so many deviations as Student's t
+        of 4 degrees of freedom has at the rate.
         """
         name = f"a task of package {self._engine.manifest.name} with negatives"
         tail = student(check_rate(rate, RATES, "unknown", name))
         spread = self.spread
-        least = spread.mean + tail * math.sqrt(1 + 1 / len(self.x)) * spread.deviation
-        scores = np.mean([score(of_state, spread.weight) for of_state in logits], axis=0)
-        return np.asarray(scores > least)
+        return (
+            spread.weight,
+            spread.mean + tail * math.sqrt(1 + 1 / len(self.x)) * spread.deviation,
+        )
 
     def prepare(self) -> Negatives:
         """The same, with everything computed that an answer needs."""

@@ -1,6 +1,6 @@
 """onnxruntime's sessions: built when first needed, what goes in by name, what comes out checked.
 
-How sessions are built: providers, threads and options, checked before onnxruntime has them.
+Providers, threads and options are checked before onnxruntime has them.
 """
 
 import logging

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn, overload
+from typing import Any, NamedTuple, NoReturn, overload
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from handful.runtime.inputs.examples import (
 from handful.runtime.inputs.folders import label_of
 
 from .arrays import Array, Floats
-from .confidence import Sizes, softmax, temperature_of
+from .confidence import Numbers, Sizes, score, softmax, temperature_of
 from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives
@@ -32,6 +32,19 @@ from .unlike import warn_of_empty
 
 NAMED = 20  # classes in a hint
 ANSWERED = "an answer to that means nothing"  # of a query with nothing in it
+
+
+class Rejection(NamedTuple):
+    """When a query is none of the classes: its score is too low, or a negative is more like it.
+
+    The score is the largest logit less `weight` times the mean of the others, and has to be above
+    the threshold [N] of the class that is answered. In each state of `beside` the classes after
+    the task's own are negatives, and none of their logits may be above the largest of the task's.
+    """
+
+    weight: float
+    thresholds: Numbers
+    beside: tuple[State, ...]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -271,7 +284,8 @@ class Task(Shared):
         link, and where the task is too large to be read again.
         """
         negatives = None if self._negatives is None else self._negatives.x
-        place = str(self.learner.path.resolve()) if note_place else None
+        lies = self.learner.path
+        place = str(lies.resolve()) if note_place and lies else None
         saved = Saved(self._support, self._states, self._seed, negatives, place)
         write(path, saved, self.learner.manifest, self.learner.identity)
 
@@ -322,18 +336,33 @@ class Task(Shared):
         found = Negatives(x, self._engine, self._support, self._states)
         return replace(self, _negatives=found if later else found.prepare())
 
+    def rejection(self, unknown: float) -> Rejection:
+        """By which rule a query is taken for none of the classes: what `predict(unknown=…)` does.
+
+        Raises AdaptError as `predict` does.
+        """
+        self._classification("unknown")
+        given, manifest = self._negatives, self.learner.manifest
+        thresholds: Numbers
+        if given is not None and not manifest.confidence:
+            weight, least = given.own_threshold(unknown)
+            thresholds = np.full(len(self.classes), least, np.float64)
+        else:
+            sizes = Sizes(manifest)
+            weight, thresholds = sizes.first.others, sizes.thresholds(unknown, self._shots)
+            if given is not None:
+                thresholds = given.thresholds(sizes, float(unknown), self._shots)
+        beside = () if given is None else tuple(state for state, _ in given.beside)
+        return Rejection(weight, thresholds, beside)
+
     def _accepts(self, query_x: Floats, logits: Floats, best: Array, rate: float) -> Array:
         """Whether each query [Q] is taken to be of a class of the task."""
-        given = self._negatives
-        if given is not None and not self.learner.manifest.confidence:
-            return np.asarray(given.accepts(list(logits), rate) & ~given.rejects(query_x))
-        sizes = Sizes(self.learner.manifest)
-        thresholds = sizes.thresholds(rate, self._shots)
-        scores = np.mean([sizes.score(of_state) for of_state in logits], axis=0)
-        if given is None:
-            return np.asarray(scores > thresholds[best])
-        thresholds = given.thresholds(sizes, float(rate), self._shots)
-        return np.asarray((scores > thresholds[best]) & ~given.rejects(query_x))
+        rule = self.rejection(rate)
+        scores = np.mean([score(of_state, rule.weight) for of_state in logits], axis=0)
+        accepted = np.asarray(scores > rule.thresholds[best])
+        if self._negatives is not None:
+            accepted &= ~self._negatives.rejects(query_x)
+        return accepted
 
     def _labels_above(self, probabilities: Floats, least: float) -> tuple[str, ...]:
         """Those of at least this probability, and always the likeliest."""

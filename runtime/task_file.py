@@ -1,7 +1,4 @@
-"""Saved tasks: a stored npz without pickles, bound to its package by the hash of the manifest.
-
-Paths that an application gives: checked for what no file system could name.
-"""
+"""Saved tasks: a stored npz without pickles, bound to its package by the hash of the manifest."""
 
 import json
 import os

@@ -58,6 +58,9 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  test      Test a task on files of known classes.\n"
         "  report    Write a page about a task: examples, answers, advice.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
+        "  pack      Write a package as one file, NAME.handful.\n"
+        "  unpack    Write a package from one file as a folder.\n"
+        "  freeze    Write an adapted task as one ordinary ONNX file.\n"
         "  learners  List the learners and the recipes.\n"
         "  data      List the data sources; or prepare downloads.\n"
         "  packages  List the packages that ship with handful.\n"
@@ -144,7 +147,7 @@ def test_a_command_line_that_cannot_be_read_is_a_usage_error(
 @each("command", ["verify", "inspect", "bench"])
 def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> None:
     assert error(run(command, tmp_path)) == (
-        f"error: no manifest.json in {tmp_path}\n"
+        f"error: no file manifest.json in {tmp_path}\n"
         "\n"
         "hint: an exported package is a folder made by `handful export`\n"
     )
@@ -153,7 +156,7 @@ def test_a_folder_that_is_no_package_says_so(command: str, tmp_path: Path) -> No
 @each("command", ["verify", "inspect", "bench", "evaluate"])
 def test_a_name_that_is_no_package_says_which_there_are(command: str) -> None:
     assert error(run(command, "nothing")) == (
-        "error: no folder nothing, and no shipped package of that name\n"
+        "error: no folder or file nothing, and no shipped package of that name\n"
         "\n"
         f"hint: shipped packages: {', '.join(SHIPPED)}\n"
     )

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
+import pytest
 from PIL import Image
 
 import handful
 
 from .each import each
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES = ROOT / "examples"
+CPP_HEADERS = [
+    Path(os.environ.get("ONNXRUNTIME_HEADERS", "none")),
+    Path("/usr/include/onnxruntime"),
+]
 
 
 def output(example: str, *arguments: Path, lines: str = "", words: str = "") -> list[str]:
@@ -126,3 +135,55 @@ def test_a_folder_is_watched_for_photos(tmp_path: Path) -> None:
     assert answers[0].startswith("new ring.png → ring ")
     assert answers[1].startswith("new bar.png → bar ")
     assert answers[2].startswith(f"notes.txt → {inbox / 'notes.txt'} is not a picture")
+
+
+def frozen(folder: Path) -> tuple[Path, Path, Path, list[str]]:
+    """A frozen task, the bytes of one of its examples, those of noise, and its labels."""
+    from handful.trainer.export.freeze import freeze
+
+    rng = np.random.default_rng(0)
+    drawings = (rng.random((3, 28, 28, 1)) > 0.8).astype(np.uint8) * 255
+    task = handful.load("omniglot-leo").adapt(list(drawings), ["ring", "cross", "step"])
+    model, example, noise = (folder / name for name in ("model.onnx", "example", "noise"))
+    freeze(task, model, unknown=0.05)
+    example.write_bytes(drawings[1].tobytes())
+    noise.write_bytes(rng.integers(0, 256, (28, 28, 1)).astype(np.uint8).tobytes())
+    return model, example, noise, list(task.classes)
+
+
+def test_a_frozen_task_answers_in_cpp(tmp_path: Path) -> None:
+    headers = next(
+        (place for place in CPP_HEADERS if (place / "onnxruntime_cxx_api.h").is_file()), None
+    )
+    if headers is None or not shutil.which("g++"):
+        pytest.skip("needs g++ and onnxruntime's headers, as Debian's libonnxruntime-dev has them")
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"))
+    for name in ("libonnxruntime.so", "libonnxruntime.so.1"):
+        (tmp_path / name).symlink_to(library)
+    program = tmp_path / "frozen"
+    subprocess.run(
+        ["g++", "-std=c++17", EXAMPLES / "frozen.cpp", f"-I{headers}", f"-L{tmp_path}",
+         "-lonnxruntime", f"-Wl,-rpath,{tmp_path}", "-Wall", "-Werror", "-o", program],
+        check=True,
+    )  # fmt: skip
+    model, example, noise, _ = frozen(tmp_path)
+
+    def answer(file: Path) -> str:
+        done = subprocess.run([program, model], input=file.read_bytes(), capture_output=True)
+        return done.stdout.decode().split(" ")[0].strip() if not done.returncode else "error"
+
+    assert [answer(file) for file in (example, noise, model)] == ["cross", "none", "error"]
+
+
+def test_a_frozen_task_answers_in_javascript(tmp_path: Path) -> None:
+    modules = ROOT / "web" / "node_modules"
+    if not (modules / "onnxruntime-node").is_dir() or not shutil.which("node"):
+        pytest.skip("needs node, and onnxruntime-node in web/node_modules")
+    (tmp_path / "node_modules").symlink_to(modules)
+    script = Path(shutil.copy(EXAMPLES / "frozen.mjs", tmp_path))
+    model, example, noise, labels = frozen(tmp_path)
+    for file, wanted in ((example, "cross"), (noise, "none of these")):
+        done = subprocess.run(
+            ["node", script, model, file, *labels], capture_output=True, text=True, check=True
+        )
+        assert done.stdout.startswith(wanted)

@@ -1,7 +1,4 @@
-"""Episodes: what a task is, and where tasks come from: classes of examples, or functions.
-
-The sizes of a task: its classes, the support examples of each, the queries of each.
-"""
+"""Episodes: what a task is, how large, and where tasks come from: classes or functions."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Pictures to arrays, by the manifest's preprocessing: files, images, frames, decoded pixels.
+"""Pictures to examples, by the manifest's preprocessing: files, images, frames, decoded pixels.
 
-One picture file, decoded with care: everything that its header says is checked first.
+A file is decoded with care: everything that its header says is checked before a pixel is. What
+becomes of decoded pixels is in resize.py.
 """
 
 import io
@@ -77,21 +78,155 @@ _CUT: ContextVar[list[str] | None] = ContextVar("cut", default=None)
 A_READ = 256  # bytes that a read counts for beside what it gives: tiny chunks are not free
 
 
-class Metered(io.FileIO):
-    """A file of which only `left` bytes may be read, each read counting for A_READ at least."""
+def read_image(path: str | Path, spec: InputSpec) -> Floats:
+    """The picture in the file `path` as the package wants an example: float32, in its shape.
 
-    left = MAX_HEADER
-    is_jpeg = False
-    scans = 0
+    InputError where the file is no picture, is broken or too large. The spec is of pictures.
+    """
+    require_pillow()
+    return _values(
+        fit(_look_at(decode(Path(path), spec), spec, quote_path(Path(path))), spec), spec
+    )
 
-    def read(self, size: int | None = -1, /) -> bytes:
-        """As a file's; ValueError where too much was read."""
-        data = super().read(-1 if size is None else size) or b""
-        self.left -= len(data) + A_READ
-        self.scans += data.count(b"\xff\xda") if self.is_jpeg else 0
-        if self.left < 0 or self.scans > MAX_SCANS:
-            raise ValueError("it has too many parts, or too much beside the pixels")
-        return data
+
+def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
+    """The picture in the file `path`, uint8 [H, W, C], before `invert`, `scale` and `layout`."""
+    require_pillow()
+    return fit(decode(Path(path), spec), spec)
+
+
+def prepare_image(image: Any, spec: InputSpec) -> Floats:
+    """What `read_image` makes of a file that holds this PIL.Image."""
+    return _values(fit(_look_at(open_image(image, spec), spec, "the PIL.Image"), spec), spec)
+
+
+def prepare_pixels(pixels: Pixels, spec: InputSpec) -> Floats:
+    """What `read_image` makes of a file with these pixels, uint8 [H, W] or [H, W, 1 or 3]."""
+    return _values(fit_pixels(pixels, spec), spec)
+
+
+def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
+    """What `read_pixels` makes of a file with these pixels, uint8 [H, W] or [H, W, 1 or 3].
+
+    By Pillow where it is installed, because it is faster; by numpy elsewhere, with the same values.
+    """
+    height, width = pixels.shape[:2]
+    if is_too_narrow((width, height), spec):
+        raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
+    if not has_pillow():
+        whole = new_size((width, height), spec)
+        box = centre_box(whole, spec)
+        solid = to_colours(pixels if pixels.ndim == 3 else pixels[..., None], spec)
+        found = resample(solid, whole, clip_box(box, whole), spec.interpolation or "lanczos")
+        return crop_padded(found, box, spec)
+    from PIL import Image
+
+    flat: Any = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
+    return fit(Upright(Image.fromarray(np.ascontiguousarray(flat))), spec)
+
+
+def to_array(value: Any, spec: InputSpec, what: str) -> Array:
+    """An array as it is; a picture, or a batch of frames, as the graphs see it."""
+    if is_picture(value):
+        return prepare_image(value, spec)
+    if (path := _path(value)) is not None:
+        return read_image(path, spec)
+    array, own = as_array(value, what), shapes(spec)
+    is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
+    if not is_pixels or array.shape in own or array.shape[1:] in own:
+        return array
+    if array.ndim in (3, 4) and min(array.shape[-3:-1]) > 0:
+        _warn_of_cut((array.shape[-2], array.shape[-3]), spec, what)
+    if array.ndim == 4:
+        refuse_more(len(array), what)
+        return np.stack([prepare_pixels(frame, spec) for frame in array])
+    return prepare_pixels(array, spec) if array.ndim == 3 else array
+
+
+def is_picture(value: object) -> bool:
+    """Whether it is a PIL.Image."""
+    pillow = sys.modules.get("PIL.Image")  # without it no value can be one of its images
+    return pillow is not None and isinstance(value, pillow.Image)
+
+
+def shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
+    """Those that an array of one example may have: the axis of a single channel may be missing."""
+    if spec.colour == "grey":
+        return spec.shape, spec.shape[:-1] if spec.layout == "HWC" else spec.shape[1:]
+    return (spec.shape,)
+
+
+def shape_hint(spec: InputSpec, array: Array) -> str:
+    """What to do where an array has another shape."""
+    return (
+        f"the layout is {spec.layout}; pictures of any size are given as paths, as PIL.Image,"
+        " or as uint8 [h, w, 3]"
+    )
+
+
+def levels(example: Floats, spec: InputSpec) -> Pixels:
+    """The pixels uint8 [H, W, C] that `read_pixels` gave, of what `read_image` made of them."""
+    values = (example.astype(np.float64) - spec.offset) / spec.scale
+    laid = np.rint(values).clip(0, 255).astype(np.uint8)
+    pixels: Pixels = laid if spec.layout == "HWC" else laid.transpose(1, 2, 0)
+    return 255 - pixels if spec.invert else pixels
+
+
+def find_blank(x: Floats, spec: InputSpec) -> Array:
+    """Which examples [B, ...] are of one colour, but for a camera's noise: bool [B]."""
+    pixels = (1, 2) if spec.layout == "HWC" else (2, 3)
+    deviation = x.std(axis=pixels, dtype=np.float64).max(axis=1)  # of each channel by itself
+    return np.asarray(deviation < BLANK * 255 * abs(spec.scale))
+
+
+def jpeg(pixels: Pixels, side: int) -> bytes:
+    """A JPEG file of pixels uint8 [H, W, 1 or 3], made smaller so that no side is above `side`."""
+    from PIL import Image
+
+    flat: Any = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    image, file = Image.fromarray(np.ascontiguousarray(flat)), io.BytesIO()
+    image.thumbnail((side, side))
+    image.save(file, "JPEG", quality=80, optimize=True)
+    return file.getvalue()
+
+
+def _values(pixels: Pixels, spec: InputSpec) -> Floats:
+    """uint8 [H, W, C] as the graphs see it: inverted, scaled in float32, laid out."""
+    laid = pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1)
+    values = (255 - laid if spec.invert else laid).astype(np.float32, order="C")
+    values *= np.float32(spec.scale)
+    values += np.float32(spec.offset)
+    return values
+
+
+def _look_at(upright: Upright, spec: InputSpec, what: str) -> Upright:
+    _warn_of_cut(upright.whole_size, spec, what)
+    return upright
+
+
+def _warn_of_cut(size: tuple[int, int], spec: InputSpec, what: str) -> None:
+    """Warn where much of a picture of this width and height is cut off: what was meant may be.
+
+    A command warns once, of all pictures that it reads.
+    """
+    share = kept_share(size, spec)
+    if share >= KEPT_AT_LEAST:
+        return
+    words = f"{what} is {size[0]} × {size[1]}: {100 * (1 - share):.0f} % of it is cut off"
+    cut = _CUT.get()
+    if cut is None:
+        warnings.warn(f"{words}, {CUT_HINT}", InputWarning, stacklevel=4)
+    else:
+        cut.append(words)
+
+
+def _path(value: object) -> str | None:
+    if not isinstance(value, str | os.PathLike):
+        return None
+    try:
+        return os.fsdecode(value)
+    except Exception:  # an application's object whose __fspath__ fails; it may be an array
+        return None
 
 
 def decode(path: Path, spec: InputSpec) -> Upright:
@@ -124,20 +259,6 @@ def decode(path: Path, spec: InputSpec) -> Upright:
             raise InputError(f"{quote_path(path)} cannot be decoded: {cause}") from cause
 
 
-def _unknown(file: Metered, path: Path) -> InputError:
-    """A file in a format that is not read; some of HEIC are named .jpg all the same."""
-    file.seek(0)
-    head, kind = file.read(12), path.suffix.lower()
-    if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
-        kind = ".heic"
-    if kind in CONVERT:
-        words = f"{quote_path(path)} is a file of {kind[1:].upper()}, which is not read"
-        return InputError(words, hint=CONVERT[kind])
-    return InputError(
-        f"{quote_path(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
-    )
-
-
 def open_image(image: "Image.Image", spec: InputSpec) -> Upright:
     """A picture that the application opened, or made; InputError where it is broken."""
     what = "the PIL.Image"
@@ -153,6 +274,34 @@ def open_image(image: "Image.Image", spec: InputSpec) -> Upright:
     except Exception as cause:  # as above
         raise InputError(f"{what} cannot be decoded: {cause}") from cause
     return Upright(image, _orientation(image))
+
+
+def _regular(status: os.stat_result, path: Path) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError(f"{quote_path(path)} is a folder, wanted a picture file")
+    if not stat.S_ISREG(status.st_mode):
+        raise InputError(f"{quote_path(path)} is not a regular file")
+    if status.st_size > MAX_BYTES:
+        raise InputError(
+            f"{quote_path(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read"
+        )
+
+
+class Metered(io.FileIO):
+    """A file of which only `left` bytes may be read, each read counting for A_READ at least."""
+
+    left = MAX_HEADER
+    is_jpeg = False
+    scans = 0
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As a file's; ValueError where too much was read."""
+        data = super().read(-1 if size is None else size) or b""
+        self.left -= len(data) + A_READ
+        self.scans += data.count(b"\xff\xda") if self.is_jpeg else 0
+        if self.left < 0 or self.scans > MAX_SCANS:
+            raise ValueError("it has too many parts, or too much beside the pixels")
+        return data
 
 
 @contextmanager
@@ -175,15 +324,18 @@ def _open_file(path: Path) -> Iterator[Metered]:
         yield file
 
 
-def _regular(status: os.stat_result, path: Path) -> None:
-    if stat.S_ISDIR(status.st_mode):
-        raise InputError(f"{quote_path(path)} is a folder, wanted a picture file")
-    if not stat.S_ISREG(status.st_mode):
-        raise InputError(f"{quote_path(path)} is not a regular file")
-    if status.st_size > MAX_BYTES:
-        raise InputError(
-            f"{quote_path(path)} has {status.st_size} bytes, at most {MAX_BYTES} are read"
-        )
+def _unknown(file: Metered, path: Path) -> InputError:
+    """A file in a format that is not read; some of HEIC are named .jpg all the same."""
+    file.seek(0)
+    head, kind = file.read(12), path.suffix.lower()
+    if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
+        kind = ".heic"
+    if kind in CONVERT:
+        words = f"{quote_path(path)} is a file of {kind[1:].upper()}, which is not read"
+        return InputError(words, hint=CONVERT[kind])
+    return InputError(
+        f"{quote_path(path)} is not a picture that can be read", hint=f"one of {', '.join(FORMATS)}"
+    )
 
 
 def _check(image: "ImageFile", spec: InputSpec, path: Path) -> None:
@@ -251,122 +403,6 @@ def _orientation(image: "Image.Image") -> int:
     return orientation if orientation in range(1, 9) else 1
 
 
-def read_image(path: str | Path, spec: InputSpec) -> Floats:
-    """The picture in the file `path` as the package wants an example: float32, in its shape.
-
-    InputError where the file is no picture, is broken or too large. The spec is of pictures.
-    """
-    require_pillow()
-    return _values(
-        fit(_look_at(decode(Path(path), spec), spec, quote_path(Path(path))), spec), spec
-    )
-
-
-def read_pixels(path: str | Path, spec: InputSpec) -> Pixels:
-    """The picture in the file `path`, uint8 [H, W, C], before `invert`, `scale` and `layout`."""
-    require_pillow()
-    return fit(decode(Path(path), spec), spec)
-
-
-def _look_at(upright: Upright, spec: InputSpec, what: str) -> Upright:
-    _warn_of_cut(upright.whole_size, spec, what)
-    return upright
-
-
-def _warn_of_cut(size: tuple[int, int], spec: InputSpec, what: str) -> None:
-    """Warn where much of a picture of this width and height is cut off: what was meant may be.
-
-    A command warns once, of all pictures that it reads.
-    """
-    share = kept_share(size, spec)
-    if share >= KEPT_AT_LEAST:
-        return
-    words = f"{what} is {size[0]} × {size[1]}: {100 * (1 - share):.0f} % of it is cut off"
-    cut = _CUT.get()
-    if cut is None:
-        warnings.warn(f"{words}, {CUT_HINT}", InputWarning, stacklevel=4)
-    else:
-        cut.append(words)
-
-
-def prepare_pixels(pixels: Pixels, spec: InputSpec) -> Floats:
-    """What `read_image` makes of a file with these pixels, uint8 [H, W] or [H, W, 1 or 3]."""
-    return _values(fit_pixels(pixels, spec), spec)
-
-
-def fit_pixels(pixels: Pixels, spec: InputSpec) -> Pixels:
-    """What `read_pixels` makes of a file with these pixels, uint8 [H, W] or [H, W, 1 or 3].
-
-    By Pillow where it is installed, because it is faster; by numpy elsewhere, with the same values.
-    """
-    height, width = pixels.shape[:2]
-    if is_too_narrow((width, height), spec):
-        raise InputError(f"a picture is {width} × {height}, too long and narrow to resize")
-    if not has_pillow():
-        whole = new_size((width, height), spec)
-        box = centre_box(whole, spec)
-        solid = to_colours(pixels if pixels.ndim == 3 else pixels[..., None], spec)
-        found = resample(solid, whole, clip_box(box, whole), spec.interpolation or "lanczos")
-        return crop_padded(found, box, spec)
-    from PIL import Image
-
-    flat: Any = pixels[..., 0] if pixels.shape[2:] == (1,) else pixels
-    return fit(Upright(Image.fromarray(np.ascontiguousarray(flat))), spec)
-
-
-def prepare_image(image: Any, spec: InputSpec) -> Floats:
-    """What `read_image` makes of a file that holds this PIL.Image."""
-    return _values(fit(_look_at(open_image(image, spec), spec, "the PIL.Image"), spec), spec)
-
-
-def to_array(value: Any, spec: InputSpec, what: str) -> Array:
-    """An array as it is; a picture, or a batch of frames, as the graphs see it."""
-    if is_picture(value):
-        return prepare_image(value, spec)
-    if (path := _path(value)) is not None:
-        return read_image(path, spec)
-    array, own = as_array(value, what), shapes(spec)
-    is_pixels = array.dtype == np.uint8 and array.shape[-1:] == (3,) and array.size > 0
-    if not is_pixels or array.shape in own or array.shape[1:] in own:
-        return array
-    if array.ndim in (3, 4) and min(array.shape[-3:-1]) > 0:
-        _warn_of_cut((array.shape[-2], array.shape[-3]), spec, what)
-    if array.ndim == 4:
-        refuse_more(len(array), what)
-        return np.stack([prepare_pixels(frame, spec) for frame in array])
-    return prepare_pixels(array, spec) if array.ndim == 3 else array
-
-
-def is_picture(value: object) -> bool:
-    """Whether it is a PIL.Image."""
-    pillow = sys.modules.get("PIL.Image")  # without it no value can be one of its images
-    return pillow is not None and isinstance(value, pillow.Image)
-
-
-def _path(value: object) -> str | None:
-    if not isinstance(value, str | os.PathLike):
-        return None
-    try:
-        return os.fsdecode(value)
-    except Exception:  # an application's object whose __fspath__ fails; it may be an array
-        return None
-
-
-def shapes(spec: InputSpec) -> tuple[tuple[int, ...], ...]:
-    """Those that an array of one example may have: the axis of a single channel may be missing."""
-    if spec.colour == "grey":
-        return spec.shape, spec.shape[:-1] if spec.layout == "HWC" else spec.shape[1:]
-    return (spec.shape,)
-
-
-def shape_hint(spec: InputSpec, array: Array) -> str:
-    """What to do where an array has another shape."""
-    return (
-        f"the layout is {spec.layout}; pictures of any size are given as paths, as PIL.Image,"
-        " or as uint8 [h, w, 3]"
-    )
-
-
 @contextmanager
 def silence_pillow() -> Iterator[None]:
     """Silence what Pillow warns of (odd metadata, say), for a command that has words of its own.
@@ -385,41 +421,6 @@ def silence_pillow() -> Iterator[None]:
     if cut:
         more = f", and so it is with {len(cut) - 1} more" if len(cut) > 1 else ""
         warnings.warn(f"{cut[0]}{more}, {CUT_HINT}", InputWarning, stacklevel=3)
-
-
-def _values(pixels: Pixels, spec: InputSpec) -> Floats:
-    """uint8 [H, W, C] as the graphs see it: inverted, scaled in float32, laid out."""
-    laid = pixels if spec.layout == "HWC" else pixels.transpose(2, 0, 1)
-    values = (255 - laid if spec.invert else laid).astype(np.float32, order="C")
-    values *= np.float32(spec.scale)
-    values += np.float32(spec.offset)
-    return values
-
-
-def levels(example: Floats, spec: InputSpec) -> Pixels:
-    """The pixels uint8 [H, W, C] that `read_pixels` gave, of what `read_image` made of them."""
-    values = (example.astype(np.float64) - spec.offset) / spec.scale
-    laid = np.rint(values).clip(0, 255).astype(np.uint8)
-    pixels: Pixels = laid if spec.layout == "HWC" else laid.transpose(1, 2, 0)
-    return 255 - pixels if spec.invert else pixels
-
-
-def find_blank(x: Floats, spec: InputSpec) -> Array:
-    """Which examples [B, ...] are of one colour, but for a camera's noise: bool [B]."""
-    pixels = (1, 2) if spec.layout == "HWC" else (2, 3)
-    deviation = x.std(axis=pixels, dtype=np.float64).max(axis=1)  # of each channel by itself
-    return np.asarray(deviation < BLANK * 255 * abs(spec.scale))
-
-
-def jpeg(pixels: Pixels, side: int) -> bytes:
-    """A JPEG file of pixels uint8 [H, W, 1 or 3], made smaller so that no side is above `side`."""
-    from PIL import Image
-
-    flat: Any = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
-    image, file = Image.fromarray(np.ascontiguousarray(flat)), io.BytesIO()
-    image.thumbnail((side, side))
-    image.save(file, "JPEG", quality=80, optimize=True)
-    return file.getvalue()
 
 
 def require_pillow() -> None:

@@ -1,9 +1,8 @@
 """Decoded pixels to the size and colours of a package, exactly as docs/package-format.md says.
 
-Resizing and grey levels in numpy alone, the very values of docs/package-format.md and of Pillow.
-
-For frames where Pillow is not installed. Each new pixel is a sum of integer weights times levels;
-the sums are below 2⁵³, so that a product of float64 matrices is exact in whatever order it adds.
+The resizing is in numpy alone, to the very values of Pillow, for frames where Pillow is not
+installed. Each new pixel is a sum of integer weights times levels; the sums are below 2⁵³, so that
+a product of float64 matrices is exact in whatever order it adds.
 """
 
 import math
@@ -30,6 +29,8 @@ STRIP = 2**18  # pixels that are converted at a time, so that no second whole pi
 MAX_PIXELS = 2**25  # of a picture as decoded, and as resized: Pillow takes four bytes for each
 PAPER, MIDDLE = 255, 127  # levels of what is padded: of drawings in ink, and of everything else
 TURNED = (5, 6, 7, 8)  # EXIF orientations whose stored rows are columns
+BITS = 22  # of the weights behind the point
+BLOCK = 16  # new pixels in a product: more of them would multiply more zeros
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,27 @@ class Upright:
         return part if how is None else part.transpose(how)
 
 
+def fit(upright: Upright, spec: InputSpec) -> Pixels:
+    """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out, or padded.
+
+    Each axis is a pass of its own, the horizontal one first, with 8 bits between: a resize of both
+    axes is up to 6 grey levels apart between releases of Pillow, which choose the order themselves.
+    """
+    from PIL import Image
+
+    kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
+    width, height = new_size(upright.whole_size, spec)
+    box = centre_box((width, height), spec)
+    left, top, right, bottom = clip_box(box, (width, height))
+    mode = "L" if spec.colour == "grey" else "RGB"
+    across = _across(upright, mode, width, (left, right), kind)
+    del upright  # the decoded picture, where the caller keeps none
+    if across.height != height:
+        across = across.resize((right - left, height), kind)
+    pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
+    return crop_padded(pixels.reshape(bottom - top, right - left, -1), box, spec)
+
+
 def scaled_size(size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
     """Width and height when the shorter side has `shorter` pixels; a half is rounded up."""
     least = min(size)
@@ -136,27 +158,6 @@ def centre_box(size: tuple[int, int], spec: InputSpec) -> tuple[int, int, int, i
     rows, columns = _shape(spec)
     left, top = (size[0] - columns) // 2, (size[1] - rows) // 2
     return left, top, left + columns, top + rows
-
-
-def fit(upright: Upright, spec: InputSpec) -> Pixels:
-    """uint8 [H, W, C] of the spec's size and colour: resized, then the centre cut out, or padded.
-
-    Each axis is a pass of its own, the horizontal one first, with 8 bits between: a resize of both
-    axes is up to 6 grey levels apart between releases of Pillow, which choose the order themselves.
-    """
-    from PIL import Image
-
-    kind = Image.Resampling[(spec.interpolation or "lanczos").upper()]
-    width, height = new_size(upright.whole_size, spec)
-    box = centre_box((width, height), spec)
-    left, top, right, bottom = clip_box(box, (width, height))
-    mode = "L" if spec.colour == "grey" else "RGB"
-    across = _across(upright, mode, width, (left, right), kind)
-    del upright  # the decoded picture, where the caller keeps none
-    if across.height != height:
-        across = across.resize((right - left, height), kind)
-    pixels = np.asarray(across.crop((0, top, right - left, bottom)), np.uint8)
-    return crop_padded(pixels.reshape(bottom - top, right - left, -1), box, spec)
 
 
 def clip_box(box: tuple[int, int, int, int], size: tuple[int, int]) -> tuple[int, int, int, int]:
@@ -218,27 +219,17 @@ def _eight_bits(image: "Image.Image") -> "Image.Image":
     return Image.fromarray(levels)
 
 
-BITS = 22  # of the weights behind the point
-BLOCK = 16  # new pixels in a product: more of them would multiply more zeros
+def to_grey(pixels: Pixels) -> Pixels:
+    """[h, w, 3] → [h, w, 1]."""
+    weighted: Array = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
+    return ((weighted + 2**15) >> 16).astype(np.uint8)[..., None]
 
 
-def _sinc(x: float) -> float:
-    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
-
-
-def _bicubic(x: float) -> float:
-    y = abs(x)
-    if y < 1:
-        return (1.5 * y - 2.5) * y * y + 1
-    return -0.5 * (((y - 5) * y + 8) * y - 4) if y < 2 else 0.0
-
-
-FILTERS: dict[str, tuple[float, Callable[[float], float]]] = {
-    "box": (0.5, lambda x: 1.0 if -0.5 < x <= 0.5 else 0.0),
-    "bilinear": (1.0, lambda x: max(0.0, 1.0 - abs(x))),
-    "bicubic": (2.0, _bicubic),
-    "lanczos": (3.0, lambda x: _sinc(x) * _sinc(x / 3) if -3 <= x < 3 else 0.0),
-}
+def to_colours(pixels: Pixels, spec: InputSpec) -> Pixels:
+    """[h, w, 1 or 3] in the package's colours."""
+    if spec.colour == "grey":
+        return pixels if pixels.shape[2] == 1 else to_grey(pixels)
+    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 
 def resample(
@@ -251,19 +242,6 @@ def resample(
     left, top, right, bottom = box
     across = _pass(pixels.swapaxes(0, 1), size[0], (left, right), kind)
     return np.ascontiguousarray(_pass(across.swapaxes(0, 1), size[1], (top, bottom), kind))
-
-
-def to_grey(pixels: Pixels) -> Pixels:
-    """[h, w, 3] → [h, w, 1]."""
-    weighted: Array = pixels.astype(np.uint32) @ np.array([19595, 38470, 7471], np.uint32)
-    return ((weighted + 2**15) >> 16).astype(np.uint8)[..., None]
-
-
-def to_colours(pixels: Pixels, spec: InputSpec) -> Pixels:
-    """[h, w, 1 or 3] in the package's colours."""
-    if spec.colour == "grey":
-        return pixels if pixels.shape[2] == 1 else to_grey(pixels)
-    return pixels if pixels.shape[2] == 3 else np.repeat(pixels, 3, axis=2)
 
 
 def _pass(lines: Pixels, wanted: int, part: tuple[int, int], kind: str) -> Pixels:
@@ -312,3 +290,22 @@ def _weights(
         scaled = [(w / total if total else w) * 2**BITS for w in raw]
         lines.append((first, tuple(math.trunc(w + math.copysign(0.5, w)) for w in scaled)))
     return lines
+
+
+def _sinc(x: float) -> float:
+    return math.sin(x * math.pi) / (x * math.pi) if x else 1.0
+
+
+def _bicubic(x: float) -> float:
+    y = abs(x)
+    if y < 1:
+        return (1.5 * y - 2.5) * y * y + 1
+    return -0.5 * (((y - 5) * y + 8) * y - 4) if y < 2 else 0.0
+
+
+FILTERS: dict[str, tuple[float, Callable[[float], float]]] = {
+    "box": (0.5, lambda x: 1.0 if -0.5 < x <= 0.5 else 0.0),
+    "bilinear": (1.0, lambda x: max(0.0, 1.0 - abs(x))),
+    "bicubic": (2.0, _bicubic),
+    "lanczos": (3.0, lambda x: _sinc(x) * _sinc(x / 3) if -3 <= x < 3 else 0.0),
+}

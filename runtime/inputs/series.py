@@ -1,6 +1,4 @@
-"""Files of readings to examples of a package that takes arrays: one file, or a list with some.
-
-A recording of a series [T, C] becomes one example, whole, or windows, as the package says.
+"""Recordings of a series [n, C] to examples [T, C]: whole or windows, of files and streams.
 
 Windows begin at the readings 0, hop, 2 hop, … for as long as a whole window is there; what comes
 after the last one is left out. A recording that is shorter than a window is one window, filled up

@@ -1,15 +1,12 @@
-"""Sounds to examples, by the manifest's rate and length: files, recordings, arrays.
+"""Sounds to examples: a recording becomes one channel of the package's rate and length, −1 to 1.
 
-One WAV file, read with care: every size in its header is checked before it is used.
+A recording is a WAV file, of whose header every size is checked before it is used, or samples. Its
+constant offset is taken off, and the rate changed by a windowed sinc; docs/package-format.md has
+it.
 
-From recorded samples to an example: one channel without a constant offset, the package's rate and
-length, −1 to 1.
-
-Samples at one rate to samples at another, by a windowed sinc; docs/package-format.md has it.
-
-y_m = Σ_k x_k f(c (m r/s − k)) / Σ_k f(c (m r/s − k))     from r to s samples a second
-f(u) = sin(πu)/(πu) · cos²(πu / 2Z) for |u| < Z, else 0
-c    = 0.97 · min(1, s/r)
+    y_m = Σ_k x_k f(c (m r/s − k)) / Σ_k f(c (m r/s − k))     from r to s samples a second
+    f(u) = sin(πu)/(πu) · cos²(πu / 2Z) for |u| < Z, else 0
+    c    = 0.97 · min(1, s/r)
 """
 
 import math

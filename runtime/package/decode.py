@@ -11,7 +11,8 @@ from typing import Any
 
 from handful.runtime.errors import ManifestError
 
-from .files import brief_path, is_folder, mode_of, read_regular, sha256
+from .archive import Files, open_files
+from .files import brief_path, mode_of, sha256
 from .manifest import FILE, FORMAT, Manifest
 from .rules import check
 from .strict import HINT, quote, read, shorten, to_plain
@@ -83,20 +84,24 @@ def _check_content(content: object) -> None:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """The manifest of the package in the folder `path`, or in the file `path` itself."""
+    """The manifest of the package in the folder or file `path`, or in the manifest.json `path`."""
     return decode(read_bytes(Path(path)))
 
 
 def read_bytes(path: Path) -> bytes:
     """The bytes of a package's manifest.json, read with care."""
-    folder = is_folder(path)
-    file = path / FILE if folder else path
-    if not mode_of(file):
+    if not mode_of(path):
         raise ManifestError(
-            f"no {FILE} in {brief_path(path)}" if folder else f"no package at {brief_path(path)}",
+            f"no package at {brief_path(path)}",
             hint="an exported package is a folder made by `handful export`",
         )
-    return read_regular(file, limit=MAX_BYTES, error=ManifestError)
+    return manifest_of(open_files(path))
+
+
+def manifest_of(files: Files) -> bytes:
+    """The bytes of manifest.json among a package's files."""
+    absent = "an exported package is a folder made by `handful export`"
+    return files.read(FILE, limit=MAX_BYTES, error=ManifestError, absent=absent)
 
 
 def identify(data: bytes) -> str:

@@ -1,6 +1,6 @@
 """The manifest: what a package holds and how it is run, as frozen dataclasses.
 
-Names in a package: plain on every system, and in every language that reads them.
+Names in a package are plain on every system, and in every language that reads them.
 """
 
 import re
@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 FORMAT = 1
 FILE = "manifest.json"
+GOLDEN = "conformance.npz"  # golden vectors, where the package has them
+CARD = "README.md"  # the model card, for people
 Fit = Literal["square", "whole"]  # of a picture: its middle, or all of it
 Precision = Literal["float32", "float16", "int8"]
 ChannelKind = Literal["value", "place", "state"]

@@ -1,6 +1,6 @@
 """Reading a package with care: each file is opened once, hashed and vetted.
 
-Finding packages: a folder, or the name of one that ships with handful.
+A package is found by its folder, or by the name of one that ships with handful.
 """
 
 import os
@@ -12,9 +12,10 @@ from typing import Any
 from handful.runtime.errors import PackageError
 from handful.runtime.vetting.vet import Shape, Vetted, vet
 
-from .decode import decode, identify, read_bytes
-from .files import brief_path, is_folder, mode_of, read_regular, sha256
-from .manifest import FILE, NEXT, GraphSpec, Manifest, TensorSpec, is_basename
+from .archive import Files, open_files
+from .decode import decode, identify, manifest_of
+from .files import brief_path, is_folder, mode_of, sha256
+from .manifest import CARD, FILE, GOLDEN, NEXT, GraphSpec, Manifest, TensorSpec, is_basename
 from .strict import shorten
 
 
@@ -22,7 +23,7 @@ from .strict import shorten
 class Package:
     """A package in memory: nothing of it is read from disk again."""
 
-    path: Path
+    files: Files
     manifest: Manifest
     identity: str  # of manifest.json, which names every file by its hash: see `identify`
     size: int  # bytes of the manifest and the graphs
@@ -30,27 +31,32 @@ class Package:
     vetted: dict[str, Vetted]
 
 
-def read_package(path: str | Path) -> Package:
-    """The package in the folder `path`; a PackageError at the first file that is not as it says."""
-    path = Path(path)
-    text = read_bytes(path)
-    folder = path if is_folder(path) else path.parent
+def read_package(package: Path | bytes) -> Package:
+    """A package from a folder, a file or bytes; a PackageError at the first thing that is wrong."""
+    files = open_files(package)
+    text = manifest_of(files)
     manifest = decode(text)
+    files.check_names(parts(manifest))
     graphs, vetted = {}, {}
     for name, spec in manifest.graphs.items():
-        data = read_graph(folder, spec)
+        data = read_graph(files, spec)
         vetted[name] = vet(data, spec.file)
         _check_declared(vetted[name].inputs, spec.inputs, f"{spec.file}: input")
         outputs = _name_as_listed(vetted[name].outputs, spec.outputs)
         _check_declared(outputs, spec.outputs, f"{spec.file}: output")
         graphs[name] = data
     size = len(text) + sum(map(len, graphs.values()))
-    return Package(folder, manifest, identify(text), size, graphs, vetted)
+    return Package(files, manifest, identify(text), size, graphs, vetted)
 
 
-def read_graph(folder: Path, spec: GraphSpec) -> bytes:
+def parts(manifest: Manifest) -> set[str]:
+    """The names of the files that a package may hold: all but two of them it must."""
+    return {FILE, GOLDEN, CARD, *(spec.file for spec in manifest.graphs.values())}
+
+
+def read_graph(files: Files, spec: GraphSpec) -> bytes:
     """The bytes of one graph, of the size and with the hash that the manifest gives."""
-    data = read_regular(folder / spec.file, limit=spec.bytes)
+    data = files.read(spec.file, limit=spec.bytes)
     if len(data) != spec.bytes:
         raise PackageError(
             f"{spec.file} has {len(data)} bytes, the manifest says {spec.bytes}",
@@ -116,27 +122,24 @@ def list_shipped() -> list[str]:
 
 
 def find(path: Any) -> Path:
-    """The folder of the package that `path` means, a string or a path.
+    """The folder or the file of the package that `path` means, a string or a path.
 
     A string that is a plain name means the shipped package of that name, whatever lies in the
-    working directory; `./name` means the folder. A pathlib.Path means a folder, where there is one.
+    working directory; `./name` means what lies there. A pathlib.Path means what is there, if it is.
     """
     text = _text(path)
     if not text:
         raise PackageError("the package's path is empty", hint=_hint())
     is_shipped = is_basename(text) and stat.S_ISREG(mode_of(SHIPPED / text / FILE))
     folder = Path(text)
-    if is_shipped and (isinstance(path, str) or not is_folder(folder)):
+    if is_shipped and (isinstance(path, str) or not mode_of(folder)):
         return SHIPPED / text
     if is_folder(folder):
         return folder
     if mode_of(folder):
-        raise PackageError(
-            f"{brief_path(path)} is a file, wanted a folder",
-            hint="an exported package is a folder; unpack archives first",
-        )
+        return folder
     raise PackageError(
-        f"no folder {brief_path(path)}, and no shipped package of that name", hint=_hint()
+        f"no folder or file {brief_path(path)}, and no shipped package of that name", hint=_hint()
     )
 
 

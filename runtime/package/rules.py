@@ -1,12 +1,8 @@
 """What a manifest must hold to be runnable, beyond the types of its fields.
 
-What a manifest must hold of audio: one length of samples, their rate, and one scale for all.
-
-What a manifest may say of a series: its channels' names, and how a recording becomes an example.
-
-What a manifest says that was measured: one mean an entry, within its bounds, in plain words.
-
-What a manifest says of confidence: a whole grid of sizes, every number in bounds.
+Sizes have to fit each other and what a runtime can hold; the rules of a kind of input are those of
+`check_sound` and `check_series`; what was measured lies within its bounds, and confidence on a
+whole grid of sizes.
 """
 
 import math
@@ -21,6 +17,9 @@ from handful.runtime.errors import ManifestError
 from . import manifest
 from .flow import flow
 from .manifest import (
+    CARD,
+    FILE,
+    GOLDEN,
     HASH,
     Bounds,
     Comparison,
@@ -277,7 +276,7 @@ def channel_key(name: str) -> str:
 
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
 SYMBOLS = ("B", "S", "N", "Q")
-TAKEN = ("manifest.json", "conformance.npz", "readme.md")
+TAKEN = (FILE, GOLDEN, CARD.lower())
 MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
 MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30

@@ -1,6 +1,6 @@
 """The accuracy of an exported package over episodes, through this runtime alone.
 
-Statistics over episodes: a mean with its 95 % interval, and a paired difference with its own.
+A mean has its 95 % interval, and a difference is paired: of the same episodes, with its own.
 """
 
 import math

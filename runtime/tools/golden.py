@@ -1,17 +1,16 @@
 """conformance.npz: golden examples and vectors, checked before a graph runs.
 
-Golden pictures: decoded pixels in conformance.npz, and what preprocessing makes of them.
-
-Golden sounds: recordings in conformance.npz, and the examples that the rules make of them.
-
-Golden series: readings in conformance.npz, with their times or without, and what becomes of them.
+Beside the vectors of the graphs it may hold what comes before them: decoded pixels, recorded sounds
+or readings of a series, each with the examples that the rules of docs/package-format.md make of it.
 """
+
+from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from itertools import count
 from math import gcd
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,10 +20,12 @@ from handful.runtime.inputs.pictures import prepare_pixels
 from handful.runtime.inputs.resize import Pixels, is_too_narrow, scaled_size
 from handful.runtime.inputs.series import resample, take_whole, windows
 from handful.runtime.inputs.sounds import MAX_CHANNELS, MAX_RATE, MIN_RATE, Sound, prepare_sound
-from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
+from handful.runtime.package.archive import Files
+from handful.runtime.package.manifest import GOLDEN, InputSpec, Manifest, StageSpec
+from handful.runtime.package.npz import read_npz
 from handful.runtime.support import is_one_hot
 
-FILE = "conformance.npz"
+FILE = GOLDEN
 HINT = "export the package again"
 MAX_BYTES = 2**26
 MAX_EXAMPLES = 1000  # of the support set, and of the queries: each is answered alone as well
@@ -33,6 +34,27 @@ SOUNDS, SCALE = ("support_x", "query_x"), 2**15  # which may be 16-bit samples, 
 TOLERANCE = "/tolerance"  # ends the name of a number beside a vector: how far others may be from it
 MOST_OF_ANSWERS = 0.1  # that such a number may be of the answers: beyond it they are noise
 THINNED = re.compile(r"(?P<name>[^\[]+)\[::(?P<every>[1-9][0-9]{0,8})\]")
+
+
+class GoldenFile(NamedTuple):
+    """All that conformance.npz holds: vectors, and what preprocessing makes of raw examples."""
+
+    vectors: Golden
+    pictures: list[tuple[Pixels, Array]]
+    sounds: list[tuple[str, Sound, Array, int]]
+    series: list[Series]
+    bytes: int
+
+
+def read_golden(files: Files, manifest: Manifest) -> GoldenFile:
+    """The golden file of a package, every array checked; PackageError where it is broken."""
+    absent = "a package runs without it, but nobody can tell what it should give: export it again"
+    data = files.read(FILE, limit=MAX_BYTES, absent=absent)
+    arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
+    pictures = take_pictures(arrays, manifest, FILE)
+    sounds = take_sounds(arrays, manifest, FILE)
+    series = take_series(arrays, manifest, FILE)
+    return GoldenFile(Golden(manifest, arrays), pictures, sounds, series, len(data))
 
 
 class Golden:

@@ -46,7 +46,7 @@ def describe(path: str | Path) -> Description:
     manifest = package.manifest
     graphs = tuple(_graph(package, name) for name in manifest.graphs)
     return Description(
-        str(package.path), package.identity, package.size, graphs, order(manifest), manifest
+        package.files.name, package.identity, package.size, graphs, order(manifest), manifest
     )
 
 

@@ -1,18 +1,7 @@
-"""Adapting and predicting on files of any kind: what `handful adapt` and `predict` do.
+"""Adapting and predicting on files of any kind: `handful adapt`, `add`, `remove` and `predict`.
 
-A task file with the package that made it: found by its hash, opened, written again.
-
-Warnings of examples that are nearly the same: of two classes, or twice of one.
-
-Two examples are compared by the distance of their embeddings, as a share of the usual one: the
-median over all pairs that are not copies. The limits were chosen so that examples that differ are
-left alone: in 300 tasks of each of five sizes (2- and 5-way 1-shot, 5- and 20-way 5-shot, 5-way
-20-shot) no two examples of one class came closer than 0.089, and no two of two classes closer than
-0.195. These were the training classes of strokes, the closest, of words, and of Omniglot by two
-packages, and the validation classes of Caltech-101 by EfficientNet-Lite0. Copies have 0. A movement
-with 1 % of noise has 0.03 (the median of 300), a character shifted by a pixel 0.17 by the embedding
-of LEO, a photograph without its outermost two pixels 0.20, and one that was saved again at JPEG
-quality 70 0.30: of copies that were altered many are not found.
+A task file names the package that made it by its hash; it is opened, changed and written again.
+Examples that are nearly the same, of two classes or twice of one, are warned of.
 """
 
 import os
@@ -81,7 +70,19 @@ class Near:
 
 
 def near_pairs(x: Array, labels: Sequence[str]) -> list[Near]:
-    """The pairs of examples x [S, ...] that are nearly the same, the nearest first."""
+    """The pairs of examples x [S, ...] that are nearly the same, the nearest first.
+
+    Two examples are compared by the distance of their embeddings, as a share of the usual one: the
+    median over all pairs that are not copies. The limits were chosen so that examples that differ
+    are left alone: in 300 tasks of each of five sizes (2- and 5-way 1-shot, 5- and 20-way 5-shot,
+    5-way 20-shot) no two examples of one class came closer than 0.089, and no two of two classes
+    closer than 0.195. These were the training classes of strokes, the closest, of words, and of
+    Omniglot by two packages, and the validation classes of Caltech-101 by EfficientNet-Lite0.
+    Copies have 0. A movement with 1 % of noise has 0.03 (the median of 300), a character shifted by
+    a pixel 0.17 by the embedding of LEO, a photograph without its outermost two pixels 0.20, and
+    one that was saved again at JPEG quality 70 0.30: of copies that were altered many are not
+    found.
+    """
     chosen = np.arange(0, len(x), -(-len(x) // MOST_EXAMPLES) or 1)
     flat = x.reshape(len(x), -1)[chosen].astype(np.float64)
     flat -= flat.mean(axis=0)  # so that rounding is small beside the distances
@@ -198,7 +199,8 @@ def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
 
 def save_task(task: Task, out: Path) -> None:
     """Save a task with the place of its package, unless that ships with handful."""
-    task.save(out, note_place=task.learner.path.parent != SHIPPED)
+    path = task.learner.path
+    task.save(out, note_place=path is not None and path.parent != SHIPPED)
 
 
 def place_for(task: Path, out: Path | None, *, force: bool) -> Path:

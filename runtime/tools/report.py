@@ -29,85 +29,29 @@ FEW = 5  # examples of a class, below which more of them are worth the most
 MOST_ADVICE = 10  # lines of one kind
 SIDE = 96  # pixels of a picture's longer side, and units of a drawing's
 SMALL = 48  # pixels of a side below which a picture is enlarged, its pixels sharp
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A support example as the page shows it."""
-
-    name: str
-    picture: str  # HTML; empty where there is none
-
-
-class Pictures:
-    """The pictures of the page, each kept once whatever shows it."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self._symbols: dict[str, str] = {}  # what is drawn → its id
-
-    def add(self, task: Task, example: Array, file: str) -> str:
-        """HTML that shows an example as the package sees it; empty where it cannot be drawn."""
-        drawing = drawing_of(example, task.learner.input)
-        if not drawing:
-            return ""
-        name = self._symbols.setdefault(drawing, f"p{len(self._symbols)}")
-        title = html_text(file)
-        shown = f'<title>{title}</title><use href="#{name}"></use>'
-        return f'<svg class="picture" role="img">{shown}</svg>'
-
-    def symbols(self) -> str:
-        """All of them, for the beginning of the page, where they take no room."""
-        parts = [
-            f'<symbol id="{name}" viewBox="0 0 {SIDE} {SIDE}">{drawing}</symbol>'
-            for drawing, name in self._symbols.items()
-        ]
-        return f'<svg class="symbols">{"".join(parts)}</svg>' if parts else ""
-
-
-def drawing_of(example: Array, spec: InputSpec) -> str:
-    """SVG of an example in a square of SIDE units: a small JPEG, or lines; empty for neither."""
-    kind = KINDS[spec.kind]
-    if kind.pixels is not None:
-        pixels = kind.pixels(example, spec)
-        look = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
-        data = base64.b64encode(jpeg(pixels, SIDE)).decode()
-        size = f'width="{SIDE}" height="{SIDE}"'
-        return f'<image{look} {size} href="data:image/jpeg;base64,{data}"></image>'
-    drawn = [] if kind.lines is None else kind.lines(example, spec)
-    inner = SIDE - 12  # so that no line is cut at the edge
-    lines = []
-    for at, line in enumerate(drawn):
-        points = " ".join(f"{6 + inner * x:.1f},{6 + inner * y:.1f}" for x, y in line)
-        lines.append(f'<polyline class="line{at % 4}" points="{points}"></polyline>')
-    return "".join(lines)
-
-
-class Listing:
-    """The answers on the page with their examples, taken as the files are read: each once."""
-
-    def __init__(self) -> None:
-        """Nothing is listed yet."""
-        self._kept: list[tuple[Checked, Array]] = []
-
-    def add(self, checked: Checked, example: Array) -> None:
-        """One answer more; of many only those are kept that will be listed."""
-        self._kept.append((checked, example))
-        if len(self._kept) > 2 * MOST_ANSWERS:
-            self._kept = self.answers()
-
-    def answers(self) -> list[tuple[Checked, Array]]:
-        """The wrong ones, the most confident first; then the right ones, the least so first."""
-
-        def place(kept: tuple[Checked, Array]) -> tuple[bool, float, str]:
-            checked, answer = kept[0], kept[0].answer
-            return (
-                (True, answer.score or 0, "")
-                if checked.right
-                else (False, -(answer.score or 0), answer.file)
-            )
-
-        return sorted(self._kept, key=place)[:MOST_ANSWERS]
+STYLE = """
+:root { color-scheme: light dark; --text: #222; --page: #fff; --rule: #ddd; --wrong: #fde8e4;
+  --paper: #f6f6f6; --line0: #0072b2; --line1: #d55e00; --line2: #009e73; --line3: #b8569a }
+@media (prefers-color-scheme: dark) {
+  :root { --text: #ddd; --page: #16181b; --rule: #3a3d42; --wrong: #4a241f; --paper: #23262b;
+    --line0: #6db8ec; --line1: #f2904d; --line2: #46cf9f; --line3: #e39ccb } }
+body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
+  padding: 0 1rem; color: var(--text); background: var(--page) }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto }
+th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--rule); text-align: left;
+  vertical-align: middle }
+.symbols { position: absolute; width: 0; height: 0 }
+.picture { width: 72px; height: 72px; margin: 2px; background: var(--paper) }
+.small { image-rendering: pixelated }
+polyline { fill: none; stroke: var(--line0); stroke-width: 2; stroke-linejoin: round;
+  stroke-linecap: round }
+.line1 { stroke: var(--line1) }
+.line2 { stroke: var(--line2) }
+.line3 { stroke: var(--line3) }
+.wrong { background: var(--wrong) }
+"""
+# no address of any kind is opened, whatever a label says
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
 def write_report(
@@ -137,6 +81,131 @@ def write_report(
     except OSError as cause:
         raise TaskFileError(f"cannot write {out}: {cause.strerror}") from cause
     return found
+
+
+def _confusion(found: Outcome) -> str:
+    names = [NONE if label is None else label for label in found.answers]
+    rows = []
+    for label, counts in zip(found.classes, found.confusion, strict=True):
+        rows.append((html_text(label), *(str(count or "") for count in counts)))
+    return html_table(("class", *map(html_text, names)), rows)
+
+
+def _nearest(task: Task, example: Array) -> int:
+    """The support example whose embedding is nearest to this one's."""
+    batch, _ = to_batch(example, task.learner.input, "query")
+    query = task._engine.embed(batch).reshape(-1)
+    support = task._support.x.reshape(len(task._support.x), -1)
+    return int(((support - query) ** 2).sum(axis=1).argmin())
+
+
+def _advise_confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
+    times = f"{count} of its {of} answers"
+    if not known:
+        return (
+            f"Give examples like {html_text(wanted)} as negatives, or ask with a stricter"
+            f" <code>--unknown</code>: {times} were {html_text(label)}."
+        )
+    if label is None:
+        return f"Add examples of {html_text(wanted)}: {times} were none of the classes."
+    return (
+        f"Add examples of {html_text(wanted)} and {html_text(label)} that show the difference:"
+        f" {times} were {html_text(label)}."
+    )
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A support example as the page shows it."""
+
+    name: str
+    picture: str  # HTML; empty where there is none
+
+
+def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
+    accuracy = {} if found is None else found.per_class
+    rows = []
+    for label, count in task.counts.items():
+        own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
+        right, tested = accuracy.get(label, (0, 0))
+        share = f"{right} of {tested}" if tested else "not tested"
+        rows.append((html_text(label), str(count), share, "".join(s.picture for s in own)))
+    return html_table(("class", "examples", "right", "pictures"), rows)
+
+
+def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
+    """What is worth the most: wrong labels first, then confused classes, then small ones."""
+    labels = task._support.labels
+    lines = [
+        f"Look at {html_text(shown[pair.first].name)} ({html_text(labels[pair.first])}) and"
+        f" {html_text(shown[pair.second].name)} ({html_text(labels[pair.second])}): they are nearly"
+        " the same, in two classes."
+        for pair in near_pairs(task._support.x, labels)
+        if labels[pair.first] != labels[pair.second]
+    ][:MOST_ADVICE]
+    for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
+        of = found.per_class[wanted][1] if found else 0
+        lines.append(_advise_confused(wanted, label, count, of, wanted in task.classes))
+    few = [(count, label) for label, count in task.counts.items() if count < FEW]
+    lines += [
+        f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
+    ][:MOST_ADVICE]
+    if found is None:
+        lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
+    return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
+
+
+class Listing:
+    """The answers on the page with their examples, taken as the files are read: each once."""
+
+    def __init__(self) -> None:
+        """Nothing is listed yet."""
+        self._kept: list[tuple[Checked, Array]] = []
+
+    def add(self, checked: Checked, example: Array) -> None:
+        """One answer more; of many only those are kept that will be listed."""
+        self._kept.append((checked, example))
+        if len(self._kept) > 2 * MOST_ANSWERS:
+            self._kept = self.answers()
+
+    def answers(self) -> list[tuple[Checked, Array]]:
+        """The wrong ones, the most confident first; then the right ones, the least so first."""
+
+        def place(kept: tuple[Checked, Array]) -> tuple[bool, float, str]:
+            checked, answer = kept[0], kept[0].answer
+            return (
+                (True, answer.score or 0, "")
+                if checked.right
+                else (False, -(answer.score or 0), answer.file)
+            )
+
+        return sorted(self._kept, key=place)[:MOST_ANSWERS]
+
+
+class Pictures:
+    """The pictures of the page, each kept once whatever shows it."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._symbols: dict[str, str] = {}  # what is drawn → its id
+
+    def add(self, task: Task, example: Array, file: str) -> str:
+        """HTML that shows an example as the package sees it; empty where it cannot be drawn."""
+        drawing = drawing_of(example, task.learner.input)
+        if not drawing:
+            return ""
+        name = self._symbols.setdefault(drawing, f"p{len(self._symbols)}")
+        title = html_text(file)
+        shown = f'<title>{title}</title><use href="#{name}"></use>'
+        return f'<svg class="picture" role="img">{shown}</svg>'
+
+    def symbols(self) -> str:
+        """All of them, for the beginning of the page, where they take no room."""
+        parts = [
+            f'<symbol id="{name}" viewBox="0 0 {SIDE} {SIDE}">{drawing}</symbol>'
+            for drawing, name in self._symbols.items()
+        ]
+        return f'<svg class="symbols">{"".join(parts)}</svg>' if parts else ""
 
 
 def _page(
@@ -189,25 +258,6 @@ def _support(task: Task, folder: Path | None, pictures: Pictures) -> list[Shown]
     return shown
 
 
-def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
-    accuracy = {} if found is None else found.per_class
-    rows = []
-    for label, count in task.counts.items():
-        own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
-        right, tested = accuracy.get(label, (0, 0))
-        share = f"{right} of {tested}" if tested else "not tested"
-        rows.append((html_text(label), str(count), share, "".join(s.picture for s in own)))
-    return html_table(("class", "examples", "right", "pictures"), rows)
-
-
-def _confusion(found: Outcome) -> str:
-    names = [NONE if label is None else label for label in found.answers]
-    rows = []
-    for label, counts in zip(found.classes, found.confusion, strict=True):
-        rows.append((html_text(label), *(str(count or "") for count in counts)))
-    return html_table(("class", *map(html_text, names)), rows)
-
-
 def _answers(
     task: Task,
     shown: list[Shown],
@@ -240,74 +290,22 @@ def _answers(
     )
 
 
-def _nearest(task: Task, example: Array) -> int:
-    """The support example whose embedding is nearest to this one's."""
-    batch, _ = to_batch(example, task.learner.input, "query")
-    query = task._engine.embed(batch).reshape(-1)
-    support = task._support.x.reshape(len(task._support.x), -1)
-    return int(((support - query) ** 2).sum(axis=1).argmin())
-
-
-def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
-    """What is worth the most: wrong labels first, then confused classes, then small ones."""
-    labels = task._support.labels
-    lines = [
-        f"Look at {html_text(shown[pair.first].name)} ({html_text(labels[pair.first])}) and"
-        f" {html_text(shown[pair.second].name)} ({html_text(labels[pair.second])}): they are nearly"
-        " the same, in two classes."
-        for pair in near_pairs(task._support.x, labels)
-        if labels[pair.first] != labels[pair.second]
-    ][:MOST_ADVICE]
-    for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
-        of = found.per_class[wanted][1] if found else 0
-        lines.append(_advise_confused(wanted, label, count, of, wanted in task.classes))
-    few = [(count, label) for label, count in task.counts.items() if count < FEW]
-    lines += [
-        f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
-    ][:MOST_ADVICE]
-    if found is None:
-        lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
-    return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
-
-
-def _advise_confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
-    times = f"{count} of its {of} answers"
-    if not known:
-        return (
-            f"Give examples like {html_text(wanted)} as negatives, or ask with a stricter"
-            f" <code>--unknown</code>: {times} were {html_text(label)}."
-        )
-    if label is None:
-        return f"Add examples of {html_text(wanted)}: {times} were none of the classes."
-    return (
-        f"Add examples of {html_text(wanted)} and {html_text(label)} that show the difference:"
-        f" {times} were {html_text(label)}."
-    )
-
-
-STYLE = """
-:root { color-scheme: light dark; --text: #222; --page: #fff; --rule: #ddd; --wrong: #fde8e4;
-  --paper: #f6f6f6; --line0: #0072b2; --line1: #d55e00; --line2: #009e73; --line3: #b8569a }
-@media (prefers-color-scheme: dark) {
-  :root { --text: #ddd; --page: #16181b; --rule: #3a3d42; --wrong: #4a241f; --paper: #23262b;
-    --line0: #6db8ec; --line1: #f2904d; --line2: #46cf9f; --line3: #e39ccb } }
-body { font: 15px/1.45 system-ui, sans-serif; margin: 2rem auto; max-width: 70rem;
-  padding: 0 1rem; color: var(--text); background: var(--page) }
-table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto }
-th, td { padding: .2rem .7rem; border-bottom: 1px solid var(--rule); text-align: left;
-  vertical-align: middle }
-.symbols { position: absolute; width: 0; height: 0 }
-.picture { width: 72px; height: 72px; margin: 2px; background: var(--paper) }
-.small { image-rendering: pixelated }
-polyline { fill: none; stroke: var(--line0); stroke-width: 2; stroke-linejoin: round;
-  stroke-linecap: round }
-.line1 { stroke: var(--line1) }
-.line2 { stroke: var(--line2) }
-.line3 { stroke: var(--line3) }
-.wrong { background: var(--wrong) }
-"""
-# no address of any kind is opened, whatever a label says
-POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+def drawing_of(example: Array, spec: InputSpec) -> str:
+    """SVG of an example in a square of SIDE units: a small JPEG, or lines; empty for neither."""
+    kind = KINDS[spec.kind]
+    if kind.pixels is not None:
+        pixels = kind.pixels(example, spec)
+        look = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
+        data = base64.b64encode(jpeg(pixels, SIDE)).decode()
+        size = f'width="{SIDE}" height="{SIDE}"'
+        return f'<image{look} {size} href="data:image/jpeg;base64,{data}"></image>'
+    drawn = [] if kind.lines is None else kind.lines(example, spec)
+    inner = SIDE - 12  # so that no line is cut at the edge
+    lines = []
+    for at, line in enumerate(drawn):
+        points = " ".join(f"{6 + inner * x:.1f},{6 + inner * y:.1f}" for x, y in line)
+        lines.append(f'<polyline class="line{at % 4}" points="{points}"></polyline>')
+    return "".join(lines)
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:

@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 
 NONE = "-"  # none of the classes, in text
 MOST_COLUMNS = 20  # of a confusion matrix in text; of a larger one the pairs are listed
+PNG = "--png"
+CELL, GAP, TEXT = 44, 10, 18  # pixels: a cell, the space about a name, a letter
+FEW, WIDE = 360, 120  # of few classes the cells are larger: so many pixels in all, and each at most
+LARGEST = 6000  # pixels of a side of the matrix: with more classes the cells are smaller
+WHITE, BLACK, DARKEST = (255, 255, 255), (0, 0, 0), (8, 48, 107)
+LONGEST = 40  # characters of a name
+# a font with many scripts, as systems call it; Pillow brings one of Latin letters alone
+FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
 
 
 @dataclass(frozen=True)
@@ -178,47 +186,6 @@ def _name(label: str | None) -> str:
     return NONE if label is None else label
 
 
-class PictureError(HandfulError):
-    """A picture cannot be written where it should be."""
-
-
-def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
-    """Refuse a place for the picture of an option before time is spent on what it shows."""
-    if file.suffix.lower() != ".png":
-        raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
-    if not file.parent.is_dir():
-        raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
-    if file.exists() and not force:
-        raise PictureError(f"{file} exists already", hint="replace it with --force")
-
-
-def write_png(png: bytes, file: Path, option: str) -> None:
-    """The picture as a file, whole or not at all."""
-    try:
-        write_atomic(file, png)
-    except OSError as cause:
-        raise PictureError(
-            f"cannot write {file}: {cause.strerror or cause}",
-            hint=f"make room, or name another place with {option}",
-        ) from cause
-
-
-PNG = "--png"
-CELL, GAP, TEXT = 44, 10, 18  # pixels: a cell, the space about a name, a letter
-FEW, WIDE = 360, 120  # of few classes the cells are larger: so many pixels in all, and each at most
-LARGEST = 6000  # pixels of a side of the matrix: with more classes the cells are smaller
-WHITE, BLACK, DARKEST = (255, 255, 255), (0, 0, 0), (8, 48, 107)
-LONGEST = 40  # characters of a name
-# a font with many scripts, as systems call it; Pillow brings one of Latin letters alone
-FONTS = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "Arial Unicode.ttf", "arial.ttf")
-
-
-def check_place(file: Path, *, force: bool) -> None:
-    """Refuse a place for the picture, or a missing Pillow, before any file is looked at."""
-    check_png(file, PNG, example="confusion.png", force=force)
-    import PIL.Image  # noqa: F401  # the command says what brings it
-
-
 def write_confusion(found: Outcome, file: Path) -> None:
     """The confusion matrix as a PNG file, whole or not at all."""
     png = io.BytesIO()
@@ -294,3 +261,34 @@ def _draw_line(text: str, font: "FreeTypeFont | ImageFont") -> "Image":
     picture = Image.new("RGB", (max(1, right - left), max(1, bottom - top)), WHITE)
     ImageDraw.Draw(picture).text((-left, -top), line, BLACK, font)
     return picture
+
+
+def check_place(file: Path, *, force: bool) -> None:
+    """Refuse a place for the picture, or a missing Pillow, before any file is looked at."""
+    check_png(file, PNG, example="confusion.png", force=force)
+    import PIL.Image  # noqa: F401  # the command says what brings it
+
+
+def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
+    """Refuse a place for the picture of an option before time is spent on what it shows."""
+    if file.suffix.lower() != ".png":
+        raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
+    if not file.parent.is_dir():
+        raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
+    if file.exists() and not force:
+        raise PictureError(f"{file} exists already", hint="replace it with --force")
+
+
+def write_png(png: bytes, file: Path, option: str) -> None:
+    """The picture as a file, whole or not at all."""
+    try:
+        write_atomic(file, png)
+    except OSError as cause:
+        raise PictureError(
+            f"cannot write {file}: {cause.strerror or cause}",
+            hint=f"make room, or name another place with {option}",
+        ) from cause
+
+
+class PictureError(HandfulError):
+    """A picture cannot be written where it should be."""

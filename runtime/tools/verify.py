@@ -10,26 +10,21 @@ from handful.runtime.arrays import Array
 from handful.runtime.engine import Engine
 from handful.runtime.errors import PackageError
 from handful.runtime.learner import learner_of
-from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import Precision
-from handful.runtime.package.npz import read_npz
 from handful.runtime.package.read import find, read_package
 from handful.runtime.sessions import setup
 
 from .golden import (
     FILE,
     HINT,
-    MAX_BYTES,
     PICTURE_TOLERANCE,
     SERIES_TOLERANCE,
     SOUND_TOLERANCE,
     Golden,
+    read_golden,
     replay_pictures,
     replay_series,
     replay_sounds,
-    take_pictures,
-    take_series,
-    take_sounds,
     thin,
 )
 
@@ -113,29 +108,23 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
     farther than `tolerance` if that is given.
     """
     package = read_package(find(path))
-    absent = "a package runs without it, but nobody can tell what it should give: export it again"
-    data = read_regular(package.path / FILE, limit=MAX_BYTES, absent=absent)
-    arrays = read_npz(data, limit=MAX_BYTES, name=FILE, error=PackageError, deflated=True)
-    golden_pictures = take_pictures(arrays, package.manifest, FILE)
-    golden_sounds = take_sounds(arrays, package.manifest, FILE)
-    golden_series = take_series(arrays, package.manifest, FILE)
-    golden = Golden(package.manifest, arrays)  # all is checked before a session is built
+    golden = read_golden(package.files, package.manifest)  # checked before a session is built
     learner = learner_of(package, setup(providers))
     engine = learner._engine
     for graph in engine.graphs.values():
         graph.session()
-    pictures = replay_pictures(package.manifest.input, golden_pictures)
+    pictures = replay_pictures(package.manifest.input, golden.pictures)
     sounds = {
         name: relative_difference(*both)
-        for name, both in replay_sounds(package.manifest.input, golden_sounds).items()
+        for name, both in replay_sounds(package.manifest.input, golden.sounds).items()
     }
     series = {
         name: relative_difference(*both)
-        for name, both in replay_series(package.manifest.input, golden_series).items()
+        for name, both in replay_series(package.manifest.input, golden.series).items()
     }
-    differences, one_by_one = replay(engine, golden)
+    differences, one_by_one = replay(engine, golden.vectors)
     files = len(package.graphs) + 1
-    size = sum(map(len, package.graphs.values())) + len(data)
+    size = sum(map(len, package.graphs.values())) + golden.bytes
     least = tolerance_of(package.manifest.precision)
     return Report(
         name=learner.name,
@@ -146,11 +135,11 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
         pictures=pictures,
         sounds=sounds,
         series=series,
-        answer=golden.answer,
+        answer=golden.vectors.answer,
         tolerance=least if tolerance is None else tolerance,
         tolerances={
             name: value
-            for name, value in golden.tolerances.items()
+            for name, value in golden.vectors.tolerances.items()
             if tolerance is None and value > least
         },
     )

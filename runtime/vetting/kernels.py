@@ -1,13 +1,10 @@
 """What keeps onnxruntime's kernels within their memory, beyond an operator's own attributes.
 
 Each rule is about a kernel that ended the process, or read beyond its memory, in a release from
-1.24.1 to 1.32.0; tests/hostile holds the files that did it.
-
-Tensors of 8 bits and weights of 16: what keeps their kernels within their memory.
-
-A graph holds 8-bit arithmetic as QuantizeLinear and DequantizeLinear around operators of floats,
-and onnxruntime puts kernels of its own in the place of such groups. Their scales and zero points
-are therefore constants whose shapes fit, and the groups are those that exporting makes.
+1.24.1 to 1.32.0; tests/hostile holds the files that did it. A graph holds 8-bit arithmetic as
+QuantizeLinear and DequantizeLinear around operators of floats, and onnxruntime puts kernels of its
+own in the place of such groups. Their scales and zero points are therefore constants whose shapes
+fit, and the groups are those that exporting makes.
 """
 
 import math

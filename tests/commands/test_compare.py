@@ -85,7 +85,7 @@ def test_the_same_twice_and_what_is_nowhere_are_refused(trained: Path, tmp_path:
         f"error: {trained} is named twice\n\nhint: name each run and package once\n"
     )
     assert error(run("compare", trained, "nothing")).startswith(
-        "error: no folder nothing, and no shipped package of that name\n"
+        "error: no folder or file nothing, and no shipped package of that name\n"
     )
     assert error(run("compare", trained, "--way", 7)) == (
         f"error: {trained}: the meta-test split has 6 classes, a task needs 7\n"

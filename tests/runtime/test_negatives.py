@@ -128,8 +128,10 @@ def test_altered_negatives_are_refused(
 
 def test_within_the_limits_negatives_are_compared_in_groups(learner: handful.Learner) -> None:
     def limited(most: int) -> handful.Task:
-        edit.manifest(learner.path, lambda content: content["limits"]["support"].update(max=most))
-        task = handful.load(learner.path).adapt({"near": [NEAR], "far": [FAR]})
+        folder = learner.path
+        assert folder is not None
+        edit.manifest(folder, lambda content: content["limits"]["support"].update(max=most))
+        task = handful.load(folder).adapt({"near": [NEAR], "far": [FAR]})
         return task.with_negatives([BETWEEN] * 7)
 
     query = [1.6, 0, 0, 0]

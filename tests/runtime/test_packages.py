@@ -42,7 +42,7 @@ def test_shipped_packages_are_found_by_name(
     assert handful.load("head").path == tmp_path / "head"
     with pytest.raises(PackageError) as error:
         handful.load("tail")
-    assert str(error.value) == "no folder tail, and no shipped package of that name"
+    assert str(error.value) == "no folder or file tail, and no shipped package of that name"
     assert error.value.hint == "shipped packages: head"
 
 
@@ -83,13 +83,16 @@ PATHS: list[tuple[Any, str, str | None]] = [
     ("", "the package's path is empty", LOST),
     (5, "the package is of type int, wanted a path or a name", LOST),
     (None, "the package is of type NoneType, wanted a path or a name", LOST),
-    (b"head", "the package is of type bytes, wanted a path or a name", LOST),
-    ("a\0b", "no folder a\\u0000b, and no shipped package of that name", LOST),
-    ("\udc80\ud800", "no folder \\udc80\\ud800, and no shipped package of that name", LOST),
-    ("a" * 5000, f"no folder …{'a' * 200}, and no shipped package of that name", LOST),
-    ("/", "no manifest.json in /", "an exported package is a folder made by `handful export`"),
-    (".", "no manifest.json in .", "an exported package is a folder made by `handful export`"),
-    ("..", "no manifest.json in ..", "an exported package is a folder made by `handful export`"),
+    ("a\0b", "no folder or file a\\u0000b, and no shipped package of that name", LOST),
+    ("\udc80\ud800", "no folder or file \\udc80\\ud800, and no shipped package of that name", LOST),
+    ("a" * 5000, f"no folder or file …{'a' * 200}, and no shipped package of that name", LOST),
+    ("/", "no file manifest.json in /", "an exported package is a folder made by `handful export`"),
+    (".", "no file manifest.json in .", "an exported package is a folder made by `handful export`"),
+    (
+        "..",
+        "no file manifest.json in ..",
+        "an exported package is a folder made by `handful export`",
+    ),
 ]
 
 

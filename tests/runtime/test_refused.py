@@ -162,7 +162,7 @@ def test_a_manifest_that_is_too_large(folder: Path) -> None:
 
 def test_no_package(tmp_path: Path) -> None:
     refused(
-        tmp_path, ManifestError, f"no manifest.json in {tmp_path}",
+        tmp_path, ManifestError, f"no file manifest.json in {tmp_path}",
         "an exported package is a folder made by `handful export`",
     )  # fmt: skip
 
@@ -170,15 +170,15 @@ def test_no_package(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(PackageError) as error:
         handful.load(tmp_path / "none")
-    words = f"no folder {tmp_path / 'none'}, and no shipped package of that name"
+    words = f"no folder or file {tmp_path / 'none'}, and no shipped package of that name"
     assert str(error.value) == words
 
 
 def test_a_file_for_a_folder(tmp_path: Path) -> None:
-    file = tmp_path / "package.zip"
-    file.write_bytes(b"PK")
-    hint = "an exported package is a folder; unpack archives first"
-    refused(file, PackageError, f"{file} is a file, wanted a folder", hint)
+    file = tmp_path / "embed.onnx"
+    file.write_bytes(b"\x08\x08")
+    words = f"{file} is not a package: it is no zip archive"
+    refused(file, PackageError, words, "`handful pack FOLDER` writes a package as one file")
 
 
 def test_a_missing_file(folder: Path) -> None:

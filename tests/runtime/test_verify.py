@@ -211,5 +211,5 @@ def test_inspect_prints_nothing_that_a_terminal_would_obey(
     assert json.loads(shown.stdout)["manifest"]["training"]["note"] == hostile
     refused = CliRunner().invoke(main, ["inspect", f"{folder}\x1b[31m"], catch_exceptions=False)
     assert refused.stderr.startswith(
-        f"error: no folder {folder}\\u001b[31m, and no shipped package"
+        f"error: no folder or file {folder}\\u001b[31m, and no shipped package"
     )

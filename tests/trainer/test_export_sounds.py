@@ -108,7 +108,7 @@ def test_energies_stand_in_for_sounds(heard: Path) -> None:
     """What is behind the front end, of its energies, is the package's own embedding of sounds."""
     package = read_package(heard / "sounds" / "package")
     sounds = make_sounds(8000, 800).x[:5]
-    whole = handful.load(package.path)._engine.embed(sounds.numpy())
+    whole = handful.load(heard / "sounds" / "package")._engine.embed(sounds.numpy())
     spec = replace(package.manifest.input, kind="array", shape=FRONT.shape, range=None, rate=None)
     behind = behind_front(package, spec)
     of_energies = behind._engine.embed(FRONT(sounds).numpy())

@@ -1,6 +1,6 @@
-"""What is measured: a run's parameters in torch, a package in the runtime; and on which tasks.
+"""What is measured, a run in torch or a package in the runtime, and on which tasks.
 
-What `evaluate` measures under: other data, within groups, upright or distorted pictures.
+The tasks may be of other data, within groups, of upright or of distorted pictures.
 """
 
 from __future__ import annotations

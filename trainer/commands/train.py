@@ -1,4 +1,4 @@
-"""`handful train`."""
+"""`handful train`: a recipe with its changes to a run's folder, or a run resumed."""
 
 from __future__ import annotations
 

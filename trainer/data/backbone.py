@@ -1,8 +1,7 @@
 """A frozen ONNX backbone: pictures become embeddings once, kept in the user's cache folder.
 
-What a backbone subtracts from each channel of its pictures, and divides it by.
-
-Checks of embeddings: constant ones are refused, those of a doubtful scale are reported.
+What it subtracts from each channel of its pictures and divides it by is checked against the graph.
+Embeddings that are all alike are refused, those of a doubtful scale reported.
 """
 
 from __future__ import annotations
@@ -30,107 +29,17 @@ from handful.trainer.settings.errors import DataError
 from .config import DataConfig
 from .labelled import LabelledSet
 
-
-@dataclass(frozen=True)
-class Channels:
-    """The mean and the deviation of each channel, of pixels that run from 0 to 1."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-    @classmethod
-    def of(cls, config: DataConfig) -> Channels | None:
-        """Those of the settings, which have both or none."""
-        mean, std = config.preprocessing.mean, config.preprocessing.std
-        return None if mean is None or std is None else cls(mean, std)
-
-    def factors(self, layout: str | None) -> tuple[Tensor, Tensor]:
-        """a and b of x · a + b, shaped for pictures [B, C, H, W] ("CHW") or [B, H, W, C]."""
-        shape = (1, -1, 1, 1) if layout == "CHW" else (1, 1, 1, -1)
-        mean, std = (torch.tensor(t, dtype=torch.float64) for t in (self.mean, self.std))
-        return (1 / std).float().reshape(shape), (-mean / std).float().reshape(shape)
-
-    def apply(self, x: Tensor, layout: str | None) -> Tensor:
-        """Pictures [B, ...] with values from 0 to 1 as the backbone reads them."""
-        scale, offset = self.factors(layout)
-        return x * scale.to(x.device) + offset.to(x.device)
-
-
 SHAPED = 16  # examples that are embedded where only the form of embeddings is asked for
 BATCH = 16  # pictures at a time: EfficientNet-Lite0 at 224 then stays below 300 MiB
 WANTED = "a backbone reads float32 [n, C, S, S] or [n, S, S, C], C 1 or 3, n free, and gives [n, D]"
 COLOURS: dict[int, Literal["grey", "rgb"]] = {1: "grey", 3: "rgb"}
-
-
-class BackboneInput(NamedTuple):
-    """What the graph reads: the input's name, its pictures' side in pixels, layout and colour."""
-
-    name: str
-    size: int
-    layout: Literal["HWC", "CHW"]
-    colour: Literal["grey", "rgb"]
-
-
-def backbone_input(path: Path) -> BackboneInput:
-    """The input of the graph, from the graph itself."""
-    return _input(_session(path), path)
-
-
-def input_of(config: DataConfig) -> BackboneInput:
-    """What the backbone of the settings reads."""
-    if named := find_known(config.backbone):
-        return BackboneInput(named.input, named.size, named.layout, named.colour)
-    return backbone_input(backbone_file(config))
-
-
-def backbone_file(config: DataConfig) -> Path:
-    """The backbone's ONNX file; one that is known by name is made once, and kept in the cache."""
-    if config.backbone is None:
-        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
-    named = find_known(config.backbone)
-    if named is None:
-        return config.backbone
-    file = cache_folder() / "backbones" / f"{config.backbone}-{named.revision}.onnx"
-    if not file.is_file():
-        keep(file, named.convert())
-    return file
-
-
-def packaged_input(spec: InputSpec) -> BackboneInput:
-    """What the backbone in an exported package reads, by the package's `input`."""
-    if spec.kind != "image" or spec.layout is None or spec.colour is None:
-        raise DataError("the package was trained on a backbone, and does not read pictures")
-    return BackboneInput("x", spec.shape[1], spec.layout, spec.colour)
-
-
-def prepare_pictures(
-    pictures: LabelledSet, config: DataConfig, wanted: BackboneInput | None = None
-) -> LabelledSet:
-    """Pictures [M, H, W, C] as the backbone wants them, its layout and preprocessing in `input`."""
-    wanted = wanted or input_of(config)
-    x = pictures.x
-    if x.dtype != torch.uint8 or x.ndim != 4:
-        raise DataError(
-            f"backbone {config.backbone} reads pictures,"
-            f" found {str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}",
-            hint="give a folder of images, or uint8 pixels [M, H, W, C] in an npz file",
-        )
-    _check_channels(wanted, config)
-    if pictures.input.layout == "CHW":
-        x = x.permute(0, 2, 3, 1)
-    spec = _spec(pictures.input, wanted, config)
-    x = convert(x, spec)
-    x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
-    return replace(pictures, x=x.contiguous(), input=spec)
-
-
-def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
-    mean, channels = config.preprocessing.mean, 1 if wanted.colour == "grey" else 3
-    if mean is not None and len(mean) != channels:
-        raise DataError(
-            f"data.backbone_mean has {len(mean)} numbers,"
-            f" backbone {config.backbone} reads {channels} channels"
-        )
+ALIKE = 0.95  # a mean cosine between class means above this separates nothing
+MOSTLY_ZERO = 0.95
+CONSTANT = 1e-6  # of the largest value
+# On 20 classes of Caltech-101 with MobileNetV1 0.25 and EfficientNet-Lite0, 1 − cosine under the
+# right scale was 1.7 to 3.4 times that under 0..255 or −128..127, and 1.0 to 1.1 times under 0..1.
+CLEARLY = 1.5
+CLASSES, EXAMPLES = 16, 6  # on which other scales are tried
 
 
 def embed_pictures(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
@@ -164,6 +73,61 @@ def embed_few(pictures: LabelledSet, config: DataConfig) -> LabelledSet:
     refuse_constant(replace(few, x=h, input=spec, pictures=few.input), config)
     zeros = torch.zeros(len(pictures.x), *h.shape[1:])
     return replace(pictures, x=zeros, input=spec, pictures=few.input)
+
+
+def embed(path: Path, pictures: LabelledSet, channels: Channels | None) -> Floats:
+    """What the backbone gives for pictures that are prepared for it, [M, D]."""
+    session = _session(path)
+    name = session.get_inputs()[0].name
+    parts = []
+    for rows in torch.split(pictures.x, BATCH):
+        x = pictures.as_float(rows)
+        if channels is not None:
+            x = channels.apply(x, pictures.input.layout)
+        parts.append(_run(session, name, x, path))
+    return np.concatenate(parts)
+
+
+def prepare_pictures(
+    pictures: LabelledSet, config: DataConfig, wanted: BackboneInput | None = None
+) -> LabelledSet:
+    """Pictures [M, H, W, C] as the backbone wants them, its layout and preprocessing in `input`."""
+    wanted = wanted or input_of(config)
+    x = pictures.x
+    if x.dtype != torch.uint8 or x.ndim != 4:
+        raise DataError(
+            f"backbone {config.backbone} reads pictures,"
+            f" found {str(x.dtype).removeprefix('torch.')} {list(x.shape[1:])}",
+            hint="give a folder of images, or uint8 pixels [M, H, W, C] in an npz file",
+        )
+    _check_channels(wanted, config)
+    if pictures.input.layout == "CHW":
+        x = x.permute(0, 2, 3, 1)
+    spec = _spec(pictures.input, wanted, config)
+    x = convert(x, spec)
+    x = x.permute(0, 3, 1, 2) if wanted.layout == "CHW" else x
+    return replace(pictures, x=x.contiguous(), input=spec)
+
+
+def _run(session: Any, name: str, x: Tensor, path: Path) -> Floats:
+    try:
+        h = np.asarray(session.run(None, {name: x.numpy()})[0])
+    except Exception as cause:  # as above
+        raise DataError(f"backbone {path} fails on {list(x.shape)}: {cause}") from cause
+    if h.dtype != np.float32 or h.ndim != 2 or len(h) != len(x):
+        raise DataError(
+            f"backbone {path} gives {h.dtype} {list(h.shape)} for {len(x)} pictures", hint=WANTED
+        )
+    return h
+
+
+def _check_finite(x: Floats, path: Path) -> None:
+    finite = np.isfinite(x).all(axis=1)
+    if not finite.all():
+        raise DataError(
+            f"backbone {path} gives values that are not finite for picture {finite.argmin()}",
+            hint="data.backbone_scale and data.backbone_offset must be those it was trained with",
+        )
 
 
 def _session(path: Path) -> Any:
@@ -219,40 +183,6 @@ def _spec(source: InputSpec, wanted: BackboneInput, config: DataConfig) -> Input
     )
 
 
-def embed(path: Path, pictures: LabelledSet, channels: Channels | None) -> Floats:
-    """What the backbone gives for pictures that are prepared for it, [M, D]."""
-    session = _session(path)
-    name = session.get_inputs()[0].name
-    parts = []
-    for rows in torch.split(pictures.x, BATCH):
-        x = pictures.as_float(rows)
-        if channels is not None:
-            x = channels.apply(x, pictures.input.layout)
-        parts.append(_run(session, name, x, path))
-    return np.concatenate(parts)
-
-
-def _check_finite(x: Floats, path: Path) -> None:
-    finite = np.isfinite(x).all(axis=1)
-    if not finite.all():
-        raise DataError(
-            f"backbone {path} gives values that are not finite for picture {finite.argmin()}",
-            hint="data.backbone_scale and data.backbone_offset must be those it was trained with",
-        )
-
-
-def _run(session: Any, name: str, x: Tensor, path: Path) -> Floats:
-    try:
-        h = np.asarray(session.run(None, {name: x.numpy()})[0])
-    except Exception as cause:  # as above
-        raise DataError(f"backbone {path} fails on {list(x.shape)}: {cause}") from cause
-    if h.dtype != np.float32 or h.ndim != 2 or len(h) != len(x):
-        raise DataError(
-            f"backbone {path} gives {h.dtype} {list(h.shape)} for {len(x)} pictures", hint=WANTED
-        )
-    return h
-
-
 def _key(path: Path, pictures: LabelledSet, channels: Channels | None) -> str:
     """The hash of everything that the embeddings depend on."""
     facts = [asdict(pictures.input), list(pictures.x.shape)]
@@ -279,13 +209,31 @@ def _keep(file: Path, x: Floats) -> None:
     keep(file, stream.getvalue())
 
 
-ALIKE = 0.95  # a mean cosine between class means above this separates nothing
-MOSTLY_ZERO = 0.95
-CONSTANT = 1e-6  # of the largest value
-# On 20 classes of Caltech-101 with MobileNetV1 0.25 and EfficientNet-Lite0, 1 − cosine under the
-# right scale was 1.7 to 3.4 times that under 0..255 or −128..127, and 1.0 to 1.1 times under 0..1.
-CLEARLY = 1.5
-CLASSES, EXAMPLES = 16, 6  # on which other scales are tried
+@dataclass(frozen=True)
+class Channels:
+    """The mean and the deviation of each channel, of pixels that run from 0 to 1."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def of(cls, config: DataConfig) -> Channels | None:
+        """Those of the settings, which have both or none."""
+        mean, std = config.preprocessing.mean, config.preprocessing.std
+        return None if mean is None or std is None else cls(mean, std)
+
+    def factors(self, layout: str | None) -> tuple[Tensor, Tensor]:
+        """a and b of x · a + b, shaped for pictures [B, C, H, W] ("CHW") or [B, H, W, C]."""
+        shape = (1, -1, 1, 1) if layout == "CHW" else (1, 1, 1, -1)
+        mean, std = (torch.tensor(t, dtype=torch.float64) for t in (self.mean, self.std))
+        return (1 / std).float().reshape(shape), (-mean / std).float().reshape(shape)
+
+    def apply(self, x: Tensor, layout: str | None) -> Tensor:
+        """Pictures [B, ...] with values from 0 to 1 as the backbone reads them."""
+        scale, offset = self.factors(layout)
+        return x * scale.to(x.device) + offset.to(x.device)
+
+
 SCALES = {
     "backbone_scale = 1.0, backbone_offset = 0.0": (1.0, 0.0, None),
     "backbone_scale = 0.00392156862745098, backbone_offset = 0.0": (1 / 255, 0.0, None),
@@ -296,6 +244,56 @@ SCALES = {
         Channels((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),  # ImageNet's, as torchvision's
     ),
 }
+
+
+class BackboneInput(NamedTuple):
+    """What the graph reads: the input's name, its pictures' side in pixels, layout and colour."""
+
+    name: str
+    size: int
+    layout: Literal["HWC", "CHW"]
+    colour: Literal["grey", "rgb"]
+
+
+def backbone_input(path: Path) -> BackboneInput:
+    """The input of the graph, from the graph itself."""
+    return _input(_session(path), path)
+
+
+def input_of(config: DataConfig) -> BackboneInput:
+    """What the backbone of the settings reads."""
+    if named := find_known(config.backbone):
+        return BackboneInput(named.input, named.size, named.layout, named.colour)
+    return backbone_input(backbone_file(config))
+
+
+def packaged_input(spec: InputSpec) -> BackboneInput:
+    """What the backbone in an exported package reads, by the package's `input`."""
+    if spec.kind != "image" or spec.layout is None or spec.colour is None:
+        raise DataError("the package was trained on a backbone, and does not read pictures")
+    return BackboneInput("x", spec.shape[1], spec.layout, spec.colour)
+
+
+def backbone_file(config: DataConfig) -> Path:
+    """The backbone's ONNX file; one that is known by name is made once, and kept in the cache."""
+    if config.backbone is None:
+        raise DataError("no backbone is given", hint="set data.backbone to an ONNX file")
+    named = find_known(config.backbone)
+    if named is None:
+        return config.backbone
+    file = cache_folder() / "backbones" / f"{config.backbone}-{named.revision}.onnx"
+    if not file.is_file():
+        keep(file, named.convert())
+    return file
+
+
+def _check_channels(wanted: BackboneInput, config: DataConfig) -> None:
+    mean, channels = config.preprocessing.mean, 1 if wanted.colour == "grey" else 3
+    if mean is not None and len(mean) != channels:
+        raise DataError(
+            f"data.backbone_mean has {len(mean)} numbers,"
+            f" backbone {config.backbone} reads {channels} channels"
+        )
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,6 @@
 """A labelled set: all examples in memory, sorted by class, drawn from by index.
 
-Tasks within groups: their classes come from one alphabet, or from a few, and not from all.
-
-Meta-training classes of series, turned and mirrored: each is a class of its own. A character upside
-down or in a mirror is a character that a learner has not seen, as quarter turns are on Omniglot
-(Vinyals et al. 2016). It multiplies the classes to learn from by four or by eight; those of
-validation and test stay as they are.
+Tasks may take their classes within groups: from one alphabet, or from a few, and not from all.
 """
 
 from __future__ import annotations
@@ -282,6 +277,10 @@ def with_symmetries(data: LabelledSet, count: Literal[1, 4, 8]) -> LabelledSet:
     """Series [M, T, C] turned by quarters in the plane of their first two channels: 4 × classes.
 
     With 8 each of these is mirrored as well. The turns of a group are groups of their own.
+
+    A character upside down or in a mirror is a character that a learner has not seen, as quarter
+    turns are on Omniglot (Vinyals et al. 2016). It multiplies the classes to learn from by four or
+    by eight; those of validation and test stay as they are.
     """
     if data.x.dtype != torch.float32 or data.x.ndim != 3 or data.x.shape[2] < 2:
         raise DataError(

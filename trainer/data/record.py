@@ -1,9 +1,8 @@
 """What a run's data are: their places, the classes of each part, a fingerprint of every class.
 
 A run writes this down before it trains; whoever reads its data later takes these classes instead
-of splitting anew, and is refused, by name, what is no longer the same.
-
-Fingerprints of classes: of the examples as they were read, or of their files.
+of splitting anew, and is refused, by name, what is no longer the same. A class's fingerprint is of
+its examples as they were read, or of its files.
 """
 
 from __future__ import annotations

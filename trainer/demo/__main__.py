@@ -1,6 +1,6 @@
 """The demonstration: meta-train on invented characters, export, adapt to five new ones, draw it.
 
-The demonstration's picture: support drawings above, queries with their answers below.
+The picture has support drawings above, queries with their answers below.
 """
 
 from __future__ import annotations

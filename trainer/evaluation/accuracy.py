@@ -1,6 +1,6 @@
 """A learner measured over many episodes, in torch: its accuracy, in regression its error.
 
-The result of an evaluation: a mean, its interval, and what it has to beat.
+A result is a mean with its interval, beside what it has to beat on the same episodes.
 """
 
 from __future__ import annotations

@@ -5,9 +5,8 @@
     set          labels of at least the probability that a share c of right labels has
                  (split conformal prediction, Sadinle et al. 2019: least ambiguous sets)
 
-A query's score is its largest logit less a weight times the mean of its other logits.
-
-What a package's manifest promises of its confidence, beside what is found.
+A query's score is its largest logit less a weight times the mean of its other logits. `promises`
+measures on other tasks what a manifest promises so.
 """
 
 from __future__ import annotations

@@ -4,22 +4,12 @@
     class means, centred, unit length   the same on x less the mean over meta-training examples, of
                                         unit length: SimpleShot (Wang et al. 2019, arXiv:1911.04623)
     logistic regression                 on the same, of length 3, with an intercept; L2 with C = 10
+    mean                                of functions: the mean of the support set's targets
+    least squares                       a linear function of x with an intercept; of all that fit
+                                        the smallest
 
 C and the length were chosen once, on data that no package is measured on (keywords and pen
 strokes), and are not tuned for a learner or a data set.
-
-Multinomial logistic regression with an L2 penalty, for many small problems at once.
-
-    min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
-
-Newton's method: conjugate gradients give the direction, halving the length of the step. The
-objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is random.
-An intercept is the weight of a coordinate of x that is constant.
-
-What a learner of functions has to beat: simple fits to the very readings that it adapts to.
-
-mean            the mean of the support set's targets
-least squares   a linear function of x with an intercept; of all that fit, the smallest
 """
 
 from __future__ import annotations
@@ -49,7 +39,16 @@ class NotConverged(HandfulError):
 
 
 def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
-    """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision."""
+    """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
+
+    Multinomial logistic regression with an L2 penalty, for many small problems at once.
+
+        min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
+
+    Newton's method: conjugate gradients give the direction, halving the length of the step. The
+    objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
+    random. An intercept is the weight of a coordinate of x that is constant.
+    """
     w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
     norm = x.new_zeros(x.shape[0])
     for _ in range(NEWTON):

@@ -1,8 +1,6 @@
 """The model card of a package: README.md, written from the manifest alone.
 
-The card's comparison: what a package's accuracy has to beat, and whether it does.
-
-Tables in Markdown.
+It says in words whether the package beats what stands beside it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What turns sound into energies in front of a learner's own embedding, as one `embed` graph.
+"""What stands in front of a learner's own embedding, joined with it to one graph `embed`.
 
-A frozen ONNX backbone in front of a learner's own embedding, as one `embed` graph.
+It turns sounds into energies, or pictures into a frozen ONNX backbone's embeddings.
 """
 
 from __future__ import annotations

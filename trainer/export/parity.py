@@ -1,11 +1,7 @@
 """The exported graphs in onnxruntime against torch, on real episodes and on extremes.
 
-Degenerate support sets, which show whether small constants still keep quotients finite.
-
-Sounds made up to check a package on, where the data are energies and no sound is at hand.
-
-A class is a melody of three tones, each with overtones of its own; an example has its own pitch,
-loudness, start and noise.
+Extremes are degenerate support sets, which show whether small constants still keep quotients
+finite.
 """
 
 from __future__ import annotations
@@ -164,7 +160,12 @@ TONES, OVERTONES = 3, 4
 
 
 def make_sounds(rate: int, samples: int) -> LabelledSet:
-    """CLASSES × EXAMPLES sounds [L], the same at each call."""
+    """CLASSES × EXAMPLES sounds [L], the same at each call.
+
+    They check a package whose data are energies, where no sound is at hand. A class is a melody of
+    three tones, each with overtones of its own; an example has its own pitch, loudness, start and
+    noise.
+    """
     rng = np.random.default_rng(0)
     classes = {}
     for number in range(CLASSES):

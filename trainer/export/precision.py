@@ -2,7 +2,7 @@
 
 int8 is static quantisation by onnxruntime's own tool, with Q(x) = round(x / s) + z:
 
-    filters       −127 to 127, a scale for each filter, z = 0 (filters.py)
+    filters       −127 to 127, z = 0, a scale for each filter, so small that no CPU's sums overflow
     activations   0 to 255, s and z from the least and the largest value over calibration examples
 
 in the form with QuantizeLinear and DequantizeLinear, standard operators all of them, which
@@ -12,21 +12,6 @@ sound, or after the last, is computed in float32. So is the rest of the package.
 
 float16 stores the weights in 16 bits and casts them to float32 when the graph is loaded: half the
 file, the same arithmetic.
-
-The scales of 8-bit filters, small enough that no CPU's sums overflow.
-
-CPUs with AVX2 but no VNNI multiply 8-bit activations a, 0 to 255, by filters w, −127 to 127, and
-add neighbouring products in pairs of 16 bits before they go on in 32. a₁w₁ + a₂w₂ may be 64,770
-there, and becomes 32,767. A filter's scale is therefore the least at which
-
-    |w| ≤ 127    and    |w₁ + w₂| ≤ 127 for each pair of one sign
-
-so that a pair is at most 255 · 128 (1 for rounding), and every CPU gets the same levels. Filters of
-one pixel are read channel after channel, in pairs; in wider ones any two may meet. Those of one
-channel are never multiplied in this way.
-
-The usual remedy, filters of 7 bits throughout, is twice as coarse; this is 1.2 times as coarse in
-EfficientNet-Lite0, and equally fast (docs/photos.md).
 """
 
 from __future__ import annotations
@@ -55,34 +40,6 @@ from .trace import Port, silence_exporter
 
 MOST = 127
 LEAST = 1e-4  # of the largest scale: a filter that is all zeros needs one too
-
-
-def filter_scales(weight: Floats) -> Floats:
-    """A scale for each filter of weight [M, C, …], [M]."""
-    rows = weight.reshape(len(weight), -1)
-    largest = np.abs(rows).max(axis=1)
-    if weight.shape[1] > 1:
-        one_pixel = rows.shape[1] == weight.shape[1]
-        largest = np.maximum(largest, _neighbours(rows) if one_pixel else _any_two(rows))
-    scales: Floats = np.maximum(largest, max(LEAST * largest.max(), 1e-30)) / np.float32(MOST)
-    return scales
-
-
-def _neighbours(rows: Floats) -> Floats:
-    """The largest |w₁ + w₂| of a filter's pairs of one sign, the first with the second, …: [M]."""
-    pairs = np.pad(rows, [(0, 0), (0, rows.shape[1] % 2)]).reshape(len(rows), -1, 2)
-    same = pairs[..., 0] * pairs[..., 1] > 0
-    sums: Floats = np.abs(pairs.sum(axis=2) * same).max(axis=1)
-    return sums
-
-
-def _any_two(rows: Floats) -> Floats:
-    """The largest |w₁ + w₂| of any two weights of one sign in a filter: [M]."""
-    signs = [np.sort(np.maximum(side, 0), axis=1)[:, -2:].sum(axis=1) for side in (rows, -rows)]
-    sums: Floats = np.maximum(*signs)
-    return sums
-
-
 AFTER_CONVOLUTIONS = ("Add", "Clip", "MaxPool", "Relu")  # computed in 8 bits as well
 PREPARED = ("onnx.quant.pre_process", "onnxruntime.quant")  # what the tool would warn without
 FEWEST = 64  # values of a weight that is worth 16 bits less
@@ -196,18 +153,6 @@ def _fold(model: onnx.ModelProto, file: Path) -> onnx.ModelProto:
     return folded
 
 
-def _filters(model: onnx.ModelProto, chosen: set[str], int8: Any) -> dict[str, list[Any]]:
-    """What the tool is told of each filter of the convolutions: its scale."""
-    weights = {tensor.name: tensor for tensor in model.graph.initializer}
-    told = {}
-    for node in model.graph.node:
-        if node.op_type == "Conv" and node.name in chosen:
-            scales = filter_scales(numpy_helper.to_array(weights[node.input[1]]))
-            each = [{"quant_type": int8, "scale": s, "zero_point": np.int8(0)} for s in scales]
-            told[node.input[1]] = [{"axis": 0, **each[0]}, *each[1:]]
-    return told
-
-
 def _choose(model: onnx.ModelProto) -> set[str]:
     """Convolutions with constant filters, and what may be 8 bits among the nodes behind one."""
     constants = {tensor.name for tensor in model.graph.initializer}
@@ -222,3 +167,55 @@ def _choose(model: onnx.ModelProto) -> set[str]:
             if node.op_type in AFTER_CONVOLUTIONS:
                 chosen.add(node.name)
     return chosen
+
+
+def _filters(model: onnx.ModelProto, chosen: set[str], int8: Any) -> dict[str, list[Any]]:
+    """What the tool is told of each filter of the convolutions: its scale."""
+    weights = {tensor.name: tensor for tensor in model.graph.initializer}
+    told = {}
+    for node in model.graph.node:
+        if node.op_type == "Conv" and node.name in chosen:
+            scales = filter_scales(numpy_helper.to_array(weights[node.input[1]]))
+            each = [{"quant_type": int8, "scale": s, "zero_point": np.int8(0)} for s in scales]
+            told[node.input[1]] = [{"axis": 0, **each[0]}, *each[1:]]
+    return told
+
+
+def filter_scales(weight: Floats) -> Floats:
+    """A scale for each filter of weight [M, C, …], [M].
+
+    CPUs with AVX2 but no VNNI multiply 8-bit activations a, 0 to 255, by filters w, −127 to 127,
+    and add neighbouring products in pairs of 16 bits before they go on in 32. a₁w₁ + a₂w₂ may be
+    64,770 there, and becomes 32,767. A filter's scale is therefore the least at which
+
+        |w| ≤ 127    and    |w₁ + w₂| ≤ 127 for each pair of one sign
+
+    so that a pair is at most 255 · 128 (1 for rounding), and every CPU gets the same levels.
+    Filters of one pixel are read channel after channel, in pairs; in wider ones any two may meet.
+    Those of one channel are never multiplied in this way.
+
+    The usual remedy, filters of 7 bits throughout, is twice as coarse; this is 1.2 times as coarse
+    in EfficientNet-Lite0, and equally fast (docs/photos.md).
+    """
+    rows = weight.reshape(len(weight), -1)
+    largest = np.abs(rows).max(axis=1)
+    if weight.shape[1] > 1:
+        one_pixel = rows.shape[1] == weight.shape[1]
+        largest = np.maximum(largest, _neighbours(rows) if one_pixel else _any_two(rows))
+    scales: Floats = np.maximum(largest, max(LEAST * largest.max(), 1e-30)) / np.float32(MOST)
+    return scales
+
+
+def _neighbours(rows: Floats) -> Floats:
+    """The largest |w₁ + w₂| of a filter's pairs of one sign, the first with the second, …: [M]."""
+    pairs = np.pad(rows, [(0, 0), (0, rows.shape[1] % 2)]).reshape(len(rows), -1, 2)
+    same = pairs[..., 0] * pairs[..., 1] > 0
+    sums: Floats = np.abs(pairs.sum(axis=2) * same).max(axis=1)
+    return sums
+
+
+def _any_two(rows: Floats) -> Floats:
+    """The largest |w₁ + w₂| of any two weights of one sign in a filter: [M]."""
+    signs = [np.sort(np.maximum(side, 0), axis=1)[:, -2:].sum(axis=1) for side in (rows, -rows)]
+    sums: Floats = np.maximum(*signs)
+    return sums

@@ -1,14 +1,4 @@
-"""Simplifying a traced graph for the package: fewer nodes, plain names.
-
-Optimisation passes over a traced graph that do not change its results.
-
-The library's own list is not used as a whole, since some of its rules change a function: constants
-are compared with a tolerance, so that `x + 1e-8` and `x * (1 + 5e-6)` become `x`; `Relu(Clip(x))`
-and `Clip(Clip(x))` are joined whatever their bounds; an odd axis is split into the wrong halves;
-a ScatterND that adds counts as one that replaces; products of reshaped matrices are taken to be
-products of the matrices; batch norm is multiplied into a convolution, which rounds anew
-(onnxruntime does that by itself).
-"""
+"""Simplifying a traced graph for the package: fewer nodes, plain names, the same results."""
 
 from __future__ import annotations
 
@@ -64,8 +54,28 @@ RULES = (
 )
 
 
+def simplify(
+    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
+) -> onnx.ModelProto:
+    """The same function: constants folded, common parts computed once, unread inputs left out.
+
+    The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
+    """
+    with silence_exporter():
+        model = ir.to_proto(optimise(ir.from_proto(model)))
+    return name_ports(model, ports, outputs)
+
+
 def optimise(model: ir.Model) -> ir.Model:
-    """Constants folded, no-ops left out, common parts computed once; outputs may share a value."""
+    """Constants folded, no-ops left out, common parts computed once; outputs may share a value.
+
+    onnxscript's own list of passes is not used as a whole, since some of its rules change a
+    function: constants are compared with a tolerance, so that `x + 1e-8` and `x * (1 + 5e-6)`
+    become `x`; `Relu(Clip(x))` and `Clip(Clip(x))` are joined whatever their bounds; an odd axis is
+    split into the wrong halves; a ScatterND that adds counts as one that replaces; products of
+    reshaped matrices are taken to be products of the matrices; batch norm is multiplied into a
+    convolution, which rounds anew (onnxruntime does that by itself).
+    """
     common.InlinePass()(model)
     for _ in range(ROUNDS):
         folded = optimizer.fold_constants(
@@ -128,18 +138,6 @@ def _is_one(value: ir.Value | None, other: ir.Value | None) -> bool:
             own in (1, size) for own, size in zip(sizes[::-1], tuple(shape)[::-1], strict=False)
         )
     )
-
-
-def simplify(
-    model: onnx.ModelProto, ports: Sequence[Port], outputs: Mapping[str, tuple[int | str, ...]]
-) -> onnx.ModelProto:
-    """The same function: constants folded, common parts computed once, unread inputs left out.
-
-    The model's inputs are the `ports` in order, its outputs have the names and shapes `outputs`.
-    """
-    with silence_exporter():
-        model = ir.to_proto(optimise(ir.from_proto(model)))
-    return name_ports(model, ports, outputs)
 
 
 def name_ports(

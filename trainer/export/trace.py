@@ -2,27 +2,13 @@
 
 `torch.onnx.export` cannot trace `torch.func.grad` by itself, so the function is traced first by
 `make_fx` with symbolic sizes; what comes out has no gradients left to take, only arithmetic.
+Backward operators that ONNX does not have are written here with those it has; the others come from
+torch's core ATen decompositions, batch norm's backward included.
 
 Only the free sizes are symbols. `tracing_mode="symbolic"` would make one of every
 size, the height and width of an image included, and most of the time would go into sympy: 61
 seconds for MAML's three graphs instead of 25, which are the same node for node. IR version and
 opset are pinned because a current `onnx` writes IR 14, which no onnxruntime reads.
-
-What `make_fx` traced, as the program that torch's exporter translates.
-
-`torch.onnx.export` would take the graph itself. It then traces it again to make a program of it,
-and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes and
-sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
-decomposed the operators. Where one is left that the exporter decomposes and we do not, it says that
-it has no function for it, and trace.py gives it the graph itself.
-
-Backward operators that ONNX does not have, written with those it has.
-
-Everything else comes from torch's core ATen decompositions, batch norm's backward included. The
-gradients of slices and selections become concatenations with zeros: the exporter's ScatterND with
-transposes takes 36 ms of a MAML step.
-
-Operators as ONNX has them that torch's exporter has not or only decomposes.
 """
 
 from __future__ import annotations
@@ -57,6 +43,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.utils import _pytree as pytree
 
+from .convolutions import convolution_backward
+
 aten = torch.ops.aten
 
 
@@ -69,13 +57,17 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
     table[aten.select_backward.default] = select_backward
     table[aten.threshold_backward.default] = threshold_backward
     table[aten.convolution_backward.default] = convolution_backward
+    table[aten.constant_pad_nd.default] = pad_or_cut
     return table
 
 
 def slice_backward(
     gradient: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int
 ) -> Tensor:
-    """The gradient of x[start:end] along `dim`: zeros before and after."""
+    """The gradient of x[start:end] along `dim`: zeros before and after.
+
+    As concatenations: the exporter's ScatterND with transposes takes 36 ms of a MAML step.
+    """
     if step != 1:
         raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
     size = sizes[dim]
@@ -97,60 +89,21 @@ def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
     return gradient * (x > threshold).to(gradient.dtype)
 
 
+def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
+    """Pads below 0, with which torch writes the gradient of padding, as slices."""
+    if min(pads) >= 0:
+        return NotImplemented  # as it is
+    for i, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        dim = x.ndim - 1 - i
+        start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
+        x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
+    around = [max(pad, 0) for pad in pads]
+    return aten.constant_pad_nd(x, around, value) if any(around) else x
+
+
 def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     dim = dim % x.ndim
     return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
-
-
-def convolution_backward(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias_sizes: list[int] | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-    output_mask: list[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Input gradient as a transposed convolution, weight gradient as one of the transposed input.
-
-    For users' learners that adapt a torch convolution; ours adapt matrix products.
-    """
-    if transposed or groups != 1:
-        raise ValueError("only plain convolutions are traced with their gradient")
-    to_x = to_weight = to_bias = None
-    if output_mask[0]:
-        kernel = weight.shape[2:]
-        rest = [
-            x.shape[2 + i]
-            - (
-                (gradient.shape[2 + i] - 1) * stride[i]
-                - 2 * padding[i]
-                + dilation[i] * (kernel[i] - 1)
-                + 1
-            )
-            for i in range(len(stride))
-        ]
-        to_x = aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, 1)
-    if output_mask[1]:
-        to_weight = aten.convolution(
-            x.transpose(0, 1),
-            gradient.transpose(0, 1),
-            None,
-            dilation,
-            padding,
-            stride,
-            False,
-            [0] * len(stride),
-            1,
-        ).transpose(0, 1)
-        to_weight = to_weight[:, :, : weight.shape[2], : weight.shape[3]]
-    if output_mask[2]:
-        to_bias = gradient.sum(dim=[0, *range(2, gradient.ndim)])
-    return to_x, to_weight, to_bias
 
 
 SIZE = torch.ops.aten.sym_size.int
@@ -165,7 +118,14 @@ class Decomposed(ExportedProgram):
 
 
 def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
-    """The program of a graph whose inputs are the examples and whose outputs are a tuple."""
+    """The program of a graph whose inputs are the examples and whose outputs are a tuple.
+
+    `torch.onnx.export` would take the graph itself. It then traces it again to make a program of
+    it, and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes
+    and sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
+    decomposed the operators. Where one is left that the exporter decomposes and we do not, it says
+    that it has no function for it, and `trace` gives it the graph itself.
+    """
     graph = fx.Graph()  # the traced one stays as it is
     graph.output(graph.graph_copy(traced.graph, {}))
     inputs = [node for node in graph.nodes if node.op == "placeholder"]

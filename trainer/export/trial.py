@@ -1,9 +1,8 @@
 """A learner run once at two sizes, in torch, before it is traced: the shape of every tensor.
 
 Every size is found from the two runs to be a number or one of S and N, and what no package may
-hold is refused by the name of the function that returned it.
-
-Why a learner's function failed: the innermost cause in one line, and where in its own file.
+hold is refused by the name of the function that returned it. Where a function of the user's fails,
+the error names the innermost cause in one line, and where it lies in the user's own file.
 """
 
 from __future__ import annotations

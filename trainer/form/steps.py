@@ -1,9 +1,4 @@
-"""The states after fewer inner steps than a learner takes, in torch.
-
-The multi-step loss of MAML++ (Antoniou et al. 2019, arXiv:1810.09502, section 4).
-
-The queries' loss counts after every inner step, at first alike, in the end after the last one only.
-"""
+"""Inner steps counted across stages: the states after fewer of them, and losses that weigh them."""
 
 from __future__ import annotations
 
@@ -62,6 +57,9 @@ def multi_step_loss(
     """A meta-loss: L_query, summed over states by their weights; the outcome is the last one's.
 
     `share` and `progress` are those of `weighted_states`.
+
+    That of MAML++ (Antoniou et al. 2019, arXiv:1810.09502, section 4): the queries' loss counts
+    after every inner step, at first alike, in the end after the last one only.
     """
     support, query, buffers = learner.embed_task(params, episode)
     weights, states = weighted_states(learner, params, support, share=share, progress=progress)

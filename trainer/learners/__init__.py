@@ -1,7 +1,4 @@
-"""The learners there are: a plain dict, one file each.
-
-A learner by its name: one of handful's, or a class of the user's by its import path.
-"""
+"""The learners there are: a plain dict, one file each; a user's own is found by its import path."""
 
 from __future__ import annotations
 

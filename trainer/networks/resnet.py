@@ -1,12 +1,4 @@
-"""ResNet-12: four residual stages of three 3×3 convolutions, as in TADAM and MetaOptNet.
-
-A small residual network of 3×3 convolutions, for pictures and for the bands of sounds.
-
-A stem, then a block of two convolutions and a shortcut for each further width (He et al. 2016,
-arXiv:1512.03385). Each part but the first block halves its input by a maximum before it begins;
-the stem halves its output. Fewer convolutions at full size than ResNet-12: four fifths of the
-arithmetic are at a quarter of the size and below.
-"""
+"""Residual networks: ResNet-12 of TADAM and MetaOptNet, and a small one for pictures and sounds."""
 
 from __future__ import annotations
 
@@ -109,6 +101,11 @@ class Residual:
 
     `filters` are those of the stem and of each block. `mean` averages the last map, `flatten` keeps
     its places.
+
+    A stem, then a block of two convolutions and a shortcut for each further width (He et al. 2016,
+    arXiv:1512.03385). Each part but the first block halves its input by a maximum before it begins;
+    the stem halves its output. Fewer convolutions at full size than ResNet-12: four fifths of the
+    arithmetic are at a quarter of the size and below.
     """
 
     shape: tuple[int, int, int]

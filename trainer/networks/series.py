@@ -1,18 +1,4 @@
-"""Conv4 along time: four blocks of convolution, normalisation, ReLU and halving, for series.
-
-A pen's trace drawn into a small picture inside the network, and Conv4 on that picture.
-
-    segments  d_j = p_{j+1} − p_j, its length l_j, its direction u_j = d_j / l_j
-    picture   I_c[r, s] = Σ over points q of all segments of f_c(j) Λ(q_y − r) Λ(q_x − s)
-
-The trace fills the picture: its box is centred and its longer side is BOX of the picture's. Λ is a
-triangle REACH pixels to either side, so a picture is two matrix products and has a gradient. The
-channels c are ink; ink times cos 2θ and sin 2θ, the line without its sense; ink times u, with it;
-ink times the time, by length from −1 to 1; and the way in the air. All but the first are divided by
-1 + ink, the first is tanh(ink). Such maps of directions are the usual features of online characters
-(Bai and Huo 2005; Zhang, Bengio and Liu 2017, arXiv:1606.05763). As segments count by their length,
-a trace that repeats its last point at the end is the same trace.
-"""
+"""Networks for series: Conv4 along time, and Conv4 on a picture drawn of a pen's trace."""
 
 from __future__ import annotations
 
@@ -113,6 +99,18 @@ class Trace:
     """Traces [B, T, C] → features [B, D]: x, y and, where C is 3, the pen, 1 where it is down.
 
     The pen of a sample is that of the way to it; 0 or less is up.
+
+        segments  d_j = p_{j+1} − p_j, its length l_j, its direction u_j = d_j / l_j
+        picture   I_c[r, s] = Σ over points q of all segments of f_c(j) Λ(q_y − r) Λ(q_x − s)
+
+    The trace fills the picture: its box is centred and its longer side is BOX of the picture's. Λ
+    is a triangle REACH pixels to either side, so a picture is two matrix products and has a
+    gradient. The channels c are ink; ink times cos 2θ and sin 2θ, the line without its sense; ink
+    times u, with it; ink times the time, by length from −1 to 1; and the way in the air. All but
+    the first are divided by 1 + ink, the first is tanh(ink). Such maps of directions are the usual
+    features of online characters (Bai and Huo 2005; Zhang, Bengio and Liu 2017, arXiv:1606.05763).
+    As segments count by their length, a trace that repeats its last point at the end is the same
+    trace.
     """
 
     picture: Conv4  # of pictures [P, P, CHANNELS]

@@ -1,24 +1,4 @@
-"""The mean embedding of a picture and of the same picture moved by a pixel.
-
-    h(x) = mean over shifts d of f(x moved by d)
-
-Max-pooling takes every second place, so that f of a picture moved by one pixel is another. Averaged
-over such moves the embedding depends less on where a drawing happens to lie. Averaging predictions
-over shifted crops is as old as convolutional networks (Krizhevsky et al. 2012); here it is part of
-the embedding, and so of an exported graph, at the price of embedding each picture several times.
-
-Standardisation as the beginning of a network, and so of an exported `embed`.
-
-    data      x_c ← (x_c − m_c) s_c      m and 1 / s: mean and deviation of channel c over the
-                                         meta-training data; s_c = 0 where c never changed there
-    example   x_c ← (x_c − m_c) / √(v_c + (RELATIVE m_c)² + TINY²)
-                                         m and v: mean and variance of channel c of the example
-
-A channel is the last axis: that of a series [T, C], an image [H, W, C] or a vector [D]. A device
-gives readings in whatever unit its sensor has, and the package carries the numbers. A channel that
-is constant becomes zero in both: with "data", since nothing was learnt from it; with "example",
-since what is left of it after its mean is rounding, which RELATIVE keeps small.
-"""
+"""Networks around a network: the mean over shifted views, and standardised examples."""
 
 from __future__ import annotations
 
@@ -57,6 +37,14 @@ class Views:
 
     A batch that is normalised by its own moments, as in training, is seen from one: the weights
     that are learned are the same for any number of views.
+
+        h(x) = mean over shifts d of f(x moved by d)
+
+    Max-pooling takes every second place, so that f of a picture moved by one pixel is another.
+    Averaged over such moves the embedding depends less on where a drawing happens to lie. Averaging
+    predictions over shifted crops is as old as convolutional networks (Krizhevsky et al. 2012);
+    here it is part of the embedding, and so of an exported graph, at the price of embedding each
+    picture several times.
     """
 
     network: Embeds
@@ -101,7 +89,18 @@ RELATIVE, TINY = 1e-4, 1e-6  # a deviation of a ten-thousandth of the mean is a 
 
 @dataclass(frozen=True)
 class Standardised:
-    """A network that reads standardised examples; m and s are beside its parameters."""
+    """A network that reads standardised examples; m and s are beside its parameters.
+
+        data      x_c ← (x_c − m_c) s_c      m and 1 / s: mean and deviation of channel c over the
+                                             meta-training data; s_c = 0 where c never changed there
+        example   x_c ← (x_c − m_c) / √(v_c + (RELATIVE m_c)² + TINY²)
+                                             m and v: mean and variance of channel c of the example
+
+    A channel is the last axis: that of a series [T, C], an image [H, W, C] or a vector [D]. A
+    device gives readings in whatever unit its sensor has, and the package carries the numbers. A
+    channel that is constant becomes zero in both: with "data", since nothing was learnt from it;
+    with "example", since what is left of it after its mean is rounding, which RELATIVE keeps small.
+    """
 
     network: Embeds
     by: Standardise

@@ -1,28 +1,27 @@
-"""A 3×3 convolution with weights [9 C, O], and its two gradients, closed under differentiation.
+"""3×3 convolution and 2×2 pooling in three forms: torch's own, matrix products, fused kernels.
+
+    "convolution"  on [B, C, H, W] by F.conv2d: for networks that are frozen while adapting
+    "matmul"       on [B, H, W, C] with weights [9 C, O], rows by kernel row, kernel column and
+                   channel: for weights that a task adapts. In an exported graph it is the nine
+                   shifted inputs side by side, times that matrix; its gradients are products too,
+                   so the step needs no transposed convolution and no large kernels
+    eager          the same for one task at a time on a CPU, by torch's fused kernels, whose maps
+                   [B, C, H, W] have channels last in memory: ten times as fast as elsewhere
+
+"matmul" is closed under differentiation:
 
     product   y = x ∗ w            ∂x = to_input(∂y, w)      ∂w = to_weight(x, ∂y)
     to_input  ∂x of ∂y and w       linear in each, so its own gradients are the other two
     to_weight ∂w of x and ∂y       likewise
 
-On a CPU they run as torch's convolutions, channels last: three times as fast as torch's matrix
+On a CPU the three run as torch's convolutions, channels last: three times as fast as torch's matrix
 products, and under `vmap` tasks that share the weights are one batch, others run one after the
-other, where a grouped convolution would be slow. On a GPU, and in a traced graph, they are matrix
-products of the nine shifted inputs side by side.
-
-Convolution, moments and pooling by torch's fused kernels: the forms of one task at a time.
-
-Maps are [B, C, H, W] with channels last in memory, where torch's kernels for them are ten times as
-fast as elsewhere. All of it may be differentiated as often as one likes; where once is enough,
-`assume_first_order` says so, and normalise.py takes torch's batch norm. Under `vmap`, on a GPU and
-in a traced graph the forms of convolution.py and pooling.py take its place.
-
-Convolution and pooling in two forms: as torch's own, or for weights that a task adapts.
-
-`convolution` runs on [B, C, H, W] with F.conv2d: the form for networks that are frozen while
-adapting. `matmul` runs on [B, H, W, C] with weights [9 C, O], rows by kernel row, kernel column and
-channel: in an exported graph the nine shifted inputs side by side, times that matrix; its gradients
-are matrix products too, so the step needs no transposed convolution and no large kernels.
+other, where a grouped convolution would be slow. Where one derivative is enough,
+`assume_first_order` says so, and normalise.py takes torch's batch norm.
 """
+
+# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
+# pyright: reportIncompatibleMethodOverride=false
 
 from __future__ import annotations
 
@@ -41,11 +40,47 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from .pooling import larger_half
 
-# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
-# pyright: reportIncompatibleMethodOverride=false
-
-
 aten = torch.ops.aten
+_first_order: ContextVar[bool] = ContextVar("first_order", default=False)
+FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
+WINDOW = [2, 2]
+Form = Literal["convolution", "matmul"]
+
+
+def init_conv3x3(form: Form, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
+    """Glorot-uniform weights of a 3×3 convolution, [O, C, 3, 3] or [9 C, O]."""
+    bound = math.sqrt(6 / (9 * (inputs + outputs)))
+    weight = (torch.rand(9 * inputs, outputs, generator=generator) * 2 - 1) * bound
+    if form == "matmul":
+        return weight
+    return weight.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
+
+
+def as_matrix(weight: Tensor) -> Tensor:
+    """[O, C, 3, 3] as [9 C, O]."""
+    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+
+
+def conv3x3(form: Form, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
+    """A 3×3 convolution with padding 1 and no bias; the output is ⌈H / stride⌉ wide."""
+    if form == "convolution":
+        return F.conv2d(x, weight, stride=stride, padding=1)
+    return convolve(x, weight, stride)
+
+
+def max_pool2x2(form: Form, x: Tensor) -> Tensor:
+    """Maximum over 2×2 windows; an odd last row or column is dropped."""
+    if form == "convolution":
+        return F.max_pool2d(x, 2)
+    batch, height, width, channels = x.shape
+    rows, columns = height // 2, width // 2
+    if height % 2 or width % 2:
+        x = x[:, : 2 * rows, : 2 * columns]
+    # across first: then the first of equals is the one that torch's own pooling finds
+    x = larger_half(x.reshape(batch, 2 * rows, columns, 2 * channels))
+    return larger_half(x.reshape(batch, rows, 2 * columns * channels)).reshape(
+        batch, rows, columns, channels
+    )
 
 
 def convolve(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -85,6 +120,9 @@ class _Product(_Linear):
         return _batch(_product, info, dims, x, weight, stride)
 
 
+_product: Callable[..., Tensor] = _Product.apply
+
+
 class _ToInput(_Linear):
     @staticmethod
     def forward(gradient: Tensor, weight: Tensor, stride: int, height: int, width: int) -> Tensor:
@@ -117,6 +155,9 @@ class _ToInput(_Linear):
         return _batch(_to_input, info, dims, y, weight, *rest)
 
 
+_to_input: Callable[..., Tensor] = _ToInput.apply
+
+
 class _ToWeight(_Linear):
     @staticmethod
     def forward(x: Tensor, gradient: Tensor, stride: int) -> Tensor:
@@ -143,8 +184,6 @@ class _ToWeight(_Linear):
         return _batch(_to_weight, info, dims, x, y, stride)
 
 
-_product: Callable[..., Tensor] = _Product.apply
-_to_input: Callable[..., Tensor] = _ToInput.apply
 _to_weight: Callable[..., Tensor] = _ToWeight.apply
 
 
@@ -161,11 +200,6 @@ def _batch(
     ones = [one] * info.batch_size if first is None else one.unbind()
     twos = [two] * info.batch_size if second is None else two.unbind()
     return torch.stack([apply(a, b, *rest) for a, b in zip(ones, twos, strict=True)]), 0
-
-
-def is_tracing() -> bool:
-    """Whether a graph is being made of what is computed."""
-    return get_proxy_mode() is not None
 
 
 def _as_convolution(x: Tensor) -> bool:
@@ -242,37 +276,6 @@ def _shift_forward(x: Tensor, dim: int) -> Tensor:
 def _shift_back(x: Tensor, dim: int) -> Tensor:
     """x moved back by one along `dim`, a zero last."""
     return F.pad(x.narrow(dim, 1, x.shape[dim] - 1), [0, 0] * (x.ndim - 1 - dim) + [0, 1])
-
-
-# torch declares backward(ctx, *grad_outputs) and asks for subclasses that name them
-# pyright: reportIncompatibleMethodOverride=false
-
-
-_first_order: ContextVar[bool] = ContextVar("first_order", default=False)
-FEW = 3  # channels, up to which a product of patches is faster than torch's convolution
-WINDOW = [2, 2]
-
-
-def is_eager(x: Tensor) -> bool:
-    """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
-    if x.device.type != "cpu" or is_tracing():
-        return False
-    return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
-
-
-@contextmanager
-def assume_first_order() -> Iterator[None]:
-    """Within it no gradient is differentiated once more, and none reaches the statistics."""
-    before = _first_order.set(True)
-    try:
-        yield
-    finally:
-        _first_order.reset(before)
-
-
-def is_first_order(x: Tensor) -> bool:
-    """Whether kernels will do for x whose gradient has none."""
-    return _first_order.get() and is_eager(x)
 
 
 def convolve_eagerly(x: Tensor, weight: Tensor, stride: int) -> Tensor:
@@ -352,40 +355,28 @@ def _take(x: Tensor, places: Tensor) -> Tensor:
     return taken.reshape(batch, height, width, channels).permute(0, 3, 1, 2)
 
 
-Form = Literal["convolution", "matmul"]
+def is_tracing() -> bool:
+    """Whether a graph is being made of what is computed."""
+    return get_proxy_mode() is not None
 
 
-def init_conv3x3(form: Form, inputs: int, outputs: int, generator: torch.Generator) -> Tensor:
-    """Glorot-uniform weights of a 3×3 convolution, [O, C, 3, 3] or [9 C, O]."""
-    bound = math.sqrt(6 / (9 * (inputs + outputs)))
-    weight = (torch.rand(9 * inputs, outputs, generator=generator) * 2 - 1) * bound
-    if form == "matmul":
-        return weight
-    return weight.reshape(3, 3, inputs, outputs).permute(3, 2, 0, 1).contiguous()
+def is_eager(x: Tensor) -> bool:
+    """Whether x is computed with as it is: on a CPU, not traced, and not one of many under vmap."""
+    if x.device.type != "cpu" or is_tracing():
+        return False
+    return all(level.key() != TransformType.Vmap for level in get_interpreter_stack() or ())
 
 
-def as_matrix(weight: Tensor) -> Tensor:
-    """[O, C, 3, 3] as [9 C, O]."""
-    return weight.permute(2, 3, 1, 0).reshape(-1, weight.shape[0])
+@contextmanager
+def assume_first_order() -> Iterator[None]:
+    """Within it no gradient is differentiated once more, and none reaches the statistics."""
+    before = _first_order.set(True)
+    try:
+        yield
+    finally:
+        _first_order.reset(before)
 
 
-def conv3x3(form: Form, x: Tensor, weight: Tensor, stride: int = 1) -> Tensor:
-    """A 3×3 convolution with padding 1 and no bias; the output is ⌈H / stride⌉ wide."""
-    if form == "convolution":
-        return F.conv2d(x, weight, stride=stride, padding=1)
-    return convolve(x, weight, stride)
-
-
-def max_pool2x2(form: Form, x: Tensor) -> Tensor:
-    """Maximum over 2×2 windows; an odd last row or column is dropped."""
-    if form == "convolution":
-        return F.max_pool2d(x, 2)
-    batch, height, width, channels = x.shape
-    rows, columns = height // 2, width // 2
-    if height % 2 or width % 2:
-        x = x[:, : 2 * rows, : 2 * columns]
-    # across first: then the first of equals is the one that torch's own pooling finds
-    x = larger_half(x.reshape(batch, 2 * rows, columns, 2 * channels))
-    return larger_half(x.reshape(batch, rows, 2 * columns * channels)).reshape(
-        batch, rows, columns, channels
-    )
+def is_first_order(x: Tensor) -> bool:
+    """Whether kernels will do for x whose gradient has none."""
+    return _first_order.get() and is_eager(x)

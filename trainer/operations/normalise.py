@@ -60,93 +60,6 @@ def init_normalisation(kind: Normalisation, name: str, channels: int) -> Params:
     return params
 
 
-def absorb_sign(params: Params, name: str) -> Params:
-    """The layer's weight times the sign of γ, and |γ|: the same function, and one whose γ lets a
-    maximum pass.
-    """
-    gamma = params.get(f"{name}.gamma")
-    if gamma is None:
-        return params
-    sign = torch.where(gamma < 0, -torch.ones_like(gamma), torch.ones_like(gamma))
-    weight = params[f"{name}.weight"] * sign  # [9 C, O]
-    return {**params, f"{name}.weight": weight, f"{name}.gamma": gamma * sign}
-
-
-def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over `dims`, kept as axes of length 1."""
-    mean, var = _Moments.apply(x, dims)  # type: ignore[no-untyped-call]
-    return mean, var
-
-
-class _Moments(Function):
-    """The gradient in one pass over the data: a + b x, a and b of the moments' size."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        return _moments(x, dims)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, _ = inputs
-        ctx.save_for_backward(x, output[0])
-
-    @staticmethod
-    def backward(ctx: Any, to_mean: Tensor, to_var: Tensor) -> Any:
-        x, mean = ctx.saved_tensors
-        count = x.numel() // mean.numel()
-        b = to_var * (2 / count)
-        return torch.addcmul(to_mean / count - b * mean, x, b), None
-
-
-def _moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-    mean = x.mean(dim=dims, keepdim=True)
-    centred = x - mean
-    return mean, (centred * centred).mean(dim=dims, keepdim=True)
-
-
-def standardise(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-    """γ (x − mean) / √(var + ε) by moments over `dims`, and these moments."""
-    y, mean, var = _Standardise.apply(x, gamma, dims)  # type: ignore[no-untyped-call]
-    return y, mean, var
-
-
-class _Standardise(Function):
-    """The gradient in five passes over the data; written out, autograd takes nine."""
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
-        mean, var = _moments(x, dims)
-        return (x - mean) * (gamma * torch.rsqrt(var + EPSILON)), mean, var
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-        x, gamma, ctx.dims = inputs
-        ctx.set_materialize_grads(False)
-        ctx.save_for_backward(x, gamma, output[1], output[2])
-
-    @staticmethod
-    def backward(
-        ctx: Any, gradient: Tensor | None, to_mean: Tensor | None, to_var: Tensor | None
-    ) -> Any:
-        x, gamma, mean, var = ctx.saved_tensors
-        gradient = torch.zeros_like(x) if gradient is None else gradient
-        centred, inverse = x - mean, torch.rsqrt(var + EPSILON)
-        scaled = gradient * (gamma * inverse)
-        away = scaled.mean(dim=ctx.dims, keepdim=True)
-        along = (scaled * centred).mean(dim=ctx.dims, keepdim=True) * (inverse * inverse)
-        count = x.numel() // mean.numel()
-        away = away if to_mean is None else away - to_mean / count
-        along = along if to_var is None else along - to_var * (2 / count)
-        to_gamma = None
-        if ctx.needs_input_grad[1]:
-            to_gamma = (gradient * centred * inverse).sum_to_size(gamma.shape)
-        return scaled - away - centred * along, to_gamma, None
-
-
 def normalise(
     kind: Normalisation,
     params: Params,
@@ -261,3 +174,90 @@ def _of_the_input(x: Tensor, gamma: Tensor, groups: int, channel: int) -> Tensor
         gamma = gamma.reshape(groups, channels // groups)
         dims = (*range(1, grouped.ndim - 2), grouped.ndim - 1)
     return standardise(grouped, gamma, dims)[0].reshape(x.shape)
+
+
+def absorb_sign(params: Params, name: str) -> Params:
+    """The layer's weight times the sign of γ, and |γ|: the same function, and one whose γ lets a
+    maximum pass.
+    """
+    gamma = params.get(f"{name}.gamma")
+    if gamma is None:
+        return params
+    sign = torch.where(gamma < 0, -torch.ones_like(gamma), torch.ones_like(gamma))
+    weight = params[f"{name}.weight"] * sign  # [9 C, O]
+    return {**params, f"{name}.weight": weight, f"{name}.gamma": gamma * sign}
+
+
+def standardise(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+    """γ (x − mean) / √(var + ε) by moments over `dims`, and these moments."""
+    y, mean, var = _Standardise.apply(x, gamma, dims)  # type: ignore[no-untyped-call]
+    return y, mean, var
+
+
+class _Standardise(Function):
+    """The gradient in five passes over the data; written out, autograd takes nine."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, gamma: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor, Tensor]:
+        mean, var = _moments(x, dims)
+        return (x - mean) * (gamma * torch.rsqrt(var + EPSILON)), mean, var
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, gamma, ctx.dims = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(x, gamma, output[1], output[2])
+
+    @staticmethod
+    def backward(
+        ctx: Any, gradient: Tensor | None, to_mean: Tensor | None, to_var: Tensor | None
+    ) -> Any:
+        x, gamma, mean, var = ctx.saved_tensors
+        gradient = torch.zeros_like(x) if gradient is None else gradient
+        centred, inverse = x - mean, torch.rsqrt(var + EPSILON)
+        scaled = gradient * (gamma * inverse)
+        away = scaled.mean(dim=ctx.dims, keepdim=True)
+        along = (scaled * centred).mean(dim=ctx.dims, keepdim=True) * (inverse * inverse)
+        count = x.numel() // mean.numel()
+        away = away if to_mean is None else away - to_mean / count
+        along = along if to_var is None else along - to_var * (2 / count)
+        to_gamma = None
+        if ctx.needs_input_grad[1]:
+            to_gamma = (gradient * centred * inverse).sum_to_size(gamma.shape)
+        return scaled - away - centred * along, to_gamma, None
+
+
+def moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance over `dims`, kept as axes of length 1."""
+    mean, var = _Moments.apply(x, dims)  # type: ignore[no-untyped-call]
+    return mean, var
+
+
+class _Moments(Function):
+    """The gradient in one pass over the data: a + b x, a and b of the moments' size."""
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        return _moments(x, dims)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+        x, _ = inputs
+        ctx.save_for_backward(x, output[0])
+
+    @staticmethod
+    def backward(ctx: Any, to_mean: Tensor, to_var: Tensor) -> Any:
+        x, mean = ctx.saved_tensors
+        count = x.numel() // mean.numel()
+        b = to_var * (2 / count)
+        return torch.addcmul(to_mean / count - b * mean, x, b), None
+
+
+def _moments(x: Tensor, dims: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+    mean = x.mean(dim=dims, keepdim=True)
+    centred = x - mean
+    return mean, (centred * centred).mean(dim=dims, keepdim=True)

@@ -1,16 +1,4 @@
-"""Learners whose state is the support set: a stage that keeps it, scores of examples to classes.
-
-Mini-batches of a support set by a fixed rule, which a graph can carry with S free.
-
-    order   o = the examples by how many of their class stand before them; where these are equal,
-            as they stand in the support set: one of every class, then a second of each, and so
-            on; in regression as they stand
-    batch   the next min(B, S) examples of o, from the first again after the last
-
-So batches hold the classes as evenly as the shots allow, a batch may straddle two passes, and B or
-fewer examples are one batch with equal weights. The order and the place in it are part of the
-state; nothing is divided, because a package may not divide integers by what is not a constant.
-"""
+"""The support set as a state: kept whole, scored example by example, or read in mini-batches."""
 
 from __future__ import annotations
 
@@ -47,6 +35,18 @@ def first_batch(y: Tensor, *, classes: bool = True) -> Tensors:
     """What the state holds before the first batch: the order [S] of labels [S, N], and place 0.
 
     Targets of a regression (`classes` False) are taken as they stand.
+
+    Mini-batches follow a fixed rule, which a graph can carry with S free.
+
+        order   o = the examples by how many of their class stand before them; where these are
+                equal, as they stand in the support set: one of every class, then a second of each,
+                and so on; in regression as they stand
+        batch   the next min(B, S) examples of o, from the first again after the last
+
+    So batches hold the classes as evenly as the shots allow, a batch may straddle two passes, and B
+    or fewer examples are one batch with equal weights. The order and the place in it are part of
+    the state; nothing is divided, because a package may not divide integers by what is not a
+    constant.
     """
     order = torch.arange(y.shape[0], device=y.device)
     if classes:

@@ -9,18 +9,6 @@
 distances after W are Mahalanobis distances, as in linear discriminant analysis. `power` needs no
 meta-training examples; it makes activations less skewed, as in Hu, Gripon and Pateux 2021
 (arXiv:2006.03806), there with p = 0.5 and of features that are not negative.
-
-The inverse of a positive definite matrix by products alone, for graphs without `linalg`.
-
-    X ← f X,  X ← 2 X − X A X          (Newton–Schulz, Schulz 1933; from X = I / ‖A‖_F)
-
-An eigenvalue a of A X becomes 1 − (1 − a)²: what is small doubles, what is near 1 stays. The
-factors f = 2 / (low + high) spread the eigenvalues about 1 before each step (Pan and Schreiber
-1991, SIAM J. Sci. Stat. Comput. 12), so that small ones grow fourfold and half the steps suffice.
-All eigenvalues of A / ‖A‖_F lie in [1 / condition, 1], so the factors are constants, the steps are
-as many for every A of any size, and each is five nodes of a graph.
-
-In float32 the solution is as accurate as that of an LU factorisation: about condition × 1e-7.
 """
 
 from __future__ import annotations
@@ -144,6 +132,18 @@ def inverse(a: Tensor, condition: float) -> Tensor:
 
     `condition` is a bound of ‖A‖_F / (the least eigenvalue of A); beyond it the result is too small
     along the eigenvectors of the least eigenvalues.
+
+    By products alone, for graphs without `linalg`.
+
+        X ← f X,  X ← 2 X − X A X          (Newton–Schulz, Schulz 1933; from X = I / ‖A‖_F)
+
+    An eigenvalue a of A X becomes 1 − (1 − a)²: what is small doubles, what is near 1 stays. The
+    factors f = 2 / (low + high) spread the eigenvalues about 1 before each step (Pan and Schreiber
+    1991, SIAM J. Sci. Stat. Comput. 12), so that small ones grow fourfold and half the steps
+    suffice. All eigenvalues of A / ‖A‖_F lie in [1 / condition, 1], so the factors are constants,
+    the steps are as many for every A of any size, and each is five nodes of a graph.
+
+    In float32 the solution is as accurate as that of an LU factorisation: about condition × 1e-7.
     """
     first, *rest = factors(condition)
     start = first * torch.rsqrt((a * a).sum())  # X = start I

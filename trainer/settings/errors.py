@@ -1,7 +1,4 @@
-"""Errors of settings that do not fit, and of learners that break the form or cannot be exported.
-
-What can be wrong with data, named exactly.
-"""
+"""Errors of settings, of data, and of learners that break the form or cannot be exported."""
 
 from __future__ import annotations
 

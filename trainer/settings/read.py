@@ -1,7 +1,4 @@
-"""Plain dicts into frozen dataclasses, by pydantic; what does not fit is said in our words.
-
-Bounds of the numbers in a dataclass of settings, checked in one place.
-"""
+"""Plain dicts into frozen dataclasses, by pydantic; what does not fit is said in our words."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Checkpoints: tensors as safetensors, the rest as JSON; atomic, resumed bit for bit.
 
-Writing a run's files: whole or not at all, and a full disk is an error that says what to do.
+A file is written whole or not at all; a full disk is an error that says what to do.
 """
 
 from __future__ import annotations

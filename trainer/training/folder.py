@@ -1,14 +1,14 @@
 """A run's folder: its settings, the record of its data, its parameters; whose it is.
 
-config.json         the settings        data.json          classes and fingerprints of the data
-last.safetensors    to resume from      best.safetensors   the best validated parameters
-metrics.jsonl       a line a step       metrics.csv        the same as a table
-events/             for TensorBoard     pretrained/        the same of the pre-trained network
+    config.json         the settings        data.json          classes, fingerprints of the data
+    last.safetensors    to resume from      best.safetensors   the best validated parameters
+    metrics.jsonl       a line a step       metrics.csv        the same as a table
+    events/             for TensorBoard     pretrained/        the same of the pre-trained network
+    lock                process, host and start time of the process that writes, as JSON
 
 One process at a time writes a run: its lock names it, and the lock of a dead one is taken over.
-
-The file `lock` in the run's folder holds process, host and start time as JSON. Where the system
-has flock, that decides as well: it ends with the process and holds between containers.
+Where the system has flock, that decides as well: it ends with the process and holds between
+containers.
 """
 
 from __future__ import annotations

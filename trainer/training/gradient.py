@@ -1,7 +1,4 @@
-"""The meta-gradient of a batch of tasks: one by one, or `vmap` over chunks of them.
-
-The meta-gradient of a step's tasks, shared among the worker processes.
-"""
+"""The meta-gradient of a batch of tasks: one by one, in chunks by `vmap`, or among workers."""
 
 from __future__ import annotations
 

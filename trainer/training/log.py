@@ -1,11 +1,4 @@
-"""metrics.jsonl: a line for each step of a run.
-
-metrics.csv: the lines of metrics.jsonl as the rows of a table.
-
-TensorBoard's event files: the lines of metrics.jsonl as scalars, where its package is there.
-
-A picture of a run: loss and measure over the steps, from its metrics.jsonl.
-"""
+"""What a run writes of its steps: metrics.jsonl, and of that a table, events, a picture."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The meta-training loop, the same for all learners.
+"""The meta-training loop, the same for all learners: sample, loss, step, log, validate, checkpoint.
 
-What the phases of one call of `train` share: settings, folder, data, processes, reports.
+`Call` holds what the phases of one call of `train` share: settings, folder, data, processes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Pre-training of a learner's network, by a learner that trains networks for others.
 
-It is a run of its own, in the sub-folder `pretrained`, with its own checkpoints.
-
-A pre-training taken over from a run that has done it, instead of being done anew.
+It is a run of its own, in the sub-folder `pretrained`, with its own checkpoints; or it is taken
+over from a run that has done it.
 """
 
 from __future__ import annotations

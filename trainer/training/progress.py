@@ -1,7 +1,4 @@
-"""Progress of a run on stderr: bars on a terminal of any width, plain lines elsewhere.
-
-The interface through which a run reports its progress.
-"""
+"""Progress of a run: the interface that it reports to, and bars or plain lines on stderr."""
 
 from __future__ import annotations
 
@@ -33,14 +30,61 @@ TAKEN = {"words": 9, "rate": 9, "facts": 20, "remaining": 8}  # columns of these
 LEAST_BAR, MOST_BAR = 4, 40
 
 
-class RateColumn(ProgressColumn):
-    """Steps a second."""
+class Reporter(Protocol):
+    """Receives the progress of a run."""
 
-    def render(self, task: Task) -> Text:
-        """As `3.4/s`, or nothing before the first."""
-        speed = task.speed or 0.0
-        rate = f"{speed:.1f}/s" if speed < 1000 else f"{speed:.0f}/s"
-        return Text(rate if speed else "", style="cyan")
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """A new phase of `total` steps; the result is called with each line of progress."""
+        ...
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """A download of the data: the bytes so far, and of the whole file where known."""
+        ...
+
+    def say(self, text: str) -> None:
+        """Something that a person should know."""
+        ...
+
+
+class Silent:
+    """A Reporter that says nothing; others may inherit from it what they do not report."""
+
+    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
+        """Nothing to show."""
+        return lambda line: None
+
+    def fetching(self, done: int, total: int | None) -> None:
+        """Nothing to show."""
+
+    def say(self, text: str) -> None:
+        """Nothing to say."""
+
+
+@contextmanager
+def bars(console: Console | None = None) -> Iterator[Bars]:
+    """Bars while the context lasts: on stderr, or on another console."""
+    console = console or Console(stderr=True)
+    shown = [name for name, width in ROOM.items() if console.width >= width]
+    remaining = console.width - NAME_AND_COUNT - sum(TAKEN[name] for name in shown)
+    columns: dict[str, ProgressColumn] = {
+        "rate": RateColumn(),
+        "remaining": TimeRemainingColumn(),
+        "facts": TextColumn("{task.fields[facts]}", markup=False),
+    }
+    progress = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(max(LEAST_BAR, min(MOST_BAR, remaining))),
+        MofNCompleteColumn(),
+        *(column for name, column in columns.items() if name in shown),
+        console=console,
+        disable=not console.is_terminal,
+        redirect_stdout=False,
+    )
+    report = Bars(progress)
+    try:
+        yield report
+    finally:
+        report.close()
 
 
 class Bars:
@@ -121,6 +165,16 @@ class Bars:
         return self.progress.add_task(name, total=total, completed=done, facts="")
 
 
+class RateColumn(ProgressColumn):
+    """Steps a second."""
+
+    def render(self, task: Task) -> Text:
+        """As `3.4/s`, or nothing before the first."""
+        speed = task.speed or 0.0
+        rate = f"{speed:.1f}/s" if speed < 1000 else f"{speed:.0f}/s"
+        return Text(rate if speed else "", style="cyan")
+
+
 def _validation(line: dict[str, Any]) -> str:
     """The measure on the validation tasks, where the line has one."""
     if VALIDATION_ERROR in line:
@@ -128,60 +182,3 @@ def _validation(line: dict[str, Any]) -> str:
     if VALIDATION in line:
         return f"{100 * line[VALIDATION]:.2f} ± {100 * line['interval']:.2f} %"
     return ""
-
-
-@contextmanager
-def bars(console: Console | None = None) -> Iterator[Bars]:
-    """Bars while the context lasts: on stderr, or on another console."""
-    console = console or Console(stderr=True)
-    shown = [name for name, width in ROOM.items() if console.width >= width]
-    remaining = console.width - NAME_AND_COUNT - sum(TAKEN[name] for name in shown)
-    columns: dict[str, ProgressColumn] = {
-        "rate": RateColumn(),
-        "remaining": TimeRemainingColumn(),
-        "facts": TextColumn("{task.fields[facts]}", markup=False),
-    }
-    progress = Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(max(LEAST_BAR, min(MOST_BAR, remaining))),
-        MofNCompleteColumn(),
-        *(column for name, column in columns.items() if name in shown),
-        console=console,
-        disable=not console.is_terminal,
-        redirect_stdout=False,
-    )
-    report = Bars(progress)
-    try:
-        yield report
-    finally:
-        report.close()
-
-
-class Reporter(Protocol):
-    """Receives the progress of a run."""
-
-    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
-        """A new phase of `total` steps; the result is called with each line of progress."""
-        ...
-
-    def fetching(self, done: int, total: int | None) -> None:
-        """A download of the data: the bytes so far, and of the whole file where known."""
-        ...
-
-    def say(self, text: str) -> None:
-        """Something that a person should know."""
-        ...
-
-
-class Silent:
-    """A Reporter that says nothing; others may inherit from it what they do not report."""
-
-    def phase(self, name: str, total: int, done: int) -> Callable[[dict[str, Any]], None]:
-        """Nothing to show."""
-        return lambda line: None
-
-    def fetching(self, done: int, total: int | None) -> None:
-        """Nothing to show."""
-
-    def say(self, text: str) -> None:
-        """Nothing to say."""

@@ -1,7 +1,4 @@
-"""Downloads with a checked hash; a file is there whole, or not at all.
-
-The user's cache folder: where downloads and embeddings are kept.
-"""
+"""Downloads with a checked hash into the user's cache; a file is there whole, or not at all."""
 
 from __future__ import annotations
 
@@ -17,24 +14,6 @@ from pathlib import Path
 from handful.runtime.package.files import write_atomic
 from handful.trainer.settings.errors import DataError
 
-
-def cache_folder() -> Path:
-    """The folder handful in XDG_CACHE_HOME, or in ~/.cache."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handful"
-
-
-def keep(file: Path, data: bytes) -> None:
-    """Write `data` to the file, whole or not at all; its folder is created."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(file, data)
-    except OSError as cause:
-        raise DataError(
-            f"cannot write the cache {file}: {cause.strerror}",
-            hint="set XDG_CACHE_HOME to a folder that can be written",
-        ) from cause
-
-
 CHUNK = 2**16
 MAX_BYTES = 2**28  # no archive of ours is near 256 MiB
 TIMEOUT_S = 30
@@ -48,6 +27,26 @@ class Archive:
 
     name: str
     md5: str
+
+
+def _read(url: str, progress: Progress) -> bytes:
+    data = bytearray()
+    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
+        length = response.headers.get("Content-Length")
+        total = int(length) if length else None
+        while part := response.read(CHUNK):
+            data += part
+            if len(data) > MAX_BYTES:
+                raise DataError(f"{url} is larger than {MAX_BYTES} bytes")
+            progress(len(data), total)
+    return bytes(data)
+
+
+def _failed(url: str, folder: Path, cause: Exception) -> DataError:
+    return DataError(
+        f"cannot download {url}: {cause}",
+        hint=f"download it elsewhere and put it into {folder}",
+    )
 
 
 def silent(done: int, total: int | None) -> None:
@@ -77,21 +76,18 @@ def fetch(base: str, archive: Archive, folder: Path, *, progress: Progress = sil
     return target
 
 
-def _failed(url: str, folder: Path, cause: Exception) -> DataError:
-    return DataError(
-        f"cannot download {url}: {cause}",
-        hint=f"download it elsewhere and put it into {folder}",
-    )
+def cache_folder() -> Path:
+    """The folder handful in XDG_CACHE_HOME, or in ~/.cache."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "handful"
 
 
-def _read(url: str, progress: Progress) -> bytes:
-    data = bytearray()
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as response:
-        length = response.headers.get("Content-Length")
-        total = int(length) if length else None
-        while part := response.read(CHUNK):
-            data += part
-            if len(data) > MAX_BYTES:
-                raise DataError(f"{url} is larger than {MAX_BYTES} bytes")
-            progress(len(data), total)
-    return bytes(data)
+def keep(file: Path, data: bytes) -> None:
+    """Write `data` to the file, whole or not at all; its folder is created."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(file, data)
+    except OSError as cause:
+        raise DataError(
+            f"cannot write the cache {file}: {cause.strerror}",
+            hint="set XDG_CACHE_HOME to a folder that can be written",
+        ) from cause

@@ -1,7 +1,4 @@
-"""A folder of images, one sub-folder a class, prepared as the runtime will prepare them.
-
-Omniglot's drawings as grey levels, and pictures in another size: by the runtime's functions.
-"""
+"""A folder of images, one sub-folder a class, prepared by the runtime's own functions."""
 
 from __future__ import annotations
 

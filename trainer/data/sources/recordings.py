@@ -1,6 +1,6 @@
 """A folder of recordings, one sub-folder a class, made examples as the runtime makes them.
 
-What a reading of a series is, by the settings, for the manifest of the package.
+What a reading is, the settings say; it enters the manifest of the package.
 """
 
 from __future__ import annotations
