@@ -111,6 +111,7 @@ GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/architecture.md": characters,
     "docs/confidence.md": certainty,
     "docs/data.md": readings,
+    "docs/frozen.md": dict,
     "docs/own-learner.md": dict,
     "docs/photos.md": photographs,
 } | {f"exported/{name}/README.md": lambda name=name: of_card(name) for name in list_shipped()}
