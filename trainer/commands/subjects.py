@@ -17,12 +17,12 @@ from torch import Tensor
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import FILE, Manifest
-from handful.runtime.tools.evaluate import Episodes, embed
+from handful.runtime.tools.evaluate import embed
 from handful.trainer.data import DataConfig, DataError, LabelledSet
 from handful.trainer.data.distortions import change_of
 from handful.trainer.data.distortions.pictures import distort_once
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP
-from handful.trainer.episodes import EpisodeSource, Rows, TaskSize, one_hot, rows_of
+from handful.trainer.episodes import EpisodeSource, TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import (
     Features,
     Result,
@@ -128,12 +128,16 @@ class Plan:
     seed: int = 0
     yardsticks: bool = True  # False: the accuracy alone, without what it has to beat
     inner_steps: bool = True  # with the yardsticks: measure after fewer inner steps too
+    partial: bool = True  # of named classes: the most shots of half of the classes, too
     sure: bool = False  # whether a package is as sure as it says
     conditions: Conditions = field(default_factory=Conditions)
 
     def sizes(self, data: EpisodeSource) -> list[TaskSize]:
-        """The tasks of each way with each shot; a family of functions has no ways."""
-        sizes = (data.size(way, shot, self.queries) for way in self.ways for shot in self.shots)
+        """The tasks of each way with each shot; neither functions nor named classes have ways."""
+        sizes = [data.size(way, shot, self.queries) for way in self.ways for shot in self.shots]
+        if self.partial and data.named is not None:
+            most = data.size(0, max(self.shots), self.queries)
+            sizes += [replace(most, given=most.way // 2)] if most.shot else []
         return list(dict.fromkeys(sizes))
 
 
@@ -288,14 +292,15 @@ class PackageSubject:
             by_step = package_accuracies(
                 loaded,
                 h,
-                as_episodes(rows, size),
+                as_episodes(rows),
                 every_step=plan.yardsticks and plan.inner_steps,
                 tick=count(str(size), plan.episodes),
                 workers=pool,
             )
             on_features = yardsticks(features, size, rows) if features is not None else {}
             against = {**on_features, **earlier_steps(by_step)}
-            result = summarise(by_step[:, -1], size, against=against)
+            persons = data.persons(size, episodes=plan.episodes, seed=plan.seed)
+            result = summarise(by_step[:, -1], size, against=against, persons=persons)
             if plan.sure:
                 tasks = (data, h, size, plan.episodes, plan.seed)
                 told = partial(count, f"{size}, confidence")
@@ -342,13 +347,3 @@ def _config_of(manifest: Manifest) -> DataConfig:
     if not isinstance(training.get("config"), dict):
         raise HandfulError(f"package {manifest.name} does not say what data it was trained on")
     return data_from_dict(training["config"], where=FILE)
-
-
-def as_episodes(rows: Rows, size: TaskSize) -> Episodes:
-    """Tasks of one size as the runtime takes them."""
-
-    def labels(per_class: int) -> Tensor:
-        return one_hot(size.way, per_class).argmax(dim=1).expand(len(rows.support), -1)
-
-    parts = (rows.support, labels(size.shot), rows.query, labels(size.queries))
-    return Episodes(*(part.numpy() for part in parts))

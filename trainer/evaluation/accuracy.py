@@ -50,13 +50,14 @@ class Result:
 
     size: TaskSize
     episodes: int
+    persons: int | None = None  # whose means the values are, and over whom the interval is
     accuracy: float | None
     mean_squared_error: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
     sure: Sure | None = None  # of a package with confidence, where that was asked for
-    values: Array = field(repr=False, compare=False)  # of each episode, [E]
+    values: Array = field(repr=False, compare=False)  # of each episode, [E], or of each person
     # those of each that it is compared with, [E], by name
     others: Mapping[str, Array] = field(repr=False, compare=False)
 
@@ -69,6 +70,11 @@ class Result:
     def shot(self) -> int:
         """Support examples of a class."""
         return self.size.shot
+
+    @property
+    def given(self) -> int | None:
+        """Of how many classes there were examples; None: of all."""
+        return self.size.given
 
     @property
     def value(self) -> float:
@@ -94,16 +100,24 @@ def summarise(
     task: TaskName = "classification",
     transductive: bool = False,
     against: Mapping[str, Array] | None = None,
+    persons: Array | None = None,
 ) -> Result:
     """The result of accuracies or errors [E]; `against` has those of others on the same episodes.
 
-    A comparison's difference is the advantage over the other, of accuracy or of error.
+    A comparison's difference is the advantage over the other, of accuracy or of error. `persons`
+    [E] says whose each episode is: then all are means over each person's, and the intervals are
+    over persons, since episodes of one are alike.
     """
-    mean, others = mean_of(values), against or {}
+    others, episodes = against or {}, len(values)
+    if persons is not None:
+        values = mean_by_person(values, persons)
+        others = {name: mean_by_person(other, persons) for name, other in others.items()}
+    mean = mean_of(values)
     regression = task == "regression"
     return Result(
         size=size,
-        episodes=len(values),
+        episodes=episodes,
+        persons=None if persons is None else len(values),
         accuracy=None if regression else mean.value,
         mean_squared_error=mean.value if regression else None,
         interval=mean.interval,
@@ -114,6 +128,13 @@ def summarise(
         values=values,
         others=others,
     )
+
+
+def mean_by_person(values: Array, persons: Array) -> Array:
+    """The mean of each person's values: [P] of values [E] and their persons [E]."""
+    _, number, count = np.unique(persons, return_inverse=True, return_counts=True)
+    means: Array = np.bincount(number, np.asarray(values, np.float64)) / count
+    return means
 
 
 def earlier_steps(after: Array) -> dict[str, Array]:
@@ -167,6 +188,7 @@ def evaluate(
         task=learner.task.name,
         transductive=learner.transductive,
         against=against,
+        persons=data.persons(size, episodes=episodes, seed=seed),
     )
 
 
@@ -226,10 +248,10 @@ def check_fits(
     `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
     """
     data.check(size, where=where, prefix=prefix)
-    if learner.max_support is not None and size.way * size.shot > learner.max_support:
+    if learner.max_support is not None and size.examples > learner.max_support:
         raise ConfigError(
             f"{learner.name} takes at most {learner.max_support} examples in all,"
-            f" a task of {size.way * size.shot} was asked for",
+            f" a task of {size.examples} was asked for",
             hint=f"lower {prefix}way or {prefix}shot",
         )
     if learner.max_way is not None and size.way > learner.max_way:

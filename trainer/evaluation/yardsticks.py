@@ -24,7 +24,7 @@ from torch import Tensor
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, one_hot, rows_of
+from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, rows_of
 from handful.trainer.form.task import squared_error
 from handful.trainer.parts.features import unit_length
 
@@ -120,7 +120,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 C, LENGTH = 10.0, 3.0  # of logistic regression: its inverse L2 weight, the length of its features
 VALUES = 2**23  # feature values of the episodes that are classified at a time: 64 MiB in float64
 
-Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [S, N], query → [E, Q, N]
+Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [E, S, N], query → [E, Q, N]
 
 
 @dataclass(frozen=True)
@@ -163,26 +163,34 @@ def yardsticks(features: Features, size: TaskSize, rows: Rows) -> dict[str, Arra
 
 @torch.no_grad()
 def on_tasks(rule: Rule, x: Tensor, size: TaskSize, rows: Rows) -> Array:
-    """The rule's accuracy [E] on tasks of examples x [M, D], some at a time, in float64."""
-    support_y = one_hot(size.way, size.shot).to(x.device, torch.float64)
-    answers = torch.arange(size.way, device=x.device).repeat_interleave(size.queries)
+    """The rule's accuracy [E] on tasks of examples x [M, D], some at a time, in float64.
+
+    A support row that is none is zeros and of no class.
+    """
     each = (rows.support.shape[1] + rows.query.shape[1]) * x.shape[1]
     chunk = max(1, VALUES // each)
     right = []
-    for support, query in zip(
-        torch.split(rows.support, chunk), torch.split(rows.query, chunk), strict=True
+    for support, support_y, query, query_y in zip(
+        *(torch.split(part.to(x.device), chunk) for part in rows[:4]), strict=True
     ):
-        support_x, query_x = (x[at.to(x.device)].double() for at in (support, query))
-        scores = rule(support_x, support_y, query_x)
-        right.append((scores.argmax(dim=2) == answers).double().mean(dim=1).cpu())
+        support_x, query_x = (x[at].double() for at in (support, query))
+        there = (support >= 0)[..., None].double()
+        one_hot = torch.eye(size.way, device=x.device, dtype=torch.float64)[support_y]
+        scores = rule(support_x * there, one_hot * there, query_x)
+        right.append((scores.argmax(dim=2) == query_y).double().mean(dim=1).cpu())
     accuracies: Array = torch.cat(right).numpy()
     return accuracies
 
 
 def nearest_mean(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
-    """−‖q − c_n‖² + ‖q‖², which orders the classes as the distance does."""
-    means = (y / y.sum(dim=0)).T @ x  # [E, N, D]
-    return 2 * query @ means.mT - (means * means).sum(dim=2)[:, None, :]
+    """−‖q − c_n‖² + ‖q‖², which orders the classes as the distance does.
+
+    A class without examples is never the answer.
+    """
+    counts = y.sum(dim=-2)  # [E, N]
+    means = (y.mT @ x) / counts.clamp(min=1)[..., None]  # [E, N, D]
+    scores = 2 * query @ means.mT - (means * means).sum(dim=2)[:, None, :]
+    return scores.masked_fill((counts == 0)[..., None, :], -torch.inf)
 
 
 def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
