@@ -34,9 +34,9 @@ from handful.runtime.package.read import find
 from handful.runtime.tools.text import difference
 from handful.trainer.commands.evaluate import evaluate_package
 from handful.trainer.commands.export import package_confidence
-from handful.trainer.commands.subjects import Plan, as_episodes, meta_training_sample
+from handful.trainer.commands.subjects import Plan, meta_training_sample
 from handful.trainer.data import LabelledSet
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import summarise
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
 from handful.trainer.evaluation.yardsticks import Features, nearest_mean, on_tasks
@@ -182,7 +182,7 @@ def choose(
                 values = package_accuracies(
                     loaded,
                     h,
-                    as_episodes(drawn, size),
+                    as_episodes(drawn),
                     every_step=False,
                     tick=lambda: None,
                     workers=pool,

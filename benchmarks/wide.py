@@ -26,9 +26,8 @@ from handful.runtime.inputs.examples import to_batch
 from handful.runtime.package.manifest import Fit
 from handful.runtime.tools.text import difference, mean
 from handful.trainer.commands.photos import Request, photos_command
-from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.data import LabelledSet
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import Result, summarise
 from handful.trainer.evaluation.packages import MeasuredPackage, package_accuracies
 from handful.trainer.workers import Workers
@@ -67,7 +66,7 @@ def embeddings(package: MeasuredPackage, photographs: list[Array]) -> Any:
 def measured(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episodes: int) -> Any:
     """The accuracy of each task, [E]; the tasks are the same for every form and package."""
     size = TaskSize(5, shot, QUERIES)
-    tasks = as_episodes(rows_of(data, size, episodes=episodes, seed=SEED), size)
+    tasks = as_episodes(rows_of(data, size, episodes=episodes, seed=SEED))
     return package_accuracies(
         loaded, h, tasks, every_step=False, tick=lambda: None, workers=Workers()
     )[:, -1]
