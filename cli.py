@@ -65,6 +65,11 @@ def _changing(command: F) -> F:
     return command
 
 
+_new = click.option(
+    "--new", multiple=True, metavar="LABEL", help="A class beyond those that the package names."
+)
+
+
 @command()
 @a_package
 @as_json
@@ -109,21 +114,24 @@ def inspect(package: str, as_json: bool) -> None:
 @click.argument("files", type=PATH)
 @click.option("-o", "--out", type=PATH, required=True, help="The task file to write.")
 @click.option("--others", type=PATH, help="A folder of other things, for predict --unknown.")
+@_new
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, others: Path | None, force: bool) -> None:
+def adapt(package: str, files: Path, out: Path, **how: Any) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
-    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class.
+    pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class. Where the
+    package names its classes the sub-folders are called as these, and any of them may be left out.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    _say_task(out, adapt_folder(package, files, out, others=others, force=force))
+    _say_task(out, adapt_folder(package, files, out, **how))
 
 
 @command()
 @click.argument("task", type=PATH)
 @click.argument("files", type=PATH)
+@_new
 @_changing
 def add(task: Path, files: Path, **how: Any) -> None:
     """Add examples to a task, of its classes or new ones.

@@ -19,9 +19,9 @@ from handful.runtime.arrays import Array, Floats
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.read import find
 from handful.runtime.tools.text import difference, mean
-from handful.trainer.commands.subjects import as_episodes, meta_training_sample
+from handful.trainer.commands.subjects import meta_training_sample
 from handful.trainer.data import LabelledSet
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import Result, summarise
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
 from handful.trainer.evaluation.yardsticks import nearest_mean, on_tasks
@@ -52,7 +52,7 @@ class Subject:
         queries = min(QUERIES, int(self.data.counts.min()) - shot)
         size = TaskSize(WAY, shot, queries)
         rows = rows_of(self.data, size, episodes=episodes, seed=SEED)
-        tasks = as_episodes(rows, size)
+        tasks = as_episodes(rows)
         values = package_accuracies(
             self.loaded, self.h, tasks, every_step=False, tick=lambda: None, workers=pool
         )

@@ -97,13 +97,18 @@ class Sizes:
     def _at(self, values: Numbers, way: int, shot: float, *, beyond: bool = False) -> float:
         """Linear in log way and in 1 / shot; outside as at the edge, unless way goes `beyond`."""
         grid = values.reshape(len(self.ways), len(self.shots))
-        shots = -1 / np.array(self.shots, np.float64)  # rising, as the numbers of shots are
-        of_way = np.array([np.interp(-1 / shot, shots, row) for row in grid])
+        shots = [_place(each) for each in self.shots]
+        of_way = np.array([np.interp(_place(shot), shots, row) for row in grid])
         ways = np.log(self.ways)
         if beyond and way > self.ways[-1] and len(ways) > 1:
             slope = (of_way[-1] - of_way[-2]) / (ways[-1] - ways[-2])
             return float(of_way[-1] + slope * (np.log(way) - ways[-1]))
         return float(np.interp(np.log(way), ways, of_way))
+
+
+def _place(shot: float) -> float:
+    """Where a number of examples lies between others: −1 / shot; none at all lies before one."""
+    return -1 / shot if shot else -2.0
 
 
 def score(logits: Array, others: float) -> Numbers:

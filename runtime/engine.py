@@ -54,9 +54,11 @@ class Engine:
 
     def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK) -> Floats:
         """x [B, ...] → h [B, ...], `chunk` examples at a time."""
-        if self.manifest.embed is None or not len(x):
+        if self.manifest.embed is None:
             return x
         graph = self.graphs[self.manifest.embed]
+        if not len(x):
+            return np.zeros((0, *map(int, graph.spec.outputs[0].shape[1:])), np.float32)
         parts = []
         for at in range(0, len(x), chunk):
             part = x[at : at + chunk]
@@ -105,6 +107,10 @@ class Engine:
     def _begin(
         self, support_x: Floats, support_y: Floats, noise: Mapping[str, Floats] | None
     ) -> _Running:
+        if not len(support_x):  # no graph is run on an empty axis: a row of no class is no example
+            support_x, support_y = (
+                np.zeros((1, *x.shape[1:]), np.float32) for x in (support_x, support_y)
+            )
         return _Running(
             known={"support_x": support_x, "support_y": support_y},
             noise={**self.noise(support_y), **(noise or {})},

@@ -12,9 +12,9 @@ from handful.runtime.inputs.examples import Examples, HasArray
 from handful.runtime.package.read import Package, find, read_package
 
 from .engine import Engine, LoadedPackage
-from .errors import AdaptError, quote
+from .errors import AdaptError, SupportSetError, quote
 from .sessions import Graph, Provider, Setup, setup
-from .support import gather
+from .support import build_empty, few, gather
 from .task import Task, adapt
 from .task_file import MAX_SAMPLES, read
 
@@ -28,7 +28,25 @@ class Learner(LoadedPackage):
         rate = f" at {spec.rate} Hz" if spec.rate else ""
         most = f"{limits.way.min} " + (f"to {limits.way.max}" if limits.way.max else "or more")
         answers = "numbers" if self.manifest.task == "regression" else f"{most} classes"
+        answers = few(self.classes) if self.classes else answers
         return f"Learner({self.name}: {spec.kind} {list(spec.shape)}{rate} → {answers})"
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes that every task of the package has; empty where each task has its own."""
+        return self.manifest.classes or ()
+
+    def start(self) -> Task:
+        """The task without any example: it answers as everybody's classifier.
+
+        `Task.add` gives it examples. Raises SupportSetError where the package names no classes.
+        """
+        if not self.classes:
+            raise SupportSetError(
+                f"package {self.name} names no classes",
+                hint="adapt it to examples of your own: learner.adapt({label: [examples]})",
+            )
+        return adapt(self, build_empty(self._engine), None, None)
 
     @overload
     def adapt(
@@ -36,6 +54,7 @@ class Learner(LoadedPackage):
         examples: Mapping[str, Examples],
         labels: None = None,
         *,
+        new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> Task: ...
@@ -46,6 +65,7 @@ class Learner(LoadedPackage):
         examples: Examples,
         labels: Iterable[str] | Sequence[Sequence[float]] | HasArray,
         *,
+        new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> Task: ...
@@ -55,6 +75,7 @@ class Learner(LoadedPackage):
         examples: Any,
         labels: Any = None,
         *,
+        new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> Task:
@@ -63,6 +84,9 @@ class Learner(LoadedPackage):
         `examples` is {label: [examples]}, or a list or stacked array of S examples with a list of S
         `labels`, which are strings; shots may differ from class to class. In a regression `labels`
         are the targets, an array [S, O] or [S].
+
+        Where the package names its classes (`learner.classes`) the labels are among these, any of
+        which may have no example; `new` names classes beyond them, where it takes such.
 
         An example is, by the kind of the package (`learner.input.kind`), whose shape is
         `learner.input.shape`:
@@ -83,7 +107,7 @@ class Learner(LoadedPackage):
         with InputWarning where examples are unlike what the package was trained on.
         """
         seed = self._seed(samples, rng)
-        support = gather(self._engine, examples, labels)
+        support = gather(self._engine, examples, labels, new=new)
         return adapt(self, support, samples, seed)
 
     def load_task(self, path: str | Path) -> Task:

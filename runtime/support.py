@@ -1,7 +1,8 @@
 """The support set: labelled examples → what the stages read, checked against the limits."""
 
+import difflib
 from collections import Counter
-from collections.abc import KeysView, Mapping, Sequence, Set
+from collections.abc import Iterable, KeysView, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -17,6 +18,7 @@ from .engine import Engine
 from .errors import SupportSetError, quote
 from .unlike import warn_of_empty
 
+NAMED = 20  # classes in a hint
 EXAMPLES = "the examples are"  # how a warning begins
 LEARNT = "what is learnt from that means nothing"  # of an example with nothing in it
 MAX_SUPPORT, MAX_WAY = 100_000, 10_000
@@ -29,6 +31,9 @@ class Support:
     x: Floats  # [S, ...] embedded
     y: Floats  # [S, N] one-hot; regression: targets [S, O]
     classes: tuple[str, ...]  # in the order of first appearance; regression: none
+    named: int = (
+        0  # how many of them, the first, are those of the package: they stay without examples
+    )
 
     def __post_init__(self) -> None:
         """Nothing may write to a task's arrays: tasks are shared between threads."""
@@ -41,14 +46,25 @@ class Support:
         return [self.classes[i] for i in self.y.argmax(axis=1)]
 
     def without(self, label: str) -> "Support":
-        """The examples of all other classes."""
+        """The examples of all other classes; a class that the package names stays without any."""
         labels = self.labels
         keep = [i for i, other in enumerate(labels) if other != label]
-        return build_support(self.x[keep], [labels[i] for i in keep])
+        return build_support(self.x[keep], [labels[i] for i in keep], self.classes[: self.named])
 
 
-def gather(engine: Engine, examples: Any, labels: Any) -> Support:
-    """Check, convert and embed labelled examples; the limits are checked by `check_limits`."""
+def gather(
+    engine: Engine,
+    examples: Any,
+    labels: Any,
+    *,
+    new: Iterable[str] = (),
+    known: Sequence[str] = (),
+) -> Support:
+    """Check, convert and embed labelled examples; the limits are checked by `check_limits`.
+
+    Where the package names its classes, `new` names those beyond them, and `known` those that a
+    task has already.
+    """
     if engine.manifest.task == "regression":
         return _regression(engine, examples, labels)
     pairs = _pairs(engine.manifest, examples, labels)
@@ -56,10 +72,51 @@ def gather(engine: Engine, examples: Any, labels: Any) -> Support:
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
     _check_cap(len(x), len(set(names)))
+    _named(engine.manifest, names, new, known)
     found = find_empty(x, engine.manifest.input)
     engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
     warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
-    return build_support(_embed(engine, x), repeated)
+    return build_support(_embed(engine, x), repeated, engine.manifest.classes or ())
+
+
+def build_empty(engine: Engine) -> Support:
+    """The support set without an example, of a package that names its classes."""
+    return build_support(engine.embed(_none(engine)), [], engine.manifest.classes or ())
+
+
+def _named(
+    manifest: Manifest, names: Sequence[str], new: Iterable[str], known: Sequence[str]
+) -> None:
+    """Refuse a label that is neither one of the package's classes nor said to be a new one."""
+    beyond = [new] if isinstance(new, str) else list(new)
+    beyond = [label_of(name, "a new class") for name in beyond]
+    if manifest.classes is None:
+        if beyond:
+            raise SupportSetError(
+                f"new is given, but package {manifest.name} names no classes",
+                hint="any label may be given to it: leave new out",
+            )
+        return
+    more = manifest.limits.way.max is None or manifest.limits.way.max > len(manifest.classes)
+    if beyond and not more:
+        raise SupportSetError(
+            f"package {manifest.name} takes no classes beyond those that it names",
+            hint=f"they are: {few(manifest.classes)}",
+        )
+    for name in names:
+        if name in manifest.classes or name in beyond or name in known:
+            continue
+        close = difflib.get_close_matches(name, manifest.classes, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        hint += f"Its classes: {few(manifest.classes)}"
+        if more:
+            hint += f"; for a class beyond them say so: new=[{name!r}]"
+        raise SupportSetError(f"package {manifest.name} has no class {quote(name)}", hint=hint)
+
+
+def few(names: Sequence[str]) -> str:
+    """The first of them, and that there are more."""
+    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
 def number_examples(labels: Sequence[str]) -> list[str]:
@@ -72,13 +129,13 @@ def number_examples(labels: Sequence[str]) -> list[str]:
     return names
 
 
-def build_support(x: Floats, labels: list[str]) -> Support:
-    """A support set of embedded examples and one label for each."""
-    classes = tuple(dict.fromkeys(labels))
+def build_support(x: Floats, labels: list[str], named: Sequence[str] = ()) -> Support:
+    """A support set of embedded examples and one label for each; `named` classes come first."""
+    classes = tuple(dict.fromkeys([*named, *labels]))
     _check_cap(len(labels), len(classes))
     index = {label: i for i, label in enumerate(classes)}
     y = one_hot(np.array([index[label] for label in labels], np.int64), len(classes))
-    return Support(x, y, classes)
+    return Support(x, y, classes, len(named))
 
 
 def one_hot(classes: Array, way: int) -> Floats:
@@ -127,7 +184,7 @@ def _pairs(manifest: Manifest, examples: Any, labels: Any) -> list[tuple[Floats,
 def _class(manifest: Manifest, label: object, examples: Any) -> tuple[Floats, str]:
     name = label_of(label, "label")
     x = _batch(manifest, examples, f"example of {quote(name)}")
-    if not len(x):
+    if not len(x) and manifest.classes is None:
         raise SupportSetError(
             f"no examples of {quote(name)}", hint="give one at least, or leave the class out"
         )
@@ -194,9 +251,13 @@ def outputs(manifest: Manifest) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def is_one_hot(y: Array) -> bool:
-    """Whether y [S, N] has a single 1 in every row, 0 beside it, and a 1 in every column."""
-    return bool(((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all() and y.any(axis=0).all())
+def is_one_hot(y: Array, named: int = 0) -> bool:
+    """Whether y [S, N] has a single 1 in every row, 0 beside it, and a 1 in every column.
+
+    The first `named` columns need none.
+    """
+    rows = ((y == 0) | (y == 1)).all() and (y.sum(axis=1) == 1).all()
+    return bool(rows and y[:, named:].any(axis=0).all())
 
 
 def join(first: Support, second: Support) -> Support:
@@ -204,12 +265,13 @@ def join(first: Support, second: Support) -> Support:
     x = np.concatenate([first.x, second.x])
     if not first.classes:
         return Support(x, np.concatenate([first.y, second.y]), ())
-    return build_support(x, [*first.labels, *second.labels])
+    labels, named = [*first.labels, *second.labels], first.classes[: first.named]
+    return build_support(x, labels, named)
 
 
 def check_limits(support: Support, limits: Limits) -> None:
     """Refuse a support set outside the package's limits."""
-    if not len(support.x):
+    if not len(support.x) and limits.support.min:
         raise SupportSetError("no examples", hint="give at least one example of each class")
     _check_cap(len(support.x), len(support.classes))
     of = " in all" if support.classes else ""

@@ -26,11 +26,10 @@ from .confidence import Numbers, Sizes, score, softmax, temperature_of
 from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives
-from .support import Support, check_limits, embed_unlabelled, gather, join
+from .support import NAMED, Support, check_limits, embed_unlabelled, few, gather, join
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 
-NAMED = 20  # classes in a hint
 ANSWERED = "an answer to that means nothing"  # of a query with nothing in it
 
 
@@ -229,37 +228,40 @@ class Task(Shared):
         return self._answer(queries, lambda states: states.std(axis=0))
 
     @overload
-    def add(self, examples: Mapping[str, Examples], labels: None = None) -> Task: ...
+    def add(
+        self, examples: Mapping[str, Examples], labels: None = None, *, new: Iterable[str] = ()
+    ) -> Task: ...
 
     @overload
     def add(
         self,
         examples: Examples,
         labels: Iterable[str] | Sequence[Sequence[float]] | HasArray,
+        *,
+        new: Iterable[str] = (),
     ) -> Task: ...
 
-    def add(self, examples: Any, labels: Any = None) -> Task:
+    def add(self, examples: Any, labels: Any = None, *, new: Iterable[str] = ()) -> Task:
         """A new task: this support set and more, of old classes or new ones.
 
-        `examples` and `labels` are as for `Learner.adapt`, and so are the errors.
+        `examples`, `labels` and `new` are as for `Learner.adapt`, and so are the errors.
         """
-        more = gather(self._engine, examples, labels)
+        more = gather(self._engine, examples, labels, new=new, known=self.classes)
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
         return self._readapt(join(self._support, more))
 
     def remove(self, label: str) -> Task:
-        """A new task: this support set without a class.
+        """A new task: this support set without a class; one that the package names stays.
 
-        Raises SupportSetError where the task has no such class, or too few are left.
+        It is then without examples. Raises SupportSetError where the task has no such class, or too
+        few are left.
         """
         self._classification("remove")
         label = label_of(label, "label")
         if label not in self.classes:
-            more = ", …" if len(self.classes) > NAMED else ""
             raise SupportSetError(
-                f"no class {quote(label)} in the task",
-                hint=f"its classes: {', '.join(self.classes[:NAMED])}{more}",
+                f"no class {quote(label)} in the task", hint=f"its classes: {few(self.classes)}"
             )
         return self._readapt(self._support.without(label))
 

@@ -225,9 +225,12 @@ def _support(
     x = _take(name, arrays, "support_x", TensorSpec("", "float32", ("S", *inner)), sizes)
     y = _take(name, arrays, "support_y", TensorSpec("", "float32", ("S", "N")), sizes)
     regression = manifest.task == "regression"
-    if regression == bool(classes) or not (regression or is_one_hot(y)):
+    named = manifest.classes or ()
+    ours = tuple(classes[: len(named)]) == named
+    fits = ours and (regression or is_one_hot(y, len(named)))
+    if regression == bool(classes) or not fits:
         raise TaskFileError(f"{name}: `support_y` does not fit the classes")
-    support = Support(x, y, tuple(classes))
+    support = Support(x, y, tuple(classes), len(named))
     try:
         check_limits(support, manifest.limits)
     except HandfulError as cause:

@@ -10,25 +10,36 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from handful.runtime.arrays import Array
 from handful.runtime.package.manifest import InputSpec
+from handful.runtime.tools.evaluate import Episodes
 
 
 @dataclass(frozen=True)
 class TaskSize:
     """An N-way K-shot task: way is N, shot is K; `queries` counts the queries of one class.
 
-    A regression has one function where others have N classes: its way is 1.
+    A regression has one function where others have N classes: its way is 1. Where the classes are
+    named a task has all of them, and examples of `given` of them alone; None: of all.
     """
 
     way: int
     shot: int
     queries: int
+    given: int | None = None
 
     def __str__(self) -> str:
         """As people say it."""
         if self.way == 1:
             return f"{self.shot} example{'s'[: self.shot > 1]}"
+        if self.given is not None:
+            return f"{self.way}-way {self.shot}-shot, {self.given} of the classes given"
         return f"{self.way}-way {self.shot}-shot"
+
+    @property
+    def examples(self) -> int:
+        """Support examples in all."""
+        return self.shot * (self.way if self.given is None else self.given)
 
 
 class Episode(NamedTuple):
@@ -49,6 +60,11 @@ class EpisodeSource(ABC):
 
     input: InputSpec  # what one example is
     targets: int | None = None  # O, the numbers that a regression predicts; None: classes
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """The classes of every task, in their order; None: each task has others, in any order."""
+        return None
 
     @abstractmethod
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
@@ -102,8 +118,24 @@ class EpisodeSource(ABC):
         return support_x, support_y, query_x
 
     def size(self, way: int, shot: int, queries: int) -> TaskSize:
-        """The size of its tasks: a regression has one function where others have N classes."""
+        """The size of its tasks: a regression has one function where others have N classes.
+
+        Where the classes are named a task has all of them, whatever `way` is.
+        """
+        if self.named is not None:
+            return TaskSize(len(self.named), shot, queries)
         return TaskSize(way if self.targets is None else 1, shot, queries)
+
+    def persons(self, size: TaskSize, *, episodes: int, seed: int) -> Array | None:
+        """Whose each of the tasks of this seed is, [E]: results are means over these.
+
+        None: every task stands for itself.
+        """
+        return None
+
+    def mix_domains(self) -> EpisodeSource:
+        """The same examples in tasks that mix all domains: for a classifier for everybody."""
+        return self
 
 
 PER_TASK = 10  # examples of a task, where some are drawn to prepare on
@@ -116,6 +148,11 @@ class OnDevice(EpisodeSource):
         """`source` draws on the CPU."""
         self.source, self.device = source, device
         self.input, self.targets = source.input, source.targets
+
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """Those of the other source."""
+        return self.source.named
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """As the other source draws them."""
@@ -131,6 +168,11 @@ class Embedded(EpisodeSource):
         self.source, self.embed = source, embed
         self.input, self.targets = source.input, source.targets
 
+    @property
+    def named(self) -> tuple[str, ...] | None:
+        """Those of the other source."""
+        return self.source.named
+
     @torch.no_grad()
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """As the other source draws them."""
@@ -143,10 +185,15 @@ class Embedded(EpisodeSource):
 
 
 class Rows(NamedTuple):
-    """Many tasks of one size as rows of a labelled set, grouped by class."""
+    """Many tasks of one size as rows of a labelled set.
 
-    support: Tensor  # [E, S], S = N * K
-    query: Tensor  # [E, Q], Q = N * queries
+    A row of −1 is none at all: where a class has fewer examples than were asked for.
+    """
+
+    support: Tensor  # [E, S]
+    support_y: Tensor  # [E, S], 0 to N − 1
+    query: Tensor  # [E, Q]
+    query_y: Tensor  # [E, Q]
     classes: Tensor  # [E, N]
 
 
@@ -161,10 +208,11 @@ class Labelled(Protocol):
     def start(self) -> Tensor: ...  # noqa: D102
     def as_float(self, x: Tensor) -> Tensor: ...  # noqa: D102
     def draw_classes(self, way: int, generator: torch.Generator) -> Tensor: ...  # noqa: D102
+    def draw(self, size: TaskSize, generator: torch.Generator) -> Rows: ...  # noqa: D102
 
 
 def draw(data: Labelled, size: TaskSize, generator: torch.Generator) -> Rows:
-    """Rows of one task: support [N, K], query [N, queries] and classes [N], each drawn once.
+    """One task [1, ...], grouped by class: K and `queries` rows of each, each drawn once.
 
     The generator is a CPU one whatever the device, so that every device draws the same tasks.
     """
@@ -173,14 +221,21 @@ def draw(data: Labelled, size: TaskSize, generator: torch.Generator) -> Rows:
     keys = torch.rand(size.way, int(counts.max()), generator=generator)
     keys[torch.arange(keys.shape[1]) >= counts[:, None]] = 2.0  # past a class's end: drawn last
     rows = data.start.cpu()[classes][:, None] + keys.argsort(dim=1)[:, : size.shot + size.queries]
-    return Rows(rows[:, : size.shot], rows[:, size.shot :], classes)
+    numbers = torch.arange(size.way)
+    task = (
+        rows[:, : size.shot].reshape(-1),
+        numbers.repeat_interleave(size.shot),
+        rows[:, size.shot :].reshape(-1),
+        numbers.repeat_interleave(size.queries),
+        classes,
+    )
+    return Rows(*(part[None] for part in task))
 
 
 def draw_rows(data: Labelled, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Rows:
     """The rows of so many tasks, one after the other from the generator."""
-    drawn = [draw(data, size, generator) for _ in range(tasks)]
-    parts = zip(*drawn, strict=True)
-    return Rows(*(torch.stack([rows.reshape(-1) for rows in part]) for part in parts))
+    drawn = [data.draw(size, generator) for _ in range(tasks)]
+    return Rows(*(torch.cat(part) for part in zip(*drawn, strict=True)))
 
 
 def rows_of(data: Labelled, size: TaskSize, *, episodes: int, seed: int) -> Rows:
@@ -189,9 +244,9 @@ def rows_of(data: Labelled, size: TaskSize, *, episodes: int, seed: int) -> Rows
     return draw_rows(data, size, tasks=episodes, generator=generator)
 
 
-def one_hot(way: int, per_class: int) -> Tensor:
-    """The labels of a task's rows: [N * per_class, N]."""
-    return torch.eye(way).repeat_interleave(per_class, dim=0)
+def as_episodes(rows: Rows) -> Episodes:
+    """The tasks as the runtime takes them."""
+    return Episodes(*(part.numpy() for part in rows[:4]))
 
 
 def take(
@@ -203,16 +258,20 @@ def take(
     """The tasks of these rows, [T, ...], as float32 on the data's device.
 
     `as_met` gives examples [B, ...] as the learner meets them, by default as the data have them.
+    A single task leaves out rows that are none; of several none may be.
     """
     device = data.x.device
     as_met = as_met or data.as_float
+    if len(rows.support) == 1:
+        there = rows.support[0] >= 0
+        rows = rows._replace(support=rows.support[:, there], support_y=rows.support_y[:, there])
 
-    def batch(at: Tensor, per_class: int) -> tuple[Tensor, Tensor]:
-        y = one_hot(size.way, per_class).to(device).expand(len(at), -1, -1)
+    def batch(at: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        y = torch.eye(size.way)[classes].to(device)
         x = data.x[at.to(device)]
-        return as_met(x.flatten(0, 1)).reshape(x.shape), y
+        return as_met(x.flatten(0, 1)).reshape(*x.shape), y
 
-    support, query = batch(rows.support, size.shot), batch(rows.query, size.queries)
+    support, query = batch(rows.support, rows.support_y), batch(rows.query, rows.query_y)
     return Episode(*support, *query, rows.classes.to(device))
 
 

@@ -163,14 +163,17 @@ class Evaluation:
     """A measured mean, ± interval (95 %) over episodes, beside what it has to beat.
 
     Classification has an accuracy; regression, where `way` is 1, a mean squared error in squared
-    units of the targets.
+    units of the targets. Where the classes are named, `given` of them have examples, null: all, and
+    with `persons` the mean is of each person's mean, and the interval over so many of them.
     """
 
     data: str
     split: str
     way: int
     shot: int
+    given: int | None = None
     episodes: int
+    persons: int | None = None
     accuracy: float | None = None
     mean_squared_error: float | None = None
     interval: float
@@ -228,12 +231,18 @@ class Confidence:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """All that a runtime has to know about a package."""
+    """All that a runtime has to know about a package.
+
+    `classes` names those of every task, in the order of the answers' columns; null: every task has
+    classes of its own. Of named classes any may have no example. Further ones may follow them where
+    `limits.way` allows more.
+    """
 
     format: int = FORMAT
     name: str
     learner: str
     task: Literal["classification", "regression"]
+    classes: tuple[str, ...] | None = None
     input: InputSpec
     embed: str | None
     # of `embed`: the type of its weights, and of the tensors between convolutions where it is int8

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from handful.runtime.errors import ManifestError
+from handful.runtime.errors import OBEYED, ManifestError
 
 from . import manifest
 from .flow import flow
@@ -57,9 +57,15 @@ def check_evaluation(manifest: Manifest) -> None:
         place = f"evaluation[{i}]"
         check_words(entry.data, f"{place}.data")
         check_words(entry.split, f"{place}.split")
-        for name in ("way", "shot", "episodes"):
-            if (value := getattr(entry, name)) < 1:
-                raise ManifestError(f"`{place}.{name}` is {value}, wanted 1 or more")
+        named = manifest.classes is not None
+        for name, low in (("way", 1), ("shot", 0 if named else 1), ("episodes", 1)):
+            if (value := getattr(entry, name)) < low:
+                raise ManifestError(f"`{place}.{name}` is {value}, wanted {low} or more")
+        for name, highest in (("given", entry.way - 1), ("persons", entry.episodes)):
+            number: int | None = getattr(entry, name)
+            if number is not None and not (named and 1 <= number <= highest):
+                wanted = f"null, or 1 to {highest}" if named else "null: no class is named"
+                raise ManifestError(f"`{place}.{name}` is {number}, wanted {wanted}")
         if regression and entry.way != 1:
             raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is regression")
         _measure(entry, place, regression=regression)
@@ -123,8 +129,12 @@ def check_confidence(manifest: Manifest) -> None:
 
 def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
     _check_inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
-    _check_inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=1)
-    if entry.classes <= entry.way:
+    _check_inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=manifest.limits.shot.min)
+    if manifest.classes is not None and entry.classes != entry.way:
+        raise ManifestError(
+            f"`{place}.classes` is {entry.classes}, wanted the {entry.way} that are named"
+        )
+    if manifest.classes is None and entry.classes <= entry.way:
         raise ManifestError(
             f"`{place}.classes` is {entry.classes}, wanted more than the {entry.way} of a task"
         )
@@ -277,6 +287,7 @@ def channel_key(name: str) -> str:
 SIZES = "up to 8 positive numbers with a product up to 2²⁶"
 SYMBOLS = ("B", "S", "N", "Q")
 TAKEN = (FILE, GOLDEN, CARD.lower())
+MAX_CLASSES = 1000  # that are named
 MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
 MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
 MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30
@@ -289,7 +300,8 @@ def check(manifest: Manifest) -> None:
     check_words(manifest.learner, "learner")
     check_words(manifest.licence, "licence")
     _input(manifest.input)
-    _bounds(manifest.limits)
+    check_classes(manifest)
+    _bounds(manifest.limits, named=manifest.classes is not None)
     _files(manifest.graphs)
     for name, graph in manifest.graphs.items():
         for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
@@ -373,16 +385,41 @@ def _image(spec: InputSpec) -> None:
         raise ManifestError(f"`input.resize` is {spec.resize}, wanted {max(sides)} to 4096")
 
 
-def _bounds(limits: Limits) -> None:
+def check_classes(manifest: Manifest) -> None:
+    """Refuse names of classes that are not some different words, or not what the limits say."""
+    names = manifest.classes
+    if names is None:
+        return
+    if manifest.task == "regression":
+        raise ManifestError("`classes` is given, wanted null: the task is regression")
+    if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) < len(names):
+        raise ManifestError(
+            f"`classes` has {len(names)} names, wanted 2 to {MAX_CLASSES}, each once"
+        )
+    for i, name in enumerate(names):
+        plain = name.strip() and not OBEYED.search(name) and {"\t", "\n"}.isdisjoint(name)
+        if not plain or len(name) > MAX_TEXT or unicodedata.normalize("NFC", name) != name:
+            raise ManifestError(
+                f"`classes[{i}]` is {shorten(name)!r}, wanted a line of text in its composed form"
+            )
+    if manifest.limits.way.min != len(names):
+        raise ManifestError(
+            f"`limits.way.min` is {manifest.limits.way.min}, wanted {len(names)} as in `classes`"
+        )
+
+
+def _bounds(limits: Limits, *, named: bool) -> None:
     pairs: tuple[tuple[str, Bounds], ...] = (
         ("way", limits.way),
         ("shot", limits.shot),
         ("support", limits.support),
     )
     for name, bounds in pairs:
-        if bounds.min < 1 or (bounds.max is not None and bounds.max < bounds.min):
+        least = 0 if named and name != "way" else 1
+        low = bounds.min == 0 if least == 0 else bounds.min >= 1
+        if not low or (bounds.max is not None and bounds.max < bounds.min):
             span = f"{bounds.min} to {bounds.max}"
-            raise ManifestError(f"`limits.{name}` is {span}, wanted low to high, from 1")
+            raise ManifestError(f"`limits.{name}` is {span}, wanted low to high, from {least}")
 
 
 def _files(graphs: dict[str, GraphSpec]) -> None:

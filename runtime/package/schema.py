@@ -15,6 +15,7 @@ from .manifest import CHANNEL, FORMAT, HASH, INNER, NAME, NEXT, OBJECTS, ROLES, 
 from .rules import (
     FASTEST,
     MAX_AXES,
+    MAX_CLASSES,
     MAX_ERROR,
     MAX_EVALUATIONS,
     MAX_GRAPH_BYTES,
@@ -49,6 +50,7 @@ SHARE = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "nul
 ERROR = {"anyOf": [{"type": "number", "minimum": 0, "maximum": MAX_ERROR}, {"type": "null"}]}
 WIDTH = {"type": "number", "minimum": 0, "maximum": MAX_ERROR}
 COUNT = {"type": "integer", "minimum": 1}
+NATURAL = {"type": "integer", "minimum": 0}
 TENSORS = {"type": "array", "maxItems": MAX_TENSORS}
 
 # What the rules add to a field's type, by the place of the field: `[]` is an entry of a list or of
@@ -79,8 +81,10 @@ RULES: dict[str, dict[str, Any]] = {
     "evaluation[].data": WORDS,
     "evaluation[].split": WORDS,
     "evaluation[].way": COUNT,
-    "evaluation[].shot": COUNT,
+    "evaluation[].shot": NATURAL,
+    "evaluation[].given": {"anyOf": [COUNT, {"type": "null"}]},
     "evaluation[].episodes": COUNT,
+    "evaluation[].persons": {"anyOf": [COUNT, {"type": "null"}]},
     "evaluation[].accuracy": SHARE,
     "evaluation[].mean_squared_error": ERROR,
     "evaluation[].interval": WIDTH,
@@ -94,7 +98,21 @@ RULES: dict[str, dict[str, Any]] = {
         f"graphs[].{side}[].shape[]": {"anyOf": [COUNT, {"enum": list(SYMBOLS)}]}
         for side in ("inputs", "outputs")
     },
-    **{f"limits.{name}.min": COUNT for name in ("way", "shot", "support")},
+    "classes": {
+        "anyOf": [
+            {
+                "type": "array",
+                "items": {"type": "string", "minLength": 1, "maxLength": MAX_TEXT},
+                "minItems": 2,
+                "maxItems": MAX_CLASSES,
+                "uniqueItems": True,
+            },
+            {"type": "null"},
+        ]
+    },
+    "limits.way.min": COUNT,
+    "limits.shot.min": NATURAL,
+    "limits.support.min": NATURAL,
     "input": {
         "allOf": [
             {

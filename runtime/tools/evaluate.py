@@ -18,7 +18,13 @@ from handful.runtime.learner import Learner
 from handful.runtime.package.manifest import Comparison
 from handful.runtime.support import Support, check_limits, gather
 
-NORMAL_95 = 1.96  # standard errors on either side of a mean
+NORMAL_95 = 1.96  # standard errors on either side of a mean of many values
+# Student's of few: t with 1, 2, … 30 degrees of freedom, beyond which it is the normal one's
+STUDENT_95 = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160,
+    2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
+    2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 class Mean(NamedTuple):
@@ -29,10 +35,17 @@ class Mean(NamedTuple):
 
 
 def mean_of(per_episode: Array) -> Mean:
-    """The mean of values [E] ± 1.96 standard errors; one value alone has the interval 0."""
+    """The mean of values [E] ± 1.96 standard errors; one value alone has the interval 0.
+
+    Of up to 31 values, as of persons, Student's t takes the place of 1.96.
+    """
     values = np.asarray(per_episode, np.float64)
-    error = float(values.std(ddof=1)) / math.sqrt(len(values)) if len(values) > 1 else 0.0
-    return Mean(float(values.mean()), NORMAL_95 * error)
+    if len(values) < 2:
+        return Mean(float(values.mean()), 0.0)
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    freedom = len(values) - 1
+    wide = STUDENT_95[freedom - 1] if freedom <= len(STUDENT_95) else NORMAL_95
+    return Mean(float(values.mean()), wide * error)
 
 
 def compare(name: str, values: Array, others: Array, *, error: bool = False) -> Comparison:
@@ -58,7 +71,10 @@ PER_TIME = 256  # examples converted at a time: the whole set may be large, as u
 
 @dataclass(frozen=True)
 class Episodes:
-    """Tasks as rows of indices into one array of examples; each task has the same sizes."""
+    """Tasks as rows of indices into one array of examples; each task has the same sizes.
+
+    Where a package names its classes a support index may be −1: no example at all.
+    """
 
     support: Array  # [E, S] indices
     support_y: Array  # [E, S] classes, 0 to N − 1
@@ -97,9 +113,10 @@ def evaluate(
 
     Each example is embedded once. `progress` is told after each episode how many are done.
     """
-    check(episodes, len(x))
+    check(episodes, len(x), named=bool(learner.classes))
     used = np.unique(np.concatenate([episodes.support.ravel(), episodes.query.ravel()]))
-    row = np.full(len(x), -1)
+    used = used[used >= 0]
+    row = np.full(len(x) + 1, -1)  # the last is that of −1
     row[used] = np.arange(len(used))
     among_used = replace(episodes, support=row[episodes.support], query=row[episodes.query])
     return evaluate_embedded(learner, embed(learner, x[used]), among_used, progress=progress)
@@ -114,11 +131,10 @@ def evaluate_embedded(
     progress: Callable[[int], None] | None = None,
 ) -> Accuracy:
     """As `evaluate`, of examples that `embed` has embedded; `every_step`: also after fewer."""
-    check(episodes, len(h))
+    check(episodes, len(h), named=bool(learner.classes))
     after = []
     for e in range(len(episodes.support)):
-        support = _support(h[episodes.support[e]], episodes.support_y[e])
-        check_limits(support, learner.manifest.limits)
+        support = _support(learner, h, episodes, e)
         query_x, query_y = h[episodes.query[e]], episodes.query_y[e]
         after.append(
             [
@@ -135,11 +151,10 @@ def evaluate_embedded(
 
 def logits_embedded(learner: Learner, h: Floats, episodes: Episodes) -> Floats:
     """What each episode's task answers its queries, [E, Q, N], of embedded examples h [M, ...]."""
-    check(episodes, len(h))
+    check(episodes, len(h), named=bool(learner.classes))
     answers = []
     for e in range(len(episodes.support)):
-        support = _support(h[episodes.support[e]], episodes.support_y[e])
-        check_limits(support, learner.manifest.limits)
+        support = _support(learner, h, episodes, e)
         state = learner._engine.adapt(support.x, support.y)
         answers.append(learner._engine.predict(state, h[episodes.query[e]]))
     return np.stack(answers)
@@ -169,9 +184,17 @@ def embed(learner: Learner, x: Any) -> Floats:
     return np.concatenate(parts)
 
 
-def _support(x: Floats, classes: Array) -> Support:
-    way = int(classes.max()) + 1
-    return Support(x, np.eye(way, dtype=np.float32)[classes], tuple(map(str, range(way))))
+def _support(learner: Learner, h: Floats, episodes: Episodes, e: int) -> Support:
+    """The support set of episode `e`, check_limits the package's limits."""
+    rows, classes = episodes.support[e], episodes.support_y[e]
+    named = len(learner.classes)
+    if named:
+        rows, classes = rows[rows >= 0], classes[rows >= 0]
+    way = named or int(classes.max()) + 1
+    y = np.eye(way, dtype=np.float32)[classes]
+    support = Support(h[rows], y, tuple(map(str, range(way))), named)
+    check_limits(support, learner.manifest.limits)
+    return support
 
 
 def _states(learner: Learner, support: Support, every_step: bool) -> Iterable[State]:
@@ -180,17 +203,18 @@ def _states(learner: Learner, support: Support, every_step: bool) -> Iterable[St
     return (learner._engine.adapt(support.x, support.y),)
 
 
-def check(episodes: Episodes, examples: int) -> None:
+def check(episodes: Episodes, examples: int, *, named: bool = False) -> None:
     """Refuse index arrays that do not fit each other or the examples."""
     parts = (episodes.support, episodes.support_y, episodes.query, episodes.query_y)
     shapes = [list(part.shape) for part in parts]
     if shapes[0] != shapes[1] or shapes[2] != shapes[3] or shapes[0][:1] != shapes[2][:1]:
         raise SupportSetError(f"episodes have shapes {shapes}, wanted [E, S] twice, [E, Q] twice")
-    if any(part.ndim != 2 or part.dtype.kind not in "iu" or not part.size for part in parts):
+    wrong = any(part.ndim != 2 or part.dtype.kind not in "iu" for part in parts)
+    if wrong or not (episodes.query.size and (named or episodes.support.size)):
         raise SupportSetError("episodes are not four arrays of integers with two axes")
-    for part in (episodes.support, episodes.query):
-        if part.min() < 0 or part.max() >= examples:
+    for part, least in ((episodes.support, -1 if named else 0), (episodes.query, 0)):
+        if part.size and (part.min() < least or part.max() >= examples):
             raise SupportSetError(
                 f"episodes have indices from {part.min()} to {part.max()}, "
-                f"wanted 0 to {examples - 1}"
+                f"wanted {least} to {examples - 1}"
             )

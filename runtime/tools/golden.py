@@ -31,6 +31,7 @@ MAX_BYTES = 2**26
 MAX_EXAMPLES = 1000  # of the support set, and of the queries: each is answered alone as well
 EXAMPLES = ("support_x", "support_y", "query_x")
 SOUNDS, SCALE = ("support_x", "query_x"), 2**15  # which may be 16-bit samples, of this scale
+START = "start/"  # begins the names of what is of a task without examples
 TOLERANCE = "/tolerance"  # ends the name of a number beside a vector: how far others may be from it
 MOST_OF_ANSWERS = 0.1  # that such a number may be of the answers: beyond it they are noise
 THINNED = re.compile(r"(?P<name>[^\[]+)\[::(?P<every>[1-9][0-9]{0,8})\]")
@@ -121,9 +122,12 @@ class Golden:
     def _expected(self) -> Iterator[tuple[str, str]]:
         """The names in the order in which they come about, with their element types."""
         yield from ((name, "float32") for name in EXAMPLES)
-        for stage in self.manifest.stages:
-            yield from _of_stage(stage, self.manifest)
-        yield self.answer, "float32"
+        prefixes = ("",) if self.manifest.classes is None else ("", START)
+        for prefix in prefixes:
+            for stage in self.manifest.stages:
+                for name, dtype in _of_stage(stage, self.manifest):
+                    yield prefix + name, dtype
+            yield prefix + self.answer, "float32"
 
     def _examples(self, name: str) -> Floats:
         value, every = self.vectors.pop(name)
@@ -154,8 +158,11 @@ class Golden:
             ok = bool(np.isfinite(value).all()) and value.shape[1] == width
             wanted = f"finite targets, {width} for each example"
         else:
-            ok = is_one_hot(value)
+            ok = is_one_hot(value, len(self.manifest.classes or ()))
             wanted = "a single 1 in every row, and one in every column"
+            if self.manifest.classes is not None:
+                ok = ok and value.shape[1] == len(self.manifest.classes)
+                wanted = f"a single 1 in every row of {len(self.manifest.classes)}"
         if not ok:
             raise PackageError(f"{FILE}: `support_y` has other values than {wanted}", hint=HINT)
         return value

@@ -275,12 +275,14 @@ def adapt_folder(
     out: Path,
     *,
     others: Path | None = None,
+    new: Sequence[str] = (),
     force: bool = False,
 ) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
-    Files in the folder `others`, and in those below it, are examples of none of the classes. An
-    InputWarning names examples that are nearly the same, see `near`.
+    `new` are classes beyond those that the package names, where it names any. Files in the folder
+    `others`, and in those below it, are examples of none of the classes. An InputWarning names
+    examples that are nearly the same, see `near`.
     """
     check_free(out, force=force)
     if is_package(folder) and not is_package(package):
@@ -292,7 +294,7 @@ def adapt_folder(
     examples = folder_examples(folder, learner.manifest)
     origins = folder_origins(folder, learner.input, examples)
     with empty_by_name():
-        task = learner.adapt(examples)
+        task = learner.adapt(examples, new=new)
         if others is not None:
             task = task.with_negatives(other_examples(others, learner.input))
     save_task(task, out)
@@ -308,11 +310,13 @@ def add_folder(
     out: Path | None = None,
     *,
     package: str | Path | None = None,
+    new: Sequence[str] = (),
     force: bool = False,
 ) -> Task:
     """Adapt a saved task to a folder of more files, of its classes and new ones.
 
-    The new task is written to `out`, or over the old one with `force`, whole or not at all.
+    `new` is as for `adapt_folder`. The new task is written to `out`, or over the old one with
+    `force`, whole or not at all.
     """
     place = place_for(task, out, force=force)
     _refuse_swapped(task, [folder])
@@ -320,13 +324,14 @@ def add_folder(
     examples = folder_examples(folder, old.learner.manifest)
     added = folder_origins(folder, old.learner.input, examples)
     with empty_by_name():
-        new = old.add(examples)
-    save_task(new, place)
+        task_with_more = old.add(examples, new=new)
+    save_task(task_with_more, place)
     _warn_of_empty(examples, old.learner.input, added)
     known = [Origin(name, name) for name in number_examples(old._support.labels)]
     origins = [*known, *added]
-    warn_of_near(new._support.x, new._support.labels, origins, since=len(known))
-    return new
+    support = task_with_more._support
+    warn_of_near(support.x, support.labels, origins, since=len(known))
+    return task_with_more
 
 
 @contextmanager

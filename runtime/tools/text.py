@@ -31,6 +31,10 @@ class Measured(Protocol):
     @property
     def shot(self) -> int: ...  # noqa: D102
     @property
+    def given(self) -> int | None: ...  # noqa: D102
+    @property
+    def persons(self) -> int | None: ...  # noqa: D102
+    @property
     def episodes(self) -> int: ...  # noqa: D102
     @property
     def accuracy(self) -> float | None: ...  # noqa: D102
@@ -113,12 +117,10 @@ def accuracies(results: Sequence[Measured]) -> str:
     sizes = ("shot",) if regression else ("way", "shot")
     name = ERROR if regression else "accuracy %"
 
-    def size(result: Measured) -> tuple[int, ...]:
-        return tuple(getattr(result, side) for side in sizes)
+    def size(result: Measured) -> tuple[int | str, ...]:
+        return (shots(result),) if regression else (result.way, shots(result))
 
-    rows = [
-        (*size(r), r.episodes, mean(r), "transductive" if r.transductive else "") for r in results
-    ]
+    rows = [(*size(r), over(r), mean(r), "transductive" if r.transductive else "") for r in results]
     measured = table((*sizes, "episodes", name, ""), rows)
     compared = [
         (*size(r), comparison.name, value(comparison), difference(comparison))
@@ -129,6 +131,16 @@ def accuracies(results: Sequence[Measured]) -> str:
         return measured
     ahead = "the learner is below it by" if regression else "the learner is above it by"
     return f"{measured}\n\n{table((*sizes, 'on the same episodes', name, ahead), compared)}"
+
+
+def shots(result: Measured) -> int | str:
+    """Examples of a class, and of how many classes where it is not of all: `5 of 4 classes`."""
+    return result.shot if result.given is None else f"{result.shot} of {result.given} classes"
+
+
+def over(result: Measured) -> int | str:
+    """What the mean is over: episodes, and of how many persons where each has its own mean."""
+    return result.episodes if result.persons is None else f"{result.episodes} of {result.persons}"
 
 
 def mean(result: Measured) -> str:
@@ -159,6 +171,7 @@ def format_description(package: "Description") -> str:
     parts = [
         f"{manifest.name}: {manifest.learner}, {manifest.task}, {package.bytes} bytes",
         f"input   {manifest.input.kind} [{size}]{_at_rate(manifest)}",
+        *([f"classes {', '.join(manifest.classes)}"] if manifest.classes else []),
         *([f"reading {read}"] if (read := reading(manifest.input)) else []),
         f"limits  {_limits(manifest)}",
         f"order   {' → '.join(package.order)}",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from handful.runtime.arrays import Array
-from handful.runtime.engine import Engine
+from handful.runtime.arrays import Array, Floats
+from handful.runtime.engine import Engine, State
 from handful.runtime.errors import PackageError
 from handful.runtime.learner import learner_of
 from handful.runtime.package.manifest import Precision
@@ -20,6 +20,7 @@ from .golden import (
     PICTURE_TOLERANCE,
     SERIES_TOLERANCE,
     SOUND_TOLERANCE,
+    START,
     Golden,
     read_golden,
     replay_pictures,
@@ -153,14 +154,24 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
         wanted, every = golden.vectors[name]
         differences[name] = relative_difference(thin(value, every), wanted, name)
 
-    def observe(stage: str, i: int, tensors: dict[str, Array]) -> None:
-        for tensor, value in tensors.items():
-            compare(f"{stage}/{i}/{tensor}", value)
-
     query_x = golden.query_x
-    state = engine.adapt(engine.embed(golden.support_x), golden.support_y, observe=observe)
-    answer = engine.predict(state, engine.embed(query_x))
-    compare(golden.answer, answer)
+
+    def adapted(prefix: str, count: int) -> tuple[State, Floats]:
+        """The state and the answers of the first `count` support examples."""
+
+        def observe(stage: str, i: int, tensors: dict[str, Array]) -> None:
+            for tensor, value in tensors.items():
+                compare(f"{prefix}{stage}/{i}/{tensor}", value)
+
+        h = engine.embed(golden.support_x[:count])
+        state = engine.adapt(h, golden.support_y[:count], observe=observe)
+        answer = engine.predict(state, engine.embed(query_x))
+        compare(prefix + golden.answer, answer)
+        return state, answer
+
+    if engine.manifest.classes is not None:
+        adapted(START, 0)
+    state, answer = adapted("", len(golden.support_x))
     missing = next((name for name in golden.vectors if name not in differences), None)
     if missing is not None:
         raise PackageError(f"{FILE} has an unknown `{missing}`", hint=HINT)

@@ -361,9 +361,10 @@ def _flatten(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
 
 
 def _squeeze(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
+    if not node.has(1):  # all axes of 1, which have to be known
+        known = all(isinstance(size, int) for size in first)
+        return [tuple(size for size in first if size != 1) if known else None]
     axes = node.constants(1)
-    if not node.has(1) and all(isinstance(size, int) for size in first):
-        axes = [i for i, size in enumerate(first) if size == 1]
     if axes is None:
         return [None]
     gone = {axis % len(first) for axis in axes}

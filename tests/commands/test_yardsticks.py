@@ -20,8 +20,8 @@ NAMES = (
     *(f"{step} of 10 inner steps" for step in range(10)),
 )
 FIELDS = (
-    *("way", "shot", "queries", "episodes", "accuracy", "mean_squared_error", "interval"),
-    *("transductive", "compared", "sure"),
+    *("way", "shot", "queries", "given", "episodes", "persons", "accuracy"),
+    *("mean_squared_error", "interval", "transductive", "compared", "sure"),
 )
 
 
@@ -36,7 +36,7 @@ def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, packag
         sizes = ("--way", 3, "--shot", 2, "--episodes", 5, "--queries", 4, "--json")
         (result,) = json.loads(printed("evaluate", place, *sizes))
         assert tuple(result) == FIELDS
-        assert [result[name] for name in FIELDS[:4]] == [3, 2, 4, 5]
+        assert [result[name] for name in FIELDS[:5]] == [3, 2, 4, None, 5]
         assert [c["name"] for c in result["compared"]] == [name.format(features) for name in NAMES]
         for other in result["compared"]:
             assert list(other) == [

@@ -99,10 +99,15 @@ def state(*shape: Any) -> Callable[[Path], object]:
 
 def measured(**values: Any) -> Callable[[Path], object]:
     entry = {
-        "data": "d", "split": "meta_test", "way": 5, "shot": 1, "episodes": 1000, "accuracy": 0.9,
-        "mean_squared_error": None, "interval": 0.01, "transductive": False, "compared": [],
+        "data": "d", "split": "meta_test", "way": 5, "shot": 1, "given": None, "episodes": 1000,
+        "persons": None, "accuracy": 0.9, "mean_squared_error": None, "interval": 0.01,
+        "transductive": False, "compared": [],
     }  # fmt: skip
     return changed(lambda content: content.update(evaluation=[{**entry, **values}]))
+
+
+def named(*classes: str) -> Callable[[Path], object]:
+    return changed(lambda content: content.update(classes=list(classes)))
 
 
 def compared(**values: Any) -> Callable[[Path], object]:
@@ -163,6 +168,22 @@ CASES: dict[str, Case] = {
     ),
     "a graph called toString": (
         text('"embed": {', '"toString": {'), WRONG + "`graphs` is 'toString', wanted plain names",
+    ),
+    "one class named twice": (
+        named("a", "a", "b", "c", "d"), WRONG + "`classes` has 5 names, wanted 2 to 1000, each",
+    ),
+    "a class that is an escape sequence": (
+        named("a", "b", "c", "d", "\x1b[2J"), WRONG + "`classes[4]` is '\\x1b[2J', wanted a line",
+    ),
+    "classes beside limits from 2": (
+        named("a", "b", "c", "d", "e"), WRONG + "`limits.way.min` is 2, wanted 5 as in `classes`",
+    ),
+    "given where none is named": (
+        measured(given=2), WRONG + "`evaluation[0].given` is 2, wanted null: no class is named",
+    ),
+    "no examples where none is named": (
+        changed(lambda content: content["limits"]["shot"].update(min=0)),
+        WRONG + "`limits.shot` is 0 to None, wanted low to high, from 1",
     ),
     "accuracy 5.0": (measured(accuracy=5.0), WRONG + "`evaluation[0].accuracy` is 5.0, wanted 0"),
     "no accuracy": (

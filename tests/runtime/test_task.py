@@ -241,7 +241,7 @@ def test_evaluate_counts_right_answers(prototypes: handful.Learner) -> None:
     accuracy = evaluate(prototypes, x, episodes, progress=done.append)
     np.testing.assert_array_equal(accuracy.per_episode, [1, 0.5])
     assert (accuracy.accuracy, accuracy.episodes, done) == (0.75, 2, [1, 2])
-    assert accuracy.interval == pytest.approx(1.96 * 0.25)
+    assert accuracy.interval == pytest.approx(12.706 * 0.25)  # Student's t of two values
 
 
 def test_the_runtime_needs_numpy_and_onnxruntime_only(packages: Any) -> None:

@@ -23,7 +23,7 @@ from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.normalise import Normalisation
 
-from .small import VECTOR, WAY, double, generator, pictures, series, vectors
+from .small import VECTOR, WAY, double, generator, of_persons, pictures, series, vectors
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,11 @@ class Case:
 def case_of(kind: type[Learner], variant: Variant, data: LabelledSet | None = None) -> Case:
     """The learner prepared on data, as a run does, and moved from where much is zero or one."""
     data = data or examples_for(variant.config)
-    learner = kind(variant.config, data.input, WAY)
+    if variant.named:
+        data = of_persons(data)
+        learner = kind(variant.config, data.input, WAY, named_way=WAY)
+    else:
+        learner = kind(variant.config, data.input, WAY)
     params = prepared(learner, data)
     return Case(learner, variant.start(moved(params, learner)), data)
 

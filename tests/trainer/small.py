@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.data.domains import DomainSet, add_domains
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.sources.pictures import drawing_spec
 from handful.trainer.episodes import Episode
@@ -39,6 +42,22 @@ def vectors(classes: int = 60, each: int = 8, size: int = FEATURES, seed: int = 
     return LabelledSet(x, torch.full((classes,), each), names(classes), spec)
 
 
+def of_persons(data: LabelledSet, persons: int = 4) -> DomainSet:
+    """Its first classes as named ones: each person has four recordings with every class twice."""
+    taken = data.take(range(WAY))
+    each = 2 * persons * 4
+    rows = torch.arange(each).repeat(WAY) % int(taken.counts[0])
+    rows = rows + torch.arange(WAY).repeat_interleave(each) * int(taken.counts[0])
+    person = [f"p{row % persons}" for row in range(each)] * WAY
+    recording = [str(row // persons % 4) for row in range(each)] * WAY
+    shift = torch.arange(each) % persons  # of a person: float examples differ by it
+    x = taken.x[rows]
+    if x.is_floating_point():
+        x = x + 0.3 * shift.repeat(WAY).reshape(-1, *[1] * (x.ndim - 1))
+    counts = torch.full((WAY,), each)
+    return add_domains(replace(taken, x=x, counts=counts), person, recording)
+
+
 def names(classes: int) -> tuple[str, ...]:
     return tuple(f"class {c}" for c in range(classes))
 
@@ -55,7 +74,13 @@ def double_episode(episode: Episode) -> Episode:
 def uneven(
     data: LabelledSet, shots: list[int], *, queries: int = 2, seed: int = 0
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Support [S, ...], one-hot labels and queries of a task with these shots."""
+    """Support [S, ...], one-hot labels and queries of a task with these shots.
+
+    Of named classes the task has all, and those that have no shots have no examples.
+    """
+    if data.named is not None:
+        shots = [*shots, *[0] * (len(data.classes) - len(shots))][: len(data.classes)]
+        return data.draw_uneven(shots, queries=queries, generator=generator(seed))
     classes = torch.randperm(len(data.classes), generator=generator(seed))[: len(shots)].tolist()
     starts = data.start.tolist()
     support = [range(starts[c], starts[c] + shot) for c, shot in zip(classes, shots, strict=True)]

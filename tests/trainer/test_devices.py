@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from handful.trainer.episodes import Episode, TaskSize, sample
+from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set
 from handful.trainer.form.stage import Tensors
 from handful.trainer.training.gradient import meta_gradient
@@ -49,7 +49,7 @@ def test_a_meta_gradient_stays_on_its_device(name: str, chunk: int) -> None:
     learner, data = subject.learner, subject.data
     if learner.embeds_ahead:
         data = embed_set(learner, subject.params, data)
-    episodes = sample(data, TaskSize(4, 2, 2), tasks=TASKS, generator=generator())
+    episodes = sample(data, data.size(4, 2, 2), tasks=TASKS, generator=generator())
     noise = on_meta(learner.training_noise(episodes, generator()))
     params = on_meta(subject.params)
     episodes = Episode(*(x.to("meta") for x in episodes))

@@ -18,12 +18,24 @@ from .small import generator, vectors
 
 
 def test_the_interval_by_hand() -> None:
-    # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times 1.96
+    # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times Student's 3.182
     result = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
     assert result.accuracy == 0.75
-    assert result.interval == pytest.approx(0.28290, abs=1e-5)
+    assert result.interval == pytest.approx(0.45929, abs=1e-5)
     assert (result.episodes, result.way, result.shot, result.size.queries) == (4, 5, 1, 3)
     assert not result.transductive
+
+
+def test_persons_count_alike_however_many_episodes_each_has() -> None:
+    """Means of 0.5 and 1: were it over episodes, it would be 0.6 and its interval narrower."""
+    persons = np.array([7, 7, 7, 7, 3])
+    values, others = np.array([0.4, 0.6, 0.4, 0.6, 1.0]), np.array([0.4, 0.4, 0.4, 0.4, 0.9])
+    result = summarise(values, TaskSize(5, 1, 3), persons=persons, against={"other": others})
+    assert result.accuracy == pytest.approx(0.75)
+    assert (result.episodes, result.persons) == (5, 2)
+    assert result.interval == pytest.approx(12.706 * 0.25)  # s / √2 of two means, 0.5 apart
+    assert result.compared[0].accuracy == pytest.approx(0.65)
+    assert result.compared[0].difference == pytest.approx(0.1)
 
 
 def test_one_episode_has_no_interval() -> None:
@@ -50,18 +62,18 @@ def test_tasks_are_drawn_from_the_seed_and_not_from_the_data() -> None:
     subject = case("nearest-network")
     raw, embedded = subject.data, embed_set(subject.learner, subject.params, subject.data)
     rows = [draw(data, TaskSize(5, 2, 3), generator(9)) for data in (raw, embedded)]
-    assert torch.equal(rows[0][0], rows[1][0])
-    assert torch.equal(rows[0][1], rows[1][1])
+    assert all(torch.equal(*parts) for parts in zip(*rows, strict=True))
 
 
 def test_an_episodes_rows_are_of_its_classes_and_never_twice(pictures: LabelledSet) -> None:
     for seed in range(20):
-        support, query, classes = draw(pictures, TaskSize(5, 3, 5), generator(seed))
-        rows = torch.cat([support, query], dim=1)
-        assert rows.shape == (5, 8)
+        drawn = draw(pictures, TaskSize(5, 3, 5), generator(seed))
+        rows = torch.cat([drawn.support, drawn.query], dim=1)
+        numbers = torch.cat([drawn.support_y, drawn.query_y], dim=1)
+        assert rows.shape == (1, 40)
         assert len(set(rows.flatten().tolist())) == 40
-        assert bool((rows // 8 == classes[:, None]).all())
-        assert len(set(classes.tolist())) == 5
+        assert torch.equal(rows // 8, drawn.classes[0][numbers])
+        assert len(set(drawn.classes[0].tolist())) == 5
 
 
 def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
@@ -70,9 +82,11 @@ def test_classes_of_uneven_size_give_their_own_rows_only() -> None:
     data = LabelledSet(subject.x[:48], counts, ("a", "b", "c", "d"), subject.input)
     seen = set()
     for seed in range(200):
-        rows = torch.cat(draw(data, TaskSize(4, 2, 2), generator(seed))[:2], dim=1)
+        drawn = draw(data, TaskSize(4, 2, 2), generator(seed))
+        rows = torch.cat([drawn.support, drawn.query], dim=1)
         classes = torch.bucketize(rows, counts.cumsum(0), right=True)
-        assert bool((classes == classes[:, :1]).all())
+        numbers = torch.cat([drawn.support_y, drawn.query_y], dim=1)
+        assert torch.equal(classes, drawn.classes[0][numbers])
         seen |= set(rows.flatten().tolist())
     assert seen == set(range(48))
 

@@ -39,6 +39,8 @@ EXPORTED = [
     "mlp-support-shared-coordinate",
     "mlp-group-fixed-coordinate",
     "anil",
+    "prior-means",
+    "classifier-named",
     "prototypical",
     "matching-context",
     "relation",
@@ -96,7 +98,7 @@ def every_state_is_torchs_at_other_sizes_than_traced(name: str, folder: Path) ->
             assert relative_difference(seen.states[key], value.numpy()) < 1e-4, (shots, key)
         logits = learner.predict(params, state, learner.embed(params, query))
         answer = engine.predict(adapted, engine.embed(query.numpy()))
-        assert answer.shape == (2 * len(shots), len(shots))
+        assert answer.shape == (len(query), subject.learner.named_way or len(shots))
         assert relative_difference(answer, logits.numpy()) < 1e-4, shots
 
 
@@ -140,7 +142,10 @@ def the_manifest_comes_back_and_names_the_stages(name: str, folder: Path) -> Non
     assert manifest.name == name
     assert manifest.input == subject.data.input
     assert manifest.limits.way.max == subject.learner.max_way
-    assert (manifest.limits.way.min, manifest.limits.shot.min) == (2, 1)
+    least = (manifest.limits.way.min, manifest.limits.shot.min, manifest.limits.support.min)
+    named = case(name).learner.named_way
+    assert least == ((named, 0, 0) if named else (2, 1, 1))
+    assert manifest.classes == (case(name).data.classes if named else None)
     assert manifest.limits.support.max == subject.learner.max_support
     assert manifest.training == {"seed": 3}
     assert manifest.licence == "LicenseRef-unstated"

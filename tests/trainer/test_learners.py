@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from handful.trainer.episodes import Episode, TaskSize, sample
+from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set, evaluate
+from handful.trainer.evaluation.accuracy import mean_by_person
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.form.task import cross_entropy
@@ -25,7 +27,7 @@ from handful.trainer.training.gradient import meta_gradient
 from handful.trainer.training.optimiser import MetaOptimiser
 
 from .cases import CASES, Case, case
-from .small import double, double_episode, generator, uneven, vectors
+from .small import WAY, double, double_episode, generator, uneven, vectors
 
 SHOTS = [1, 3, 2, 2]
 CLOSE: Any = {"rtol": 1e-4, "atol": 1e-4}
@@ -52,11 +54,11 @@ def have_the_symmetries_that_the_learner_says(subject: Case) -> None:
     x, y, query = (t.double() for t in uneven(subject.data, SHOTS))
     answer = subject.answer(x, y, query)
 
-    renaming = torch.tensor([2, 0, 3, 1])
+    renaming = torch.tensor([2, 0, 3, 1, 4])[: y.shape[1]]
     renamed, wanted = subject.answer(x, y[:, renaming], query), answer[:, renaming]
-    if subject.learner.max_way is None:
+    if subject.learner.max_way is None and subject.learner.named_way is None:
         torch.testing.assert_close(renamed, wanted, rtol=1e-9, atol=1e-9)
-    else:  # a row of the head for each class: says so, and means it
+    else:  # what it knows of each class: says so, and means it
         assert not torch.allclose(renamed, wanted, rtol=1e-3)
 
     order = torch.randperm(len(x), generator=generator(5))
@@ -87,9 +89,22 @@ def are_one_by_one_at_any_size_and_leave_no_trace(subject: Case) -> None:
     assert torch.equal(copies[1], support.y)
 
     for way in {min(way, learner.max_way or way) for way in (2, 5, 9)}:
-        answer = subject.answer(*uneven(subject.data, [1] * way))
-        assert answer.shape == (2 * way, way)
+        x, y, query = uneven(subject.data, [1] * way)
+        answer = subject.answer(x, y, query)
+        assert answer.shape == (len(query), learner.named_way or way)
         assert bool(answer.isfinite().all())
+    if learner.named_way:
+        says_the_same_beside_a_row_of_no_class(subject)
+
+
+def says_the_same_beside_a_row_of_no_class(subject: Case) -> None:
+    """Without any example there is one such row; and where there are some it says nothing."""
+    for shots in ([0], SHOTS):
+        x, y, query = uneven(subject.data, shots)
+        more = torch.cat([x, query[:1]]), torch.cat([y, y.new_zeros(1, WAY)])
+        torch.testing.assert_close(
+            subject.answer(*more, query), subject.answer(x, y, query), **CLOSE
+        )
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -102,7 +117,7 @@ def test_meta_training_batches_tasks_and_learns(name: str) -> None:
     data = case(name).data
     if learner.embeds_ahead:
         data = embed_set(learner, case(name).params, data)
-    episodes = double_episode(sample(data, TaskSize(4, 2, 2), tasks=3, generator=generator()))
+    episodes = double_episode(sample(data, data.size(4, 2, 2), tasks=3, generator=generator()))
     noise = double(learner.training_noise(episodes, generator()))
     one, two = (
         meta_gradient(learner, subject.params, leaves, episodes, noise, progress=0.5, chunk=chunk)
@@ -116,7 +131,7 @@ def test_meta_training_batches_tasks_and_learns(name: str) -> None:
         for key in left:
             torch.testing.assert_close(left[key], right[key], rtol=1e-6, atol=1e-6)
     assert any(float(g.abs().max()) > 0 for g in one[0].values())
-    assert learns(case(name), sample(data, TaskSize(5, 1, 3), tasks=4, generator=generator(3)))
+    assert learns(case(name), sample(data, data.size(5, 1, 3), tasks=4, generator=generator(3)))
 
 
 def learns(subject: Case, episodes: Episode) -> bool:
@@ -163,25 +178,33 @@ def test_the_transductive_form_answers_by_the_batch_as_papers_report(name: str) 
     assert not subject.learner.transductive
     assert form.name == subject.learner.name
     episode = Episode(
-        *(t[0] for t in sample(subject.data, TaskSize(4, 2, 3), tasks=1, generator=generator(2)))
+        *(
+            t[0]
+            for t in sample(
+                subject.data, subject.data.size(4, 2, 3), tasks=1, generator=generator(2)
+            )
+        )
     )
     answers = read_and_answered(form, subject.params, episode)
     first = read_and_answered(form, subject.params, first_queries(episode))
     assert not torch.allclose(answers[: len(first)], first, rtol=1e-3)  # the others count
     data = embed_set(form, subject.params, subject.data)
-    result = evaluate(form, subject.params, data, TaskSize(4, 2, 3), episodes=3, seed=1)
+    size = data.size(4, 2, 3)
+    result = evaluate(form, subject.params, data, size, episodes=3, seed=1)
     assert result.transductive
     hits = []
     for task in sampled(subject, 3):
         right = read_and_answered(form, subject.params, task).argmax(1) == task.query_y.argmax(1)
         hits.append(float(right.double().mean()))
-    assert result.accuracy == pytest.approx(sum(hits) / 3)
+    whose = data.persons(size, episodes=3, seed=1)
+    by_person = mean_by_person(np.array(hits), np.arange(3) if whose is None else whose)
+    assert result.accuracy == pytest.approx(by_person.mean())
 
 
 def sampled(subject: Case, episodes: int) -> list[Episode]:
     """The tasks that `evaluate` draws from the seed 1."""
     draw = generator(1)
-    size = TaskSize(4, 2, 3)
+    size = subject.data.size(4, 2, 3)
     drawn = [subject.data.episodes(size, tasks=1, generator=draw) for _ in range(episodes)]
     return [Episode(*(t[0] for t in one)) for one in drawn]
 

@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from handful.runtime.tools.evaluate import embed, evaluate_embedded
-from handful.trainer.commands.subjects import as_episodes
 from handful.trainer.data.functions import Sinusoid
-from handful.trainer.episodes import TaskSize, rows_of, sample
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of, sample
 from handful.trainer.evaluation import embed_set, evaluate
 from handful.trainer.evaluation.accuracy import features_of, measure_tasks
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_accuracies
@@ -67,7 +66,7 @@ def test_the_gradient_is_that_of_one_process(
     subject = case(name)
     data = embed_set(subject.learner, subject.params, subject.data)
     data = data if subject.learner.embeds_ahead else subject.data
-    episodes = sample(data, TaskSize(3, 2, 2), tasks=tasks, generator=generator())
+    episodes = sample(data, data.size(3, 2, 2), tasks=tasks, generator=generator())
     noise = subject.learner.training_noise(episodes, generator(1))
     params, episodes, noise = double(subject.params), double_episode(episodes), double(noise)
     arguments = (subject.learner, params, subject.trainable, episodes, noise)
@@ -210,7 +209,7 @@ def test_an_evaluation_is_that_of_one_process_to_the_last_digit(name: str, pool:
             subject.learner,
             subject.params,
             data,
-            TaskSize(5, 2, 3),
+            data.size(5, 2, 3),
             episodes=50,
             seed=3,
             yardsticks=features,
@@ -268,7 +267,7 @@ def test_a_package_is_measured_as_by_the_runtime_alone(
     loaded = MeasuredPackage(package(name))  # type: ignore[operator]
     x = subject.data.x.numpy()
     h = embed(loaded.package, x)
-    episodes = as_episodes(rows_of(subject.data, size, episodes=40, seed=1), size)
+    episodes = as_episodes(rows_of(subject.data, size, episodes=40, seed=1))
     wanted = evaluate_embedded(loaded.package, h, episodes, every_step=every_step).by_step
     ticks: list[int] = []
     with pool.together():

@@ -11,8 +11,7 @@ import torch
 
 import handful
 from handful.runtime.tools.evaluate import embed, evaluate_embedded
-from handful.trainer.commands.subjects import as_episodes
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation.accuracy import embed_set, measure_tasks
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
@@ -103,7 +102,7 @@ def test_accuracies_after_each_step_are_the_same_through_torch_and_onnx(
     )
     learner = handful.load(package("leo"))
     h = embed(learner, subject.data.x.numpy())
-    by_onnx = evaluate_embedded(learner, h, as_episodes(rows, size), every_step=True)
+    by_onnx = evaluate_embedded(learner, h, as_episodes(rows), every_step=True)
     assert by_torch.shape == (5, 5)
     np.testing.assert_array_equal(by_onnx.by_step, by_torch)
     np.testing.assert_array_equal(by_onnx.per_episode, by_torch[:, -1])

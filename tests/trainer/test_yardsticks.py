@@ -66,7 +66,9 @@ def test_accuracy_on_tasks_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
     # two tasks of two classes, one shot, two queries: x[5] is nearer to the other class's example
     tasks = Rows(
         torch.tensor([[0, 3], [1, 4]]),
+        torch.tensor([[0, 1], [0, 1]]),
         torch.tensor([[1, 2, 4, 5], [0, 2, 3, 3]]),
+        torch.tensor([[0, 0, 1, 1], [0, 0, 1, 1]]),
         torch.tensor([[0, 1], [0, 1]]),
     )
     size = TaskSize(2, 1, 2)

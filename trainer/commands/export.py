@@ -30,9 +30,15 @@ from handful.trainer.data.backbone import Channels, backbone_file
 from handful.trainer.data.record import PACKAGED, list_classes
 from handful.trainer.data.sources.sounds import front_of
 from handful.trainer.data.splits import Part
-from handful.trainer.episodes import TaskSize
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import Result, summarise
-from handful.trainer.evaluation.confidence import AskedLogits, ask, measure_confidence, with_unknown
+from handful.trainer.evaluation.confidence import (
+    AskedLogits,
+    ask,
+    measure_confidence,
+    with_unknown,
+    without_own,
+)
 from handful.trainer.evaluation.packages import MeasuredPackage, embed_shared, package_logits
 from handful.trainer.export.card import ENERGIES, IN_FLOAT32, UNSTATED
 from handful.trainer.export.package import build, export, in_place, with_evaluation
@@ -47,9 +53,10 @@ from handful.trainer.training.recipes import credit_of, named_recipe
 from handful.trainer.workers import Workers
 
 from .evaluate import evaluate_package, evaluators
-from .subjects import Count, Plan, run_features
+from .subjects import Count, Plan, beside_everybody, run_features
 
 CONFIDENCE_WAYS, CONFIDENCE_SHOTS, CONFIDENCE_QUERIES = (2, 5, 10, 20), (1, 2, 5, 10), 5
+CONFIDENCE_OF_NAMED = (0, 1, 2, 5)  # examples of each named class
 PER_EPISODE = 5  # queries at each size, for each episode that accuracy is measured on
 FEWEST = 20  # tasks of a size
 
@@ -71,6 +78,15 @@ def package_confidence(
     if manifest.task == "regression":
         return ()
     data = recorded.pictures("meta_val", package=manifest.input)
+    if data.named is not None:
+        return named_confidence(
+            MeasuredPackage.load_for(folder, data.input),
+            data,
+            episodes=episodes,
+            seed=seed,
+            workers=workers,
+            count=count,
+        )
     sizes = sizes_of(manifest, data)
     if not sizes:
         return ()
@@ -108,6 +124,35 @@ def answers_at(
         logits = package_logits(loaded, h, drawn, tick=tick, workers=workers)
         found[size.way, size.shot] = ask(logits, drawn, known)
     return found
+
+
+def named_confidence(
+    loaded: MeasuredPackage,
+    data: LabelledSet,
+    *,
+    episodes: int,
+    seed: int,
+    workers: Workers,
+    count: Count,
+) -> tuple[Confidence, ...]:
+    """Of named classes: an entry for each number of examples, none among them.
+
+    There are no other classes to ask about. A query stands for one of none of the classes where the
+    answer for its own class is left out: what the others then say of it is what they say of
+    something that none of them is. Of two classes one would be left, and nothing is measured.
+    """
+    way = len(data.classes)
+    if way < 3:
+        return ()
+    h = embed_shared(loaded, data.x.numpy(), workers)
+    tick = count("confidence", episodes * len(CONFIDENCE_OF_NAMED))
+    found = {}
+    for shot in CONFIDENCE_OF_NAMED:
+        size = TaskSize(way, shot, CONFIDENCE_QUERIES)
+        drawn = as_episodes(rows_of(data, size, episodes=episodes, seed=seed))
+        logits = package_logits(loaded, h, drawn, tick=tick, workers=workers)
+        found[way, shot] = without_own(logits, drawn.query_y)
+    return measure_confidence(found, way)
 
 
 def sizes_of(manifest: Manifest, data: LabelledSet) -> list[TaskSize]:
@@ -156,6 +201,7 @@ def compare_float32(
 
 
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
+NAMED_SHOTS, NAMED_QUERIES = (1, 2, 5), 10  # of named classes; and the most shots of half of them
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured
 CALIBRATED, CALIBRATED_CLASSES = 200, 40  # examples, and classes, that set the ranges of 8 bits
 CHECKED = 24  # classes that a package is checked on: parity wants 20, drawn from these
@@ -227,7 +273,9 @@ def export_command(
             place = entered.enter_context(in_place(folder, name, force=request.force))
             manifest = build(source, place, name=name, say=say)
         if request.episodes:
-            measured, confidence = _measure(place, trained, source, recorded, request, count, say)
+            measured, confidence = _measure(
+                place, run, trained, source, recorded, request, count, say
+            )
             if made:
                 measured = [replace(one, data=one.data + ENERGIES) for one in measured]
             with storing(folder, ROOM):
@@ -239,6 +287,7 @@ def export_command(
 
 def _measure(
     place: Path,
+    run: Path,
     trained: Trained,
     source: Source,
     recorded: RecordedData,
@@ -255,7 +304,8 @@ def _measure(
     with evaluators(request.workers, plan) as pool:
         if request.yardsticks and not functions:
             test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
-            features = run_features(trained, test, meta_train, pool)
+            own = run_features(trained, test, meta_train, pool)
+            features = beside_everybody(run, own, meta_train, recorded)
         results = evaluate_package(
             place, plan, pool, features=features, count=count, recorded=recorded
         )
@@ -272,7 +322,9 @@ def _measure(
             split="meta_test",
             way=result.way,
             shot=result.shot,
+            given=result.size.given,
             episodes=result.episodes,
+            persons=result.persons,
             accuracy=result.accuracy,
             mean_squared_error=result.mean_squared_error,
             interval=result.interval,
@@ -367,6 +419,13 @@ def _plan(manifest: Manifest, recorded: RecordedData, request: Request) -> Plan:
         return Plan(
             shots=READINGS,
             queries=QUERIES,
+            episodes=request.episodes,
+            yardsticks=request.yardsticks,
+        )
+    if manifest.classes is not None:
+        return Plan(
+            shots=NAMED_SHOTS,
+            queries=NAMED_QUERIES,
             episodes=request.episodes,
             yardsticks=request.yardsticks,
         )

@@ -58,6 +58,11 @@ class DataConfig:
     hertz: float | None = None  # readings a second of recordings with times; None: as they are
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
+    # the classes are named, and a task is a domain with all of them. npz: arrays whose values
+    # together are an example's domain, the first one the person, by whom the data are split
+    domain: tuple[str, ...] = ()
+    recording: str | None = None  # npz: an array; support set and queries never share a recording
+    classes: tuple[str, ...] = ()  # of every task, in their order, where they are named; (): all
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split
     rate: int | None = None  # samples a second: the examples are sounds

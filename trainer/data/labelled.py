@@ -15,7 +15,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec, Seen
 from handful.trainer.data.distortions.pictures import DistortConfig
-from handful.trainer.episodes import Episode, EpisodeSource, TaskSize, sample
+from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, draw, sample
 from handful.trainer.settings.errors import DataError
 
 from .distortions import Distortion, change_of
@@ -121,6 +121,10 @@ class LabelledSet(EpisodeSource):
     def with_drawing(self, within: Within, distort: Distortion | None = None) -> LabelledSet:
         """The same set, whose tasks come from few groups, or hold distorted examples."""
         return replace(self, within=within, distort=distort)
+
+    def draw(self, size: TaskSize, generator: torch.Generator) -> Rows:
+        """The rows of one task, [1, ...]."""
+        return draw(self, size, generator)
 
     def draw_classes(self, way: int, generator: torch.Generator) -> Tensor:
         """The classes of a task, by position, [N]."""

@@ -32,7 +32,9 @@ def random_split(count: int, part: Part, seed: int) -> list[int]:
     return sorted(order[first:last])
 
 
-def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
+def listed_split(
+    path: Path, classes: Sequence[str], part: Part, *, what: str = "class"
+) -> list[int]:
     """The classes of a part as listed in a JSON file: part → names (or indices) of classes.
 
     `train`, `val` and `test` are read as short names; an index file with `class_split` is read too.
@@ -48,21 +50,25 @@ def listed_split(path: Path, classes: Sequence[str], part: Part) -> list[int]:
         raise DataError(f"split file {path} is not JSON: {error}") from error
     numbered = classes
     if isinstance(content, Mapping) and isinstance(content.get("class_split"), Mapping):
-        numbered = listed_names(content, path) or classes  # an index file numbers its own classes
+        if what == "class":  # an index file numbers its own classes
+            numbered = listed_names(content, path) or classes
         content = content["class_split"]
     if not isinstance(content, Mapping):
         raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
     # a file may have a name in another Unicode form than the data
     known: dict[str | int, int] = {compose(name): i for i, name in enumerate(classes)}
     composed = [compose(name) for name in numbered]
-    known |= {i: known[name] for i, name in enumerate(composed) if name in known}
-    lists = {name: _indices(content, name, known, path) for name in PARTS}
+    if what == "class":  # a person's number is a name
+        known |= {i: known[name] for i, name in enumerate(composed) if name in known}
+    else:
+        known |= {int(name): i for name, i in known.items() if str(name).isdecimal()}
+    lists = {name: _indices(content, name, known, path, what) for name in PARTS}
     for one in PARTS:
         for other in PARTS:
             if one < other and (both := set(lists[one]) & set(lists[other])):
                 raise DataError(
-                    f"split file {path} has class {classes[min(both)]} in {one} and in {other}",
-                    hint="a class belongs to one part",
+                    f"split file {path} has {what} {classes[min(both)]} in {one} and in {other}",
+                    hint=f"a {what} belongs to one part",
                 )
     return lists[part]
 
@@ -81,7 +87,11 @@ def listed_names(content: object, path: Path) -> list[str] | None:
 
 
 def _indices(
-    content: Mapping[str, object], part: str, known: Mapping[str | int, int], path: Path
+    content: Mapping[str, object],
+    part: str,
+    known: Mapping[str | int, int],
+    path: Path,
+    what: str,
 ) -> list[int]:
     names = content.get(part, content.get(part.removeprefix("meta_")))
     if not isinstance(names, list):
@@ -93,7 +103,7 @@ def _indices(
             index = known.get(compose(name) if isinstance(name, str) else name)
         if index is None:
             raise DataError(
-                f"split file {path} lists {name} in {part}, the data have no such class",
+                f"split file {path} lists {name} in {part}, the data have no such {what}",
                 hint=f"the data have, for one, {next(iter(known))}",
             )
         if index in chosen:
@@ -108,10 +118,13 @@ def choose(
     part: Part,
     seed: int,
     recorded: Sequence[str] | None = None,
+    *,
+    what: Literal["class", "person"] = "class",
 ) -> list[int]:
     """The classes of the part, by position: `random`, or as listed in the JSON file `how`.
 
-    Where a run has recorded its classes these are taken, and nothing is drawn.
+    Where a run has recorded its classes these are taken, and nothing is drawn. Persons are chosen
+    by their names as classes are; the classes that an index file numbers are not they.
     """
     if recorded is not None:
         return known_classes(classes, part, recorded)
@@ -122,11 +135,14 @@ def choose(
     if how == "random":
         chosen = random_split(len(classes), part, seed)
     else:
-        chosen = listed_split(Path(how), classes, part)
+        chosen = listed_split(Path(how), classes, part, what=what)
     if not chosen:
+        many = {"class": "classes", "person": "persons"}[what]
         raise DataError(
-            f"the split {how} leaves no classes for {part}, the data have {len(classes)}",
-            hint="a part needs as many classes as a task has: add classes, or set data.split",
+            f"the split {how} leaves no {many} for {part}, the data have {len(classes)}",
+            hint=f"add {many}, or set data.split"
+            if what == "person"
+            else "a part needs as many classes as a task has: add classes, or set data.split",
         )
     return chosen
 

@@ -22,10 +22,10 @@ from handful.runtime.tools.verify import verify
 from handful.trainer.commands import export
 from handful.trainer.commands.evaluate import evaluate_package
 from handful.trainer.commands.export import export_command
-from handful.trainer.commands.subjects import Plan, as_episodes, run_features
+from handful.trainer.commands.subjects import Plan, run_features
 from handful.trainer.commands.train import Request, train_command
 from handful.trainer.data import LabelledSet
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import Result, embed_set, evaluate
 from handful.trainer.export.card import is_start, is_step
 from handful.trainer.learners.nearest import Nearest, NearestConfig
@@ -133,7 +133,7 @@ def answers(package: Path, report: Bars) -> str:
 
 def draw_one_task(learner: handful.Learner, test: LabelledSet) -> Path:
     """The picture of the first task: its support set, its queries and the answers."""
-    drawn = as_episodes(rows_of(test, SIZE, episodes=1, seed=0), SIZE)
+    drawn = as_episodes(rows_of(test, SIZE, episodes=1, seed=0))
     names = [f"character {i}" for i in range(SIZE.way)]
     support, queries = (test.x.numpy()[rows[0]] for rows in (drawn.support, drawn.query))
     predicted = learner.adapt(support, names).predict(queries)

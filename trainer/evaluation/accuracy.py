@@ -6,7 +6,7 @@ A result is a mean with its interval, beside what it has to beat on the same epi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, overload
 
@@ -30,6 +30,7 @@ from .confidence import Sure
 from .yardsticks import Features
 
 EVERY = 10  # steps, of which each is reported
+NOTHING = "no examples"  # how the comparison with the learner before any example is called
 INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 
 
@@ -50,13 +51,14 @@ class Result:
 
     size: TaskSize
     episodes: int
+    persons: int | None = None  # whose means the values are, and over whom the interval is
     accuracy: float | None
     mean_squared_error: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
     sure: Sure | None = None  # of a package with confidence, where that was asked for
-    values: Array = field(repr=False, compare=False)  # of each episode, [E]
+    values: Array = field(repr=False, compare=False)  # of each episode, [E], or of each person
     # those of each that it is compared with, [E], by name
     others: Mapping[str, Array] = field(repr=False, compare=False)
 
@@ -69,6 +71,11 @@ class Result:
     def shot(self) -> int:
         """Support examples of a class."""
         return self.size.shot
+
+    @property
+    def given(self) -> int | None:
+        """Of how many classes there were examples; None: of all."""
+        return self.size.given
 
     @property
     def value(self) -> float:
@@ -94,16 +101,24 @@ def summarise(
     task: TaskName = "classification",
     transductive: bool = False,
     against: Mapping[str, Array] | None = None,
+    persons: Array | None = None,
 ) -> Result:
     """The result of accuracies or errors [E]; `against` has those of others on the same episodes.
 
-    A comparison's difference is the advantage over the other, of accuracy or of error.
+    A comparison's difference is the advantage over the other, of accuracy or of error. `persons`
+    [E] says whose each episode is: then all are means over each person's, and the intervals are
+    over persons, since episodes of one are alike.
     """
-    mean, others = mean_of(values), against or {}
+    others, episodes = against or {}, len(values)
+    if persons is not None:
+        values = mean_by_person(values, persons)
+        others = {name: mean_by_person(other, persons) for name, other in others.items()}
+    mean = mean_of(values)
     regression = task == "regression"
     return Result(
         size=size,
-        episodes=len(values),
+        episodes=episodes,
+        persons=None if persons is None else len(values),
         accuracy=None if regression else mean.value,
         mean_squared_error=mean.value if regression else None,
         interval=mean.interval,
@@ -114,6 +129,18 @@ def summarise(
         values=values,
         others=others,
     )
+
+
+def mean_by_person(values: Array, persons: Array) -> Array:
+    """The mean of each person's values: [P] of values [E] and their persons [E]."""
+    _, number, count = np.unique(persons, return_inverse=True, return_counts=True)
+    means: Array = np.bincount(number, np.asarray(values, np.float64)) / count
+    return means
+
+
+def without_examples(size: TaskSize) -> TaskSize:
+    """The same tasks of named classes, the same queries, without a support set."""
+    return replace(size, shot=0)
 
 
 def earlier_steps(after: Array) -> dict[str, Array]:
@@ -161,12 +188,25 @@ def evaluate(
     against: dict[str, Array] = {}
     if yardsticks is not None:
         against = yardsticks.measure(size, episodes=episodes, seed=seed) | earlier_steps(after)
+        if data.named is not None and size.shot:
+            before = measure_tasks(
+                learner,
+                params,
+                data,
+                without_examples(size),
+                episodes=episodes,
+                seed=seed,
+                every_step=False,
+                workers=workers,
+            )
+            against = {NOTHING: before[:, -1], **against}
     return summarise(
         after[:, -1],
         size,
         task=learner.task.name,
         transductive=learner.transductive,
         against=against,
+        persons=data.persons(size, episodes=episodes, seed=seed),
     )
 
 
@@ -226,10 +266,10 @@ def check_fits(
     `prefix` is what the names of the settings begin with: `meta.`, `meta.validation_`, `--`.
     """
     data.check(size, where=where, prefix=prefix)
-    if learner.max_support is not None and size.way * size.shot > learner.max_support:
+    if learner.max_support is not None and size.examples > learner.max_support:
         raise ConfigError(
             f"{learner.name} takes at most {learner.max_support} examples in all,"
-            f" a task of {size.way * size.shot} was asked for",
+            f" a task of {size.examples} was asked for",
             hint=f"lower {prefix}way or {prefix}shot",
         )
     if learner.max_way is not None and size.way > learner.max_way:

@@ -24,7 +24,7 @@ from handful.runtime.package.manifest import Confidence, PredictionSet, Threshol
 from handful.runtime.tools.evaluate import Episodes
 from handful.runtime.tools.text import SHOWN, table
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Rows, TaskSize, rows_of
+from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of false accepts
 COVERAGES = (0.9, 0.95, 0.98, 0.99)
@@ -63,8 +63,9 @@ def with_unknown(
     generator = torch.Generator().manual_seed(seed + 1)
     count = rows.query.shape[1]
     others = torch.stack([_others(data, task, count, generator) for task in rows.classes])
-    query = torch.cat([rows.query, others], dim=1)
-    return _as_episodes(rows, query, size), count
+    unknown = torch.full_like(others, -1)  # which nothing is compared with
+    query, query_y = torch.cat([rows.query, others], 1), torch.cat([rows.query_y, unknown], 1)
+    return as_episodes(rows._replace(query=query, query_y=query_y)), count
 
 
 def _others(
@@ -79,15 +80,6 @@ def _others(
     return data.start[drawn] + places.long()
 
 
-def _as_episodes(rows: Rows, query: torch.Tensor, size: TaskSize) -> Episodes:
-    """The class of a query of no class counts as −1, which nothing is compared with."""
-    tasks, way = len(query), torch.arange(size.way)
-    support_y = way.repeat_interleave(size.shot).expand(tasks, -1)
-    known_y = way.repeat_interleave(size.queries).expand(tasks, -1)
-    query_y = torch.cat([known_y, torch.full_like(query[:, known_y.shape[1] :], -1)], dim=1)
-    return Episodes(rows.support.numpy(), support_y.numpy(), query.numpy(), query_y.numpy())
-
-
 def ask(logits: Floats, episodes: Episodes, known: int) -> AskedLogits:
     """The logits [E, Q, N] of `with_unknown`'s tasks, of which the first `known` are of classes."""
     way = logits.shape[2]
@@ -96,6 +88,14 @@ def ask(logits: Floats, episodes: Episodes, known: int) -> AskedLogits:
         episodes.query_y[:, :known].reshape(-1),
         logits[:, known:].reshape(-1, way),
     )
+
+
+def without_own(logits: Floats, y: Array) -> AskedLogits:
+    """Logits [E, Q, N] of named classes: as they are, and each without that of its own class."""
+    way = logits.shape[2]
+    known, classes = logits.reshape(-1, way), y.reshape(-1)
+    others = np.arange(way) != classes[:, None]
+    return AskedLogits(known, classes, known[others].reshape(-1, way - 1))
 
 
 def measure_confidence(

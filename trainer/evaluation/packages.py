@@ -126,7 +126,7 @@ def package_accuracies(
     workers: Workers,
 ) -> Array:
     """Of each episode of embeddings h [M, ...]: [E, 1], or after 0 to n inner steps [E, n + 1]."""
-    check(episodes, len(h))
+    check(episodes, len(h), named=bool(loaded.package.classes))
     measure = partial(_measure, loaded, every_step)
     shares = _shares(h, episodes, workers)
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
@@ -141,7 +141,7 @@ def package_logits(
     workers: Workers,
 ) -> Floats:
     """What the package answers the queries of each episode of embeddings h [M, ...]: [E, Q, N]."""
-    check(episodes, len(h))
+    check(episodes, len(h), named=bool(loaded.package.classes))
     shares = _shares(h, episodes, workers)
     done = partial(tick_each, tick)
     return np.concatenate(workers.map(partial(_answers, loaded), shares, done))
@@ -217,7 +217,9 @@ def _shares(h: Floats, episodes: Episodes, workers: Workers) -> Iterator[tuple[F
     """Some episodes at a time, with the embeddings that they need and as rows of those."""
     for block in episode_blocks(workers, len(episodes.support)):
         rows = np.concatenate([episodes.support[block], episodes.query[block]], axis=1)
-        used, places = np.unique(rows, return_inverse=True)
-        support, query = np.split(places.reshape(rows.shape), [episodes.support.shape[1]], axis=1)
+        used, places = np.unique(rows[rows >= 0], return_inverse=True)
+        among = np.full(rows.shape, -1)
+        among[rows >= 0] = places.ravel()
+        support, query = np.split(among, [episodes.support.shape[1]], axis=1)
         y = episodes.support_y[block], episodes.query_y[block]
         yield h[used], Episodes(support, y[0], query, y[1])

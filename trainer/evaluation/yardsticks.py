@@ -24,7 +24,7 @@ from torch import Tensor
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, one_hot, rows_of
+from handful.trainer.episodes import Episode, EpisodeSource, Rows, TaskSize, rows_of
 from handful.trainer.form.task import squared_error
 from handful.trainer.parts.features import unit_length
 
@@ -38,7 +38,7 @@ class NotConverged(HandfulError):
     """A fit whose gradient has not vanished, which no finite input should bring about."""
 
 
-def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
+def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tensor:
     """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
 
     Multinomial logistic regression with an L2 penalty, for many small problems at once.
@@ -47,26 +47,31 @@ def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
 
     Newton's method: conjugate gradients give the direction, halving the length of the step. The
     objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
-    random. An intercept is the weight of a coordinate of x that is constant.
+    random. An intercept is the weight of a coordinate of x that is constant. `start` [E, S, N] is
+    added to the logits ⟨x_i, w_n⟩: what another classifier says, which w is to correct.
     """
     w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
     norm = x.new_zeros(x.shape[0])
     for _ in range(NEWTON):
-        p = torch.softmax(x @ w, dim=2)
+        p = torch.softmax(_logits(x, w, start), dim=2)
         gradient = w + c * x.mT @ (p - y)
         norm = gradient.flatten(1).norm(dim=1)
         if bool((norm <= TOLERANCE).all()):
             return w
-        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c)
+        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c, start)
     raise NotConverged(
         f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
         hint="look for features that are not finite",
     )
 
 
-def objective(x: Tensor, y: Tensor, w: Tensor, c: float) -> Tensor:
+def _logits(x: Tensor, w: Tensor, start: Tensor | None) -> Tensor:
+    return x @ w if start is None else start + x @ w
+
+
+def objective(x: Tensor, y: Tensor, w: Tensor, c: float, start: Tensor | None = None) -> Tensor:
     """What is minimised, [E]."""
-    logits = x @ w
+    logits = _logits(x, w, start)
     losses = torch.logsumexp(logits, dim=2) - (logits * y).sum(dim=2)
     return (w * w).sum(dim=(1, 2)) / 2 + c * losses.sum(dim=1)
 
@@ -97,14 +102,22 @@ def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
     return d
 
 
-def _shorten(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
+def _shorten(
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    d: Tensor,
+    gradient: Tensor,
+    c: float,
+    start: Tensor | None,
+) -> Tensor:
     """d, halved in each problem until the objective falls by what the slope promises."""
-    start = objective(x, y, w, c)
+    before = objective(x, y, w, c, start)
     slope = _dot(gradient, d).flatten()
-    length = torch.ones_like(start)
+    length = torch.ones_like(before)
     for _ in range(HALVINGS):
-        moved = objective(x, y, w + length[:, None, None] * d, c)
-        allowed = start + SUFFICIENT * length * slope + ROUNDING * start
+        moved = objective(x, y, w + length[:, None, None] * d, c, start)
+        allowed = before + SUFFICIENT * length * slope + ROUNDING * before
         short = moved > allowed
         if not bool(short.any()):
             break
@@ -120,7 +133,7 @@ def _dot(a: Tensor, b: Tensor) -> Tensor:
 C, LENGTH = 10.0, 3.0  # of logistic regression: its inverse L2 weight, the length of its features
 VALUES = 2**23  # feature values of the episodes that are classified at a time: 64 MiB in float64
 
-Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [S, N], query → [E, Q, N]
+Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [E, S, N], query → [E, Q, N]
 
 
 @dataclass(frozen=True)
@@ -135,6 +148,10 @@ class Features:
     def measure(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The accuracy of each rule on each task of this seed, [E], by the rule's name."""
         rows = rows_of(self.data, size, episodes=episodes, seed=seed)
+        return self.on_rows(size, rows)
+
+    def on_rows(self, size: TaskSize, rows: Rows) -> dict[str, Array]:
+        """The accuracy of each rule on each of these tasks, [E], by the rule's name."""
         return yardsticks(self, size, rows)
 
     def centre_features(self) -> Tensor:
@@ -163,26 +180,34 @@ def yardsticks(features: Features, size: TaskSize, rows: Rows) -> dict[str, Arra
 
 @torch.no_grad()
 def on_tasks(rule: Rule, x: Tensor, size: TaskSize, rows: Rows) -> Array:
-    """The rule's accuracy [E] on tasks of examples x [M, D], some at a time, in float64."""
-    support_y = one_hot(size.way, size.shot).to(x.device, torch.float64)
-    answers = torch.arange(size.way, device=x.device).repeat_interleave(size.queries)
+    """The rule's accuracy [E] on tasks of examples x [M, D], some at a time, in float64.
+
+    A support row that is none is zeros and of no class.
+    """
     each = (rows.support.shape[1] + rows.query.shape[1]) * x.shape[1]
     chunk = max(1, VALUES // each)
     right = []
-    for support, query in zip(
-        torch.split(rows.support, chunk), torch.split(rows.query, chunk), strict=True
+    for support, support_y, query, query_y in zip(
+        *(torch.split(part.to(x.device), chunk) for part in rows[:4]), strict=True
     ):
-        support_x, query_x = (x[at.to(x.device)].double() for at in (support, query))
-        scores = rule(support_x, support_y, query_x)
-        right.append((scores.argmax(dim=2) == answers).double().mean(dim=1).cpu())
+        support_x, query_x = (x[at].double() for at in (support, query))
+        there = (support >= 0)[..., None].double()
+        one_hot = torch.eye(size.way, device=x.device, dtype=torch.float64)[support_y]
+        scores = rule(support_x * there, one_hot * there, query_x)
+        right.append((scores.argmax(dim=2) == query_y).double().mean(dim=1).cpu())
     accuracies: Array = torch.cat(right).numpy()
     return accuracies
 
 
 def nearest_mean(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
-    """−‖q − c_n‖² + ‖q‖², which orders the classes as the distance does."""
-    means = (y / y.sum(dim=0)).T @ x  # [E, N, D]
-    return 2 * query @ means.mT - (means * means).sum(dim=2)[:, None, :]
+    """−‖q − c_n‖² + ‖q‖², which orders the classes as the distance does.
+
+    A class without examples is never the answer.
+    """
+    counts = y.sum(dim=-2)  # [E, N]
+    means = (y.mT @ x) / counts.clamp(min=1)[..., None]  # [E, N, D]
+    scores = 2 * query @ means.mT - (means * means).sum(dim=2)[:, None, :]
+    return scores.masked_fill((counts == 0)[..., None, :], -torch.inf)
 
 
 def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:

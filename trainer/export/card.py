@@ -10,7 +10,7 @@ from typing import Any
 
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.package.manifest import Comparison, Evaluation, Manifest
-from handful.runtime.tools.text import ERROR, SHOWN, difference, mean, value
+from handful.runtime.tools.text import ERROR, SHOWN, difference, mean, over, shots, value
 from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.record import PACKAGED
 from handful.trainer.episodes import TaskSize
@@ -123,7 +123,7 @@ def _by_name(evaluation: Evaluation, name: str) -> Comparison | None:
 
 
 def _size(evaluation: Evaluation) -> str:
-    return str(TaskSize(evaluation.way, evaluation.shot, 1))
+    return str(TaskSize(evaluation.way, evaluation.shot, 1, evaluation.given))
 
 
 def _join(sizes: Sequence[str]) -> str:
@@ -168,11 +168,25 @@ def card(manifest: Manifest) -> str:
 def _learnt(manifest: Manifest) -> str:
     if manifest.task == "regression":
         return "a new function from a handful of readings"
+    if manifest.classes:
+        return "another person, or another device, from a handful of labelled examples"
     return "new classes from a handful of labelled examples"
 
 
 def _use(manifest: Manifest) -> str:
     labels, sizes = "labels", KINDS[manifest.input.kind].forms(manifest.input)
+    if manifest.classes:
+        first = manifest.classes[0]
+        return (
+            "```python\n"
+            "import handful\n\n"
+            f'learner = handful.load("{manifest.name}")\n'
+            "learner.start().predict(example)  # as everybody's classifier\n"
+            f"task = learner.adapt({{{first!r}: [one, two]}})  # any of the classes: {sizes}\n"
+            "task.predict(example)\n"
+            "```\n\n"
+            f"Classes: {', '.join(manifest.classes)}."
+        )
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
         labels, sizes = "targets", f"{sizes}, targets [S, {numbers}]"
@@ -212,7 +226,7 @@ def _accuracy(manifest: Manifest) -> str:
     if not manifest.evaluation:
         return "Not measured."
     rows = [
-        f"| {e.data} | {e.split} | {e.way} | {e.shot} | {e.episodes} | {mean(e)} |"
+        f"| {e.data} | {e.split} | {e.way} | {shots(e)} | {over(e)} | {mean(e)} |"
         for e in manifest.evaluation
     ]
     name = "accuracy %" if manifest.task == "classification" else ERROR
@@ -220,6 +234,11 @@ def _accuracy(manifest: Manifest) -> str:
     measured = (
         "Measured on this package through the runtime; no prediction depends on other queries."
     )
+    if any(e.persons for e in manifest.evaluation):
+        measured += (
+            " Episodes of one person are alike: a mean is of each person's mean, and its interval"
+            " is over persons, none of whom it was trained on."
+        )
     if any(e.data.endswith(ENERGIES) for e in manifest.evaluation):
         measured += " The energies of sounds enter it behind its front end."
     accuracies = "\n".join([head, "| --- | --- | --- | --- | --- | --- |", *rows])
@@ -242,11 +261,18 @@ def _confidence(manifest: Manifest) -> list[str]:
         cells = [f"{100 * share:.1f} %" for share in shares]
         error = f"{100 * entry.calibration_error:.2f}"
         lines.append(f"| {entry.way} | {entry.shot} | {error} | {' | '.join(cells)} |")
+    of = (
+        f"on {first.classes} meta-validation classes, on queries of a task's classes and of the"
+        " others; with classes that differ from these in kind the rates are others."
+    )
+    if manifest.classes:
+        of = (
+            "on persons of the meta-validation; there are no other classes, and a query without the"
+            " answer for its own class stood for one of none: with other things the rates differ."
+        )
     words = (
         "`task.predict(example, unknown=0.05)` answers `None` where an example is like none of the"
-        " classes; of examples of other classes 5 % are then still given a label. Measured on"
-        f" {first.classes} meta-validation classes, on queries of a task's classes and of the"
-        " others; with classes that differ from these in kind the rates are others."
+        f" classes; of examples of other classes 5 % are then still given a label. Measured {of}"
     )
     return ["## Confidence and unknown inputs", "\n".join(lines), words]
 

@@ -20,6 +20,7 @@ from .trial import (
     Shape,
     attempt,
     example_sizes,
+    has_one_way,
     other_sizes,
     reason,
     same_embedding,
@@ -64,7 +65,7 @@ class _Tracer:
         self.learner, self.params = learner, params
         sizes = example_sizes(learner, params)
         self.trial = attempt(learner, params, sizes)
-        self.other = attempt(learner, params, other_sizes(sizes))
+        self.other = attempt(learner, params, other_sizes(learner, sizes))
         self.width: int | str = "N" if learner.targets is None else learner.targets
         self.inner = same_embedding(learner, self.trial, self.other)
         self.models: dict[str, onnx.ModelProto] = {}
@@ -178,11 +179,12 @@ class _Tracer:
         )
 
     def _trace(self, ports: list[Port]) -> list[Port]:
-        """With a limit of two classes N has one value, and no slice below it keeps it free."""
-        if self.learner.max_way != 2:
+        """Where all tasks have one number of classes, nothing keeps N free."""
+        if not has_one_way(self.learner):
             return ports
+        way = self.learner.min_way
         return [
-            replace(p, shape=tuple(2 if size == "N" else size for size in p.shape)) for p in ports
+            replace(p, shape=tuple(way if size == "N" else size for size in p.shape)) for p in ports
         ]
 
 

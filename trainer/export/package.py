@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from handful.runtime.tools.golden import (
     MOST_OF_ANSWERS,
     SCALE,
     SOUNDS,
+    START,
     TOLERANCE,
     draw_pictures,
     draw_series,
@@ -61,6 +62,7 @@ except ImportError:  # Windows: there their age tells what was left
 PART = ".part"  # ends the name of a folder in which a package is being built
 LONGEST = 86_400  # seconds that an export may take where nothing else tells that it has ended
 Arrays = dict[str, np.ndarray[Any, Any]]
+V = TypeVar("V")
 THIN_ABOVE = 4096  # values of a golden tensor; larger ones keep every k-th
 
 
@@ -164,6 +166,7 @@ def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: s
         name=name,
         learner=learner.name,
         task=learner.task.name,
+        classes=source.test.named,
         input=replace(source.test.input, seen=source.seen),
         embed=graphs.embed,
         precision=source.precision,
@@ -171,10 +174,12 @@ def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: s
         stages=graphs.stages,
         predict=graphs.predict,
         limits=Limits(
-            way=Bounds(2, learner.max_way),
-            # in regression both count all examples
-            shot=Bounds(1, learner.max_support if learner.targets else None),
-            support=Bounds(1, learner.max_support),
+            way=Bounds(learner.min_way, learner.max_way),
+            # in regression both count all examples; of named classes any may have none
+            shot=Bounds(
+                0 if learner.named_way else 1, learner.max_support if learner.targets else None
+            ),
+            support=Bounds(0 if learner.named_way else 1, learner.max_support),
         ),
         training=source.training,
         licence=source.licence,
@@ -211,8 +216,10 @@ def golden_vectors(source: Source) -> Arrays:
     """
     learner, data = source.learner, source.test
     answer = learner.task.outputs
-    way = min(5, learner.max_way or 5)
+    way = learner.named_way or min(5, learner.max_way or 5)
     shots = [1 + i % 3 for i in range(way)]
+    if learner.named_way:  # a class without examples, and beside them a task without any
+        shots[-1] = 0
     while not data.holds(shots):
         shots.pop()
     support, y, query = data.draw_uneven(
@@ -222,7 +229,11 @@ def golden_vectors(source: Source) -> Arrays:
         support, query = (_in_steps(x) for x in (support, query))
     vectors = run_in_torch(source, support, y, query)
     found = tolerances(source, support, y, query)
-    del vectors["embed"]
+    if learner.named_way:
+        nothing = (support[:0], y[:0], query)
+        vectors |= name_start(run_in_torch(source, *nothing))
+        found |= name_start(tolerances(source, *nothing))
+    vectors = {name: value for name, value in vectors.items() if not name.endswith("embed")}
     examples = {"support_x": support, "support_y": y, "query_x": query}
     arrays = dict(_thin(name, x.detach().cpu()) for name, x in {**examples, **vectors}.items())
     if not found[answer] <= MOST_OF_ANSWERS:
@@ -242,6 +253,11 @@ def golden_vectors(source: Source) -> Arrays:
     if data.input.kind == "audio":
         arrays |= {name: (arrays[name] * SCALE).astype(np.int16) for name in SOUNDS}
     return arrays
+
+
+def name_start(of: dict[str, V]) -> dict[str, V]:
+    """What is of a task without examples, by the names that golden vectors of it have."""
+    return {START + name: value for name, value in of.items()}
 
 
 def describe_magnified(golden: Arrays) -> str | None:

@@ -24,6 +24,8 @@ from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.golden import MOST_OF_ANSWERS
 from handful.runtime.tools.verify import TOLERANCE, relative_difference
 from handful.trainer.data.labelled import LabelledSet, label_examples
+from handful.trainer.episodes import EpisodeSource
+from handful.trainer.form.learner import Learner
 from handful.trainer.settings.errors import ExportError
 
 from .conditioning import run_in_torch, tolerances
@@ -33,7 +35,12 @@ SHOTS = (2, 1, 1)
 
 
 def extremes(
-    spec: InputSpec, example: Tensor, *, max_way: int | None, targets: int | None
+    spec: InputSpec,
+    example: Tensor,
+    *,
+    max_way: int | None,
+    targets: int | None,
+    named_way: int | None = None,
 ) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
     """What it is, raw support [S, ...], labels [S, N] or targets [S, O], and queries [3, ...].
 
@@ -42,7 +49,7 @@ def extremes(
     """
     shots = SHOTS[: max_way or len(SHOTS)]
     labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
-    y = torch.eye(len(shots))[labels]
+    y = torch.eye(named_way or len(shots))[labels]
     if targets is not None:
         y = labels[:, None].float().expand(-1, targets) - 1
     low, high = spec.range or (0.0, 1.0)
@@ -68,24 +75,46 @@ EPISODES: tuple[tuple[int, ...], ...] = (
 )
 
 
+UNEVEN = (5, 1, 3, 0, 2)  # shots of named classes
+
+
+def episodes_of(learner: Learner, data: EpisodeSource) -> list[tuple[int, ...]]:
+    """The shots of each class, in episodes that the learner and the data allow.
+
+    Of named classes: none at all, all alike, uneven ones, and half of the classes without any.
+    """
+    if learner.named_way:
+        way = learner.named_way
+        uneven = [tuple(UNEVEN[(n + i) % len(UNEVEN)] for n in range(way)) for i in (0, 2)]
+        half = tuple(5 if 2 * n < way else 0 for n in range(way))
+        return [*((shot,) * way for shot in (0, 1, 5)), *uneven, half]
+    return [
+        shots
+        for shots in EPISODES
+        if len(shots) <= (learner.max_way or len(shots))
+        and data.holds(shots)
+        and sum(shots) <= (learner.max_support or sum(shots))
+    ]
+
+
 def check_parity(source: Source, folder: Path) -> dict[str, float]:
     """The worst relative difference of every tensor; ExportError where one is too large."""
     differences = _Differences(source, load(folder)._engine)
     generator = torch.Generator().manual_seed(1)
     learner = source.learner
-    fitting = [
-        shots
-        for shots in EPISODES
-        if len(shots) <= (learner.max_way or len(shots))
-        and source.test.holds(shots)
-        and sum(shots) <= (learner.max_support or sum(shots))
-    ]
-    for shots in fitting:
+    for shots in episodes_of(learner, source.test):
         support, y, query = source.test.draw_uneven(shots, queries=2, generator=generator)
         differences.compare("", support, y, query, most=MOST_OF_ANSWERS)
+        if learner.named_way and learner.takes_new:  # the last class becomes one beyond them
+            beyond = torch.cat([y[:, :-1], torch.zeros_like(y[:, -1:]), y[:, -1:]], dim=1)
+            differences.compare(" and a new class", support, beyond, query, most=MOST_OF_ANSWERS)
     example = source.test.take_some(1, seed=0)[0][0].cpu()
     for name, support, y, query in extremes(
-        source.test.input, example, max_way=learner.max_way, targets=learner.targets
+        source.test.input,
+        example,
+        max_way=learner.max_way,
+        targets=learner.targets,
+        named_way=learner.named_way,
     ):
         differences.compare(f" {name}", support, y, query, most=math.inf)
     if differences.failed:

@@ -58,7 +58,7 @@ class Source:
 
 def choose_checkable(data: EpisodeSource) -> EpisodeSource:
     """The classes with enough examples to check a package on; there must be two."""
-    if not isinstance(data, LabelledSet):
+    if not isinstance(data, LabelledSet) or data.named is not None:
         return data
     enough = [c for c, count in enumerate(data.counts.tolist()) if count >= LEAST]
     if len(enough) < 2:

@@ -90,8 +90,10 @@ def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
         for size in shape
     }
     free = [p for p in range(5, 500) if p not in taken and all(p % d for d in range(2, p))]
-    way = free[0]
-    if learner.max_way is not None:
+    way = next(size for size in free if size > (learner.named_way or 0))
+    if has_one_way(learner):
+        way = learner.min_way
+    elif learner.max_way is not None:
         # below the limit, so that a slice of the head keeps its size free
         below = list(range(min(5, learner.max_way - 1), 1, -1)) or [2]
         way = next((size for size in below if size not in taken), below[0])
@@ -99,9 +101,15 @@ def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
     return {"N": way, "Q": rest[0], "S": rest[1], "B": rest[2]}
 
 
-def other_sizes(sizes: Mapping[str, int]) -> dict[str, int]:
-    """Sizes to compare with, each of them another one."""
-    return {"N": sizes["N"] - 1, "Q": sizes["Q"] + 1, "S": sizes["S"] + 3, "B": sizes["B"] + 2}
+def has_one_way(learner: Learner) -> bool:
+    """Whether all its tasks have one number of classes, so that N is no free size."""
+    return learner.max_way == learner.min_way
+
+
+def other_sizes(learner: Learner, sizes: Mapping[str, int]) -> dict[str, int]:
+    """Sizes to compare with, each of them another one, unless N can have no other."""
+    more = 0 if has_one_way(learner) else 1 if learner.named_way else -1
+    return {"N": sizes["N"] + more, "Q": sizes["Q"] + 1, "S": sizes["S"] + 3, "B": sizes["B"] + 2}
 
 
 @torch.no_grad()
@@ -194,7 +202,7 @@ def _symbol(
 ) -> int | str | None:
     """What a size is that was the first of the pair at `sizes` and the second at `others`."""
     for symbol in "SN":
-        if pair == (sizes[symbol], others[symbol]):
+        if pair == (sizes[symbol], others[symbol]) and len(set(pair)) > 1:
             return symbol
     return pair[0] if pair[0] == pair[1] else None
 

@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import Episode
+from handful.trainer.episodes import Episode, EpisodeSource
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.settings.errors import ConfigError
 
-from .stage import Noise, Stage, Support, Tensors
-from .task import CLASSIFICATION, REGRESSION, TaskKind, TaskName, cross_entropy
+from .stage import Noise, Stage, Support, Tensors, fill_empty
+from .task import CLASSIFICATION, REGRESSION, Asked, TaskKind, cross_entropy
 
 __all__ = [
     "Embedded",
@@ -97,6 +97,7 @@ class Variant(NamedTuple):
 
     config: Any  # its settings; `network` says which examples it reads: vectors, where it has none
     start: Callable[[Tensors], Tensors] = unchanged  # a start at which there is something to see
+    named: bool = False  # whether it is tried on named classes
 
 
 class Untrained(NamedTuple):
@@ -111,26 +112,39 @@ class Learner(ABC):
 
     name: ClassVar[str]
     Config: ClassVar[type[Any]]
-    tasks: ClassVar[tuple[TaskName, ...]] = ("classification",)  # what it can learn
+    tasks: ClassVar[tuple[Asked, ...]] = ("classification",)  # what it can learn
 
     # a head with a fixed number of outputs serves up to this many classes
     max_way: int | None = None
     max_support: int | None = None  # examples in all, where memory grows faster than their number
+    takes_new: bool = False  # whether a task may have more classes beyond the named ones
     embedding: Embedding | None = None  # None: stages read the examples as they come
     usual_cause: ClassVar[str] = "a lower meta.lr helps"  # of a loss that is not finite
     untrained: ClassVar[tuple[Untrained, ...]] = ()  # in which it needs no meta-training
     ordered: bool = False  # True: answers may depend on the order of the support set
 
-    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        spec: InputSpec,
+        way: int,
+        targets: int | None = None,
+        named_way: int | None = None,
+    ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task.
 
-        `targets` are the numbers that a regression predicts; only a learner that names regression
-        among its `tasks` is given any.
+        `targets` are the numbers that a regression predicts, `named_way` how many classes every
+        task has where these keep their meaning and their order; only a learner that names
+        regression, or named classes, among its `tasks` is given any. Of named classes any may have
+        no example, or all of them.
         """
         self.config = config
         self.spec = spec
         self.way = way
         self.targets = targets
+        self.named_way = named_way
+        if named_way is not None and not self.takes_new:
+            self.max_way = named_way
 
     @property
     def task(self) -> TaskKind:
@@ -159,6 +173,10 @@ class Learner(ABC):
     def is_frozen(self, name: str) -> bool:
         """Whether the meta-optimiser leaves the parameter `name` unchanged."""
         return False
+
+    def rate_of(self, name: str) -> float:
+        """How many times `meta.lr` the rate of the parameter `name` is."""
+        return 1.0
 
     def embed(self, params: Tensors, x: Tensor) -> Tensor:
         """x [B, ...] → h [B, ...], each example by itself, by the learner's `embedding`."""
@@ -193,8 +211,18 @@ class Learner(ABC):
                 " learner.network.normalisation = support or running",
             )
         network = replace(network, normalisation="transductive", views=1)
-        targets = () if self.targets is None else (self.targets,)
-        return type(self)(replace(self.config, network=network), self.spec, self.way, *targets)
+        given = {"targets": self.targets, "named_way": self.named_way}
+        given = {name: count for name, count in given.items() if count is not None}
+        return type(self)(replace(self.config, network=network), self.spec, self.way, **given)
+
+    @property
+    def min_way(self) -> int:
+        """The fewest classes of a task: all that are named."""
+        return self.named_way or 2
+
+    def training_source(self, source: EpisodeSource) -> EpisodeSource:
+        """Which tasks it is trained on: those of the source."""
+        return source
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
@@ -261,6 +289,7 @@ def adapt(
     of the learner does not return what a stage must.
     """
     state: Tensors = {}
+    support = fill_empty(support)
     for stage in learner.stages(training=training):
         stage_state = stage.begin(params, state, support, noise)
         state = {**state, **stage_state}

@@ -21,10 +21,20 @@ Noise = Mapping[str, Tensor]
 
 
 class Support(NamedTuple):
-    """The labelled examples of one task, embedded."""
+    """The labelled examples of one task, embedded.
+
+    A task of named classes may have none: its support set is one row of zeros, of no class.
+    """
 
     x: Tensor  # [S, ...]
-    y: Tensor  # [S, N], one-hot float32
+    y: Tensor  # [S, N], one-hot float32; zeros where the row is no example
+
+
+def fill_empty(support: Support) -> Support:
+    """The support set, or one row of zeros in place of none: no graph is run on an empty axis."""
+    if support.x.shape[0]:
+        return support
+    return Support(*(t.new_zeros(1, *t.shape[1:]) for t in support))
 
 
 Init = Callable[[Tensors, Tensors, Support, Noise], Tensors]

@@ -10,7 +10,7 @@ from torch import Tensor
 from handful.trainer.episodes import Episode
 
 from .learner import Learner, Outcome, adapt
-from .stage import Stage, Support, Tensors
+from .stage import Stage, Support, Tensors, fill_empty
 
 
 def after_each_step(
@@ -26,7 +26,7 @@ def after_each_step(
     Stages that the steps do not reach start from the state as it is and are not stepped, so the
     last state is that of `adapt`.
     """
-    stages = learner.stages(training=training)
+    stages, support = learner.stages(training=training), fill_empty(support)
 
     def completed(state: Tensors, later: tuple[Stage, ...]) -> Tensors:
         for stage in later:

@@ -15,6 +15,8 @@ from torch.autograd import Function
 from handful.trainer.operations.convolution import is_tracing
 
 TaskName = Literal["classification", "regression"]
+# what tasks are of: classes that are others each time, the same named classes, or numbers
+Asked = Literal["classification", "named classes", "regression"]
 Measure = Literal["accuracy", "mean_squared_error"]
 
 

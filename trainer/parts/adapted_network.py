@@ -23,6 +23,7 @@ from handful.trainer.networks.transfer import pretraining_normalisation, transfe
 from handful.trainer.operations.convolution import Form
 from handful.trainer.operations.normalise import Statistics
 
+from .embedding import without_head
 from .features import OF_A_SET, features_at
 
 THETA, STATISTICS = "theta.", "statistics."
@@ -57,7 +58,7 @@ class AdaptedNetwork(Learner):
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """θ starts from the pre-trained body."""
         normalisation = self.config.network.normalisation
-        body = transfer(pretrained, normalisation, self.form)
+        body = transfer(without_head(pretrained), normalisation, self.form)
         return params | {THETA + name: value for name, value in body.items()}
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:

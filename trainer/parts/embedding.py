@@ -16,6 +16,7 @@ from handful.trainer.networks import Network, NetworkConfig
 from .features import embed_by, embedding_network, features_at, is_buffer, running_statistics
 
 EMBED = "embed."  # what the names of the network's parameters begin with
+HEAD = "head."  # and those of a head that a network was pre-trained with
 
 # small networks for the variants of learners
 OF_PICTURES = NetworkConfig(filters=8, halving="stride")
@@ -38,9 +39,16 @@ class EmbeddingLearner(Learner):
 
     prefix: ClassVar[str] = EMBED
 
-    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        spec: InputSpec,
+        way: int,
+        targets: int | None = None,
+        named_way: int | None = None,
+    ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets)
+        super().__init__(config, spec, way, targets, named_way)
         shape, trained = tuple(spec.shape), config.network is not None and self.trains_network
         self.network = (
             embedding_network(config.network, shape, trained=trained) if config.network else None
@@ -64,7 +72,7 @@ class EmbeddingLearner(Learner):
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
         """The network starts from the pre-trained parameters."""
-        return params | add_prefix(pretrained, self.prefix)
+        return params | add_prefix(without_head(pretrained), self.prefix)
 
     def is_frozen(self, name: str) -> bool:
         """Running averages and the standardisation are buffers; a frozen network is all frozen."""
@@ -103,8 +111,13 @@ class PretrainingLearner(EmbeddingLearner):
         """What `[pretrain]` asks for where it trains with these settings: undoes `pretraining`."""
 
     def network_of(self, params: Tensors) -> Tensors:
-        """The parameters that are the network's, without a head that served training alone."""
+        """The parameters that others start from: the network's, and a head for the same classes."""
         return params
+
+
+def without_head(pretrained: Tensors) -> Tensors:
+    """The parameters of the network alone."""
+    return {name: value for name, value in pretrained.items() if not name.startswith(HEAD)}
 
 
 class UntrainedLearner(EmbeddingLearner):

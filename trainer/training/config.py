@@ -11,8 +11,11 @@ from typing import Any, Literal
 
 from handful.trainer.data import DataConfig
 from handful.trainer.data.config import Credit
+from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.distortions.pictures import DistortConfig
+from handful.trainer.data.distortions.signals import SignalConfig
 from handful.trainer.data.distortions.sounds import HearingConfig
+from handful.trainer.data.domains import Mix
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP, Within
 from handful.trainer.episodes import TaskSize
 from handful.trainer.learners import LEARNERS, find_learner
@@ -49,6 +52,9 @@ class MetaConfig:
     validation_within: bool = False  # each validation task's classes come from one group
     distort: DistortConfig | None = None  # of the pictures of training tasks
     hearing: HearingConfig | None = None  # of the sounds of training tasks
+    signal: SignalConfig | None = None  # of the signals of training tasks
+    partial: float = 0.0  # named classes: the share of steps whose tasks give half of the classes
+    empty: float = 0.0  # and of those that give no examples at all
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,12 +62,15 @@ class MetaConfig:
         for name in ("way", "shot"):
             if not getattr(self, name):
                 raise SettingError(name, "is [], wanted one number or more")
-        least = {"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63), "within": 0}
-        check_numbers(self, least=least)
-        if self.within > 1:
-            raise SettingError("within", f"is {self.within}, wanted 0 to 1")
-        if self.distort is not None and self.hearing is not None:
-            raise SettingError("hearing", "is of sounds, distort is of pictures: both are set")
+        least = {"steps": 0, "way": 2, "validation_way": 2, "seed": -(2**63)}
+        shares = {"within": self.within, "partial": self.partial, "empty": self.empty}
+        check_numbers(self, least=least | dict.fromkeys(shares, 0))
+        for name, share in shares.items():
+            if share > 1:
+                raise SettingError(name, f"is {share}, wanted 0 to 1")
+        kinds = {"distort": self.distort, "hearing": self.hearing, "signal": self.signal}
+        if len(both := [name for name, set_to in kinds.items() if set_to is not None]) > 1:
+            raise SettingError(both[1], f"is set, and {both[0]} too: examples are of one kind")
 
     @property
     def training_groups(self) -> Within:
@@ -69,9 +78,14 @@ class MetaConfig:
         return Within(self.within, self.within_groups)
 
     @property
-    def distortion(self) -> DistortConfig | HearingConfig | None:
+    def mix(self) -> Mix:
+        """How many examples the named classes of a training task have."""
+        return Mix(shots=self.shot, partial=self.partial, empty=self.empty)
+
+    @property
+    def distortion(self) -> Distortion | None:
         """Of the examples of training tasks."""
-        return self.distort or self.hearing
+        return self.distort or self.hearing or self.signal
 
     @property
     def validation_groups(self) -> Within:

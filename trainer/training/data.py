@@ -13,6 +13,7 @@ from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load_pictures
 from handful.trainer.data.distortions import Distortion
+from handful.trainer.data.domains import DomainSet, Mix
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.data.labelled import ClassFacts, Within
 from handful.trainer.data.record import (
@@ -201,9 +202,11 @@ def read_data(
 
 
 def apply_drawing(
-    source: EpisodeSource, within: Within, distort: Distortion | None = None
+    source: EpisodeSource, within: Within, distort: Distortion | None = None, mix: Mix | None = None
 ) -> EpisodeSource:
-    """The same source, whose tasks come from few groups or hold distorted examples."""
+    """The same source, whose tasks come from few groups, hold distorted examples, or are mixed."""
+    if isinstance(source, DomainSet):
+        return source.with_drawing(within, distort, mix)
     return source.with_drawing(within, distort) if isinstance(source, LabelledSet) else source
 
 
@@ -264,6 +267,8 @@ def _warn_left_out(pictures: Mapping[Part, LabelledSet], record: DataRecord | No
 
 def warn_uncheckable(test: LabelledSet) -> list[str]:
     """A warning where `export` would have too few test examples to check a package on."""
+    if test.named is not None:
+        return []
     enough = int((test.counts >= CHECKED_SHOTS).sum())
     if enough >= CHECKED_CLASSES:
         return []
@@ -312,6 +317,8 @@ def lower_queries(
     notes: list[str] = []
 
     def lower(meta: Phase, section: str) -> Phase:
+        if train.named is not None:  # their queries may come twice
+            return meta
         parts = (("", train, max(meta.shot)), ("validation_", validation, meta.validation_shot))
         changes: dict[str, Any] = {}
         for prefix, data, shot in parts:

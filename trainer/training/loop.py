@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.errors import HandfulError
-from handful.trainer.episodes import Episode
+from handful.trainer.episodes import Episode, TaskSize
 from handful.trainer.evaluation import check_fits, embed_set, evaluate
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
@@ -56,7 +56,9 @@ def meta_train(
     generator = torch.Generator().manual_seed(config.seed)
     moments, progress = restore(run, generator) if resume else ({}, Progress())
     run.params = {name: p.detach().clone() for name, p in run.params.items()}  # Adam moves in place
-    optimiser = MetaOptimiser({name: run.params[name] for name in trainable}, config)
+    optimiser = MetaOptimiser(
+        {name: run.params[name] for name in trainable}, config, learner.rate_of
+    )
     optimiser.restore(moments)
     workers = run.workers
     workers.hold(p for name, p in run.params.items() if learner.is_frozen(name))
@@ -133,7 +135,7 @@ def _check(run: Run) -> None:
     check_fits(
         learner,
         run.validation,
-        run.validation.size(*astuple(config.validation_size)),
+        _validation_size(run),
         where="the validation set",
         prefix=f"{run.section}.validation_",
     )
@@ -147,6 +149,11 @@ def _episodes(run: Run, generator: torch.Generator) -> Episode:
     )
     size = run.train.size(way, shot, run.config.queries)
     return run.train.episodes(size, tasks=run.config.tasks, generator=generator)
+
+
+def _validation_size(run: Run) -> TaskSize:
+    asked = run.config.validation_size
+    return run.validation.size(asked.way, asked.shot, asked.queries)
 
 
 def _finite(loss: Tensor, gradient: Tensors) -> bool:
@@ -172,7 +179,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         learner,
         run.params,
         data,
-        data.size(*astuple(config.validation_size)),
+        _validation_size(run),
         episodes=config.validation_episodes,
         seed=config.seed + 1,  # the same tasks at every validation
         workers=run.workers,

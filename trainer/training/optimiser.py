@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
@@ -23,13 +23,26 @@ OPTIMISERS: dict[str, type[torch.optim.Adam | torch.optim.SGD]] = {
 class MetaOptimiser:
     """Adam or SGD over named leaves; its state enters a checkpoint as a dict of tensors."""
 
-    def __init__(self, leaves: Tensors, config: MetaConfig) -> None:
-        """The optimiser of `config` over `leaves`, which it moves in place."""
+    def __init__(
+        self,
+        leaves: Tensors,
+        config: MetaConfig,
+        rate_of: Callable[[str], float] = lambda name: 1.0,
+    ) -> None:
+        """The optimiser of `config` over `leaves`, which it moves in place.
+
+        `rate_of` says how many times the rate of `config` that of a leaf is.
+        """
         self.leaves = leaves
         self.config = config
         # an untrained learner (nearest neighbour) has no leaves, and torch refuses an empty list
         kind = OPTIMISERS[config.optimiser]
-        self.optimiser = kind(leaves.values(), lr=config.lr) if leaves else None
+        self.rates = sorted({rate_of(name) for name in leaves})
+        groups = [
+            {"params": [leaf for name, leaf in leaves.items() if rate_of(name) == rate]}
+            for rate in self.rates
+        ]
+        self.optimiser = kind(groups, lr=config.lr) if leaves else None
 
     def step(self, gradient: Mapping[str, Tensor], step: int) -> None:
         """Move the leaves, in place, by the clipped gradient of step 1, 2, …"""
@@ -41,7 +54,8 @@ class MetaOptimiser:
             clip_grad_value_(self.leaves.values(), self.config.clip_value)
         if self.config.clip_norm is not None:  # after the values: the LEO authors' order
             clip_grad_norm_(self.leaves.values(), self.config.clip_norm)
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, step)
+        for rate, group in zip(self.rates, self.optimiser.param_groups, strict=True):
+            group["lr"] = rate * learning_rate(self.config, step)
         self.optimiser.step()
 
     def tensors(self) -> Tensors:

@@ -60,7 +60,14 @@ def pretrain(call: Call, network: NetworkConfig) -> Tensors | None:
     run = Run(
         learner=learner,
         params=call.on_device(params),
-        train=apply_drawing(call.data.train, config.meta.training_groups, config.meta.distortion),
+        train=learner.training_source(
+            apply_drawing(
+                call.data.train,
+                config.meta.training_groups,
+                config.meta.distortion,
+                config.meta.mix,
+            )
+        ),
         validation=apply_drawing(call.data.validation, config.meta.validation_groups),
         config=config.meta,
         folder=folder,

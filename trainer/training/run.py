@@ -103,7 +103,9 @@ def _carry_out(call: Call, learner: Learner) -> Progress:
     run = Run(
         learner=learner,
         params=params,
-        train=apply_drawing(train_set, meta.training_groups, meta.distortion),
+        train=learner.training_source(
+            apply_drawing(train_set, meta.training_groups, meta.distortion, meta.mix)
+        ),
         validation=apply_drawing(validation, meta.validation_groups),
         config=meta,
         folder=call.folder,

@@ -30,6 +30,8 @@ from handful.trainer.data.log_mel import LogMelConfig
 from handful.trainer.settings.errors import SettingError
 from handful.trainer.settings.read import check_numbers
 
+from .draws import Draw
+
 LOUDEST, SPAN, SLOPE, ROUGH = 2.5, 9.0, 2.0, 0.5  # of the noise, nats
 
 
@@ -56,69 +58,37 @@ class HearingConfig:
 
 
 def distort_sounds(
-    x: Tensor, config: HearingConfig, log_mel: LogMelConfig, generator: torch.Generator
+    x: Tensor,
+    config: HearingConfig,
+    log_mel: LogMelConfig,
+    generator: torch.Generator,
+    of: Tensor | None = None,
 ) -> Tensor:
     """Log-mel energies [B, F, bands, 1], each example distorted anew.
 
+    Those of one number in `of` [B] are of one speaker: voice, gain and tilt are theirs together.
     The generator is a CPU one: every device distorts alike.
     """
-    draw = _Draw(len(x), generator, x.device)
+    draw = Draw(len(x), generator, x.device)
+    speaker = Draw(len(x), generator, x.device, of)
     frames, bands = x.shape[1:3]
     time = torch.linspace(-1, 1, frames, device=x.device).reshape(1, frames, 1)
     band = torch.linspace(-1, 1, bands, device=x.device).reshape(1, 1, bands)
     place_t = time * draw.either(config.speed).exp() + draw.either(2 * config.shift / (frames - 1))
-    place_b = (band + 1) * draw.either(config.voice).exp() - 1
+    place_b = (band + 1) * speaker.either(config.voice).exp() - 1
     grid = torch.stack([place.expand(-1, frames, bands) for place in (place_b, place_t)], dim=-1)
     moved = F.grid_sample(
         x.permute(0, 3, 1, 2), grid, padding_mode="border", align_corners=True
     ).squeeze(1)
     energy = moved * log_mel.deviation + log_mel.mean
-    energy = energy + draw.either(config.gain)
+    energy = energy + speaker.either(config.gain)
     level = energy.amax(dim=(1, 2), keepdim=True) - LOUDEST - SPAN * draw.share()
     rough = ROUGH * draw.normal(frames, bands)
     noise = level + band * draw.either(SLOPE) + rough
     energy = torch.where(draw.share() < config.noise, torch.logaddexp(energy, noise), energy)
-    energy = energy + band * draw.either(config.tilt)
+    energy = energy + band * speaker.either(config.tilt)
     blank = draw.stretch(config.frames, frames, 1) | draw.stretch(config.bands, bands, 2)
     energy = torch.where(blank, energy.mean(dim=(1, 2), keepdim=True), energy)
     silent = draw.end(config.silence, frames)
     energy = torch.where(silent, torch.full_like(energy, log_mel.floor).log(), energy)
     return ((energy - log_mel.mean) / log_mel.deviation)[..., None]
-
-
-class _Draw:
-    """Random numbers [B, 1, 1], one for each example."""
-
-    def __init__(self, count: int, generator: torch.Generator, device: torch.device) -> None:
-        self.count, self.generator, self.device = count, generator, device
-
-    def share(self) -> Tensor:
-        """Between 0 and 1."""
-        return torch.rand(self.count, 1, 1, generator=self.generator).to(self.device)
-
-    def either(self, most: float) -> Tensor:
-        """Between −most and most."""
-        return most * (2 * self.share() - 1)
-
-    def normal(self, frames: int, bands: int) -> Tensor:
-        """A normal deviate for each frame and band, [B, F, bands]."""
-        return torch.randn(self.count, frames, bands, generator=self.generator).to(self.device)
-
-    def stretch(self, most: float, size: int, axis: int) -> Tensor:
-        """Up to `most` neighbours of `size` along an axis."""
-        width = most * self.share()
-        start = self.share() * (size - width)
-        place = self._along(size, axis)
-        return (place >= start) & (place < start + width)
-
-    def end(self, share: float, size: int) -> Tensor:
-        """Of a share of the examples, up to a third of the frames at the beginning or the end."""
-        width = size / 3 * self.share() * (self.share() < share)
-        place = self._along(size, 1)
-        last = self.share() < 0.5
-        return torch.where(last, size - 1 - place, place) < width
-
-    def _along(self, size: int, axis: int) -> Tensor:
-        shape = [1, 1, 1]
-        shape[axis] = size
-        return torch.arange(size, device=self.device).reshape(shape)

@@ -15,6 +15,12 @@ from handful.runtime.arrays import Array
 from handful.runtime.inputs.folders import label_of
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data.config import DataConfig
+from handful.trainer.data.domains import (
+    DomainSet,
+    add_domains,
+    fingerprint_domains,
+    split_domains,
+)
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.record import RecordedPart, of_examples
 from handful.trainer.data.splits import Part, listed_names, split
@@ -29,9 +35,13 @@ FORM = "examples are [M, …] numbers, or [M, H, W, C] uint8 pixels with 1 or 3 
 def load_arrays(
     config: DataConfig, part: Part, *, recorded: RecordedPart | None = None
 ) -> LabelledSet:
-    """The part's classes, sorted by label; their examples keep the order of the file."""
+    """The part's classes, sorted by label; their examples keep the order of the file.
+
+    Where the classes are named: all classes, with the examples of the part's domains.
+    """
     path = Path(config.source)
-    arrays = read_arrays(path, (config.array, config.labels))
+    beside = (*config.domain, *filter(None, [config.recording]))
+    arrays = read_arrays(path, (config.array, config.labels, *beside))
     where = f"{path} `{config.array}`"
     if config.rate is None:
         x, spec = _examples(arrays[config.array], where)
@@ -41,12 +51,41 @@ def load_arrays(
     y = _labels(arrays[config.labels], len(x), f"{path} `{config.labels}`")
     values, counts = np.unique(y, return_counts=True)
     names = class_names(config.split, values.tolist(), f"{path} `{config.labels}`")
-    data = LabelledSet(
-        torch.from_numpy(x[np.argsort(y, kind="stable")]), torch.from_numpy(counts), names, spec
-    )
+    order = np.argsort(y, kind="stable")
+    data = LabelledSet(torch.from_numpy(x[order]), torch.from_numpy(counts), names, spec)
     classes = list(recorded.classes) if recorded else None
+    if config.domain:
+        columns = [_column(arrays[name], len(x), f"{path} `{name}`")[order] for name in beside]
+        return _of_domains(data, columns, config, part, classes)
     chosen = split(data, config.split, part, config.seed, classes)
     return replace(chosen, facts=of_examples(chosen))
+
+
+def _of_domains(
+    data: LabelledSet,
+    columns: Sequence[Array],
+    config: DataConfig,
+    part: Part,
+    recorded: Sequence[str] | None,
+) -> DomainSet:
+    """The part's domains; `columns` are of the settings' domain, then of its recording."""
+    texts = [[str(value) for value in column.tolist()] for column in columns]
+    count = len(config.domain)
+    domain = ["/".join(values) for values in zip(*texts[:count], strict=True)]
+    whole = add_domains(data, domain, texts[count] if config.recording else None)
+    chosen = split_domains(
+        whole.take_classes(config.classes), config.split, part, config.seed, recorded
+    )
+    return replace(chosen, facts=fingerprint_domains(chosen))
+
+
+def _column(column: Array, count: int, where: str) -> Array:
+    """A name or a number of each example."""
+    if column.ndim != 1 or len(column) != count or column.dtype.kind not in "iuU":
+        raise DataError(
+            f"{where} is {column.dtype} {list(column.shape)}, wanted integers or text [{count}]"
+        )
+    return column
 
 
 def read_arrays(path: Path, names: Sequence[str]) -> dict[str, Array]:

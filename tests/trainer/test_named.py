@@ -1,0 +1,214 @@
+"""Named classes from a run to a device: trained, exported, adapted to another person."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from handful.runtime.errors import SupportSetError, TaskFileError
+from handful.runtime.learner import Learner, load
+from handful.runtime.tools.verify import verify
+from handful.trainer.commands.export import Request, export_command
+from handful.trainer.commands.subjects import Plan, RunSubject
+from handful.trainer.form.stage import Support
+from handful.trainer.learners.prior_means import PriorMeans, PriorMeansConfig, shrunken_means
+from handful.trainer.training.config import from_dict
+from handful.trainer.training.run import train
+
+from ..each import each
+from .small import VECTOR
+
+NAMES = np.array(["rest", "fist", "wave", "point"])
+PERSONS, BOUTS, EACH = 16, 4, 3
+
+
+def write_persons(path: Path) -> None:
+    """Vectors of four classes; a person's are all moved one way, and each a little of its own."""
+    rng = np.random.default_rng(0)
+    means = 2 * rng.standard_normal((4, 6))
+    person, c, bout, _ = np.indices((PERSONS, 4, BOUTS, EACH)).reshape(4, -1)
+    moved = 2 * rng.standard_normal((PERSONS, 1, 6)) + 0.5 * rng.standard_normal((PERSONS, 4, 6))
+    x = means[c] + moved[person, c] + 0.5 * rng.standard_normal((len(c), 6))
+    np.savez(path, x=x.astype(np.float32), y=NAMES[c], person=person, bout=bout)
+
+
+RUN = {
+    "learner": {
+        "name": "prior-means",
+        "network": {"kind": "mlp", "hidden": [8], "normalisation": "layer"},
+    },
+    "meta": {
+        "steps": 60,
+        "tasks": 4,
+        "shot": [1, 2, 5],
+        "partial": 0.4,
+        "empty": 0.1,
+        "queries": 3,
+        "validate_every": 60,
+        "validation_episodes": 30,
+        "validation_queries": 5,
+    },
+    "pretrain": {
+        "objective": "softmax",
+        "steps": 100,
+        "tasks": 1,
+        "shot": [8],
+        "queries": 8,
+        "lr": 0.01,
+        "validate_every": 100,
+        "validation_episodes": 30,
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("named")
+    write_persons(folder / "persons.npz")
+    data = {
+        "source": str(folder / "persons.npz"),
+        "domain": ["person"],
+        "recording": "bout",
+        "split": "random",
+        "classes": NAMES.tolist(),
+    }
+    train(from_dict({**RUN, "data": data}, where="test"), folder / "run")
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def learner(run: Path) -> Learner:
+    place = run.parent / "package"
+    export_command(run, place, Request(episodes=20, workers=1), lambda *_: lambda: None)
+    return load(place)
+
+
+def of_one_person(run: Path, person: int = 3) -> dict[str, np.ndarray]:
+    with np.load(run.parent / "persons.npz") as data:
+        own = data["person"] == person
+        return {str(name): data["x"][own & (data["y"] == name)] for name in NAMES}
+
+
+def test_adapting_to_a_person_gains_and_is_measured_by_person(run: Path) -> None:
+    plan = Plan(shots=(0, 1, 5), queries=5, episodes=60)
+    none, one, five, half = RunSubject.of(run, plan).measure(plan, count=lambda *_: lambda: None)
+    assert none.persons == 3  # 20 % of 16
+    assert len(none.values) == 3
+    assert none.value < one.value - 0.1
+    assert one.value <= five.value
+    assert half.size.given == 2
+    means = half.compared[0]
+    assert means.name.startswith("class means")
+    assert means.difference > 0.1  # which cannot answer with a class that has no example
+
+
+def test_the_package_holds_its_classes_and_golden_vectors_of_no_example(learner: Learner) -> None:
+    assert learner.classes == tuple(NAMES)
+    assert learner.path is not None
+    assert verify(learner.path).ok
+    with np.load(learner.path / "conformance.npz") as golden:
+        assert {"start/means/0/c", "start/logits", "means/0/c", "logits"} <= set(golden.files)
+        assert golden["support_y"].sum(0).tolist() == [1, 2, 3, 0]
+    manifest = learner.manifest
+    assert [(e.shot, e.given) for e in manifest.evaluation] == [
+        (1, None),
+        (2, None),
+        (5, None),
+        (5, 2),
+    ]
+    assert all(e.persons == 3 for e in manifest.evaluation)
+    assert [entry.shot for entry in manifest.confidence] == [0, 1, 2, 5]
+
+
+def test_a_task_begins_as_everybodys_classifier(run: Path, learner: Learner) -> None:
+    own = of_one_person(run)
+    start = learner.start()
+    assert start.classes == tuple(NAMES)
+    assert start.counts == dict.fromkeys(NAMES, 0)
+    queries = [x for name in NAMES for x in own[name][6:]]
+    wanted = [name for name in NAMES for _ in own[name][6:]]
+
+    def right(task: object) -> float:
+        return float(np.mean([a == b for a, b in zip(task.predict(queries), wanted, strict=True)]))  # type: ignore[attr-defined]
+
+    adapted = learner.adapt({name: list(own[name][:3]) for name in NAMES})
+    assert right(adapted) > right(start)
+    by_steps = start.add({name: list(own[name][:3]) for name in NAMES})
+    np.testing.assert_array_equal(by_steps.logits(queries), adapted.logits(queries))
+    for task in (start, adapted):
+        assert task.predict_proba(queries).shape == (len(queries), 4)
+        assert all(task.predict_set(queries))
+        assert task.predict(queries, unknown=0.05)
+
+
+def test_any_of_the_classes_may_have_examples_in_any_number_and_order(
+    run: Path, learner: Learner
+) -> None:
+    own = of_one_person(run)
+    task = learner.adapt({"point": list(own["point"][:3]), "fist": [own["fist"][0]]})
+    assert task.classes == tuple(NAMES)
+    assert task.counts == {"rest": 0, "fist": 1, "wave": 0, "point": 3}
+    again = learner.adapt({"fist": [own["fist"][0]], "point": list(own["point"][:3])})
+    np.testing.assert_allclose(again.logits(own["wave"][0]), task.logits(own["wave"][0]), rtol=1e-5)
+    assert learner.adapt({"fist": []}).counts == learner.start().counts
+    assert task.remove("fist").counts == {"rest": 0, "fist": 0, "wave": 0, "point": 3}
+
+
+@pytest.mark.filterwarnings("ignore::handful.runtime.errors.InputWarning")  # of the new class
+def test_a_name_that_is_none_of_the_classes_is_refused_or_said_to_be_new(
+    run: Path, learner: Learner
+) -> None:
+    own = of_one_person(run)
+    with pytest.raises(SupportSetError) as caught:
+        learner.adapt({"fits": list(own["fist"])})
+    assert str(caught.value) == "package package has no class 'fits'"
+    assert caught.value.hint == (
+        "did you mean fist? Its classes: rest, fist, wave, point; for a class beyond them say so:"
+        " new=['fits']"
+    )
+    far = own["fist"] + 6 * np.array([1, -1, 1, -1, 1, -1], np.float32)
+    task = learner.adapt({"fist": [own["fist"][0]], "spread": list(far[:2])}, new=["spread"])
+    assert task.classes == (*NAMES, "spread")
+    assert task.predict(far[5]) == "spread"
+    assert task.add({"spread": [far[2]]}).counts["spread"] == 3  # the task knows it now
+    assert task.remove("spread").classes == tuple(NAMES)
+
+
+@each("how", ["start", "half", "new"])
+def test_a_saved_task_comes_back(how: str, run: Path, learner: Learner, tmp_path: Path) -> None:
+    own = of_one_person(run)
+    examples = {"start": {}, "half": {"fist": own["fist"][:2]}, "new": {"spread": own["fist"][:2]}}
+    task = learner.adapt(examples[how], new=["spread"] if how == "new" else [])
+    task.save(tmp_path / "task.npz")
+    back = learner.load_task(tmp_path / "task.npz")
+    assert (back.classes, back.counts) == (task.classes, task.counts)
+    assert np.array_equal(back.logits(own["rest"]), task.logits(own["rest"]))
+
+
+def test_a_saved_task_with_other_classes_is_refused(
+    run: Path, learner: Learner, tmp_path: Path
+) -> None:
+    learner.start().save(tmp_path / "task.npz")
+    path = tmp_path / "task.npz"
+    path.write_bytes(path.read_bytes().replace(b'"rest", "fist"', b'"fist", "rest"'))
+    with pytest.raises(TaskFileError):
+        learner.load_task(path)
+
+
+def test_shrunken_means_by_hand() -> None:
+    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, named_way=2)
+    params = learner.init(torch.Generator())
+    params |= {
+        "prior.means": torch.tensor([[0.0, 0, 0], [4.0, 0, 0]]),
+        "prior.worth": torch.tensor(2.0).log(),
+        "prior.shift": torch.tensor(0.5),
+    }
+    # two examples of class 0, mean (2, 0, 0): it moved by 2, so every prior by 0.5 · 2
+    x = torch.tensor([[1.0, 0, 0], [3.0, 0, 0], [9.0, 9, 9]])
+    y = torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 0, 1.0]])  # and one of a class beyond them
+    c = shrunken_means(params, {}, Support(x, y), {})["c"]
+    wanted = [[(2 * 1 + 4) / 4, 0, 0], [4 + 1, 0, 0], [9, 9, 9]]
+    torch.testing.assert_close(c, torch.tensor(wanted, dtype=torch.float32))
