@@ -140,17 +140,18 @@ export class Task {
    * A new task: this support set and more, of old classes or new ones; as for `Learner.adapt`.
    * @param {any} examples
    * @param {any} [labels]
+   * @param {{fresh?: Iterable<string>}} [how] classes beyond those that the package names
    * @returns {Promise<Task>}
    */
-  async add(examples, labels) {
+  async add(examples, labels, { fresh } = {}) {
     const { engine, watch } = this.learner
-    const more = await gather(engine, watch, examples, labels)
+    const more = await gather(engine, watch, examples, labels, { fresh, known: this.classes })
     if (!more.count) throw new SupportSetError('no examples', 'give at least one example to add')
     return this.#again(joined(this.support, more))
   }
 
   /**
-   * A new task: this support set without a class.
+   * A new task: this support set without a class; one that the package names stays, without examples.
    * @param {string} label
    * @returns {Promise<Task>}
    */

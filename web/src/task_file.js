@@ -29,6 +29,7 @@ const NAME = 'the task'
 export async function writeTask(task) {
   const { learner, support, states, seed, negatives } = task
   const { inner } = learner.engine
+  const width = support.classes.length || targetsOf(learner.manifest)
   const about = JSON.stringify({
     format: FORMAT, package: learner.identity, classes: support.classes, seed: null,
     samples: states.length, place: null,
@@ -40,7 +41,7 @@ export async function writeTask(task) {
   const arrays = [
     ['about', { data: text, shape: [text.length], dtype: 'uint8' }],
     ['support_x', floats(support.x, [support.count, ...inner])],
-    ['support_y', floats(support.y, [support.count, support.y.length / support.count])],
+    ['support_y', floats(support.y, [support.count, width])],
   ]
   states.forEach(({ tensors }, i) => {
     for (const [name, { data, dims, type }] of tensors) {
@@ -96,11 +97,13 @@ export async function readTask(bytes, learner) {
   const y = take('support_y', 'float32', [count, width])
   const indices = Array.from({ length: count }, (_, i) => y.subarray(i * width, (i + 1) * width).indexOf(1))
   const labels = regression ? [] : indices.map((index) => about.classes[index])
+  const named = manifest.classes ?? []
+  const own = [...new Set([...named, ...labels])]
   const fits = regression ? !about.classes.length
     : indices.every((index) => index >= 0) && same([...y], [...oneHot(indices, width)])
-      && new Set(labels).size === width
+      && own.length === width && same(about.classes.slice(0, named.length), named)
   if (!fits) throw new TaskFileError(`${NAME}: \`support_y\` does not fit the classes`)
-  const support = { x, y, count, labels, classes: about.classes }
+  const support = { x, y, count, labels, classes: about.classes, named: named.length }
   try {
     within(support, manifest.limits)
   } catch (error) {
