@@ -177,7 +177,7 @@ function makeCard({ id }) {
   const keep = element('button', {
     type: 'button',
     onclick: () => act({ signs: altered(id, { kept: [...now().kept, now().pad], pad: [] }) }),
-  }, 'Draw another')
+  }, 'Another')
   const wipe = element('button', {
     type: 'button', className: 'quiet wipe', onclick: () => act({ signs: altered(id, { pad: [] }) }),
   }, 'Clear')

@@ -137,10 +137,7 @@ find('#listen').addEventListener('click', async () => {
     if (hearing) return await stop()
     const own = task
     recent = []
-    hearing = await listen(own, async (word) => {
-      const probabilities = new Map(own.classes.map((/** @type {string} */ label) => [label, label === word.label ? word.probability : 0]))
-      note({ ...word, probabilities }, `${word.start.toFixed(1)} s`)
-    }, {
+    hearing = await listen(own, (word) => note(word, `${word.start.toFixed(1)} s`), {
       unknown: UNKNOWN,
       failed: explain,
       block: (block) => {

@@ -21,7 +21,7 @@ function interpolate(x, xs, ys) {
 export function scoreOf(logits, others) {
   const row = Array.from(logits)
   const largest = Math.max(...row)
-  if (!others) return largest
+  if (!others || row.length < 2) return largest
   return largest - others * (row.reduce((a, b) => a + b, 0) - largest) / (row.length - 1)
 }
 

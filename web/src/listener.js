@@ -9,8 +9,8 @@ import { knownRate, middle, unscaled } from './inputs/sounds.js'
 
 /**
  * @typedef {import('./task.js').Task} Task
- * @typedef {{label: string | null, probability?: number, start: number}} Heard a word; `start` is in
- *   seconds from the stream's beginning to that of its window
+ * @typedef {{label: string | null, probability?: number, probabilities: Map<string, number>,
+ *   start: number}} Heard an answer; `start` is in seconds from the stream's beginning to that of its window
  * @typedef {{every?: number, quiet?: number, sure?: number, unknown?: number}} Hearing windows are
  *   `every` seconds apart; one with a root mean square below `quiet` is not asked about, an answer less
  *   probable than `sure` is none; with `unknown` what is none of the words is heard as null
@@ -93,9 +93,8 @@ export class Listener {
     if (start < this.free || !loud || away > this.step / 2) return null
     const ask = this.unknown === undefined ? {} : { unknown: this.unknown }
     const answer = await this.task.predict({ samples: window, rate: this.rate }, ask)
-    const { label, probability } = answer
-    if (label !== null && probability < this.sure) return null
+    if (answer.label !== null && answer.probability < this.sure) return null
     this.free = start + Math.floor(window.length / 2)
-    return { label, ...label !== null && { probability }, start: Math.max(0, start) / this.rate }
+    return { ...answer, start: Math.max(0, start) / this.rate }
   }
 }
