@@ -4,7 +4,6 @@ import { AdaptError, HandfulError, SupportSetError, shown } from './errors.js'
 import { product, targetsOf } from './manifest.js'
 import { classified, gather } from './support.js'
 import { adapted } from './task.js'
-import { MAX_SAMPLES, readTask } from './task_file.js'
 import { Watch } from './unlike.js'
 
 /**
@@ -15,6 +14,8 @@ import { Watch } from './unlike.js'
  *   the learner's noise, which follow from the seed: answers are means over them; and classes beyond those
  *   that the package names
  */
+
+export const MAX_SAMPLES = 1000
 
 /** What `load` returns. */
 export class Learner {
@@ -83,7 +84,7 @@ export class Learner {
   async loadTask(file) {
     const bytes = file instanceof Uint8Array ? file
       : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file)
-    return readTask(bytes, this)
+    return (await import('./task_file.js')).readTask(bytes, this)
   }
 
   /** Makes every session, and runs them once, so that the first answer waits for nothing. */

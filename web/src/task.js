@@ -6,7 +6,6 @@ import { targetsOf } from './manifest.js'
 import { Negatives } from './negatives.js'
 import { argmax, concatenated, mean, normal, variance } from './numbers.js'
 import { chosen, gather, joined, labelOf, shotsOf, within } from './support.js'
-import { writeTask } from './task_file.js'
 
 /**
  * @typedef {import('./learner.js').Learner} Learner
@@ -185,8 +184,8 @@ export class Task {
    * The bytes of a saved task: `Learner.loadTask` reads them, and so does Python.
    * @returns {Promise<Uint8Array>}
    */
-  save() {
-    return writeTask(this)
+  async save() {
+    return (await import('./task_file.js')).writeTask(this)
   }
 
   /** This task with embedded examples of none of its classes, and no others. @param {Float32Array} x */

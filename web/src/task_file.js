@@ -2,6 +2,7 @@
 // the same. docs/package-format.md, "Saved tasks".
 import { HandfulError, TaskFileError, shown } from './errors.js'
 import { readJson } from './json.js'
+import { MAX_SAMPLES } from './learner.js'
 import { readByPredict, same, targetsOf } from './manifest.js'
 import { LEAST, MAX_NEGATIVES } from './negatives.js'
 import { MAX_MEMBERS, packNpz, readNpz } from './npz.js'
@@ -16,7 +17,6 @@ import { Task } from './task.js'
 
 const FORMAT = 1
 const MAX_BYTES = 2 ** 28
-export const MAX_SAMPLES = 1000
 const MAX_SEED = 2n ** 63n
 const FIELDS = ['classes', 'format', 'package', 'place', 'samples', 'seed']
 const NAME = 'the task'

@@ -2,10 +2,8 @@
 import { decoded } from './dom.js'
 import { packed, SessionError } from './errors.js'
 import { Learner } from './learner.js'
-import { Listener } from './listener.js'
 import { fromBytes, fromUrl, readPackage } from './package.js'
 import { Task } from './task.js'
-import { verify } from './verify.js'
 import { bytesOf } from './core.js'
 
 /**
@@ -20,12 +18,15 @@ let last = 0
 /** @param {any} message */
 const say = (message) => postMessage(message)
 
+/** Whether it is a Listener: its module, as that of `verify`, is read when it is first needed. @param {any} found */
+const hears = (found) => typeof found?.feed === 'function'
+
 /** A number for what stays here, with what is known of it there; anything else as it is. @param {any} found */
 function handed(found) {
   let about = null
   if (found instanceof Learner) about = { manifest: found.manifest, identity: found.identity }
   else if (found instanceof Task) about = { classes: found.classes, counts: found.counts }
-  else if (found instanceof Listener) about = {}
+  else if (hears(found)) about = {}
   if (!about) return found
   objects.set(++last, found)
   return { handle: last, about }
@@ -67,10 +68,13 @@ async function act({ to, call, given }) {
   if (call === 'load') return load(given[0], given[1])
   if (call === 'release') return objects.delete(to) && undefined
   const own = objects.get(to)
-  if (call === 'verify') return verify(own)
-  if (call === 'listener') return new Listener(own, given[0], given[1])
+  if (call === 'verify') return (await import('./verify.js')).verify(own)
+  if (call === 'listener') {
+    const { Listener } = await import('./listener.js')
+    return new Listener(own, given[0], given[1])
+  }
   const learner = own instanceof Task ? own.learner : own
-  const examples = own instanceof Listener || call === 'loadTask' ? given[0]
+  const examples = hears(own) || call === 'loadTask' ? given[0]
     : await decoded(given[0], learner.input)
   return own[call](examples, ...given.slice(1))
 }
