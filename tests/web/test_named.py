@@ -40,16 +40,17 @@ def test_both_runtimes_answer_alike(
 ) -> None:
     own = of_one_person(run)
     case = CASES[name]
-    support = [own[NAMES[i]][k] for i, shot in case["given"] for k in range(shot)]
-    labels = [str(NAMES[i]) for i, shot in case["given"] for _ in range(shot)]
-    queries = [x for label in NAMES for x in own[label][-3:]]
+    names = [str(label) for label in NAMES]
+    support = [own[names[i]][k] for i, shot in case["given"] for k in range(shot)]
+    labels = [names[i] for i, shot in case["given"] for _ in range(shot)]
+    queries = [x for label in names for x in own[label][-3:]]
     task = learner.adapt(support, labels) if support else learner.start()
     task.save(tmp_path / "python.npz")
     groups = {"support": support, "queries": queries}
     arrays = {f"{key}/{i}": x for key, few in groups.items() for i, x in enumerate(few)}
     (tmp_path / "in.npz").write_bytes(pack_npz(arrays))
-    names = {key: [f"{key}/{i}" for i in range(len(few))] for key, few in groups.items()}
-    ask = {**names, "negatives": [], "labels": labels, "start": case.get("start", False)}
+    keys = {key: [f"{key}/{i}" for i in range(len(few))] for key, few in groups.items()}
+    ask = {**keys, "negatives": [], "labels": labels, "start": case.get("start", False)}
     (tmp_path / "in.json").write_text(json.dumps({**ask, "rates": [0.05], "coverages": [0.95]}))
     (found,) = run_node("agree.js", str(learner.path), str(tmp_path))
     wanted = python_answers(task, queries, [0.05], [0.95])

@@ -62,6 +62,16 @@ const drawingsOf = (sign) => [...sign.kept, ...inked(sign.pad) ? [sign.pad] : []
 /** @param {Strokes} strokes */
 const inked = (strokes) => strokes.flat().length >= SEEN
 
+/** @type {WeakMap<Strokes, any>} a drawing never changes, and what a package sees of it neither */
+const pictures = new WeakMap()
+
+/** @param {Strokes} strokes */
+function pictureOf(strokes) {
+  const picture = pictures.get(strokes) ?? toPicture(strokes)
+  pictures.set(strokes, picture)
+  return picture
+}
+
 /** Labels that are given: two of one name, or none, would not be told apart. */
 function names() {
   const used = new Map()
@@ -76,7 +86,7 @@ function names() {
 const adapt = latest(async () => {
   if (!learner) return
   const labels = names()
-  const pairs = state.signs.map((sign) => [labels.get(sign.id), drawingsOf(sign).map(toPicture)])
+  const pairs = state.signs.map((sign) => [labels.get(sign.id), drawingsOf(sign).map(pictureOf)])
     .filter(([, drawings]) => /** @type {any[]} */ (drawings).length)
   const began = performance.now()
   let next = null
@@ -101,7 +111,7 @@ const ask = latest(async () => {
   }
   const rate = Number(find('#unknown').value)
   const began = performance.now()
-  const answer = await own.predict(toPicture(state.ask), rate ? { unknown: rate } : {})
+  const answer = await own.predict(pictureOf(state.ask), rate ? { unknown: rate } : {})
   measured.answered.push(performance.now() - began)
   answers.show(own.classes, answer)
   mark(answer.label)
