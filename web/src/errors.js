@@ -50,6 +50,7 @@ export function unpacked({ name, message, hint }) {
 /**
  * A value as an error names it: one line, at most 60 characters.
  * @param {unknown} value
+ * @returns {string}
  */
 export function shown(value) {
   let text
