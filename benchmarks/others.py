@@ -23,11 +23,11 @@ from tables import write_table
 import handful
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.commands.photos import METRIC
+from handful.trainer.commands.photos import HEAD
 from handful.trainer.data import LabelledSet
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
-from handful.trainer.learners.means import Means
+from handful.trainer.learners.ridge import Ridge
 
 WAY, OTHER_CLASSES, KNOWN, UNKNOWN = 5, 7, 5, 40  # queries: of each class, and in all
 RATES = (0.01, 0.02, 0.05, 0.1, 0.2)
@@ -62,7 +62,7 @@ def package(by_class: dict[str, Floats], names: Sequence[str], folder: Path) -> 
     x = torch.from_numpy(np.concatenate([by_class[name] for name in names]))
     counts = torch.tensor([len(by_class[name]) for name in names])
     data = LabelledSet(x, counts, tuple(names), InputSpec(kind="array", shape=(x.shape[1],)))
-    learner = Means(METRIC, data.input, WAY)
+    learner = Ridge(HEAD, data.input, WAY)
     params = learner.init(torch.Generator().manual_seed(0))
     source = Source(learner=learner, params=params, test=data, training={}, licence="CC-BY-4.0")
     export(source, folder)

@@ -462,6 +462,9 @@ def _flatten(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
 
 
 def _squeeze(node: _Node, first: tuple[Size, ...]) -> list[Sizes]:
+    if not node.has(1):  # all axes of 1, which have to be known
+        known = all(isinstance(size, int) for size in first)
+        return [tuple(size for size in first if size != 1) if known else None]
     axes = node.constants(1)
     if axes is None:
         return [None]

@@ -54,11 +54,10 @@ def colours(tmp_path: Path) -> Path:
 def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: Path) -> None:
     assert verify(package).ok
     manifest = read_manifest(package)
-    assert (manifest.licence, manifest.learner) == ("MIT", "means")
-    assert manifest.training["config"]["learner"] == {
-        **{"name": "means", "metric": "power", "shrinkage": 3.0},
-        **{"support_centre": 0.5, "shot_scale": True},
-    }
+    assert (manifest.licence, manifest.learner) == ("MIT", "ridge")
+    learner = manifest.training["config"]["learner"]
+    assert (learner["name"], learner["metric"]) == ("ridge", "power")
+    assert (learner["centre_support"], learner["class_means"]) == (True, 0.5)
     card = (package / "README.md").read_text()
     assert "examples [S, 3, 4, 4], or pictures: paths, PIL images, frames" in card
     assert "\nNothing was trained beside it: every class is new to the package.\n" in card

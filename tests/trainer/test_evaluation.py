@@ -18,12 +18,24 @@ from .small import generator, vectors
 
 
 def test_the_interval_by_hand() -> None:
-    # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times 1.96
+    # mean 0.75, deviations ±0.25: s² = 4 · 0.0625 / 3, s / √4 = 0.1443, times Student's 3.182
     result = summarise(np.array([0.5, 1.0, 0.5, 1.0]), TaskSize(5, 1, 3))
     assert result.accuracy == 0.75
-    assert result.interval == pytest.approx(0.28290, abs=1e-5)
+    assert result.interval == pytest.approx(0.45929, abs=1e-5)
     assert (result.episodes, result.way, result.shot, result.size.queries) == (4, 5, 1, 3)
     assert not result.transductive
+
+
+def test_persons_count_alike_however_many_episodes_each_has() -> None:
+    """Means of 0.5 and 1: were it over episodes, it would be 0.6 and its interval narrower."""
+    persons = np.array([7, 7, 7, 7, 3])
+    values, others = np.array([0.4, 0.6, 0.4, 0.6, 1.0]), np.array([0.4, 0.4, 0.4, 0.4, 0.9])
+    result = summarise(values, TaskSize(5, 1, 3), persons=persons, against={"other": others})
+    assert result.accuracy == pytest.approx(0.75)
+    assert (result.episodes, result.persons) == (5, 2)
+    assert result.interval == pytest.approx(12.706 * 0.25)  # s / √2 of two means, 0.5 apart
+    assert result.compared[0].accuracy == pytest.approx(0.65)
+    assert result.compared[0].difference == pytest.approx(0.1)
 
 
 def test_one_episode_has_no_interval() -> None:

@@ -107,6 +107,7 @@ def test_adapting_to_a_person_gains_and_is_measured_by_person(run: Path) -> None
 
 def test_the_package_holds_its_classes_and_golden_vectors_of_no_example(learner: Learner) -> None:
     assert learner.classes == tuple(NAMES)
+    assert learner.path is not None
     assert verify(learner.path).ok
     with np.load(learner.path / "conformance.npz") as golden:
         assert {"start/means/0/c", "start/logits", "means/0/c", "logits"} <= set(golden.files)

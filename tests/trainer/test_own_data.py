@@ -31,6 +31,7 @@ from .data.test_embeddings import clipped, pictures
 NAMES = [
     'means, metric = "euclidean"', 'means, metric = "cosine"', "logistic",
     'means, metric = "power", support_centre = 0.5', "nearest", "ridge",
+    'ridge, metric = "power", centre_support = true, class_means = 0.5',
 ]  # fmt: skip
 PLAN = Plan(shots=(1, 3), queries=4, episodes=12, seed=2)
 

@@ -48,6 +48,23 @@ def test_two_examples_by_hand() -> None:
     torch.testing.assert_close(logits, torch.tensor([[0.75, -0.75]]), rtol=1e-5, atol=1e-5)
 
 
+def test_centred_with_class_means_by_hand() -> None:
+    # features 3, 5 and 8 of classes 0, 0 and 1: the class means' mean is a = (4 + 8) / 2 = 6, so
+    # x = −3, −1, 2; u(m(h) − a/2) is the sign of h − 3: 0, 1 and 1, so c = (½, 1); K = 3 / 2
+    learner = Ridge(RidgeConfig(metric="euclidean", centre_support=True, class_means=0.5), LINE, 5)
+    params = {**learner.init(generator()), "log_scale": torch.tensor(0.0)}
+    support = Support(torch.tensor([[3.0], [5.0], [8.0]]), torch.eye(2)[[0, 0, 1]])
+    state = adapt(learner, params, support)
+    torch.testing.assert_close(state["a"], torch.tensor([6.0]))
+    torch.testing.assert_close(state["c"], torch.tensor([[0.5], [1.0]]))
+    plain = Ridge(RidgeConfig(metric="euclidean"), LINE, 5)
+    moved = adapt(plain, params, Support(support.x - 6, support.y))
+    query = torch.tensor([[1.0], [10.0]])  # u of them: −1 and 1
+    squares = torch.tensor([[2.25, 4.0], [0.25, 0.0]])
+    wanted = plain.predict(params, moved, query - 6) - 0.5 * squares / (1 + 2 / 3)
+    torch.testing.assert_close(learner.predict(params, state, query), wanted, rtol=1e-4, atol=1e-5)
+
+
 @each("name", ["ridge", "ridge-learned"])
 def test_it_is_the_solution_of_the_normal_equations(name: str) -> None:
     """w = argmin Σ ‖⟨x, w⟩ − y‖² + λ u ‖w‖² over examples with a constant coordinate β √v."""

@@ -187,10 +187,10 @@ def nearest_mean(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
 
     A class without examples is never the answer.
     """
-    counts = y.sum(dim=1)  # [E, N]
+    counts = y.sum(dim=-2)  # [E, N]
     means = (y.mT @ x) / counts.clamp(min=1)[..., None]  # [E, N, D]
     scores = 2 * query @ means.mT - (means * means).sum(dim=2)[:, None, :]
-    return scores.masked_fill((counts == 0)[:, None, :], -torch.inf)
+    return scores.masked_fill((counts == 0)[..., None, :], -torch.inf)
 
 
 def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:

@@ -43,6 +43,8 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.utils import _pytree as pytree
 
+from .convolutions import convolution_backward
+
 aten = torch.ops.aten
 
 
@@ -55,6 +57,7 @@ def decomposition_table() -> dict[Any, Callable[..., Any]]:
     table[aten.select_backward.default] = select_backward
     table[aten.threshold_backward.default] = threshold_backward
     table[aten.convolution_backward.default] = convolution_backward
+    table[aten.constant_pad_nd.default] = pad_or_cut
     return table
 
 
@@ -86,60 +89,21 @@ def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
     return gradient * (x > threshold).to(gradient.dtype)
 
 
+def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
+    """Pads below 0, with which torch writes the gradient of padding, as slices."""
+    if min(pads) >= 0:
+        return NotImplemented  # as it is
+    for i, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        dim = x.ndim - 1 - i
+        start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
+        x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
+    around = [max(pad, 0) for pad in pads]
+    return aten.constant_pad_nd(x, around, value) if any(around) else x
+
+
 def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
     dim = dim % x.ndim
     return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
-
-
-def convolution_backward(
-    gradient: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias_sizes: list[int] | None,
-    stride: list[int],
-    padding: list[int],
-    dilation: list[int],
-    transposed: bool,
-    output_padding: list[int],
-    groups: int,
-    output_mask: list[bool],
-) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Input gradient as a transposed convolution, weight gradient as one of the transposed input.
-
-    For users' learners that adapt a torch convolution; ours adapt matrix products.
-    """
-    if transposed or groups != 1:
-        raise ValueError("only plain convolutions are traced with their gradient")
-    to_x = to_weight = to_bias = None
-    if output_mask[0]:
-        kernel = weight.shape[2:]
-        rest = [
-            x.shape[2 + i]
-            - (
-                (gradient.shape[2 + i] - 1) * stride[i]
-                - 2 * padding[i]
-                + dilation[i] * (kernel[i] - 1)
-                + 1
-            )
-            for i in range(len(stride))
-        ]
-        to_x = aten.convolution(gradient, weight, None, stride, padding, dilation, True, rest, 1)
-    if output_mask[1]:
-        to_weight = aten.convolution(
-            x.transpose(0, 1),
-            gradient.transpose(0, 1),
-            None,
-            dilation,
-            padding,
-            stride,
-            False,
-            [0] * len(stride),
-            1,
-        ).transpose(0, 1)
-        to_weight = to_weight[:, :, : weight.shape[2], : weight.shape[3]]
-    if output_mask[2]:
-        to_bias = gradient.sum(dim=[0, *range(2, gradient.ndim)])
-    return to_x, to_weight, to_bias
 
 
 SIZE = torch.ops.aten.sym_size.int

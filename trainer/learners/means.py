@@ -64,7 +64,7 @@ class Means(MetricLearner):
     untrained = (
         Untrained({"metric": "euclidean"}, yardstick=1),
         Untrained({"metric": "cosine"}, yardstick=2),
-        Untrained({"metric": "power", "support_centre": 0.5}),  # that of `handful photos`
+        Untrained({"metric": "power", "support_centre": 0.5}),
     )
 
     @classmethod

@@ -12,6 +12,15 @@ Differs from the paper: the authors' bias, added to all logits alike, has no eff
 in its place x has a constant coordinate β √v, v the mean of ‖m(h)‖² over the support set, whose
 weight is an intercept for each class (β = 0 leaves it out). λ is in units of u = (1 + β²) v, the
 mean squared length of x, which bounds the condition of the matrix whatever the features are.
+
+Two settings serve features that no other classes are there to centre, those of `handful photos`:
+
+    centre_support  x = m(h) − a,  a the mean over n of the class means of m(h_i)
+    class_means μ   predict adds −α μ ‖u(m(h) − a/2) − c_n‖² / (1 + 1/K),  K = S / N,
+                    c_n = the mean of u(m(h_i) − a/2) over class n,  u(v) = v / ‖v‖
+
+Where examples are few, class means know as much as the ridge and something else; as K grows, the
+ridge's scores grow sharper beside them. docs/photos.md has what each gives.
 """
 
 from __future__ import annotations
@@ -26,7 +35,7 @@ from torch import Tensor
 from handful.trainer.form.learner import Untrained, Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.features import no_network
+from handful.trainer.parts.features import class_means, no_network, squared_distance, unit_length
 from handful.trainer.parts.metric import Metric, MetricLearner, inverse
 from handful.trainer.settings.errors import SettingError
 from handful.trainer.settings.read import check_numbers
@@ -47,12 +56,19 @@ class RidgeConfig:
     intercept: float = 1.0  # where β starts
     metric: Metric = "cosine"
     shrinkage: float = 3.0  # γ of metric = "within", as for the class means
+    centre_support: bool = False  # subtract the support set's own mean from the features
+    class_means: float = 0.0  # μ; it needs centre_support
     train_network: bool = False  # learn the features through the solution, as R2D2 does
     network: NetworkConfig | None = None  # what embeds images; None: examples are features already
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self, least={"intercept": 0})
+        check_numbers(self, least={"intercept": 0, "class_means": 0})
+        if self.class_means and not self.centre_support:
+            raise SettingError(
+                "class_means", f"is {self.class_means}, and centre_support is false",
+                hint="set learner.centre_support = true, or learner.class_means = 0",
+            )  # fmt: skip
         if self.train_network and self.network is None:
             raise no_network()
         if self.train_network and self.metric != "euclidean":
@@ -69,14 +85,24 @@ class Ridge(MetricLearner):
     Config = RidgeConfig
     max_support = MOST
 
-    untrained = (Untrained({}),)
+    untrained = (
+        Untrained({}),
+        Untrained(  # that of `handful photos`
+            {"metric": "power", "centre_support": True, "class_means": 0.5}
+        ),
+    )
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
         """On features, and through features that it learns."""
         network = NetworkConfig(kind="mlp", hidden=(16, 12))
         learned: dict[str, Any] = {"metric": "euclidean", "train_network": True, "network": network}
-        return {"ridge": cls.variant(), "ridge-learned": cls.variant(**learned)}
+        photos: dict[str, Any] = {"metric": "power", "centre_support": True, "class_means": 0.5}
+        return {
+            "ridge": cls.variant(),
+            "ridge-learned": cls.variant(**learned),
+            "ridge-photos": cls.variant(**photos),
+        }
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network and its metric, log λ, log α and β."""
@@ -91,16 +117,50 @@ class Ridge(MetricLearner):
         return (Stage(name="solution", init=self.solve),)
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-        """w [N, D] and the intercepts b [N]."""
-        x = self.apply_metric(params, support.x)
+        """w [N, D] and the intercepts b [N]; a [D], c [N, D] and their scale s as settings say."""
+        x, beside = self._centre(params, support)
+        gram, constant = self._system(params, x)
+        dual = inverse(gram, CONDITION) @ support.y
+        return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}
+
+    def left_out(self, params: Tensors, support: Support) -> Tensor:
+        """The scores [S, N] of each example by the ridge regression of all others, without a refit.
+
+        yᵢ − dᵢ / Gᵢᵢ, d the dual solution and G the inverse that gives it (Rifkin and Lippert
+        2007, Notes on regularized least squares); the centre and λ's unit are those of all.
+        """
+        x, _ = self._centre(params, support)
+        g = inverse(self._system(params, x)[0], CONDITION)
+        return support.y - (g @ support.y) / g.diagonal()[:, None]
+
+    def _centre(self, params: Tensors, support: Support) -> tuple[Tensor, Tensors]:
+        """The features x [S, D] that the ridge is fitted to, and what else `predict` reads."""
+        x, y = self.apply_metric(params, support.x), support.y
+        if not self.config.centre_support:
+            return x, {}
+        a = class_means(x, y).mean(dim=0)
+        beside = {"a": a}
+        if self.config.class_means:
+            shots, way = y.sum(), y.sum(dim=0).clamp(max=1).sum()
+            beside["c"] = class_means(unit_length(x - a / 2), y)
+            beside["s"] = float(self.config.class_means) * shots / (shots + way)
+        return x - a, beside
+
+    def _system(self, params: Tensors, x: Tensor) -> tuple[Tensor, Tensor]:
+        """K + λ u I [S, S] of x [S, D], and the constant coordinate's (β √v)²."""
         length = (x * x).sum(dim=1).mean() + LENGTH_FLOOR  # v
-        constant = params["intercept"] * params["intercept"] * length  # (β √v)²
+        constant = params["intercept"] * params["intercept"] * length
         ridge = (params["log_ridge"].exp() + LEAST_RIDGE) * (length + constant)
         eye = torch.eye(x.shape[0], dtype=x.dtype, device=x.device)
-        a = inverse(x @ x.T + constant + ridge * eye, CONDITION) @ support.y
-        return {"w": a.T @ x, "b": constant * a.sum(dim=0)}
+        return x @ x.T + constant + ridge * eye, constant
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """α (⟨x, w_n⟩ + b_n) for h [Q, D]: [Q, N]."""
-        scores = self.apply_metric(params, query_x) @ state["w"].T + state["b"]
+        """α (⟨x, w_n⟩ + b_n), with class means beside it as settings say, for h [Q, D]: [Q, N]."""
+        x = self.apply_metric(params, query_x)
+        scores = x @ state["w"].T + state["b"]
+        if self.config.centre_support:
+            scores = scores - state["w"] @ state["a"]
+        if self.config.class_means:
+            places = unit_length(x - state["a"] / 2)
+            scores = scores - state["s"] * squared_distance(places, state["c"])
         return params["log_scale"].exp() * scores
