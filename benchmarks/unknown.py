@@ -3,7 +3,8 @@
 `python benchmarks/unknown.py PACKAGE[=DATA] …` asks packages that say how sure they are (their
 manifests' `confidence`) queries of a task's classes and as many of other test classes, and writes
 results/unknown.md. DATA says where a package's data are now. All is computed by
-the runtime's own rules, from thresholds that were measured on meta-validation classes.
+the runtime's own rules, from thresholds that were measured on meta-validation classes. A package
+that is measured again has its tables replaced, and others stay.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from tables import write_table
+from tables import FOLDER, write_table
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes, softmax
@@ -166,21 +167,33 @@ def _accepts(task: Task, query_x: Floats) -> float:
     return float(task._accepts(query_x, logits, logits[0].argmax(axis=1), RATE).mean())
 
 
+def _written() -> dict[str, str]:
+    """What the page has of each package."""
+    page = FOLDER / "unknown.md"
+    text = page.read_text("utf-8") if page.exists() else ""
+    own = [part.partition("\n\n") for part in text.split("\n## ")[1:]]
+    return {
+        name: "\n".join(t for t in of.rstrip().split("\n") if t[:1] != "`").rstrip()
+        for name, _, of in own
+    }
+
+
 def main() -> None:
     """Measure and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("packages", nargs="+", metavar="PACKAGE[=DATA]")
     names = parser.parse_args().packages
-    parts = [LEGEND]
+    parts = _written()
     with workers(Shape(1, threads=1)) as pool:
         for name in names:
             of = subject(name, pool)
-            parts += [f"## {of.loaded.package.name}", "\n".join(table(of, pool))]
-            parts += ["\n".join(negatives(of))] if of.data.members else []
-    text = "\n\n".join(parts)
-    print(text)
+            tables = ["\n".join(table(of, pool))]
+            tables += ["\n".join(negatives(of))] if of.data.members else []
+            parts[of.loaded.package.name] = "\n\n".join(tables)
+            print(parts[of.loaded.package.name], flush=True)
+    text = "\n\n".join([LEGEND, *(f"## {name}\n\n{of}" for name, of in sorted(parts.items()))])
     title = "Calibration, false accepts and sets of labels on meta-test classes"
-    write_table("unknown", title, f"python benchmarks/unknown.py {' '.join(names)}", text)
+    write_table("unknown", title, "python benchmarks/unknown.py PACKAGE=DATA …", text)
 
 
 if __name__ == "__main__":

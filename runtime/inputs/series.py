@@ -422,23 +422,27 @@ MOST_DRAWN = 16  # channels
 
 
 def draw_lines(example: Array, spec: InputSpec) -> list[Array]:
-    """Lines [n, 2] of a series [T, C]: of a pen its strokes, of other channels a line each.
+    """Lines [n, 2] of a series [T, C]: a path through places, or a line for each channel.
 
-    Places are from 0 to 1, to the right and downwards. A pen has three channels, of which the third
-    has two values: the larger one where it was down on the way to the reading. Its x goes to the
-    right, its y upwards. Two channels are a path as well. Nothing is drawn of a single reading.
+    Places are from 0 to 1, to the right and downwards. The path is that of the first two channels
+    that the package calls places, x to the right, y upwards. A state that has two values lifts the
+    pen on the way to a reading where it has the smaller one. Nothing is drawn of a single reading.
     """
     if example.ndim != 2 or len(example) < 2 or example.shape[1] > MOST_DRAWN:
         return []
     x = example.astype(np.float64)
-    states = np.unique(x[:, 2]) if x.shape[1] == 3 else np.array([])
-    if x.shape[1] != 2 and not 0 < len(states) <= 2:
+    places, states = (
+        [at for at, channel in enumerate(spec.channels or ()) if channel.kind == kind]
+        for kind in ("place", "state")
+    )
+    if len(places) < 2:
         low, high = x.min(), x.max()
         heights = (high - x) / ((high - low) or 1.0)
         across = np.linspace(0, 1, len(x))
         return [np.stack([across, channel], axis=1) for channel in heights.T]
-    place = np.stack([x[:, 0], -x[:, 1]], axis=1)
+    place = x[:, places[:2]] * [1, -1]
     low, high = place.min(axis=0), place.max(axis=0)
     place = 0.5 + (place - (low + high) / 2) / ((high - low).max() or 1.0)
-    lifted: Any = np.flatnonzero(x[:, 2] < x[:, 2].max()) if len(states) == 2 else []
+    pen = x[:, states[0]] if states else np.zeros(len(x))
+    lifted: Any = np.flatnonzero(pen < pen.max()) if len(np.unique(pen)) == 2 else []
     return [stroke for stroke in np.split(place, lifted) if len(stroke) > 1]

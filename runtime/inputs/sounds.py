@@ -99,6 +99,8 @@ MIN_RATE, MAX_RATE = 4000, 192_000  # samples a second
 MAX_CHANNELS = 16
 MAX_CHUNKS = 1000  # before the samples: each is a few bytes of the file, and a pass of a loop
 PCM, FLOAT, EXTENSIBLE = 1, 3, 0xFFFE
+LONG = (b"RF64", b"BW64")  # for files beyond 4 GB, which recorders write of any length
+ELSEWHERE = 2**32 - 1  # a size that stands in the chunk ds64, if there is one
 # the subtype of EXTENSIBLE begins with the format; this is the rest of it
 GUID = bytes.fromhex("000000001000800000aa00389b71")
 NAMES = {2: "ADPCM", 6: "A-law", 7: "μ-law", 0x11: "ADPCM", 0x55: "MP3"}
@@ -136,11 +138,11 @@ def read_wav(path: str | Path) -> Sound:
 
 def parse(data: bytes) -> Sound:
     """The samples in the bytes of a WAV file."""
-    if data[:4] in (b"RIFX", b"RF64", b"BW64"):
-        raise InputError(f"is {data[:4].decode()}, a form of WAV that is not read", hint=WANTED)
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
+    if data[:4] == b"RIFX":
+        raise InputError("is RIFX, a form of WAV that is not read", hint=WANTED)
+    if data[:4] not in (b"RIFF", *LONG) or data[8:12] != b"WAVE":
         raise InputError("is not a WAV file", hint=WANTED)
-    form, at = None, 12
+    form, long_size, at = None, ELSEWHERE, 12
     for _ in range(MAX_CHUNKS):
         if at + 8 > len(data):
             raise InputError("has no samples: it ends before them", hint="record it again")
@@ -149,9 +151,11 @@ def parse(data: bytes) -> Sound:
         if name == b"data":
             if form is None:
                 raise InputError("has samples before their format", hint="record it again")
-            return _read_samples(data, at, size, form)
+            return _read_samples(data, at, long_size if size == ELSEWHERE else size, form)
         if size > len(data) - at:
             raise InputError("is cut off in its header", hint="copy it again, as a whole")
+        if name == b"ds64" and size >= 16:
+            long_size = int.from_bytes(data[at + 8 : at + 16], "little")
         if name == b"fmt ":
             form = _form(data[at : at + size])
         at += size + size % 2  # chunks begin at even places

@@ -40,13 +40,24 @@ MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-SEPARATORS = (";", "\t", ",", " ")  # the first of those that do equally well
+SEPARATORS = (";", "\t", "|", ",", " ")  # the first of those that do equally well
 COMMENTS = ("#", "%")
 DIRECTIVE = re.compile(r'"?sep=(.)"?\s*')  # a first line for spreadsheets
 IN_BRACKETS = re.compile(r"[(\[].*[)\]]")
 BRACKETED = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")  # `x (px)`
 DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")  # ISO 8601
 DECIMAL = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
+GROUPS = tuple(  # of thousands: parted by blanks or apostrophes, or where a decimal sign differs
+    re.compile(rf"\s*[+-]?\d{{1,3}}({sign}\d{{3}}){more}\s*")
+    for sign, more in (
+        ("[ \u00a0\u2009\u202f'’]", r"+([.,]\d+)?"),
+        (",", r"+\.\d+"),
+        (",", "{2,}"),
+        (r"\.", r"+,\d+"),
+        (r"\.", "{2,}"),
+    )
+)
+BOOLEANS = {"true": 1.0, "false": 0.0}
 MISSING = ("", "na", "n/a", "nan", "null", "none", "nil")
 UNITS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -90,6 +101,7 @@ class _Layout:
     time: int | None = None
     unit: float | None = None
     index: int | None = None  # said to count the readings by its name alone
+    header: tuple[str, ...] = ()  # the fields of the line that names the columns
 
 
 def read_table(
@@ -116,7 +128,7 @@ def read_table(
             raise InputError(f"{name} holds bytes that are 0, wanted text", hint=READ)
         separator = _separator(lines)
         layout = _Finder(name, separator, _rows_of(lines, separator), note).layout(channels, count)
-        return _numbers(data, encoding, name, layout, timed)
+        return _numbers(data, encoding, name, layout, timed, note)
     except UnicodeError as cause:
         raise InputError(f"{name} is not text in {encoding.upper()}", hint=READ) from cause
 
@@ -234,11 +246,28 @@ def _rows_of(lines: list[tuple[int, str]], separator: str) -> list[_Row]:
 
 def _value(text: str, separator: str) -> float:
     """The number that a field is; ValueError where it is none."""
-    if separator != "," and DECIMAL.fullmatch(text):
-        text = text.replace(",", ".")
     if "_" in text:  # which Python takes within numbers
         raise ValueError(text)
-    return float(text)
+    try:
+        return float(text)
+    except ValueError:
+        plain = _ungrouped(text).strip()
+        if separator != "," and DECIMAL.fullmatch(plain):
+            return float(plain.replace(",", "."))
+        truth = BOOLEANS.get(plain.casefold())
+        return float(plain) if truth is None else truth
+
+
+def _ungrouped(text: str) -> str:
+    """A number without what parts its thousands, and with a minus that Python knows."""
+    text = text.replace("−", "-")
+    if DECIMAL.fullmatch(text):
+        return text
+    for groups in GROUPS:
+        if match := groups.fullmatch(text):
+            sign, end = match[1][0], match.end(1)
+            return text[:end].replace(sign, "") + text[end:]
+    return text
 
 
 def _is_number(text: str, separator: str) -> bool:
@@ -309,7 +338,10 @@ class _Finder:
         self._say_passed(header)
         time, unit = _time(fields, units, columns)
         line = self.rows[body - 1].line
-        return _Layout(self.separator, line, width, tuple(columns), tuple(channels), time, unit)
+        own = tuple(self.rows[header].fields)
+        return _Layout(
+            self.separator, line, width, tuple(columns), tuple(channels), time, unit, header=own
+        )
 
     def _units(self, at: int) -> int:
         """The row where readings begin: the one below the names may have their units."""
@@ -433,6 +465,9 @@ class _Finder:
         last = width - 1 if self._trailing(width) else width
         columns = tuple(i for i in range(last) if i not in (*others, index))
         wanted = len(channels) if channels is not None else count
+        if names is None and index is None and len(columns) - 1 == wanted and self._numbered(width):
+            self.note("an index", " has a first column that counts its readings, passed over")
+            columns, index = columns[1:], 0
         own = [fields[i] for i in columns]
         shown = _listed([fields[i] or str(i + 1) for i in range(last)])
         if channels is not None and names is not None:
@@ -458,9 +493,9 @@ class _Finder:
                 + ("; a first line of names says which is which" if names is None else ""),
             )
         usable = names is not None and all(map(is_channel, own)) and len({*own}) == len(own)
-        return _Layout(
-            self.separator, line, width, columns, tuple(own) if usable else None, time, unit, index
-        )
+        called = tuple(own) if usable else None
+        above = () if header is None else tuple(self.rows[header].fields)
+        return _Layout(self.separator, line, width, columns, called, time, unit, index, above)
 
     def _index(self, header: int, width: int) -> bool:
         """Whether the first column is a data frame's index, by its name or by having none."""
@@ -468,6 +503,14 @@ class _Finder:
         if len(fields) < width:
             return not self._trailing(width)
         return width > 1 and fields[0].casefold() in UNNAMED
+
+    def _numbered(self, width: int) -> bool:
+        """Whether the first fields of the rows count 0, 1, 2, … or 1, 2, 3, …, one column more."""
+        first = [row.fields[0] for row in self.rows if len(row.fields) == width]
+        begin = first[0] if first else ""
+        return begin in ("0", "1") and all(
+            field == str(int(begin) + i) for i, field in enumerate(first)
+        )
 
     def _named(self, fields: list[str], width: int) -> list[str]:
         """The names of all columns: of a row that has one less the first column has none."""
@@ -551,12 +594,15 @@ def _are_units(fields: Sequence[str]) -> bool:
     return bool(named) and all(map(is_unit, named))
 
 
-def _numbers(data: bytes, encoding: str, name: str, layout: _Layout, timed: bool) -> Recording:
+def _numbers(
+    data: bytes, encoding: str, name: str, layout: _Layout, timed: bool, note: Note
+) -> Recording:
     """The numbers of all lines behind `layout.after`."""
     fields = data.count(b"\n") + data.count(layout.separator.encode())
     if fields > MAX_VALUES and _separates(layout, data):  # before it has taken seconds
         raise _too_large(name)
-    body = _Body(name, layout, _Clock(name) if timed and layout.time is not None else None)
+    clock = _Clock(name) if timed and layout.time is not None else None
+    body = _Body(name, layout, clock, note)
     if layout.separator == "," or b"," not in data:
         body.convert = float
     lines = _Lines(data, encoding, name, layout.separator)
@@ -579,8 +625,8 @@ def _separates(layout: _Layout, data: bytes) -> bool:
 class _Body:
     """The readings of a table, as they come."""
 
-    def __init__(self, name: str, layout: _Layout, clock: "_Clock | None") -> None:
-        self.name, self.layout, self.clock = name, layout, clock
+    def __init__(self, name: str, layout: _Layout, clock: "_Clock | None", note: Note) -> None:
+        self.name, self.layout, self.clock, self.note = name, layout, clock, note
         self.convert: Callable[[str], float] = partial(_value, separator=layout.separator)
         columns = layout.columns if layout.index is None else (*layout.columns, layout.index)
         self.columns = columns
@@ -609,6 +655,11 @@ class _Body:
         if not any(map(str.strip, fields)):  # of separators alone, as spreadsheets end in
             self.empty = self.empty or (line if len(fields) > 1 else 0)
             return
+        if self.layout.header and [field.strip() for field in fields] == [*self.layout.header]:
+            self.note(
+                "names again", f" has the names of its columns again, line {line} passed over"
+            )
+            return
         if self.empty:
             raise _broken(self.name, self.empty, "")
         if len(fields) != self.layout.width:
@@ -620,7 +671,7 @@ class _Body:
             bad = next(field for field in chosen if not _is_number(field, separator))
             raise _broken(self.name, line, bad.strip()) from None
         if separator != ",":
-            joined = " ".join(chosen)
+            joined = " ".join(_ungrouped(field) if "," in field else field for field in chosen)
             self.commas = self.commas or "," in joined
             self.points = self.points or "." in joined
         if self.clock is not None and self.layout.time is not None:

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +19,7 @@ from PIL import Image, ImageDraw
 import handful
 from handful.runtime.inputs import pictures
 from handful.runtime.inputs.resize import Upright
-from handful.runtime.package.manifest import InputSpec
+from handful.runtime.package.manifest import Channel, ChannelKind, InputSpec
 from handful.runtime.task import Task
 from handful.runtime.tools.report import Pictures, drawing_of, html_text
 
@@ -177,11 +178,16 @@ def test_photographs_are_small_each_once() -> None:
 
 def test_strokes_and_sounds_are_drawn() -> None:
     """A pen: two strokes, the first to the right, the second upwards, and nothing between them."""
-    pen = np.array([[0, 0, 1], [2, 0, 1], [1, 0, 0], [1, 1, 1], [1, 2, 1]], np.float32)
+    pen = np.array([[1, 0, 0], [1, 2, 0], [0, 1, 0], [1, 1, 1], [1, 1, 2]], np.float32)
+    kinds: dict[str, ChannelKind] = {"pen": "state", "x": "place", "y": "place"}
+    named = tuple(Channel(name=name, kind=kind, text="") for name, kind in kinds.items())
     series = InputSpec(kind="array", shape=(5, 3))
-    first, second = re.findall(r'points="([^"]+)"', drawing_of(pen, series))
+    told = replace(series, channels=named)
+    first, second = re.findall(r'points="([^"]+)"', drawing_of(pen, told))
     assert first == "6.0,90.0 90.0,90.0"
     assert second == "48.0,90.0 48.0,48.0 48.0,6.0"
+    # what is not said to be a pen is none: two accelerations and a button
+    assert drawing_of(pen, series).count("<polyline") == 3
     channels = drawing_of(np.arange(20, dtype=np.float32).reshape(5, 4), series)
     assert channels.count("<polyline") == 4
     silent_then_loud = np.r_[np.zeros(480), 0.5 * np.cos(np.arange(480))].astype(np.float32)

@@ -3,6 +3,7 @@
 import pickle
 import tracemalloc
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -313,12 +314,55 @@ def test_numbers_are_counted_while_they_are_read(tmp_path: Path) -> None:
         assert most < 90_000_000, unit  # twice the file, and the numbers that are kept
 
 
-def test_what_is_read_takes_little_more_than_its_numbers(tmp_path: Path) -> None:
+def peak_of_reading(path: Path, unit: bytes, count: int) -> int:
+    """Bytes that reading so many lines takes at most."""
+    path.write_bytes(unit * count)
+    tracemalloc.start()
+    assert read_array(path).shape == (count, 1)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    return most
+
+
+def test_a_reading_more_takes_little_more_than_its_number(tmp_path: Path) -> None:
+    """A file of 64 MB once took 3.5 GB, 110 bytes a line: strings and lists were kept of each."""
     for unit in (b"1\n", b"1\r\n", b'"1"\n'):
-        count = 300_000 // len(unit)
-        (tmp_path / "x.csv").write_bytes(unit * count)
-        tracemalloc.start()
-        assert read_array(tmp_path / "x.csv").shape == (count, 1)
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
-        assert most < 40_000_000, unit
+        few, many = (peak_of_reading(tmp_path / "x.csv", unit, n) for n in (40_000, 160_000))
+        # its bytes, a double, the number of its line; lists grow by an eighth ahead
+        assert (many - few) / 120_000 < 2 * (len(unit) + 8 + 4), unit
+
+
+AS_PROGRAMS_WRITE = {  # each holds (1300.5, -2), (900.25, 3)
+    "bars": "x|y\n1300.5|-2\n900.25|3\n",
+    "thousands in quotation marks": 'x,y\n"1,300.50",-2\n900.25,3\n',
+    "thousands with points": "x;y\n1.300,50;-2\n900,25;3\n",
+    "thousands with blanks": "x;y\n1 300,50;-2\n900,25;3\n",
+    "thousands with narrow blanks": "x;y\n1\u202f300,5;-2\n900,25;3\n",
+    "thousands with apostrophes": "x;y\n1'300.5;-2\n900.25;3\n",
+    "a printed minus": "x,y\n1300.5,−2\n900.25,3\n",
+    "names again": "x,y\n1300.5,-2\nx,y\n900.25,3\n",
+    "rows counted, without names": "1,1300.5,-2\n2,900.25,3\n",
+}
+
+
+@each("name", AS_PROGRAMS_WRITE)
+def test_numbers_as_programs_and_people_write_them(name: str, tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text(AS_PROGRAMS_WRITE[name], encoding="utf-8")
+    assert PEN.channels is not None
+    spec = replace(PEN, shape=(4, 2), channels=PEN.channels[:2])
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = read_recording(tmp_path / "x.csv", spec).values
+    assert found.tolist() == [[1300.5, -2.0], [900.25, 3.0]]
+    assert len(said) == (name in ("names again", "rows counted, without names"))
+
+
+def test_true_and_false_are_one_and_zero(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("x,pen\n1,True\n2,false\n")
+    assert read_array(tmp_path / "x.csv").tolist() == [[1, 1], [2, 0]]
+
+
+def test_a_group_of_three_may_be_a_fraction_and_is_not_guessed(tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text('x,y\n"1,300",2\n')
+    words, _ = refusal_in(tmp_path, lambda: read_array(tmp_path / "x.csv"), InputError)
+    assert words == "…/x.csv has '1,300' in line 2, wanted a number"

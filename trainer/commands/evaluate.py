@@ -11,6 +11,7 @@ from handful.runtime.package.read import find
 from handful.runtime.tools.text import accuracies
 from handful.trainer.evaluation import Features, Result
 from handful.trainer.evaluation.confidence import as_text as sureness
+from handful.trainer.evaluation.everybody import Everybody
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.data import RecordedData
 from handful.trainer.workers import Workers, shape_of, workers
@@ -89,7 +90,7 @@ def evaluate_package(
     plan: Plan,
     pool: Workers | None = None,
     *,
-    features: Features | None = None,
+    features: Features | Everybody | None = None,
     count: Count,
     moved: str | None = None,
     recorded: RecordedData | None = None,

@@ -53,7 +53,7 @@ from handful.trainer.training.recipes import credit_of, named_recipe
 from handful.trainer.workers import Workers
 
 from .evaluate import evaluate_package, evaluators
-from .subjects import Count, Plan, run_features
+from .subjects import Count, Plan, beside_everybody, run_features
 
 CONFIDENCE_WAYS, CONFIDENCE_SHOTS, CONFIDENCE_QUERIES = (2, 5, 10, 20), (1, 2, 5, 10), 5
 CONFIDENCE_OF_NAMED = (0, 1, 2, 5)  # examples of each named class
@@ -273,7 +273,9 @@ def export_command(
             place = entered.enter_context(in_place(folder, name, force=request.force))
             manifest = build(source, place, name=name, say=say)
         if request.episodes:
-            measured, confidence = _measure(place, trained, source, recorded, request, count, say)
+            measured, confidence = _measure(
+                place, run, trained, source, recorded, request, count, say
+            )
             if made:
                 measured = [replace(one, data=one.data + ENERGIES) for one in measured]
             with storing(folder, ROOM):
@@ -285,6 +287,7 @@ def export_command(
 
 def _measure(
     place: Path,
+    run: Path,
     trained: Trained,
     source: Source,
     recorded: RecordedData,
@@ -301,7 +304,8 @@ def _measure(
     with evaluators(request.workers, plan) as pool:
         if request.yardsticks and not functions:
             test, meta_train = (recorded.load(name) for name in ("meta_test", "meta_train"))
-            features = run_features(trained, test, meta_train, pool)
+            own = run_features(trained, test, meta_train, pool)
+            features = beside_everybody(run, own, meta_train, recorded)
         results = evaluate_package(
             place, plan, pool, features=features, count=count, recorded=recorded
         )
@@ -334,7 +338,7 @@ def _measure(
 def _calibration(recorded: RecordedData) -> Tensor:
     """Meta-training examples [M, …] as the backbone or the learner's own `embed` reads them.
 
-    They come from classes at even distances, since load_for pictures takes its time.
+    They come from classes at even distances, since reading pictures takes its time.
     """
     classes = list(recorded.find_part("meta_train").classes)
     some = classes[:: -(-len(classes) // CALIBRATED_CLASSES)]

@@ -21,8 +21,9 @@ from handful.runtime.tools.evaluate import embed
 from handful.trainer.data import DataConfig, DataError, LabelledSet
 from handful.trainer.data.distortions import change_of
 from handful.trainer.data.distortions.pictures import distort_once
+from handful.trainer.data.domains import DomainSet
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP
-from handful.trainer.episodes import EpisodeSource, TaskSize, as_episodes, rows_of
+from handful.trainer.episodes import EpisodeSource, Rows, TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import (
     Features,
     Result,
@@ -32,7 +33,8 @@ from handful.trainer.evaluation import (
     evaluate,
     summarise,
 )
-from handful.trainer.evaluation.accuracy import earlier_steps, features_of
+from handful.trainer.evaluation.accuracy import NOTHING, earlier_steps, features_of
+from handful.trainer.evaluation.everybody import Everybody
 from handful.trainer.evaluation.packages import (
     MeasuredPackage,
     embed_shared,
@@ -40,11 +42,12 @@ from handful.trainer.evaluation.packages import (
     package_errors,
     package_promises,
 )
-from handful.trainer.evaluation.yardsticks import Fits, yardsticks
+from handful.trainer.evaluation.yardsticks import Fits
+from handful.trainer.learners.classifier import Classifier
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_from_dict, distortions
 from handful.trainer.training.data import RecordedData
-from handful.trainer.training.folder import Trained, load_run, read_config, trust
+from handful.trainer.training.folder import PRETRAINED, Trained, load_run, read_config, trust
 from handful.trainer.workers import Workers
 from handful.trainer.workers.host import device_of
 
@@ -168,6 +171,7 @@ class RunSubject:
     recorded: RecordedData
     data: EpisodeSource
     trained: Trained
+    folder: Path
 
     @classmethod
     def of(
@@ -180,7 +184,7 @@ class RunSubject:
         home = recorded.functions or recorded.load("meta_test")
         conditions = replace(plan.conditions, source=source)
         data = conditions.apply(home, recorded, lambda other: other.load("meta_test"), plan.seed)
-        return cls(recorded, data.to(target), load_run(folder, home, target))
+        return cls(recorded, data.to(target), load_run(folder, home, target), folder)
 
     def measure(
         self, plan: Plan, pool: Workers | None = None, *, transductive: bool = False, count: Count
@@ -193,7 +197,7 @@ class RunSubject:
         sizes = plan.sizes(data)
         for size in sizes:
             check_fits(learner, data, size, where=SPLIT, prefix="--")
-        yardsticks = _yardsticks(trained, data, self.recorded, pool) if plan.yardsticks else None
+        yardsticks = self._yardsticks(pool) if plan.yardsticks else None
         embedded_data = embed_set(learner, trained.params, data, pool)
         return [
             evaluate(
@@ -211,14 +215,32 @@ class RunSubject:
             for size in sizes
         ]
 
+    def _yardsticks(self, pool: Workers | None) -> Yardsticks:
+        """Rules on the features that the learner adapts on; in regression fits to the readings."""
+        if isinstance(self.data, LabelledSet):
+            train = self.recorded.load("meta_train")
+            features = run_features(self.trained, self.data, train, pool)
+            return beside_everybody(self.folder, features, train, self.recorded)
+        return Fits(self.data)
 
-def _yardsticks(
-    trained: Trained, data: EpisodeSource, recorded: RecordedData, pool: Workers | None
-) -> Yardsticks:
-    """Rules on the features that the learner adapts on; in regression fits to the readings."""
-    if isinstance(data, LabelledSet):
-        return run_features(trained, data, recorded.load("meta_train"), pool)
-    return Fits(data)
+
+def beside_everybody(
+    folder: Path, features: Features, train: LabelledSet, recorded: RecordedData
+) -> Features | Everybody:
+    """The rules on these features; of named classes those on everybody's classifier as well.
+
+    That is the run in the folder, or the one that it was pre-trained by, if there is any.
+    """
+    data = features.data
+    if not isinstance(data, DomainSet) or not isinstance(train, DomainSet):
+        return features
+    places = (folder / PRETRAINED, folder)
+    trained = load_run(next(place for place in places if place.is_dir()), data)
+    if not isinstance(trained.learner, Classifier):
+        return features
+    validation = recorded.load("meta_val")
+    assert isinstance(validation, DomainSet)
+    return Everybody(trained.learner, trained.params, train, validation, features)
 
 
 def run_features(
@@ -273,7 +295,7 @@ class PackageSubject:
         plan: Plan,
         pool: Workers | None = None,
         *,
-        features: Features | None = None,
+        features: Features | Everybody | None = None,
         count: Count,
     ) -> list[Result]:
         """A result for each size of the plan, through the runtime."""
@@ -297,8 +319,10 @@ class PackageSubject:
                 tick=count(str(size), plan.episodes),
                 workers=pool,
             )
-            on_features = yardsticks(features, size, rows) if features is not None else {}
+            on_features = features.on_rows(size, rows) if features is not None else {}
             against = {**on_features, **earlier_steps(by_step)}
+            if plan.yardsticks and data.named is not None and size.shot:
+                against = {NOTHING: self._before(h, rows, pool), **against}
             persons = data.persons(size, episodes=plan.episodes, seed=plan.seed)
             result = summarise(by_step[:, -1], size, against=against, persons=persons)
             if plan.sure:
@@ -307,6 +331,16 @@ class PackageSubject:
                 result = replace(result, sure=package_promises(loaded, *tasks, told, pool))
             results.append(result)
         return results
+
+    def _before(self, h: Floats, rows: Rows, pool: Workers) -> Array:
+        """The accuracy on each of these tasks, [E], without their support sets."""
+        none = rows._replace(support=rows.support[:, :0], support_y=rows.support_y[:, :0])
+        tasks = as_episodes(none)
+        found = package_accuracies(
+            self.loaded, h, tasks, every_step=False, tick=lambda: None, workers=pool
+        )
+        before: Array = found[:, -1]
+        return before
 
     def _features(self, data: LabelledSet, h: Floats) -> Features:
         """What the package's own `embed` gives for the meta-test examples."""

@@ -6,7 +6,7 @@ A result is a mean with its interval, beside what it has to beat on the same epi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from typing import Any, Protocol, overload
 
@@ -30,6 +30,7 @@ from .confidence import Sure
 from .yardsticks import Features
 
 EVERY = 10  # steps, of which each is reported
+NOTHING = "no examples"  # how the comparison with the learner before any example is called
 INNER_STEPS = "inner steps"  # how the comparisons with fewer of them are called
 
 
@@ -137,6 +138,11 @@ def mean_by_person(values: Array, persons: Array) -> Array:
     return means
 
 
+def without_examples(size: TaskSize) -> TaskSize:
+    """The same tasks of named classes, the same queries, without a support set."""
+    return replace(size, shot=0)
+
+
 def earlier_steps(after: Array) -> dict[str, Array]:
     """Measures after 0 to n inner steps, [E, n + 1], by name: [E] each, without the last.
 
@@ -182,6 +188,18 @@ def evaluate(
     against: dict[str, Array] = {}
     if yardsticks is not None:
         against = yardsticks.measure(size, episodes=episodes, seed=seed) | earlier_steps(after)
+        if data.named is not None and size.shot:
+            before = measure_tasks(
+                learner,
+                params,
+                data,
+                without_examples(size),
+                episodes=episodes,
+                seed=seed,
+                every_step=False,
+                workers=workers,
+            )
+            against = {NOTHING: before[:, -1], **against}
     return summarise(
         after[:, -1],
         size,

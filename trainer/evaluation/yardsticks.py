@@ -38,7 +38,7 @@ class NotConverged(HandfulError):
     """A fit whose gradient has not vanished, which no finite input should bring about."""
 
 
-def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
+def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tensor:
     """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
 
     Multinomial logistic regression with an L2 penalty, for many small problems at once.
@@ -47,26 +47,31 @@ def fit(x: Tensor, y: Tensor, *, c: float) -> Tensor:
 
     Newton's method: conjugate gradients give the direction, halving the length of the step. The
     objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
-    random. An intercept is the weight of a coordinate of x that is constant.
+    random. An intercept is the weight of a coordinate of x that is constant. `start` [E, S, N] is
+    added to the logits ⟨x_i, w_n⟩: what another classifier says, which w is to correct.
     """
     w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
     norm = x.new_zeros(x.shape[0])
     for _ in range(NEWTON):
-        p = torch.softmax(x @ w, dim=2)
+        p = torch.softmax(_logits(x, w, start), dim=2)
         gradient = w + c * x.mT @ (p - y)
         norm = gradient.flatten(1).norm(dim=1)
         if bool((norm <= TOLERANCE).all()):
             return w
-        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c)
+        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c, start)
     raise NotConverged(
         f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
         hint="look for features that are not finite",
     )
 
 
-def objective(x: Tensor, y: Tensor, w: Tensor, c: float) -> Tensor:
+def _logits(x: Tensor, w: Tensor, start: Tensor | None) -> Tensor:
+    return x @ w if start is None else start + x @ w
+
+
+def objective(x: Tensor, y: Tensor, w: Tensor, c: float, start: Tensor | None = None) -> Tensor:
     """What is minimised, [E]."""
-    logits = x @ w
+    logits = _logits(x, w, start)
     losses = torch.logsumexp(logits, dim=2) - (logits * y).sum(dim=2)
     return (w * w).sum(dim=(1, 2)) / 2 + c * losses.sum(dim=1)
 
@@ -97,14 +102,22 @@ def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
     return d
 
 
-def _shorten(x: Tensor, y: Tensor, w: Tensor, d: Tensor, gradient: Tensor, c: float) -> Tensor:
+def _shorten(
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    d: Tensor,
+    gradient: Tensor,
+    c: float,
+    start: Tensor | None,
+) -> Tensor:
     """d, halved in each problem until the objective falls by what the slope promises."""
-    start = objective(x, y, w, c)
+    before = objective(x, y, w, c, start)
     slope = _dot(gradient, d).flatten()
-    length = torch.ones_like(start)
+    length = torch.ones_like(before)
     for _ in range(HALVINGS):
-        moved = objective(x, y, w + length[:, None, None] * d, c)
-        allowed = start + SUFFICIENT * length * slope + ROUNDING * start
+        moved = objective(x, y, w + length[:, None, None] * d, c, start)
+        allowed = before + SUFFICIENT * length * slope + ROUNDING * before
         short = moved > allowed
         if not bool(short.any()):
             break
@@ -135,6 +148,10 @@ class Features:
     def measure(self, size: TaskSize, *, episodes: int, seed: int) -> dict[str, Array]:
         """The accuracy of each rule on each task of this seed, [E], by the rule's name."""
         rows = rows_of(self.data, size, episodes=episodes, seed=seed)
+        return self.on_rows(size, rows)
+
+    def on_rows(self, size: TaskSize, rows: Rows) -> dict[str, Array]:
+        """The accuracy of each rule on each of these tasks, [E], by the rule's name."""
         return yardsticks(self, size, rows)
 
     def centre_features(self) -> Tensor:
