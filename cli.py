@@ -507,13 +507,18 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     type=click.Choice(("whole", "square")),
     help="The whole of each picture, on a padded square, or its middle.  [default: square]",
 )
+@click.option(
+    "--features",
+    type=click.Choice(("places", "mean")),
+    help="Maps too, or their mean alone.  [default: places, where the backbone has maps]",
+)
 @click.option("--others", type=PATH, help="Other classes, to measure thresholds for --unknown on.")
 @of_embed
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 def photos(folder: Path, **how: Any) -> None:
     """Write a package for photographs; no data needed.
 
-    The package in FOLDER compares what a frozen backbone makes of pictures by class means.
+    The package in FOLDER compares what a frozen backbone makes of pictures by closed forms.
     """
     from handful.trainer.commands.photos import Request, photos_command
     from handful.trainer.training.progress import bars

@@ -43,6 +43,7 @@ LEARNER, BEST_RULE = "prior means", "the best cheap rule"
 EVERYBODY, MEANS = "everybody's classifier, no examples", "class means of everybody's features"
 RULES = (
     "interpolated means of everybody's features",
+    "posterior of the means of everybody's features",
     "logistic regression from everybody's head",
     "re-estimated normalisation",
 )
