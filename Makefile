@@ -38,7 +38,7 @@ test: $(READY) test-web # the tests, but for the long ones
 # the packages of npm come first: some of the tests in Python ask the runtime in JavaScript as well
 test-web: # the runtime in JavaScript and its pages, where Node is at hand
 	@if node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; then \
-		cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && npm test; \
+		cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && HANDFUL_PYTHON="$(abspath $(BIN))/python" npm test; \
 	else \
 		echo "NOT RUN: the tests of web/, which want Node 20 or later" >&2; \
 	fi
