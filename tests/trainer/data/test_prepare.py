@@ -33,7 +33,7 @@ def collections(tmp_path: Path) -> Path:
     keyword, speaker = (a.ravel() for a in np.meshgrid([0, 1, 2], [1, 2, 3], indexing="ij"))
     logmel = np.full((9, 49, 40), 90, dtype=np.uint8) + keyword[:, None, None].astype(np.uint8)
     logmel[:, 1:] += 50  # the first frame is another
-    spoken = {"keyword": keyword, "speaker": speaker, "take": np.arange(9)}
+    spoken: dict[str, Any] = {"keyword": keyword, "speaker": speaker, "take": np.arange(9)}
     np.savez(words / "asc_logmel.npz", logmel=logmel, **spoken)
     index = {
         "keywords": ["yes", "zero", "up"],
@@ -51,10 +51,10 @@ def collections(tmp_path: Path) -> Path:
     (strokes / "pen_strokes_index.json").write_text(json.dumps(index))
     persons = folder / "personal"
     persons.mkdir()
-    one = {"y": np.array([1, 4]), "person": np.array([7, 3])}
-    bouts = {"session": np.array([1, 2]), "bout": np.array([0, 5])}
+    one: dict[str, Any] = {"y": np.array([1, 4]), "person": np.array([7, 3])}
+    bouts: dict[str, Any] = {"session": np.array([1, 2]), "bout": np.array([0, 5])}
     np.savez(persons / "myo_emg.npz", x=np.full((2, 25, 16), 90, np.uint8), **one, **bouts)
-    runs = {"device": np.array([0, 1]), "execution": np.array([8, 9])}
+    runs: dict[str, Any] = {"device": np.array([0, 1]), "execution": np.array([8, 9])}
     x = np.full((2, 50, 6), 2000, np.int16)
     np.savez(persons / "phone_watch_har.npz", x=x, **one, **runs)
     return folder
