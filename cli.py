@@ -28,6 +28,7 @@ from handful.console import (
     a_package,
     as_json,
     condition_options,
+    downloading,
     fail,
     fail_for_each,
     moved_data,
@@ -258,6 +259,36 @@ def bench(package: str, as_json: bool, **how: int) -> None:
 
 
 @command()
+@click.argument("package", required=False)
+@number("--port", least=0, default=8000, help="Where to serve on this machine; 0: a free port.")
+@click.option("-o", "--out", type=PATH, help="Write the site to this folder, and serve nothing.")
+@click.option("--runtime", type=PATH, help="onnxruntime-web: a folder with its files, or its .tgz.")
+@click.option("--open/--no-open", "opened", default=True, help="Open it in a browser.")
+def demo(
+    package: str | None, port: int, out: Path | None, runtime: Path | None, opened: bool
+) -> None:
+    """Try packages in a browser, on pages served here.
+
+    PACKAGE is a folder, or the name of a package that ships with handful. The first time two files
+    of onnxruntime-web are downloaded; after that no network is needed.
+    """
+    from handful.runtime.tools.site import make_site, serve, write_site
+    from handful.runtime.tools.wasm import read_runtime
+
+    site = make_site(package, read_runtime(runtime, progress=downloading("onnxruntime-web")))
+    if out is not None:
+        say(f"wrote {write_site(site, out)} files to {out}")
+        return
+    with serve(site, port) as server:
+        address = f"http://localhost:{server.server_port}/{site.page}"
+        show(address)
+        say("Ctrl-C ends it")
+        if opened:
+            click.launch(address)
+        server.serve_forever()
+
+
+@command()
 @a_package
 @click.option("-o", "--out", type=PATH, help="The file to write.  [default: NAME.handful]")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
@@ -307,7 +338,7 @@ def freeze(task: Path, model: Path, **how: Any) -> None:
 
 DEVICE = (  # in the order of the help
     *(verify, inspect, adapt, add, remove, predict),
-    *(test_command, report, bench, pack, unpack, freeze),
+    *(test_command, report, bench, demo, pack, unpack, freeze),
 )
 
 
@@ -507,13 +538,18 @@ def export(run: Path, folder: Path, **how: Any) -> None:
     type=click.Choice(("whole", "square")),
     help="The whole of each picture, on a padded square, or its middle.  [default: square]",
 )
+@click.option(
+    "--features",
+    type=click.Choice(("places", "mean")),
+    help="Maps too, or their mean alone.  [default: places, where the backbone has maps]",
+)
 @click.option("--others", type=PATH, help="Other classes, to measure thresholds for --unknown on.")
 @of_embed
 @click.option("--force", is_flag=True, help="Replace a package that is there.")
 def photos(folder: Path, **how: Any) -> None:
     """Write a package for photographs; no data needed.
 
-    The package in FOLDER compares what a frozen backbone makes of pictures by class means.
+    The package in FOLDER compares what a frozen backbone makes of pictures by closed forms.
     """
     from handful.trainer.commands.photos import Request, photos_command
     from handful.trainer.training.progress import bars

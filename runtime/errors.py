@@ -25,6 +25,11 @@ OBEYED = re.compile(
 )
 
 
+def is_one_line(text: str) -> bool:
+    """Whether a terminal shows the text as it is, on one line; of every language, emoji as well."""
+    return not OBEYED.search(text) and "\t" not in text and "\n" not in text
+
+
 class HandfulError(Exception):
     """An error to show to a person: what is wrong, then how to put it right."""
 

@@ -20,6 +20,7 @@ from handful.runtime.package.manifest import InputSpec
 
 from . import pictures, series, sounds
 from .folders import MAX_FILES, Files, class_folders, quote_path, read_classes
+from .remarks import say_once
 from .resize import Pixels
 from .sounds import Sound
 
@@ -116,7 +117,8 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
                     f"the package takes {kind.takes}, not {other.takes}",
                     hint="give adapt and predict what it was trained on",
                 )
-    x, single = kind.batch(examples, spec, what)
+    with say_once():
+        x, single = kind.batch(examples, spec, what)
     refuse_more(len(x), what)
     return x, single
 
@@ -138,7 +140,7 @@ def read_folder(
     kind.ready()
     found: dict[str, list[Array]] = {}
     count = 0
-    with series.say_once():
+    with say_once():
         for label, arrays in read_classes(
             path, kind.files, lambda file: kind.read(file, spec), most=most
         ):

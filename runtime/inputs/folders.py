@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from handful.runtime.errors import OBEYED, HandfulError, InputError, SupportSetError
+from handful.runtime.errors import HandfulError, InputError, SupportSetError, is_one_line
 from handful.runtime.errors import quote as shown_value
 
 LABELS = "one sub-folder a class, named as the class"
@@ -288,7 +288,7 @@ def label_of(
             hint=STRINGS,
         )
     text = compose(str.__str__(label))  # for a member of a str Enum, its value
-    if not text.strip() or OBEYED.search(text) or not {"\t", "\n"}.isdisjoint(text):
+    if not text.strip() or not is_one_line(text):
         raise error(f"{what} is {shown_value(label)}, which cannot be a label", hint=ONE_LINE)
     return text
 

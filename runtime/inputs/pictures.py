@@ -11,7 +11,6 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from handful.runtime.package.files import READING
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import quote_path
+from .remarks import remark
 from .resize import (
     MAX_PIXELS,
     MODES,
@@ -73,8 +73,7 @@ MAX_BODY = MAX_BYTES + 2**26  # and after it
 BLANK = 0.005  # of a pixel's range: the deviation of a picture that has nothing in it
 ORIENTATION = 274  # EXIF's tag
 KEPT_AT_LEAST = 0.6  # of a picture, or there is a warning: of 16:9 a square has 56 %
-CUT_HINT = "at both its ends; cut it around what is meant, or use a package that takes it whole"
-_CUT: ContextVar[list[str] | None] = ContextVar("cut", default=None)
+CUT_HINT = "; cut it around what is meant, or use a package that takes it whole"
 A_READ = 256  # bytes that a read counts for beside what it gives: tiny chunks are not free
 
 
@@ -205,19 +204,12 @@ def _look_at(upright: Upright, spec: InputSpec, what: str) -> Upright:
 
 
 def _warn_of_cut(size: tuple[int, int], spec: InputSpec, what: str) -> None:
-    """Warn where much of a picture of this width and height is cut off: what was meant may be.
-
-    A command warns once, of all pictures that it reads.
-    """
+    """Warn where much of a picture of this width and height is cut off: what was meant may be."""
     share = kept_share(size, spec)
     if share >= KEPT_AT_LEAST:
         return
     words = f"{what} is {size[0]} × {size[1]}: {100 * (1 - share):.0f} % of it is cut off"
-    cut = _CUT.get()
-    if cut is None:
-        warnings.warn(f"{words}, {CUT_HINT}", InputWarning, stacklevel=4)
-    else:
-        cut.append(words)
+    remark("cut off", f"{words} at both its ends", CUT_HINT)
 
 
 def _path(value: object) -> str | None:
@@ -409,18 +401,10 @@ def silence_pillow() -> Iterator[None]:
 
     Not for libraries and threads: Python's filters of warnings belong to the whole process.
     """
-    cut: list[str] = []
-    token = _CUT.set(cut)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("always", InputWarning)  # ours is for the person
-            yield
-    finally:
-        _CUT.reset(token)
-    if cut:
-        more = f", and so it is with {len(cut) - 1} more" if len(cut) > 1 else ""
-        warnings.warn(f"{cut[0]}{more}, {CUT_HINT}", InputWarning, stacklevel=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("always", InputWarning)  # ours is for the person
+        yield
 
 
 def require_pillow() -> None:

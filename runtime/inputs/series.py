@@ -13,10 +13,6 @@ A whole recording is read between its readings, at T places u_m; docs/package-fo
 
 import math
 import os
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,12 +20,14 @@ from typing import Any
 import numpy as np
 
 from handful.runtime.arrays import Array, Floats, as_array
-from handful.runtime.errors import InputError, InputNote, InputWarning
+from handful.runtime.errors import InputError
 from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import quote_path
-from .tables import READ, Recording, counts_readings, read_table
+from .layout import READ
+from .remarks import FILLED, RESAMPLED, WINDOWS, remark, say_once
+from .tables import Recording, counts_readings, read_table
 
 STILL = 1e-6  # of the largest value: how far readings that never change are apart
 MAX_BYTES = 2**26  # of a file
@@ -37,51 +35,6 @@ TEXT = (".csv", ".tsv", ".txt")
 SUFFIXES = (".npy", *TEXT)
 UNITS = (1.0, 1e-3, 1e-6, 1e-9)  # seconds that a time without a unit may be counted in
 EVEN = 1e-3  # of a step: times that differ by less are even, and so are rates
-
-
-class _Said:
-    """What is to be said of files: the first of each kind, and how many more there are."""
-
-    def __init__(self, *, notes: bool) -> None:
-        self.notes = notes
-        self.found: dict[str, list[str]] = {}
-
-    def say(self) -> None:
-        """One warning for each kind."""
-        for kind, words in self.found.items():
-            more = len(words) - 1
-            also = f"; and so for {more} more file{'s' if more > 1 else ''}" if more else ""
-            category = InputNote if kind in NOTES else InputWarning
-            warnings.warn(words[0] + also, category, stacklevel=3)
-
-
-RESAMPLED, FILLED = NOTES = ("resampled", "filled")  # as it should be: the commands alone say so
-_said: ContextVar[_Said | None] = ContextVar("said", default=None)
-
-
-@contextmanager
-def say_once(*, notes: bool = False) -> Iterator[None]:
-    """What is guessed or cut within is said at the end, once for all files.
-
-    With `notes`, as the commands want it, also what was resampled and filled up.
-    """
-    if _said.get() is not None:
-        yield
-        return
-    said = _Said(notes=notes)
-    token = _said.set(said)
-    try:
-        yield
-    finally:
-        _said.reset(token)
-    said.say()  # unless there is an error to tell
-
-
-def _note(kind: str, words: str) -> None:
-    with say_once():
-        said = _said.get()
-        if said is not None and (kind not in NOTES or said.notes):
-            said.found.setdefault(kind, []).append(words)
 
 
 def read_array(path: str | Path) -> Array:
@@ -114,14 +67,14 @@ def read_recording(path: str | Path, spec: InputSpec | None = None) -> Recording
     found = read_table(
         data,
         name,
-        lambda kind, words: _note(kind, name + words),
+        lambda kind, words: remark(kind, name + words),
         channels=channels,
         count=spec.shape[-1] if spec is not None and len(spec.shape) < 3 else None,
         timed=spec is not None and (spec.whole == "time" or spec.rate is not None),
     )
     if found.names is None and counts_readings(found.values):
         first = channels[0] if channels else "a channel"
-        _note("counts", f"{name} has a first column that counts its readings, taken as {first}")
+        remark("counts", f"{name} has a first column that counts its readings, taken as {first}")
     return found
 
 
@@ -316,7 +269,7 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
         if spec.whole:
             by = "their time" if spec.whole == "time" else "their path"
             if len(array) != shape[0]:
-                _note(RESAMPLED, f"{name}, {len(array)} readings, read as {shape[0]} along {by}")
+                remark(RESAMPLED, f"{name}, {len(array)} readings, read as {shape[0]} along {by}")
             return take_whole(array, spec, recording.times, name)[None]
         array = _resample_recording(replace(recording, values=array), spec, name)
         cut = windows(array, shape[0], hop)
@@ -337,10 +290,10 @@ def read_examples(path: str | Path, spec: InputSpec, *, hop: int | None = None) 
 
 def _say_cut(readings: int, count: int, length: int, name: str) -> None:
     if readings < length:
-        _note(FILLED, f"{name}, {readings} readings, filled up to {length} with the last one")
+        remark(FILLED, f"{name}, {readings} readings, filled up to {length} with the last one")
     elif readings > length:
         cut = "1 window" if count == 1 else f"{count} windows"
-        _note("cut", f"{name}, {readings} readings, cut into {cut} of {length}")
+        remark(WINDOWS, f"{name}, {readings} readings, cut into {cut} of {length}")
 
 
 def _resample_recording(recording: Recording, spec: InputSpec, name: str) -> Array:
@@ -353,11 +306,11 @@ def _resample_recording(recording: Recording, spec: InputSpec, name: str) -> Arr
     if unit is None:
         unit = min(UNITS, key=lambda unit: abs(math.log(own / unit / spec.rate)))
         words = {1.0: "seconds", 1e-3: "milliseconds", 1e-6: "microseconds", 1e-9: "nanoseconds"}
-        _note("unit", f"{name} has times without a unit, taken as {words[unit]}")
+        remark("unit", f"{name} has times without a unit, taken as {words[unit]}")
     even = np.abs(np.diff(times) * own - 1).max() < EVEN
     if even and abs(own / unit / spec.rate - 1) < EVEN:
         return recording.values
-    _note(RESAMPLED, f"{name}, {own / unit:.4g} readings a second, read at {spec.rate:g}")
+    remark(RESAMPLED, f"{name}, {own / unit:.4g} readings a second, read at {spec.rate:g}")
     return resample(recording.values, spec, times * unit, name)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from handful.runtime.errors import OBEYED, ManifestError
+from handful.runtime.errors import ManifestError, is_one_line
 
 from . import manifest
 from .flow import flow
@@ -42,7 +42,7 @@ MAX_ERROR = 1e30  # of a mean squared error
 
 def check_words(text: str, place: str) -> None:
     """A line for people: what a terminal shows as it is."""
-    if not text.isprintable() or len(text) > MAX_TEXT:
+    if not is_one_line(text) or len(text) > MAX_TEXT:
         raise ManifestError(
             f"`{place}` is {shorten(text)!r},"
             f" wanted up to {MAX_TEXT} characters that can be printed"
@@ -275,7 +275,7 @@ def is_channel(name: str) -> bool:
     try:
         float(name)
     except ValueError:
-        return name.isprintable() and name == name.strip() and 0 < len(name) <= manifest.CHANNEL
+        return is_one_line(name) and name == name.strip() and 0 < len(name) <= manifest.CHANNEL
     return False
 
 
@@ -397,7 +397,7 @@ def check_classes(manifest: Manifest) -> None:
             f"`classes` has {len(names)} names, wanted 2 to {MAX_CLASSES}, each once"
         )
     for i, name in enumerate(names):
-        plain = name.strip() and not OBEYED.search(name) and {"\t", "\n"}.isdisjoint(name)
+        plain = name.strip() and is_one_line(name)
         if not plain or len(name) > MAX_TEXT or unicodedata.normalize("NFC", name) != name:
             raise ManifestError(
                 f"`classes[{i}]` is {shorten(name)!r}, wanted a line of text in its composed form"

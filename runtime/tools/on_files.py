@@ -35,7 +35,7 @@ from handful.runtime.inputs.folders import (
     unreadable,
 )
 from handful.runtime.inputs.pictures import silence_pillow
-from handful.runtime.inputs.series import say_once
+from handful.runtime.inputs.remarks import WINDOWS, say_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
@@ -369,7 +369,7 @@ def remove_classes(
 def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
-    with silence_pillow(), say_once(notes=True):
+    with say_once(notes=True), silence_pillow():
         return read_folder(folder, manifest.input, most=most)
 
 
@@ -387,7 +387,7 @@ def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
-    with silence_pillow(), say_once(notes=True):
+    with say_once(notes=True), silence_pillow():
         read = read_each(files, lambda file: kind.read(file, spec), bad)
         examples = [example for _, few in read for example in few]
     if bad:
@@ -469,7 +469,7 @@ def answers_of(
     kind.ready()
     bad: dict[Path, HandfulError] = {}
     answers = []
-    with silence_pillow(), say_once(notes=True):
+    with say_once(notes=True, asked=(WINDOWS,) if windows else ()), silence_pillow():
         for file in files:
             try:
                 examples = kind.read(file, spec)

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 
 from handful.runtime.errors import PackageError
 
-from .operators import HINT, Value
-from .sizes import FLOAT16, FLOAT32, FLOATING
+from .operators import FLOAT16, FLOAT32, FLOATING, HINT, Value
 
 MAX_MADE = 2**24  # elements of what a constant shape asks for
 

@@ -6,7 +6,8 @@ frozen backbones that are composed in front, and an `embed` of 8 bits. What it c
 left out: fewer kernels of onnxruntime are within reach of a file from anybody. kernels.py and
 sizes.py say what else some of them need; tests/hostile/fuzz.py found GRU's to end the process.
 
-The second half reads the attributes and constants of a file and holds them to the table.
+Attributes and constants of a file are read here and held to the table; `of_outputs` says of which
+element types an operator's outputs are.
 
 `python -m handful.runtime.vetting.operators > exported/operators.json` brings the table for other
 languages up to date.
@@ -16,6 +17,7 @@ import json
 import math
 import struct
 import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
@@ -168,6 +170,13 @@ MAX_ELEMENTS = 2**27
 SHORT = 64  # int64 values that are looked at: shapes, divisors
 NONE = "the format allows none, see docs/package-format.md"
 INT64 = 7
+FLOAT32, BOOL, FLOAT16 = 1, 9, 10
+FLOATING = (FLOAT32, 11)
+LOGICAL = frozenset("And Equal Greater GreaterOrEqual IsNaN Less LessOrEqual Not Or Xor".split())
+COUNTS = frozenset(("ArgMax", "ArgMin", "Shape", "Size"))
+INDICES = ("MaxPool", "TopK")  # whose second output are indices
+# the input whose type the output has; the first elsewhere
+LIKE = {"DequantizeLinear": 1, "QuantizeLinear": 2, "Where": 1}
 
 # Field numbers of TensorProto in onnx.proto; a field that is not named here is refused.
 TENSOR = {
@@ -385,6 +394,37 @@ def _words(rule: Attribute) -> str:
         return "one of " + ", ".join(rule.values)
     each = " each" if rule.type == "ints" else ""
     return f"{rule.min}{each}" if rule.min == rule.max else f"{rule.min} to {rule.max}{each}"
+
+
+def of_outputs(
+    op: str, attributes: Mapping[str, Value], inputs: Sequence[int | None], count: int
+) -> list[int | None]:
+    """The types of the `count` outputs of a node; None where that of its input is not known."""
+    if op in LOGICAL:
+        return [BOOL] * count
+    if op in COUNTS:
+        return [INT64] * count
+    at = LIKE.get(op, 0)
+    first = inputs[at] if at < len(inputs) else None
+    if op in ("Constant", "ConstantOfShape"):
+        first = _constant_type(attributes)
+    for name in ("to", "dtype"):  # of Cast and EyeLike
+        declared = attributes.get(name)
+        if isinstance(declared, int):
+            first = declared
+    if op in INDICES:
+        return [first, INT64, *[None] * count][:count]
+    return [first] * count
+
+
+def _constant_type(attributes: Mapping[str, Value]) -> int:
+    """The type of what Constant and ConstantOfShape give."""
+    for name, value in attributes.items():
+        if isinstance(value, Constant):
+            return value.element
+        if name.startswith("value_int"):
+            return INT64
+    return FLOAT32
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from .operators import (
     AXES,
     CONTROL_FLOW,
     ELEMENT_TYPES,
+    FLOAT16,
+    FLOAT32,
     HINT,
     INT64,
     IR_VERSION,
@@ -22,8 +24,9 @@ from .operators import (
     Constant,
     Value,
     name_known,
+    of_outputs,
 )  # fmt: skip
-from .sizes import FLOAT16, FLOAT32, Follower, of_outputs
+from .sizes import Follower
 
 MAX_NODES = 20_000
 MAX_FIELDS = 2**19  # of protobuf in one model: 26 for each of the most nodes

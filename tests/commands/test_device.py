@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import handful
 from handful.runtime.package.read import SHIPPED
@@ -76,6 +77,31 @@ def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     )
 
 
+def test_what_is_cut_off_a_wide_photograph_is_said_wherever_it_is_read(
+    photos: Path, tmp_path: Path
+) -> None:
+    """Its object at a side, of which the middle square holds nothing."""
+    task, wide, said = tmp_path / "task.npz", tmp_path / "wide", []
+    for name in ("bar", "dash"):
+        (wide / name).mkdir(parents=True)
+        for i in range(2):
+            picture = Image.new("L", (84, 28), 255)
+            picture.paste(Image.open(tmp_path / f"new {name}.png"), (56 * i, 0))
+            picture.save(wide / name / f"{i}.png")
+    for words in (
+        ("adapt", "omniglot-leo", wide, "--out", task),
+        ("add", task, wide, "--out", tmp_path / "more.npz"),
+        ("predict", task, wide / "bar" / "0.png"),
+        ("test", task, wide),
+    ):
+        said.append(run(*words).stderr)
+    first = f"{wide}/bar/0.png is 84 × 28: 67 % of it is cut off at both its ends"
+    for text in said:
+        assert text.count("cut off") == 1
+        assert f"warning: {first}" in text
+    assert [text.count("and so for 3 more files; cut it around") for text in said] == [1, 1, 0, 1]
+
+
 def test_from_readings_to_answers(tmp_path: Path) -> None:
     """Two movements of a pen, each in a .npy and a .csv file; a recording of both in a row."""
     turn = np.linspace(0, 2 * np.pi, 64)
@@ -98,7 +124,7 @@ def test_from_readings_to_answers(tmp_path: Path) -> None:
     assert answers == {str(new): "ring", str(tmp_path / "moves/line/1.npy"): "line"}
     np.save(new, np.concatenate([ring, line]))  # a stream of movements is cut when that is asked
     found = run("predict", task, new, "--windows")
-    assert found.stderr == f"warning: {new}, 128 readings, cut into 3 windows of 64\n"
+    assert found.stderr == f"note: {new}, 128 readings, cut into 3 windows of 64\n"
     lines = found.stdout.splitlines()
     answers = {line.split("\t")[2]: line.split("\t")[0] for line in lines}
     assert list(answers) == [f"{new}[{i}]" for i in range(3)]

@@ -14,6 +14,7 @@ from handful.runtime.package.decode import read_manifest
 from handful.runtime.tools.verify import verify
 
 from ..trainer.data.test_backbone import CHW, means
+from ..trainer.data.test_backbone_layers import separable
 from ..trainer.data.test_embeddings import clipped
 from .called import error, run
 
@@ -33,7 +34,9 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
         result = run("photos", package, "--backbone", backbone, "--licence", "MIT")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.endswith(f"next: handful adapt {package} PICTURES --out task.npz\n")
-    assert result.stderr.startswith(f"wrote {package}: ")
+    note, wrote, _ = result.stderr.splitlines()
+    assert note.endswith(": the package compares pooled features alone")
+    assert wrote.startswith(f"wrote {package}: ")
     return package
 
 
@@ -66,6 +69,29 @@ def test_it_adapts_to_photographs_with_nothing_trained(package: Path, colours: P
     assert task.predict([few[-1] for few in files.values()]) == list(files)
     without = task.remove("grey").add({"grey again": files["grey"][:1]})
     assert without.predict(files["grey"][5]) == "grey again"
+
+
+def test_where_a_backbone_has_maps_they_are_compared_too(tmp_path: Path, colours: Path) -> None:
+    backbone, _ = separable(tmp_path / "backbone.onnx")
+    for features, learner, sizes in (("places", "places", [8, 128, 96]), ("mean", "ridge", None)):
+        package = tmp_path / features
+        result = run("photos", package, "--backbone", backbone, "--features", features)
+        assert result.exit_code == 0, result.stderr
+        assert verify(package).ok
+        config = read_manifest(package).training["config"]["learner"]
+        assert (config["name"], config.get("parts")) == (learner, sizes)
+    files = {folder.name: sorted(folder.iterdir()) for folder in sorted(colours.iterdir())}
+    task = handful.load(tmp_path / "places").adapt({n: few[:3] for n, few in files.items()})
+    task.save(tmp_path / "task.npz")
+    again = handful.load(tmp_path / "places").load_task(tmp_path / "task.npz")
+    assert again.predict([few[-1] for few in files.values()]) == list(files)
+
+
+def test_maps_that_are_asked_for_have_to_be_there(tmp_path: Path) -> None:
+    backbone = means(tmp_path / "means.onnx", CHW)
+    message = error(run("photos", tmp_path / "p", "--backbone", backbone, "--features", "places"))
+    assert message.startswith(f"error: the layers of backbone {backbone} cannot be read: ")
+    assert not (tmp_path / "p").exists()
 
 
 def test_it_is_tested_on_any_classes(package: Path, colours: Path) -> None:

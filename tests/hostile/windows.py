@@ -64,6 +64,25 @@ def sized(op: str, sizes: Sequence[int], *, negated: bool = False) -> Callable[[
     )
 
 
+def told(*added: Any, **constants: Any) -> Callable[[Path], object]:
+    """A pool over a map whose sizes `to` are computed, and are not what they seem."""
+    return nodes(
+        *added,
+        make("Reshape", ["rows", "to"], ["map"]),
+        make("MaxPool", ["map"], ["y"], kernel_shape=[3, 3], strides=[2, 2]),
+        make("Slice", ["y", "none", "one", "rowwise"], ["z"]),
+        rows=np.zeros((2, 192), np.float32),
+        none=np.array([0]),
+        one=np.array([1]),
+        rowwise=np.array([2]),
+        **constants,
+    )
+
+
+MEANT = [2, 16, 1, 12]  # the sizes of the map
+# A row of numbers that lie in two axes is none of the numbers: where a careless look finds 2, 16,
+# 4, 3, at the places 0, 1, 4, 5, there are six rows, of which the first is meant.
+TABLE = [MEANT, [4, 3, 0, 0], *[[0] * 4] * 4]
 BEYOND = " 'map' [2, 16, 1, 12] has a window of "
 EMPTY = "wanted 3 to 5 axes that are known not to be empty"
 CASES: dict[str, Case] = {
@@ -130,6 +149,27 @@ CASES: dict[str, Case] = {
     "Expand to less than nothing, folded": (
         sized("Expand", [1, 1, -4, 1], negated=True),
         GRAPH + "Expand with sizes 'folded', wanted constants of 0 or more",
+    ),
+    "MaxPool over the least of three": (
+        told(
+            make("Min", ["large", "large", "small"], ["to"]),
+            large=np.array([2, 16, 12, 12]),
+            small=np.array(MEANT),
+        ),
+        GRAPH + "MaxPool over" + BEYOND + "3 with stride 2",
+    ),
+    "MaxPool over a row of numbers in two axes": (
+        told(
+            *(make("Gather", ["table", f"i{i}"], [f"row{i}"]) for i in range(4)),
+            make("Concat", [f"row{i}" for i in range(4)], ["rows of it"], axis=0),
+            make("Reshape", ["rows of it", "all"], ["flat"]),
+            make("Slice", ["flat", "none", "four"], ["to"]),
+            table=np.array(TABLE),
+            all=np.array([-1]),
+            four=np.array([4]),
+            **{f"i{i}": np.array([at]) for i, at in enumerate((0, 1, 4, 5))},
+        ),
+        GRAPH + "MaxPool over 'map', of which is known",
     ),
     "MaxPool as the format allows it": (
         over("MaxPool", kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 0]), "ok",

@@ -20,6 +20,7 @@ from handful.runtime.inputs.pictures import (
     read_image,
     read_pixels,
 )
+from handful.runtime.inputs.remarks import say_once
 from handful.runtime.inputs.resize import scaled_size
 from handful.runtime.package.manifest import InputSpec
 
@@ -97,7 +98,7 @@ def test_a_picture_of_which_much_is_cut_off_is_told(tmp_path: Path) -> None:
     cut, whole = spec(8, 8), spec(8, 8, fit="whole")
     Image.fromarray(noise(24, 64, 3)).save(tmp_path / "a.png")
     words = (
-        r"a\.png is 64 × 24: 62 % of it is cut off, at both its ends; cut it around what is meant"
+        r"a\.png is 64 × 24: 62 % of it is cut off at both its ends; cut it around what is meant"
     )
     with pytest.warns(InputWarning, match=words):
         read_image(tmp_path / "a.png", cut)
@@ -108,10 +109,10 @@ def test_a_picture_of_which_much_is_cut_off_is_told(tmp_path: Path) -> None:
         warnings.simplefilter("error")
         read_image(tmp_path / "b.png", cut)
         read_image(tmp_path / "a.png", whole)
-    words = "cut off, and so it is with 1 more"
+    words = "cut off at both its ends; and so for 1 more file; cut it"
 
     def twice() -> None:
-        with pictures_module.silence_pillow():
+        with say_once(), pictures_module.silence_pillow():
             read_image(tmp_path / "a.png", cut)
             read_image(tmp_path / "a.png", cut)
 

@@ -328,6 +328,7 @@ def named(*names: str, kind: str = "value", text: str = "") -> list[dict[str, st
         ({"channels": named("é", "β" * 100, text="up, in pixels"), "rate": 0.001}, None),
         ({"whole": "time"}, None),
         ({"whole": "path", "channels": named("x", kind="place") + named("p", kind="state")}, None),
+        ({"channels": named("درجة\u200cحرارة", "a\u00a0b")}, None),  # of any language
         ({"rate": 52.1}, None),
         ({"rate": 1e6}, None),
         ({"rate": 0}, "`input.rate` is 0, wanted 0.001 to 1e+06 hertz"),

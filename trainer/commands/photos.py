@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, Literal
 
 import torch
 
@@ -18,6 +19,7 @@ from handful.trainer.data.backbone import (
     input_of,
     prepare_pictures,
 )
+from handful.trainer.data.backbones.layers import with_places
 from handful.trainer.data.backbones.named import find_known
 from handful.trainer.data.record import PACKAGED
 from handful.trainer.data.sources.glyphs import draw_scenes
@@ -26,6 +28,8 @@ from handful.trainer.evaluation.packages import MeasuredPackage
 from handful.trainer.export.card import UNSTATED
 from handful.trainer.export.package import check_place, export, with_evaluation
 from handful.trainer.export.source import Source
+from handful.trainer.form.learner import Learner
+from handful.trainer.learners.places import Places, PlacesConfig
 from handful.trainer.learners.ridge import Ridge, RidgeConfig
 from handful.trainer.settings.errors import DataError
 from handful.trainer.training.checkpoint import storing
@@ -41,8 +45,12 @@ from .subjects import Count, Plan
 # six shifts, of MobileNetV1 and EfficientNet-Lite0: docs/photos.md
 HEAD = RidgeConfig(metric="power", centre_support=True, class_means=0.5)
 
+WAY = 5  # of the tasks that the package is checked on; it takes any number of classes
 EPISODES = 1000  # to measure by, at each size
 FEWEST_CLASSES, FEWEST_EXAMPLES = 3, 2  # one class is left out of a task, one picture to ask of
+
+
+Features = Literal["places", "mean"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,7 @@ class Request:
     name: str | None = None  # None: the folder's
     licence: str | None = None  # None: the backbone's
     precision: Precision = "float32"  # of the backbone in the package
+    features: Features | None = None  # what is compared; None: places where the backbone has maps
     fit: Fit | None = None  # the whole picture, or its middle; None: as the settings say
     others: Path | None = None  # a folder of classes by which thresholds are measured
     force: bool = False  # replace a package that is there
@@ -65,7 +74,7 @@ def photos_command(
     say: Callable[[str], None],
     count: Count = lambda what, most: lambda: None,
 ) -> int:
-    """Class means and ridge regression on what the backbone gives, without any other classes.
+    """Closed forms on what the backbone gives, without any other classes.
 
     The package is checked against torch on drawn pictures; `say` is told what is doubtful about the
     backbone's embeddings of them. How sure it is is measured on tasks of the classes in `others`,
@@ -81,25 +90,49 @@ def photos_command(
     features = embed(pictures, config)
     for doubt in doubts(features, pictures, config):
         say(f"note: {doubt}")
-    learner = Ridge(HEAD, InputSpec(kind="array", shape=features.input.shape), 5)
-    source = Source(
-        learner=learner,
-        params=learner.init(torch.Generator().manual_seed(0)),
-        test=pictures,
-        training=_training(config),
-        backbone=backbone_file(config),
-        channels=Channels.of(config),
-        licence=licence,
-        precision=request.precision,
-        calibration=pictures.as_float(pictures.x),
-    )
-    with storing(folder, ROOM):
+    with TemporaryDirectory() as temporary, storing(folder, ROOM):
+        learner, backbone = _head(config, request.features, features, Path(temporary), say)
+        source = Source(
+            learner=learner,
+            params=learner.init(torch.Generator().manual_seed(0)),
+            test=pictures,
+            training=_training(config, learner),
+            backbone=backbone,
+            channels=Channels.of(config),
+            licence=licence,
+            precision=request.precision,
+            calibration=pictures.as_float(pictures.x),
+        )
         manifest = export(source, folder, name=request.name, force=request.force, say=say)
     if classes is not None:
         measured = _measure_confidence(folder, manifest, classes, count)
         with storing(folder, ROOM):
             manifest = with_evaluation(folder, manifest, [], measured)
     return sum(graph.bytes for graph in manifest.graphs.values())
+
+
+def _head(
+    config: DataConfig,
+    wanted: Features | None,
+    features: LabelledSet,
+    folder: Path,
+    say: Callable[[str], None],
+) -> tuple[Learner, Path]:
+    """The learner, and the graph that gives what it reads, where it has to be made in `folder`."""
+    path = backbone_file(config)
+    if wanted != "mean":
+        try:
+            model, parts = with_places(path)
+        except DataError as error:
+            if wanted is not None:
+                raise
+            say(f"note: {error}: the package compares pooled features alone")
+        else:
+            file = folder / path.name
+            file.write_bytes(model.SerializeToString())
+            spec = InputSpec(kind="array", shape=(sum(parts),))
+            return Places(PlacesConfig(parts=parts), spec, WAY), file
+    return Ridge(HEAD, InputSpec(kind="array", shape=features.input.shape), WAY), path
 
 
 def _classes(folder: Path, config: DataConfig) -> LabelledSet:
@@ -132,7 +165,9 @@ def _measure_confidence(
     return measure_confidence(found, len(data.classes))
 
 
-def _training(data: DataConfig) -> dict[str, Any]:
+def _training(data: DataConfig, learner: Learner) -> dict[str, Any]:
     """What the manifest says: nothing was trained here, and no class was seen."""
-    config = RunConfig(learner=Ridge.name, settings=HEAD, data=data, meta=MetaConfig(steps=0))
+    config = RunConfig(
+        learner=learner.name, settings=learner.config, data=data, meta=MetaConfig(steps=0)
+    )
     return {"config": to_dict(config), "versions": versions(), PACKAGED: {}}

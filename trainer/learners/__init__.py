@@ -17,6 +17,7 @@ from .matching import Matching
 from .means import Means
 from .meta_lstm import MetaLSTM
 from .nearest import Nearest
+from .places import Places
 from .prior_means import PriorMeans
 from .proto_maml import ProtoMAML
 from .prototypical import Prototypical
@@ -36,6 +37,7 @@ LEARNERS: dict[str, type[Learner]] = {
     "means": Means,
     "meta-lstm": MetaLSTM,
     "nearest": Nearest,
+    "places": Places,
     "proto-maml": ProtoMAML,
     "prior-means": PriorMeans,
     "prototypical": Prototypical,

@@ -138,7 +138,8 @@ class Ridge(MetricLearner):
         x, y = self.apply_metric(params, support.x), support.y
         if not self.config.centre_support:
             return x, {}
-        a = class_means(x, y).mean(dim=0)
+        least = x.amin(dim=0)  # taken off first: then equal examples are zero and not rounding
+        a = least + class_means(x - least, y).mean(dim=0)
         beside = {"a": a}
         if self.config.class_means:
             shots, way = y.sum(), y.sum(dim=0).clamp(max=1).sum()

@@ -16,6 +16,7 @@ from handful.runtime.errors import InputError, SupportSetError, hint_extra
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders, read_each
 from handful.runtime.inputs.pictures import fit_pixels, read_pixels, silence_pillow
+from handful.runtime.inputs.remarks import say_once
 from handful.runtime.package.manifest import Fit, InputSpec
 from handful.trainer.data.backbones.named import Interpolation
 from handful.trainer.data.config import DataConfig
@@ -122,7 +123,7 @@ def _read(files: list[Path], spec: InputSpec) -> tuple[Tensor, dict[Path, InputE
         ) from cause
     x = np.empty((len(files), *spec.shape), np.uint8)
     bad: dict[Path, InputError] = {}
-    with silence_pillow():
+    with say_once(), silence_pillow():
         good = read_each(files, lambda file: read_pixels(file, spec), bad)
         for row, (_, pixels) in enumerate(good):
             x[row] = pixels

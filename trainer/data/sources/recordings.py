@@ -15,7 +15,8 @@ from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, ManifestError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import class_folders
-from handful.runtime.inputs.series import read_examples, read_recording, say_once
+from handful.runtime.inputs.remarks import say_once
+from handful.runtime.inputs.series import read_examples, read_recording
 from handful.runtime.package.manifest import Channel, ChannelKind, InputSpec
 from handful.runtime.package.rules import check_series
 from handful.trainer.data.config import DataConfig

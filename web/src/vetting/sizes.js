@@ -71,7 +71,7 @@ export class Follower {
     this.sizes.set(name, shape)
     this.folded.add(name)
     if (!values) return
-    this.numbers.set(name, values)
+    if (shape.length <= 1) this.numbers.set(name, values) // of more axes a part is whole rows
     if (values.every((value) => value >= 0)) this.natural.add(name)
   }
 
@@ -97,7 +97,8 @@ export class Follower {
     const found = step.infer()
     outputs.forEach((name, i) => name && this.sizes.set(name, whole(found[i])))
     const made = step.compute()
-    if (outputs.length && made && made.length <= MOST) this.numbers.set(outputs[0], made)
+    const sizes = outputs.length ? this.sizes.get(outputs[0]) : null
+    if (made && made.length <= MOST && sizes && sizes.length <= 1) this.numbers.set(outputs[0], made)
   }
 }
 
@@ -278,12 +279,13 @@ class Step {
     }
     if (op === 'Slice') return this.sliceNumbers(numbers)
     if (op === 'Abs') return numbers.map((n) => typeof n === 'number' ? Math.abs(n) : n)
-    const other = this.at(1)
-    if (!Object.hasOwn(ARITHMETIC, op) || !other) return null
-    if (numbers.length !== other.length && numbers.length !== 1 && other.length !== 1) return null
-    const length = numbers.length === 1 ? other.length : numbers.length
-    return Array.from({ length }, (_, i) => ARITHMETIC[op](
-      numbers[numbers.length === 1 ? 0 : i], other[other.length === 1 ? 0 : i]))
+    const all = this.inputs.map((_, i) => this.at(i) ?? [])
+    const length = Math.max(...all.map((each) => each.length))
+    const fit = all.every((each) => each.length === 1 || (each.length && each.length === length))
+    if (!Object.hasOwn(ARITHMETIC, op) || !fit) return null
+    return Array.from({ length }, (_, i) => all
+      .map((each) => each[each.length === 1 ? 0 : i])
+      .reduce((a, b) => ARITHMETIC[op](a, b)))
   }
 
   /** @param {Size[]} numbers */
@@ -459,6 +461,9 @@ const RULES = {
     return parts.map((part) => replaced(first, axis, [part]))
   },
   Squeeze(step, first) {
+    if (!step.given(1)) { // all axes of 1, which have to be known
+      return first.every(Number.isInteger) ? [first.filter((size) => size !== 1)] : []
+    }
     const axes = step.constants(1)?.map((axis) => from(axis, first.length))
     return axes ? [first.filter((_, i) => !axes.includes(i))] : []
   },
