@@ -132,11 +132,6 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
     network = _several_views(config, shape, form)
     if config.standardise == "no":
         return network
-    if config.standardise == "data" and form != "convolution":
-        raise ConfigError(
-            'learner.network.standardise is "data", but this network adapts to each task',
-            hint='set learner.network.standardise = "example", which has no numbers of its own',
-        )
     if config.standardise == "example" and len(shape) < 2:
         raise ConfigError(
             'learner.network.standardise is "example", but the examples have the shape'
