@@ -492,7 +492,7 @@ def _range(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
     return [(limit[0] if counts and limit and least(limit[0]) >= 1 else None,)]
 
 
-def _filled(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
+def _fill(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
     numbers = node.at(0)
     return [tuple(numbers) if numbers is not None else None]
 
@@ -500,7 +500,7 @@ def _filled(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
 Rule = Callable[[_Node, tuple[Number, ...]], list[Sizes]]
 RULES: dict[str, Rule] = {
     "Concat": _concat,
-    "ConstantOfShape": _filled,
+    "ConstantOfShape": _fill,
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,
