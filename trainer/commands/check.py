@@ -19,6 +19,7 @@ from handful.runtime.tools.text import pairs, table
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
 from handful.trainer.data.backbone import embed_few
 from handful.trainer.data.backbones.named import BACKBONES
+from handful.trainer.data.config import DRAWN
 from handful.trainer.data.functions import is_functions
 from handful.trainer.data.record import is_name
 from handful.trainer.data.sources.download import Progress, silent
@@ -391,7 +392,7 @@ def _make_smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet)
 
 def _list_differences(data: DataConfig, recipe: RunConfig, changes: Sequence[str]) -> list[str]:
     """Assignments for what the recipe says of its own data, and is not so of these."""
-    names = [] if data.source == "glyphs" else ["split"]
+    names = [] if data.source in DRAWN else ["split"]
     if data.source.endswith(".npz"):
         names += ["array", "labels"]
     said = {change.partition("=")[0].strip() for change in changes}

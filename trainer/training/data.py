@@ -12,6 +12,7 @@ import torch
 from handful.runtime.errors import InputError
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load_pictures
+from handful.trainer.data.config import DRAWN
 from handful.trainer.data.distortions import Distortion
 from handful.trainer.data.domains import DomainSet, Mix
 from handful.trainer.data.functions import is_functions, load_functions
@@ -96,7 +97,7 @@ class RecordedData:
             }
             record = DataRecord(parts=packaged)
             return cls(locate(config, record, moved), record)
-        if config.split == "random" and config.source != "glyphs":
+        if config.split == "random" and config.source not in DRAWN:
             raise DataError(
                 "the package does not say which classes it was not trained on",
                 hint="export it again from its run",
