@@ -10,6 +10,7 @@ import torch
 
 from handful.runtime.errors import SupportSetError, TaskFileError
 from handful.runtime.learner import Learner, load
+from handful.runtime.tools.bench import bench
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan, RunSubject
@@ -212,3 +213,10 @@ def test_shrunken_means_by_hand() -> None:
     c = shrunken_means(params, {}, Support(x, y), {})["c"]
     wanted = [[(2 * 1 + 4) / 4, 0, 0], [4 + 1, 0, 0], [9, 9, 9]]
     torch.testing.assert_close(c, torch.tensor(wanted, dtype=torch.float32))
+
+
+def test_a_named_package_is_timed_with_its_own_classes(learner: Learner) -> None:
+    assert learner.path is not None
+    measured = bench(learner.path, shot=1, runs=1, cold_runs=1)
+    assert measured.way == 4
+    assert measured.adapt_ms > 0
