@@ -80,7 +80,7 @@ def places(parts: tuple[int, ...]) -> Learner:
     return learner
 
 
-def measured(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
+def measure(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
     """Each part of the features to the power 0.7, of unit length; and the sizes of the parts."""
     split = [
         coordinates(unit_length(x.sign() * x.abs() ** POWER))
@@ -148,7 +148,7 @@ def table(data: Path, backbone: Path, folder: Path, home: int, shift: int) -> st
     file.write_bytes(model.SerializeToString())
     for name in COLLECTIONS:
         config = settings(file, pictures(data, name, folder))
-        embedded, sizes = measured(embed_pictures(load_pictures(config, "all"), config), parts)
+        embedded, sizes = measure(embed_pictures(load_pictures(config, "all"), config), parts)
         for shot in SHOTS:
             if int(embedded.counts.min()) >= shot + QUERIES:
                 episodes = home if name == AT_HOME else shift

@@ -96,21 +96,21 @@ class Finder:
         self._say_passed(first)
         names = None
         if header is not None and not counts:
-            names = self._named(self.rows[header].fields, width)
+            names = self._name_columns(self.rows[header].fields, width)
         line = self.rows[body - 1].line if body else 0
         return self._in_order(line, width, names, header, channels, count)
 
     def _naming(self, channels: Sequence[str]) -> int | None:
         """The first row that has a column for every channel."""
         for i, row in enumerate(self.rows):
-            if len(_matched(row.fields, channels)) == len(channels):
+            if len(_match(row.fields, channels)) == len(channels):
                 return i
         return None
 
     def _by_name(self, header: int, channels: Sequence[str]) -> Layout:
         """The columns of the channels, wherever they stand."""
         fields = self.rows[header].fields
-        matches = _matched(fields, channels)
+        matches = _match(fields, channels)
         for channel, columns in matches.items():
             if len(columns) > 1:
                 raise InputError(
@@ -256,27 +256,27 @@ class Finder:
         last = width - 1 if self._trailing(width) else width
         columns = tuple(i for i in range(last) if i not in (*others, index))
         wanted = len(channels) if channels is not None else count
-        if names is None and index is None and len(columns) - 1 == wanted and self._numbered(width):
+        if names is None and index is None and len(columns) - 1 == wanted and self._number(width):
             self.note("an index", " has a first column that counts its readings, passed over")
             columns, index = columns[1:], 0
         own = [fields[i] for i in columns]
-        shown = _listed([fields[i] or str(i + 1) for i in range(last)])
+        shown = _join([fields[i] or str(i + 1) for i in range(last)])
         if channels is not None and names is not None:
-            there = _matched(names, channels)
+            there = _match(names, channels)
             lacking = [channel for channel in channels if channel not in there]
             if there or len(columns) != wanted:
                 raise InputError(
-                    f"{self.name} has no column {_listed(lacking)}: it has {shown}, wanted"
-                    f" {_listed(channels)}",
+                    f"{self.name} has no column {_join(lacking)}: it has {shown}, wanted"
+                    f" {_join(channels)}",
                     hint="name the columns as the package does, in any order",
                 )
             self.note(
                 "other names",
-                f" has the columns {_listed(own)}, taken in this order as {_listed(channels)}",
+                f" has the columns {_join(own)}, taken in this order as {_join(channels)}",
             )
         if wanted is not None and len(columns) != wanted:
             of = f" ({shown})" if names else ""
-            listed = f": {_listed(channels)}" if channels is not None else ""
+            listed = f": {_join(channels)}" if channels is not None else ""
             raise InputError(
                 f"{self.name} has {last} {'column' if last == 1 else 'columns'}{of}, wanted"
                 f" {wanted}{listed}",
@@ -295,7 +295,7 @@ class Finder:
             return not self._trailing(width)
         return width > 1 and fields[0].casefold() in UNNAMED
 
-    def _numbered(self, width: int) -> bool:
+    def _number(self, width: int) -> bool:
         """Whether the first fields of the rows count 0, 1, 2, … or 1, 2, 3, …, one column more."""
         first = [row.fields[0] for row in self.rows if len(row.fields) == width]
         begin = first[0] if first else ""
@@ -303,14 +303,14 @@ class Finder:
             field == str(int(begin) + i) for i, field in enumerate(first)
         )
 
-    def _named(self, fields: list[str], width: int) -> list[str]:
+    def _name_columns(self, fields: list[str], width: int) -> list[str]:
         """The names of all columns: of a row that has one less the first column has none."""
         if len(fields) == width:
             return fields
         return [*fields, ""] if self._trailing(width) else ["", *fields]
 
 
-def _matched(fields: Sequence[str], channels: Sequence[str]) -> dict[str, list[int]]:
+def _match(fields: Sequence[str], channels: Sequence[str]) -> dict[str, list[int]]:
     """The columns of each channel that has any: by the whole name, or without a unit behind it."""
     whole = [channel_key(field) for field in fields]
     bare = [channel_key(_bare(field)[0]) for field in fields]
@@ -417,6 +417,6 @@ def broken_number(name: str, line: int, field: str) -> InputError:
     )
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join(names: Sequence[str]) -> str:
     shown = [ascii(name)[1:-1][:SHOWN] for name in names[:LISTED]]
     return ", ".join(shown + (["…"] if len(names) > LISTED else []))

@@ -88,7 +88,7 @@ def make_site(package: str | None, runtime: Mapping[str, bytes]) -> Site:
             page_of(manifest)
         except PackageError:
             continue  # the pages have no use for it
-        listed.append(_described(manifest))
+        listed.append(_describe(manifest))
         files |= {f"packages/{name}/{file}": data for file, data in _package(folder, manifest)}
     hashes = {path: sha256(data) for path, data in sorted(files.items())}
     listing = json.dumps({"files": hashes, "packages": listed}, indent=1)
@@ -111,7 +111,7 @@ def _package(folder: Path, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
         yield graph.file, files.read(graph.file, limit=graph.bytes)
 
 
-def _described(manifest: Manifest) -> dict[str, Any]:
+def _describe(manifest: Manifest) -> dict[str, Any]:
     size = sum(graph.bytes for graph in manifest.graphs.values())
     spec = manifest.input
     return {"name": manifest.name, "kind": spec.kind, "colour": spec.colour, "bytes": size}

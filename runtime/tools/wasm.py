@@ -65,19 +65,19 @@ def read_runtime(
 def _read_folder(folder: Path) -> dict[str, bytes]:
     absent = f"of {WHAT}, which `npm pack onnxruntime-web@{VERSION}` downloads"
     found = {name: read_regular(folder / name, limit=MAX_BYTES, absent=absent) for name in FILES}
-    return _checked(found, str(folder))
+    return _check(found, str(folder))
 
 
 def _read_archive(file: Path) -> dict[str, bytes]:
     with open(file, "rb") as stream:
-        return _unpacked(stream, str(file))
+        return _unpack(stream, str(file))
 
 
 def _download(progress: Progress) -> dict[str, bytes]:
     try:
         with urllib.request.urlopen(URL, timeout=TIMEOUT_S) as response:
             length = response.headers.get("Content-Length")
-            return _unpacked(
+            return _unpack(
                 io.BytesIO(_all(response, int(length) if length else None, progress)), URL
             )
     except (OSError, ValueError, http.client.HTTPException) as cause:
@@ -98,7 +98,7 @@ def _all(response: IO[bytes], total: int | None, progress: Progress) -> bytes:
     return bytes(data)
 
 
-def _unpacked(stream: IO[bytes], name: str) -> dict[str, bytes]:
+def _unpack(stream: IO[bytes], name: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     try:
         with tarfile.open(fileobj=stream, mode="r:gz") as archive:
@@ -110,10 +110,10 @@ def _unpacked(stream: IO[bytes], name: str) -> dict[str, bytes]:
                     found[own] = content.read()
     except (tarfile.TarError, EOFError, OSError) as cause:
         raise PackageError(f"{name} is not a whole archive: {cause}") from cause
-    return _checked(found, name)
+    return _check(found, name)
 
 
-def _checked(found: dict[str, bytes], name: str) -> dict[str, bytes]:
+def _check(found: dict[str, bytes], name: str) -> dict[str, bytes]:
     for file, wanted in FILES.items():
         if file not in found or (digest := sha256(found[file])) != wanted:
             what = f"has sha256 {digest}" if file in found else "is not there"

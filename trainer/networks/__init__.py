@@ -204,6 +204,7 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
 
 
 def _conv1d(config: NetworkConfig, shape: tuple[int, ...]) -> Conv1d:
+    shape = shape[:2] if shape[2:] == (1,) else shape  # energies [F, bands, 1] are a series
     if len(shape) != 2 or shape[0] < LEAST:
         raise ConfigError(
             'learner.network.kind is "conv1d", which reads series [T, C] and halves T four times,'
