@@ -35,13 +35,20 @@ demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo
 test: $(READY) test-web # the tests, but for the long ones
 	$(PYTEST) -m "not slow or contract"
 
-# the packages of npm come first: some of the tests in Python ask the runtime in JavaScript as well
-test-web: # the runtime in JavaScript and its pages, where Node is at hand
-	@if node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null; then \
-		cd web && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error && npm run check && npm test; \
-	else \
+# before pytest: some of the tests in Python ask the runtime in JavaScript as well
+test-web: $(READY) # the runtime in JavaScript and its pages, where Node is at hand
+	@set -e; \
+	if ! node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null; then \
 		echo "NOT RUN: the tests of web/, which want Node 20 or later" >&2; \
-	fi
+		exit 0; \
+	fi; \
+	cd web; \
+	if [ ! node_modules/.package-lock.json -nt package-lock.json ]; then \
+		npm ci --ignore-scripts --no-audit --no-fund --loglevel=error; \
+		touch node_modules/.package-lock.json; \
+	fi; \
+	npm run --silent check; \
+	HANDFUL_PYTHON="$(abspath $(BIN))/python" npm test --silent
 
 test-other-cpu: $(READY) # some of them as a CPU without vector instructions computes
 	ATEN_CPU_CAPABILITY=default $(PYTEST) $(OTHER_CPU)

@@ -209,6 +209,19 @@ def fail_for_each(unread: Sequence[Unread]) -> None:
     sys.exit(1)
 
 
+def downloading(what: str) -> Callable[[int, int | None], None]:
+    """Says once, as the first bytes come, what is downloaded and how large it is."""
+    said = False
+
+    def progress(done: int, total: int | None) -> None:
+        nonlocal said
+        if not said:
+            say(f"downloading {what}, once" + (f": {total / 2**20:.0f} MiB" if total else ""))
+        said = True
+
+    return progress
+
+
 def say_next(done: str, *commands: Sequence[object]) -> None:
     """What was done, and the commands that may follow, as a shell reads them."""
     lines = [shlex.join(map(str, ("handful", *command))) for command in commands]

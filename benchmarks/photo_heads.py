@@ -81,7 +81,7 @@ def places(parts: tuple[int, ...]) -> Learner:
     return learner
 
 
-def measured(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
+def apply_metric(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
     """Each part of the features to the power 0.7, of unit length; and the sizes of the parts."""
     split = [
         coordinates(unit_length(x.sign() * x.abs() ** POWER))
@@ -147,7 +147,7 @@ def measure(
     file.write_bytes(model.SerializeToString())
     for name in names:
         config = settings(file, pictures(data, name, folder))
-        embedded, sizes = measured(embed_pictures(load_pictures(config, "all"), config), parts)
+        embedded, sizes = apply_metric(embed_pictures(load_pictures(config, "all"), config), parts)
         episodes = home if name == AT_HOME else shift
         usual = episodes == (HOME if name == AT_HOME else SHIFT)
         label = name if usual else f"{name}, {episodes} tasks"

@@ -60,7 +60,7 @@ def _caltech(data: Path, split: str) -> Labelled:
         for name in index["files"]:
             label = name.split("/")[-2]
             if label in chosen:
-                yield label, _decoded(archive.read(name))
+                yield label, _decode(archive.read(name))
 
 
 def _edges(data: Path, split: str) -> Labelled:
@@ -80,7 +80,7 @@ def _waste(data: Path, split: str) -> Labelled:
     with zipfile.ZipFile(data / "shift" / "waste_112.zip") as archive:
         for name in sorted(archive.namelist()):
             if name.endswith(".jpg"):
-                yield name.split("/")[-2], _decoded(archive.read(name))
+                yield name.split("/")[-2], _decode(archive.read(name))
 
 
 def _spectrograms(data: Path, split: str) -> Labelled:
@@ -119,10 +119,10 @@ def _strokes(data: Path, split: str) -> Labelled:
         traces, labels = arrays["x"].astype(np.float64), arrays["label"]
     for trace, label in zip(traces, labels, strict=True):
         if int(label) in chosen:
-            yield index["classes"][label].replace("/", " "), _drawn(trace)
+            yield index["classes"][label].replace("/", " "), _draw(trace)
 
 
-def _drawn(trace: NDArray[np.float64]) -> Pixels:
+def _draw(trace: NDArray[np.float64]) -> Pixels:
     """A trace [T, 3] as large as the picture allows, drawn at four times its size and reduced."""
     places = trace[:, :2] * [1, -1]
     low, high = places.min(axis=0), places.max(axis=0)
@@ -137,7 +137,7 @@ def _drawn(trace: NDArray[np.float64]) -> Pixels:
     return np.asarray(image.resize((SIDE, SIDE), Image.Resampling.BOX))
 
 
-def _decoded(content: bytes) -> Pixels:
+def _decode(content: bytes) -> Pixels:
     return np.asarray(Image.open(io.BytesIO(content)).convert("RGB"))
 
 

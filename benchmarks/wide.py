@@ -63,7 +63,7 @@ def embeddings(package: MeasuredPackage, photographs: list[Array]) -> Any:
     return np.concatenate([engine.embed(to_batch([x], spec, "picture")[0]) for x in photographs])
 
 
-def measured(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episodes: int) -> Any:
+def measure(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episodes: int) -> Any:
     """The accuracy of each task, [E]; the tasks are the same for every form and package."""
     size = TaskSize(5, shot, QUERIES)
     tasks = as_episodes(rows_of(data, size, episodes=episodes, seed=SEED))
@@ -102,7 +102,7 @@ def main() -> None:
             h = {fit: embeddings(loaded[fit], frames) for fit in FITS}
             cells = [called]
             for shot in SHOTS:
-                found = {f: measured(loaded[f], data, h[f], shot, asked.episodes) for f in FITS}
+                found = {f: measure(loaded[f], data, h[f], shot, asked.episodes) for f in FITS}
                 size = TaskSize(5, shot, QUERIES)
                 cells += [mean(summarise(found[fit], size)) for fit in FITS]
                 paired: Result = summarise(found["whole"], size, against={"": found["square"]})

@@ -115,7 +115,7 @@ def score(logits: Array, others: float) -> Numbers:
     """The largest logit less `others` times the mean of the others: of [..., N], [...]."""
     wide = np.asarray(logits, np.float64)
     largest = wide.max(axis=-1)
-    if not others:
+    if not others or wide.shape[-1] < 2:
         return np.asarray(largest)
     rest = (wide.sum(axis=-1) - largest) / (wide.shape[-1] - 1)
     return np.asarray(largest - others * rest)

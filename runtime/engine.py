@@ -90,7 +90,7 @@ class Engine:
         running = self._begin(support_x, support_y, None)
         stages = self.manifest.stages
 
-        def completed(at: int) -> State:
+        def complete(at: int) -> State:
             final = replace(running, known=dict(running.known))
             for stage in stages[at + 1 :]:
                 self._start(stage, final)
@@ -99,10 +99,10 @@ class Engine:
         for at, stage in enumerate(stages):
             self._start(stage, running)
             if at == 0:
-                yield completed(at)
+                yield complete(at)
             for _ in range(stage.steps):
                 self._step(stage, running)
-                yield completed(at)
+                yield complete(at)
 
     def _begin(
         self, support_x: Floats, support_y: Floats, noise: Mapping[str, Floats] | None

@@ -72,7 +72,7 @@ def gather(
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
     repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
     _check_cap(len(x), len(set(names)))
-    _named(engine.manifest, names, new, known)
+    _check_named(engine.manifest, names, new, known)
     found = find_empty(x, engine.manifest.input)
     engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
     warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
@@ -84,7 +84,7 @@ def build_empty(engine: Engine) -> Support:
     return build_support(engine.embed(_none(engine)), [], engine.manifest.classes or ())
 
 
-def _named(
+def _check_named(
     manifest: Manifest, names: Sequence[str], new: Iterable[str], known: Sequence[str]
 ) -> None:
     """Refuse a label that is neither one of the package's classes nor said to be a new one."""

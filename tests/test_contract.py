@@ -43,9 +43,9 @@ ROOMS = (
     "trainer/data/backbone.py",
     "trainer/data/__init__.py", "trainer/data/survey.py",
     "trainer/workers", "trainer/evaluation", "trainer/training", "trainer/export",
-    "trainer/commands", "trainer/demo", "cli.py", "__main__.py",
+    "trainer/commands", "trainer/demo", "device.py", "cli.py", "__main__.py",
 )  # fmt: skip
-COMMAND_LINE = {"cli", "console"}
+COMMAND_LINE = {"cli", "console", "device"}
 
 
 class Import(NamedTuple):

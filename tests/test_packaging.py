@@ -72,9 +72,8 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
         Path(name)
         for name in (
             "cli.py",
-            "cli.py",
-            "cli.py",
             "console.py",
+            "device.py",
             "__init__.py",
             "__main__.py",
             "py.typed",

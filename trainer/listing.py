@@ -18,6 +18,7 @@ SENTENCE_ENDS = re.compile(r"\. (?=[A-Z])")
 SOURCES = {
     "omniglot": "1623 handwritten characters of 50 alphabets, 20 drawings each; fetched if absent",
     "glyphs": "invented characters, drawn by a program; needs no files",
+    "bands": "gestures of made-up persons with wrist bands: named classes; needs no files",
     "sinusoid": "regression: sinusoids of unknown amplitude and phase; needs no files",
     "sensor": "regression: sensors of unknown gain, offset, drift and saturation; needs no files",
     "FOLDER": "images, one sub-folder a class",

@@ -25,8 +25,9 @@ from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import quote_path
+from .layout import READ
 from .remarks import FILLED, RESAMPLED, WINDOWS, remark, say_once
-from .tables import READ, Recording, counts_readings, read_table
+from .tables import Recording, counts_readings, read_table
 
 STILL = 1e-6  # of the largest value: how far readings that never change are apart
 MAX_BYTES = 2**26  # of a file

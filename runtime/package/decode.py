@@ -65,9 +65,7 @@ def _text(data: bytes) -> str:
 def _check_content(content: object) -> None:
     """Refuse what is nested too deeply to be walked, and strings that no encoding can write."""
     level: list[object] = [content]
-    for _ in range(MAX_DEPTH):
-        if not level:
-            return
+    for _ in range(MAX_DEPTH + 1):  # behind the deepest there may be numbers and strings
         inner: list[object] = []
         for value in level:
             if isinstance(value, dict):
@@ -79,6 +77,8 @@ def _check_content(content: object) -> None:
                 raise ManifestError(
                     f"{FILE} has half a character: {quote(value)}, wanted whole ones", hint=HINT
                 )
+        if not any(isinstance(value, dict | list) for value in level):
+            return
         level = inner
     raise ManifestError(f"{FILE} is nested more than {MAX_DEPTH} levels deep", hint=HINT)
 

@@ -180,8 +180,8 @@ class _Node:
         rule = RULES.get(self.op)
         try:
             return rule(self, first) if rule and first is not None else [None]
-        except (IndexError, ValueError, TypeError):  # onnxruntime refuses what does not fit
-            return [None]
+        except (IndexError, ValueError, TypeError, ZeroDivisionError):
+            return [None]  # onnxruntime refuses what does not fit
 
     def _of_windows(self, first: tuple[Number, ...]) -> list[Sizes]:
         windows = self._windows(len(first) - 2)
@@ -492,7 +492,7 @@ def _range(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
     return [(limit[0] if counts and limit and least(limit[0]) >= 1 else None,)]
 
 
-def _filled(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
+def _fill(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
     numbers = node.at(0)
     return [tuple(numbers) if numbers is not None else None]
 
@@ -500,7 +500,7 @@ def _filled(node: _Node, _: tuple[Number, ...]) -> list[Sizes]:
 Rule = Callable[[_Node, tuple[Number, ...]], list[Sizes]]
 RULES: dict[str, Rule] = {
     "Concat": _concat,
-    "ConstantOfShape": _filled,
+    "ConstantOfShape": _fill,
     "Expand": _expand,
     "Flatten": _flatten,
     "Gather": _gather,

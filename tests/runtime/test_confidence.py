@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.confidence import Sizes, softmax
+from handful.runtime.confidence import Sizes, score, softmax
 from handful.runtime.errors import AdaptError
 
 from ..each import each
@@ -212,3 +212,8 @@ def test_a_label_for_unknown_needs_a_rate_and_regressions_have_neither(
     refused(lambda: line.predict(one, unknown=0.1), "unknown on a regression task", hint)
     refused(lambda: line.predict_set(one), "predict_set on a regression task", hint)
     refused(lambda: line.with_negatives([one]), "with_negatives on a regression task", hint)
+
+
+def test_the_score_of_one_class_is_its_logit() -> None:
+    assert score(np.array([[3.0]]), 1.0).tolist() == [3.0]
+    assert score(np.array([[3.0, 1.0, 2.0]]), 1.0).tolist() == [1.5]

@@ -154,6 +154,18 @@ def test_deeply_nested_json(folder: Path) -> None:
         handful.load(folder)
 
 
+@pytest.mark.parametrize("lists", [62, 63])
+def test_nesting_is_counted_in_objects_and_lists(folder: Path, edit: Any, lists: int) -> None:
+    content: Any = 0
+    for _ in range(lists):
+        content = [content]
+    edit(folder, lambda manifest: manifest.update(training={"a": content}))
+    if lists == 62:  # within the manifest and its `training`
+        handful.load(folder)
+    else:
+        refused(folder, ManifestError, "manifest.json is nested more than 64 levels deep", AGAIN)
+
+
 def test_a_manifest_that_is_too_large(folder: Path) -> None:
     file = folder / "manifest.json"
     file.write_bytes(b" " * (2**20 + 1))

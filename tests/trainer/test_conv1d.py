@@ -34,9 +34,11 @@ def test_it_is_torch_s_convolution_and_pooling(samples: int, readout: str) -> No
     expected = expected.mean(dim=2) if readout == "mean" else expected.mT.flatten(1)
     torch.testing.assert_close(h, expected)
     assert h.shape == (2, network.features)
+    energies = build_network(config, (samples, 3, 1), "convolution")  # a sound's
+    torch.testing.assert_close(energies(params, x[..., None])[0], h)
 
 
-@each("shape", [(15, 3), (28, 28, 1), (64,)])
+@each("shape", [(15, 3), (28, 28, 3), (64,)])
 def test_what_is_no_series_or_too_short_is_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError) as caught:
         build_network(NetworkConfig(kind="conv1d"), shape, "convolution")

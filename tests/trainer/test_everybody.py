@@ -8,7 +8,7 @@ import torch
 from handful.trainer.data.domains import DomainSet
 from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.evaluation.accuracy import without_examples
-from handful.trainer.evaluation.everybody import Everybody, _from_head, _interpolate
+from handful.trainer.evaluation.everybody import Everybody, _from_head, _infer, _interpolate
 from handful.trainer.evaluation.yardsticks import Features
 from handful.trainer.learners.classifier import Classifier, ClassifierConfig
 from handful.trainer.networks import NetworkConfig
@@ -21,6 +21,7 @@ RULES = {
     "class means of everybody's features",
     "class means of h, squared distance",
     "interpolated means of everybody's features",
+    "posterior of the means of everybody's features",
     "logistic regression from everybody's head",
 }
 
@@ -70,6 +71,18 @@ def test_interpolated_means_by_hand() -> None:
     scores = _interpolate(x, y, query, p=p, worth=2.0, shift=0.5)
     # c_0 = (2 · (0 + 1) + 4) / 4 = 1.5, c_1 = 6 + 1 = 7: half way between lies 4.25
     assert scores.argmax(dim=2).tolist() == [[0, 1]]
+
+
+def test_the_posterior_of_the_means_by_hand() -> None:
+    # between persons 1/2, within a person's class 1: two examples weigh as much as the prior
+    x = torch.tensor([[[1.0], [3.0]]]).double()
+    y = torch.tensor([[[1.0, 0], [1.0, 0]]]).double()
+    p = torch.tensor([[0.0], [6.0]]).double()
+    between, query = torch.tensor([0.5]).double(), torch.tensor([[[2.0], [5.0]]]).double()
+    scores = _infer(x, y, query, p=p, between=between, shift=0.0)
+    means, variances = torch.tensor([1.0, 6.0]), torch.tensor([1 + 1 / 4, 1 + 1 / 2])
+    wanted = -((query[0] - means).square() / variances + variances.log()) / 2
+    torch.testing.assert_close(scores[0], wanted.double(), rtol=1e-6, atol=1e-6)
 
 
 def test_a_weak_regression_stays_with_the_head_and_a_strong_one_with_the_examples() -> None:

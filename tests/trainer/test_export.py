@@ -41,6 +41,7 @@ EXPORTED = [
     "anil",
     "prior-means",
     "classifier-named",
+    "maml-named",
     "prototypical",
     "matching-context",
     "relation",

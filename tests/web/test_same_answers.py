@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -132,15 +132,20 @@ CASES: dict[str, Callable[[], Case]] = {
 }
 
 
-def python_answers(task: handful.Task, queries: list[Any]) -> dict[str, Any]:
+def python_answers(
+    task: handful.Task,
+    queries: list[Any],
+    rates: Sequence[float] = RATES,
+    coverages: Sequence[float] = COVERAGES,
+) -> dict[str, Any]:
     if task.learner.manifest.task == "regression":
         return {"outputs": task.outputs(queries)}
     return {
         "labels": task.predict(queries),
         "logits": task.logits(queries),
         "probabilities": task.predict_proba(queries),
-        "unknown": [task.predict(queries, unknown=rate) for rate in RATES],
-        "sets": [[list(s) for s in task.predict_set(queries, coverage=c)] for c in COVERAGES],
+        "unknown": [task.predict(queries, unknown=rate) for rate in rates],
+        "sets": [[list(s) for s in task.predict_set(queries, coverage=c)] for c in coverages],
     }
 
 

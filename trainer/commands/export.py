@@ -27,6 +27,7 @@ from handful.runtime.package.manifest import (
 )
 from handful.trainer.data import LabelledSet, embed
 from handful.trainer.data.backbone import Channels, backbone_file
+from handful.trainer.data.config import DRAWN
 from handful.trainer.data.record import PACKAGED, list_classes
 from handful.trainer.data.sources.sounds import front_of
 from handful.trainer.data.splits import Part
@@ -314,7 +315,7 @@ def _measure(
         confidence = package_confidence(
             place, recorded, episodes=request.episodes, workers=pool, count=count
         )
-    made_here = functions or config.data.source == "glyphs"
+    made_here = functions or config.data.source in DRAWN
     split = "made here" if made_here else config.data.split
     measured = [
         Evaluation(
@@ -407,7 +408,7 @@ def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[
         facts |= {"finished": False, "steps_left": remaining}
     if recorded.functions:
         return facts
-    fixed_classes = data.source == "glyphs" or data.split in ("vinyals", "lake")
+    fixed_classes = data.source in DRAWN or data.split in ("vinyals", "lake")
     parts: tuple[Part, ...] = ("meta_test",) if fixed_classes else ("meta_train", "meta_test")
     facts[PACKAGED] = {part: list_classes(recorded.find_part(part).classes) for part in parts}
     return facts

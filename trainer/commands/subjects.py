@@ -19,6 +19,7 @@ from handful.runtime.errors import HandfulError
 from handful.runtime.package.manifest import FILE, Manifest
 from handful.runtime.tools.evaluate import embed
 from handful.trainer.data import DataConfig, DataError, LabelledSet
+from handful.trainer.data.config import DRAWN
 from handful.trainer.data.distortions import change_of
 from handful.trainer.data.distortions.pictures import distort_once
 from handful.trainer.data.domains import DomainSet
@@ -51,7 +52,7 @@ from handful.trainer.training.folder import PRETRAINED, Trained, load_run, read_
 from handful.trainer.workers import Workers
 from handful.trainer.workers.host import device_of
 
-CLASSES = ("omniglot", "glyphs")  # sources of classes that are names
+CLASSES = ("omniglot", *DRAWN)  # sources of classes that are names
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -135,6 +135,10 @@ def _read(
         from handful.trainer.data.sources.glyphs import load_glyphs
 
         return load_glyphs(config, part, recorded=recorded)
+    if config.source == "bands":
+        from handful.trainer.data.sources.bands import load_bands
+
+        return load_bands(config, part, recorded=recorded)
     if path.is_dir():
         load = _loader(folder_kind(config))
         return load(config, part, recorded=recorded, skip_bad=skip_bad)

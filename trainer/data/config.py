@@ -17,6 +17,7 @@ from .log_mel import LogMelConfig
 
 MAX_SIDE = 4096  # as the manifest's
 MAX_WINDOW = 2**20  # readings
+DRAWN = ("glyphs", "bands")  # sources that a program draws, the same every time
 PLACES = ("source", "path", "split", "backbone")  # the settings that can name a file or folder
 SCALE, OFFSET = 1 / 127.5, -1.0  # pixels 0..255 as −1..1
 
@@ -37,7 +38,7 @@ class Credit:
 class DataConfig:
     """A source, its split by class, and how its examples are prepared."""
 
-    source: str = "omniglot"  # omniglot, glyphs, a folder of files, or an .npz file
+    source: str = "omniglot"  # omniglot, glyphs, bands, a folder of files, or an .npz file
     path: Path | None = None  # where omniglot's files are; None: the usual places, or a download
     split: str = "vinyals"  # omniglot: vinyals or lake; others: random, or a JSON file of classes
     rotations: bool = True  # omniglot and glyphs: quarter turns are classes of their own
@@ -77,7 +78,9 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Check what the types do not say."""
         if not self.source:
-            raise DataError("data.source is empty", hint="omniglot, glyphs, a folder or a file")
+            raise DataError(
+                "data.source is empty", hint="omniglot, glyphs, bands, a folder or a file"
+            )
         if not self.group_separator:
             raise DataError("data.group_separator is empty", hint='"/", or what the names have')
         for name in PLACES:

@@ -1,6 +1,6 @@
 """`handful data prepare`: downloaded collections become the .npz files and splits of the recipes.
 
-Two collections are known, a folder each:
+Three collections are known, a folder each:
 
 arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0): asc_logmel.npz has `logmel`, uint8
 [M, 49, 40], ln(energy) = logmel / 10 − 14 by the defaults of log_mel.py, and `keyword` and
@@ -19,6 +19,16 @@ pen_strokes (of Omniglot's drawings; Lake et al. 2015, MIT): pen_strokes.npz has
   pen as 1 (down) or −1.
 - pen.npz: the same traces as they are: x and y in pixels, the pen 1 (down) or 0. The network
   "trace" centres and scales them itself.
+
+personal, where the classes are named and the splits are by persons:
+- myo.npz, of myo_emg.npz (A. Frančič 2021, MIT): muscle signals of a forearm. `x` [M, 25, 16] are
+  ln(1 + v) of the mean absolute value of each of eight electrodes and of its mean absolute
+  difference, in 25 frames of 40 ms; `person`, `session`, `bout`.
+- activity.npz, of phone_watch_har.npz (Matey-Sanz et al. 2023, CC-BY-4.0): `x` [M, 50, 6], one
+  second at 50 Hz of acceleration and angular rate in the units of their source; `person`,
+  `device`, `execution`.
+
+Which persons test is drawn by `split_persons`.
 """
 
 from __future__ import annotations
@@ -39,19 +49,31 @@ from handful.trainer.settings.errors import DataError
 BACKWARDS = " backwards"
 PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}
 Split = dict[str, list[str]]
-Prepared = dict[str, tuple[Array, Array, Split]]  # examples, label of each, split, by file name
+Prepared = dict[str, tuple[dict[str, Array], Split]]  # arrays of x, label and more, by file name
+
+COMMANDS = (
+    *("backward", "cancel", "close", "disable", "down", "enable", "enter", "forward", "left"),
+    *("move", "next", "no", "ok", "open", "right", "start", "stop", "undo", "up", "yes"),
+)
+GESTURES = (
+    *("rest", "flexion", "extension", "radial deviation", "ulnar deviation", "pronation"),
+    *("supination", "fist"),
+)
+ACTIVITIES = ("seated", "standing up", "walking", "turning", "sitting down")
+DEVICES = ("phone", "watch")
+FOLDS = {"myo": (4, 6), "activity": (3, 4), "commands": (3, 4)}  # of persons; how many validate
 
 
 def prepare(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
     """Write what the collections in `folder` give, NAME.npz and NAME.json each; returns the former.
 
-    DataError where `folder` holds neither collection, where one is not what its authors wrote, or
-    where a file is there already and `force` is not set; then nothing is written.
+    DataError where `folder` holds none of the collections, where one is not what its authors wrote,
+    or where a file is there already and `force` is not set; then nothing is written.
     """
     there = [name for name in COLLECTIONS if (folder / name).is_dir()]
     if not there:
         raise DataError(
-            f"no {' or '.join(COLLECTIONS)} in {folder}",
+            f"no {', '.join(COLLECTIONS)} in {folder}",
             hint="FOLDER holds the downloaded collections, a folder each",
         )
     made: Prepared = {}
@@ -63,8 +85,8 @@ def prepare(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
         raise DataError(f"there is a file {taken[0]} already", hint="replace it by --force")
     out.mkdir(parents=True, exist_ok=True)
     for file, name in files.items():
-        x, label, split = made[name]
-        write_atomic(file, pack_npz({"x": x, "label": label}))
+        arrays, split = made[name]
+        write_atomic(file, pack_npz(arrays))
         text = json.dumps(split, ensure_ascii=False, indent=1)
         write_atomic(file.with_suffix(".json"), text.encode())
     return list(files)
@@ -72,24 +94,28 @@ def prepare(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
 
 def words(folder: Path) -> Prepared:
     """The recordings of the words and the speakers of each part."""
-    arrays = read_arrays(folder / "asc_logmel.npz", ("logmel", "keyword", "speaker"))
+    arrays = read_arrays(folder / "asc_logmel.npz", ("logmel", "keyword", "speaker", "take"))
     index = _index(folder / "asc_index.json", "keywords", "keyword_split", "speaker_split_official")
     label = np.array(index["keywords"])[arrays["keyword"]]
+    x = ((arrays["logmel"].astype(np.float32) / 10 - 14 + 5) / 4)[..., None]  # as its README says
+    commands = np.isin(label, COMMANDS)
+    spoken = {name: arrays[name][commands] for name in ("speaker", "take")}
     kept = np.zeros(len(label), dtype=bool)
     for part in PARTS.values():
         words_of_part = np.isin(label, index["keyword_split"][part])
         speakers = np.isin(arrays["speaker"], index["speaker_split_official"][part])
         kept |= words_of_part & speakers
-    energy = arrays["logmel"][kept].astype(np.float32) / 10 - 14  # as its README defines them
-    x, label = ((energy + 5) / 4)[..., None], label[kept]
+    of_commands = {"x": x[commands], "label": label[commands], **spoken}
+    x, label = x[kept], label[kept]
     split: Split = {part: index["keyword_split"][short] for part, short in PARTS.items()}
     trained = np.isin(label, split["meta_train"])
     more = np.concatenate([x, x[trained, ::-1]])
     names = np.concatenate([label, np.char.add(label[trained], BACKWARDS)])
     doubled = split["meta_train"] + [word + BACKWARDS for word in split["meta_train"]]
     return {
-        "words": (x, label, split),
-        "keywords": (more, names, {**split, "meta_train": doubled}),
+        "words": ({"x": x, "label": label}, split),
+        "keywords": ({"x": more, "label": names}, {**split, "meta_train": doubled}),
+        "commands": (of_commands, split_persons("commands", spoken["speaker"])),
     }
 
 
@@ -104,7 +130,51 @@ def strokes(folder: Path) -> Prepared:
     names = np.array(index["classes"])
     label = names[arrays["label"]]
     split: Split = {part: [str(names[c]) for c in index["class_split"][part]] for part in PARTS}
-    return {"strokes": (x, label, split), "pen": (traces, label, split)}
+    return {
+        "strokes": ({"x": x, "label": label}, split),
+        "pen": ({"x": traces, "label": label}, split),
+    }
+
+
+def personal(folder: Path) -> Prepared:
+    """Muscle signals and movements, with whose they are."""
+    columns = ("person", "session", "bout")
+    muscles = read_arrays(folder / "myo_emg.npz", ("x", "y", *columns))
+    moves = read_arrays(folder / "phone_watch_har.npz", ("x", "y", "person", "device", "execution"))
+    units = np.array([400] * 3 + [1000] * 3, dtype=np.float32)
+    myo = {
+        "x": muscles["x"].astype(np.float32) / 45,
+        "label": np.array(GESTURES)[muscles["y"]],
+        **{name: muscles[name] for name in columns},
+    }
+    activity = {
+        "x": moves["x"].astype(np.float32) / units,
+        "label": np.array(ACTIVITIES)[moves["y"]],
+        "person": moves["person"],
+        "device": np.array(DEVICES)[moves["device"]],
+        "execution": moves["execution"],
+    }
+    return {
+        "myo": (myo, split_persons("myo", myo["person"])),
+        "activity": (activity, split_persons("activity", activity["person"])),
+    }
+
+
+def split_persons(name: str, persons: Array, *, fold: int = 0) -> Split:
+    """The persons of each part: every person tests in one of the folds.
+
+    The order is drawn once; `fold` takes every FOLDS-th of it to test, and of the others some to
+    validate.
+    """
+    folds, validating = FOLDS[name]
+    order = np.random.RandomState(0).permutation(np.unique(persons))
+    others = np.array([person for i, person in enumerate(order) if i % folds != fold])
+    others = np.random.RandomState(100 + fold).permutation(others)
+    parts = (others[validating:], others[:validating], order[fold::folds])
+    return {
+        part: [str(person) for person in sorted(chosen.tolist())]
+        for part, chosen in zip(PARTS, parts, strict=True)
+    }
 
 
 def _index(path: Path, *names: str) -> Mapping[str, Any]:
@@ -124,4 +194,5 @@ def _index(path: Path, *names: str) -> Mapping[str, Any]:
 COLLECTIONS: dict[str, Callable[[Path], Prepared]] = {
     "arabic_speech_commands": words,
     "pen_strokes": strokes,
+    "personal": personal,
 }

@@ -20,7 +20,7 @@ from handful.runtime.package.manifest import Seen
 from handful.trainer.data.backbones.named import find_known
 from handful.trainer.settings.errors import DataError
 
-from .config import PLACES, DataConfig
+from .config import DRAWN, PLACES, DataConfig
 from .functions import is_functions
 from .labelled import ClassFacts, LabelledSet
 from .splits import MOVED, PARTS, Part, shorten
@@ -32,7 +32,7 @@ SEEN = ("mean", "deviation")
 
 def is_name(source: str) -> bool:
     """Whether `data.source` is a name, and not the path of a folder or a file."""
-    return source in ("omniglot", "glyphs") or is_functions(source)
+    return source in ("omniglot", *DRAWN) or is_functions(source)
 
 
 @dataclass(frozen=True)
@@ -106,8 +106,10 @@ def locate(config: DataConfig, record: DataRecord, moved: str | None = None) -> 
         if Path(place).exists()
     }
     if moved is not None and moved != config.source:
-        if config.source == "glyphs":
-            raise DataError("glyphs are drawn, there are no files of them", hint="leave --data out")
+        if config.source in DRAWN:
+            raise DataError(
+                f"{config.source} are drawn, there are no files of them", hint="leave --data out"
+            )
         changes |= {"path": Path(moved)} if config.source == "omniglot" else {"source": moved}
     elif moved is not None and not is_name(config.source):
         changes["source"] = moved

@@ -5,10 +5,13 @@
     interpolated means           c_n = (m (p_n + s δ) + Σ x) / (m + K_n) with the class means p_n of
                                  the meta-training, δ the mean shift of the classes with examples;
                                  x of everybody's features, whitened within a class or not
+    posterior of the means       PLDA (Ioffe 2006): c_n by a covariance between persons, times v,
+                                 and one within a person's class; the likelihood of a query has the
+                                 posterior's variance
     logistic regression          min over V of ½ ‖V‖² + C Σ −log softmax(head + x V)[y]
     re-estimated normalisation   running averages moved by a share a to the support set's moments
 
-m, s, C, a and the whitening are chosen for each size of task on tasks of the meta-validation
+m, s, v, C, a and the whitening are chosen for each size of task on tasks of the meta-validation
 persons. A rule is therefore as good as anybody could make it without meta-training.
 """
 
@@ -35,6 +38,8 @@ from handful.trainer.parts.whitening import fit_whitening, whiten
 from .yardsticks import Features, Rule, fit, nearest_mean, on_tasks
 
 WORTHS, SHIFTS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0), (0.0, 0.5, 1.0)  # m, s
+WIDTHS = (0.3, 1.0, 3.0)  # v
+LEAST = 1e-6  # a variance between persons, where one within their classes is 1
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # C
 SHARES = (0.1, 0.3, 0.6)  # a
 TUNED = 200  # tasks of the meta-validation persons by which a rule is chosen
@@ -76,6 +81,15 @@ class Everybody:
                     (partial(_interpolate, p=p, worth=worth, shift=shift), features)
                     for features, p in self._whitened
                     for worth, shift in itertools.product(WORTHS, SHIFTS)
+                ],
+            ),
+            "posterior of the means of everybody's features": self._chosen(
+                size,
+                rows,
+                [
+                    (partial(_infer, p=p, between=width * between, shift=shift), features)
+                    for features, p, between in [self._by_person]
+                    for width, shift in itertools.product(WIDTHS, SHIFTS)
                 ],
             ),
             "logistic regression from everybody's head": self._chosen(
@@ -133,6 +147,31 @@ class Everybody:
             found.append((partial(_look_up, sets), p))
         return found
 
+    @cached_property
+    def _by_person(self) -> tuple[OfSets, Tensor, Tensor]:
+        """Features [M, D], p_n [N, D], and the variance of class means over domains [D].
+
+        The features are whitened within each domain's class and turned so that the covariance of
+        those class means is diagonal.
+        """
+        h, labels = self._raw(self.train), self.train.labels.cpu()
+        groups = torch.unique(
+            self.train.domain.cpu() * len(self.train.classes) + labels, return_inverse=True
+        )[1]
+        of_class = torch.eye(len(self.train.classes))[labels]
+        of_group = torch.eye(int(groups.max()) + 1)[groups]
+        params = fit_whitening(h, of_group)
+        x = whiten(params, h).double()
+        p = class_means(x, of_class.double())
+        group = class_means(of_class, of_group).argmax(dim=1)
+        away = class_means(x, of_group.double()) - p[group]
+        between, directions = torch.linalg.eigh(away.T @ away / len(away))
+        sets = {
+            id(d): whiten(params, self._raw(d)).double() @ directions
+            for d in (self.validation, self.test)
+        }
+        return partial(_look_up, sets), p @ directions, between.clamp(min=LEAST)
+
     def _re_estimated(self, size: TaskSize, rows: Rows) -> Array:
         tuned = rows_of(self.validation, size, episodes=TUNED_SLOWLY, seed=SEED)
         best = max(
@@ -174,11 +213,29 @@ def _interpolate(
     x: Tensor, y: Tensor, query: Tensor, *, p: Tensor, worth: float, shift: float
 ) -> Tensor:
     """−‖q − c_n‖² + ‖q‖², c_n between the population's means p [N, D] and those of x [E, S, D]."""
+    prior, total, count = _move(x, y, p, shift)
+    c = (worth * prior + total) / (worth + count)
+    return 2 * query @ c.mT - (c * c).sum(dim=2)[:, None]
+
+
+def _infer(
+    x: Tensor, y: Tensor, query: Tensor, *, p: Tensor, between: Tensor, shift: float
+) -> Tensor:
+    """ln N(q; c_n, 1 + v_n) up to a constant, c_n and v_n [N, D] the posterior's of class means."""
+    prior, total, count = _move(x, y, p, shift)
+    v = 1 / (1 / between + count)
+    c, wide = v * (prior / between + total), 1 + v
+    # Σ (q − c)² / wide, without a tensor [E, Q, N, D]
+    near = (query * query) @ (1 / wide).mT - 2 * query @ (c / wide).mT
+    return -(near + (c * c / wide + wide.log()).sum(dim=2)[:, None]) / 2
+
+
+def _move(x: Tensor, y: Tensor, p: Tensor, shift: float) -> tuple[Tensor, Tensor, Tensor]:
+    """p + s δ, Σ x and K of each class, [E, N, ...]."""
     count = y.sum(dim=1)[..., None]  # [E, N, 1]
     total, has = y.mT @ x, count.clamp(max=1)
     moved = (has * (total / count.clamp(min=1) - p)).sum(dim=1) / has.sum(dim=1).clamp(min=1)
-    c = (worth * (p + shift * moved[:, None]) + total) / (worth + count)
-    return 2 * query @ c.mT - (c * c).sum(dim=2)[:, None]
+    return p + shift * moved[:, None], total, count
 
 
 def _from_head(x: Tensor, y: Tensor, query: Tensor, *, c: float, way: int) -> Tensor:

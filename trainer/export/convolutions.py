@@ -146,11 +146,11 @@ def _to_grouped_weight(
             left = column * dilation[1]
             shifted = rows[:, :, :, left : left + (width - 1) * stride[1] + 1 : stride[1]]
             shifted = shifted.reshape(-1, groups, 1, inputs, height, width)
-            parts.append(_summed(slopes, shifted).reshape(outputs, inputs))
+            parts.append(_sum(slopes, shifted).reshape(outputs, inputs))
     return torch.stack(parts, dim=2).reshape(weight.shape)
 
 
-def _summed(slopes: Tensor, shifted: Tensor) -> Tensor:
+def _sum(slopes: Tensor, shifted: Tensor) -> Tensor:
     """Σ over examples and places of each pair of channels of a group: [G, O / G, C / G]."""
     if shifted.shape[3] == 1:  # depthwise
         return (slopes * shifted).sum(dim=(0, 4, 5))

@@ -199,7 +199,7 @@ class _Body:
         if rejection is None:
             self.op("Identity", best, out="index")
         else:
-            accepted = self.accepted(h, logits, best, rejection)
+            accepted = self.accepts(h, logits, best, rejection)
             empty = self.empty(x)
             if empty:
                 accepted = self.op("And", accepted, self.op("Not", empty))
@@ -209,7 +209,7 @@ class _Body:
             _port("index", TensorProto.INT64, ("Q",)),
         ]
 
-    def accepted(self, h: str, logits: list[str], best: str, rejection: Rejection) -> str:
+    def accepts(self, h: str, logits: list[str], best: str, rejection: Rejection) -> str:
         """Which queries are taken to be of a class, bool [Q]."""
         way = len(rejection.thresholds)
         scores = self.mean([self.score(one, way, rejection.weight) for one in logits])
@@ -290,7 +290,7 @@ def metadata(task: Task, unknown: float | None) -> dict[str, str]:
         "package": manifest.name,
         "task": manifest.task,
         "labels": "\n".join(task.classes),  # a label is one line
-        "input": json.dumps(_described(spec), ensure_ascii=False),
+        "input": json.dumps(_describe(spec), ensure_ascii=False),
         "licence": manifest.licence,
     }
     if credit := manifest.training.get("credit"):
@@ -300,7 +300,7 @@ def metadata(task: Task, unknown: float | None) -> dict[str, str]:
     return known
 
 
-def _described(spec: InputSpec) -> dict[str, Any]:
+def _describe(spec: InputSpec) -> dict[str, Any]:
     """The fields of the manifest's input that say how to make one."""
     names = ("kind", "shape", "layout", "colour", "invert", "resize", "fit", "interpolation")
     found = {name: getattr(spec, name) for name in (*names, "rate", "whole")}
@@ -333,10 +333,10 @@ def _difference(found: dict[str, Array], x: Array, task: Task, unknown: float | 
         warnings.simplefilter("ignore", InputWarning)  # odd on purpose
         if task.learner.manifest.task == "regression":
             outputs = task.outputs(queries)
-            return _apart("outputs", found["outputs"], outputs)
+            return _describe_difference("outputs", found["outputs"], outputs)
         probabilities = task.predict_proba(queries)
         labels = task.predict(queries, unknown=unknown)
-    if wrong := _apart("probabilities", found["probabilities"], probabilities):
+    if wrong := _describe_difference("probabilities", found["probabilities"], probabilities):
         return wrong
     wanted = [NONE if label is None else task.classes.index(label) for label in labels]
     if found["index"].tolist() != wanted:
@@ -344,7 +344,7 @@ def _difference(found: dict[str, Array], x: Array, task: Task, unknown: float | 
     return None
 
 
-def _apart(name: str, found: Array, wanted: Floats) -> str | None:
+def _describe_difference(name: str, found: Array, wanted: Floats) -> str | None:
     difference = float(np.abs(found - wanted).max())
     allowed = TOLERANCE * max(1.0, float(np.abs(wanted).max()))
     if found.shape == wanted.shape and difference <= allowed:

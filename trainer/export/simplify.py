@@ -200,6 +200,7 @@ def _declare(
         getattr(graph, field).extend(values)
     del model.functions[:]
     del model.metadata_props[:]
+    del graph.metadata_props[:]
     del model.opset_import[:]
     model.opset_import.append(helper.make_opsetid("", OPSET))
     model.ir_version = IR_VERSION

@@ -99,6 +99,10 @@ class Variant(NamedTuple):
     start: Callable[[Tensors], Tensors] = unchanged  # a start at which there is something to see
     named: bool = False  # whether it is tried on named classes
 
+    def of_named(self) -> Variant:
+        """The same, tried on named classes."""
+        return self._replace(named=True)
+
 
 class Untrained(NamedTuple):
     """Settings in which a learner needs no meta-training: `handful compare --data` measures it."""

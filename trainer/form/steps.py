@@ -28,7 +28,7 @@ def after_each_step(
     """
     stages, support = learner.stages(training=training), fill_empty(support)
 
-    def completed(state: Tensors, later: tuple[Stage, ...]) -> Tensors:
+    def complete(state: Tensors, later: tuple[Stage, ...]) -> Tensors:
         for stage in later:
             state = {**state, **stage.begin(params, state, support)}
         return state
@@ -39,13 +39,13 @@ def after_each_step(
         stage_state = stage.begin(params, state, support)
         state = {**state, **stage_state}
         if i == 0 and least == 0:
-            yield completed(state, stages[1:])
+            yield complete(state, stages[1:])
         for _ in range(stage.steps if stage.step else 0):
             stage_state, _ = stage.advance(params, state, stage_state, support)
             state = {**state, **stage_state}
             taken += 1
             if taken >= least:
-                yield completed(state, stages[i + 1 :])
+                yield complete(state, stages[i + 1 :])
 
 
 MSL_FLOOR = 0.03  # MAML++: no loss weight falls below 0.03 / steps before only the last counts

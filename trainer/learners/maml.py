@@ -12,6 +12,12 @@ head alone (ANIL, Raghu 2020, arXiv:1909.09157); `rates = "coordinate"` learns �
 arXiv:1810.09502); `head = "shared"` starts all classes from one learned row, which leaves N free
 (Ye and Chao 2022, arXiv:2106.16245).
 
+Of named classes θ starts at everybody's classifier, its head included, and the steps move it to a
+person: with `clip` the inner gradient is no longer than that, with `by_count` a learned factor of
+the number of examples scales the rates, and with `whitened` the head reads A (h − μ), whose
+covariance within a class is 1 at the start (parts/whitening.py): one rate then suits all
+directions.
+
 L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots. In
 regression L is the squared error and takes the place of N L; without normalisation the body's
 biases move as its weights do.
@@ -36,6 +42,12 @@ from handful.trainer.form.steps import multi_step_loss
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.normalise import Normalisation, Statistics
 from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
+from handful.trainer.parts.bounded_steps import (
+    bound_gradient,
+    count_factor,
+    count_params,
+    labelled_loss,
+)
 from handful.trainer.parts.features import (
     embed_by,
     frozen_body,
@@ -44,6 +56,7 @@ from handful.trainer.parts.features import (
     unit_length,
 )
 from handful.trainer.parts.inner_gradient import grad_and_value
+from handful.trainer.parts.whitening import CENTRE, MATRIX, fit_whitening, no_whitening, whiten
 from handful.trainer.settings.errors import SettingError
 from handful.trainer.settings.read import check_numbers
 
@@ -62,6 +75,9 @@ class MAMLConfig:
     multi_step_loss: float = 0.0  # the share of the meta-training over which MSL is annealed
     head: Head = "fixed"
     centred: bool = False  # the head reads features less their mean, of length LENGTH
+    whitened: bool = False  # the head reads whitened features
+    clip: float | None = None  # the most length of an inner gradient, all its tensors together
+    by_count: bool = False  # a learned factor of the rates by the number of examples of a class
     network: NetworkConfig = field(
         default_factory=lambda: NetworkConfig(halving="stride", normalisation="support")
     )
@@ -75,6 +91,10 @@ class MAMLConfig:
                 "head_lr",
                 f"has {len(self.head_lr)} values, wanted one",
                 hint='learner.rates = "step" allows as many as learner.inner_steps',
+            )
+        if self.centred and self.whitened:
+            raise SettingError(
+                "whitened", "is true, and centred too: whitened features are centred"
             )
         normalisation = self.network.normalisation
         if normalisation == "running" and self.adapt_only == "all":
@@ -93,16 +113,21 @@ class MAML(AdaptedNetwork):
 
     name = "maml"
     Config = MAMLConfig
-    tasks = ("classification", "regression")
+    tasks = ("classification", "named classes", "regression")
     usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
 
     def __init__(
-        self, config: MAMLConfig, spec: InputSpec, way: int, targets: int | None = None
+        self,
+        config: MAMLConfig,
+        spec: InputSpec,
+        way: int,
+        targets: int | None = None,
+        named_way: int | None = None,
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
         if config.adapt_only == "head":  # before the network is built
             self.embedding = Embedding(self.embed_batch)
-        super().__init__(config, spec, way, targets)
+        super().__init__(config, spec, way, targets, named_way)
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
@@ -131,6 +156,8 @@ class MAML(AdaptedNetwork):
             "mlp-group-fixed-coordinate": mlp("group", **coordinate),
             "maml-first-order": conv4("support", first_order=True, **shared),
             "anil": conv4("running", adapt_only="head", **shared),
+            "maml-named": mlp("none", clip=1.0, whitened=True, by_count=True, **step).of_named(),
+            "anil-named": mlp("running", adapt_only="head", clip=1.0, whitened=True).of_named(),
         }
 
     def init(self, generator: torch.Generator) -> Tensors:
@@ -138,6 +165,8 @@ class MAML(AdaptedNetwork):
         theta = self.fresh_theta(generator)
         if self.config.centred:
             theta["centre"] = torch.zeros(self.network.features)
+        if self.config.whitened:
+            theta |= no_whitening(self.network.features)
         params = add_prefix(theta, THETA)
         for name, value in theta.items():
             if not self.moves(name) or self.config.rates == "fixed":
@@ -145,23 +174,36 @@ class MAML(AdaptedNetwork):
             shape = value.shape if self.config.rates == "coordinate" else (self.config.inner_steps,)
             first = torch.tensor(self.first_rates(name))
             params[RATE + name] = first.expand(shape).clone()
-        return params
+        return params | (count_params() if self.config.by_count else {})
 
     def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
-        """The centre of a centred head starts at the mean over the meta-training examples."""
-        if not self.config.centred:
+        """Where the head's features are centred or whitened, by the meta-training examples.
+
+        The head of whitened features is the one that says the same as before.
+        """
+        if not (self.config.centred or self.config.whitened):
             return params
         theta = part(params, THETA)
         h = torch.cat([self.body(theta, rows, None)[0] for rows in torch.split(x, BATCH)])
-        return {**params, f"{THETA}centre": h.mean(dim=0)}
+        if self.config.centred:
+            return {**params, f"{THETA}centre": h.mean(dim=0)}
+        found = fit_whitening(h, torch.eye(int(y.max()) + 1, device=y.device)[y])
+        weight, bias = theta["head.weight"], theta["head.bias"]
+        found["head.weight"] = torch.linalg.solve(found[MATRIX], weight)
+        found["head.bias"] = bias + found[CENTRE] @ weight
+        return params | add_prefix(found, THETA)
 
     def is_frozen(self, name: str) -> bool:
         """Running averages and the standardisation are buffers."""
         return is_buffer(name)
 
     def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
-        """ANIL's body, x [B, H, W, C] → h [B, D]."""
-        return embed_by(self.network, THETA, params, x, together)
+        """ANIL's body, x [B, H, W, C] → h [B, D].
+
+        Of named classes each by itself: the examples of a task are one person's.
+        """
+        alone = self.named_way is not None and not self.transductive
+        return embed_by(self.network, THETA, params, x, together and not alone)
 
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
@@ -199,12 +241,17 @@ class MAML(AdaptedNetwork):
 
         def support_loss(moving: Tensors) -> tuple[Tensor, Tensor]:
             logits, _ = self.logits({**fixed, **moving}, support.x, None)
-            mean = self.task.loss(logits, support.y)
+            named = self.named_way is not None
+            mean = (labelled_loss if named else self.task.loss)(logits, support.y)
             return mean * (1 if self.targets else support.y.shape[1]), mean
 
         gradient, (_, loss) = grad_and_value(
             support_loss, has_aux=True, constant=self.config.first_order
         )(moving)
+        gradient = bound_gradient(gradient, self.config.clip)
+        if self.config.by_count:
+            factor = count_factor(params, support)
+            gradient = {name: factor * g for name, g in gradient.items()}
         rate = {name: self.rate(params, state, name) for name in moving}
         moved = {THETA + name: moving[name] - rate[name] * gradient[name] for name in moving}
         if "step_count" in state:
@@ -235,6 +282,8 @@ class MAML(AdaptedNetwork):
         h, gathered = self.body(theta, x, statistics)
         if self.config.centred:
             h = LENGTH * unit_length(h - theta["centre"])
+        if self.config.whitened:
+            h = whiten(theta, h)
         return h @ theta["head.weight"] + theta["head.bias"], gathered
 
     def body(

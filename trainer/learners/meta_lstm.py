@@ -45,7 +45,7 @@ from handful.trainer.form.learner import Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
-from handful.trainer.parts.features import moving_body
+from handful.trainer.parts.features import moving_body, moving_scale
 from handful.trainer.parts.inner_gradient import grad_and_value
 from handful.trainer.settings.errors import SettingError
 from handful.trainer.settings.read import check_numbers
@@ -73,6 +73,8 @@ class MetaLSTMConfig:
         check_numbers(self)
         if self.network.normalisation == "running":
             raise moving_body()
+        if self.network.standardise == "data":
+            raise moving_scale()
 
 
 class Cells(NamedTuple):

@@ -33,7 +33,7 @@ from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.convolution import is_eager
 from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
-from handful.trainer.parts.features import moving_body
+from handful.trainer.parts.features import moving_body, moving_scale
 from handful.trainer.parts.inner_gradient import grad_and_value
 from handful.trainer.parts.memory import first_batch, next_batch
 from handful.trainer.settings.read import check_numbers
@@ -63,6 +63,8 @@ class ReptileConfig:
         check_numbers(self, least={"second_moment": 0}, below={"second_moment": 1})
         if self.network.normalisation == "running":
             raise moving_body()
+        if self.network.standardise == "data":
+            raise moving_scale()
 
 
 class Reptile(AdaptedNetwork):

@@ -132,11 +132,6 @@ def build_network(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> 
     network = _several_views(config, shape, form)
     if config.standardise == "no":
         return network
-    if config.standardise == "data" and form != "convolution":
-        raise ConfigError(
-            'learner.network.standardise is "data", but this network adapts to each task',
-            hint='set learner.network.standardise = "example", which has no numbers of its own',
-        )
     if config.standardise == "example" and len(shape) < 2:
         raise ConfigError(
             'learner.network.standardise is "example", but the examples have the shape'
@@ -209,6 +204,7 @@ def _one_view(config: NetworkConfig, shape: tuple[int, ...], form: Form) -> Netw
 
 
 def _conv1d(config: NetworkConfig, shape: tuple[int, ...]) -> Conv1d:
+    shape = shape[:2] if shape[2:] == (1,) else shape  # energies [F, bands, 1] are a series
     if len(shape) != 2 or shape[0] < LEAST:
         raise ConfigError(
             'learner.network.kind is "conv1d", which reads series [T, C] and halves T four times,'

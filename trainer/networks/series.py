@@ -28,6 +28,8 @@ KERNEL = 5  # samples that a convolution sees
 class Conv1d:
     """Series [B, T, C] → features [B, D]; each block halves T by the maximum over pairs.
 
+    Sounds' energies [B, F, bands, 1] are read as F readings of as many channels as bands.
+
     A convolution is the shifted inputs side by side, times a matrix [5 C, O]: one form for networks
     that are frozen while adapting and for weights that a task adapts. `mean` averages over time,
     `flatten` keeps it.
@@ -60,6 +62,7 @@ class Conv1d:
     ) -> tuple[Tensor, Statistics]:
         """Features [B, D] and the statistics of x, block by block."""
         gathered: Statistics = {}
+        x = x.flatten(2)
         for block in range(BLOCKS):
             name = f"conv{block}"
             x = windows(x) @ params[f"{name}.weight"]

@@ -22,7 +22,9 @@ from handful.trainer.networks import NetworkConfig, build_network
 from handful.trainer.networks.transfer import pretraining_normalisation, transfer
 from handful.trainer.operations.convolution import Form
 from handful.trainer.operations.normalise import Statistics
+from handful.trainer.settings.errors import SettingError
 
+from .embedding import HEAD as PRETRAINED_HEAD
 from .embedding import without_head
 from .features import OF_A_SET, features_at
 
@@ -32,12 +34,41 @@ HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is 
 Head = Literal["fixed", "shared"]  # a learned column for each class, or one that all start from
 
 
+def check_named(config: Any) -> None:
+    """Refuse settings that named classes rule out: the moments of a support set that may be empty.
+
+    A head that starts all classes alike knows none of them.
+    """
+    if config.network.normalisation in ("support", "task"):
+        raise SettingError(
+            "network.normalisation",
+            f'is "{config.network.normalisation}", but a task of named classes may be empty',
+            hint='set learner.network.normalisation = "none", which keeps what pre-training found,'
+            " or group or layer",
+        )
+    if config.head != "fixed":
+        raise SettingError(
+            "head",
+            f'is "{config.head}", but named classes differ from the start',
+            hint='set learner.head = "fixed"',
+        )
+
+
 class AdaptedNetwork(Learner):
     """A learner with the settings `network` and `head`; θ stands in `params` under "theta."."""
 
-    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+    def __init__(
+        self,
+        config: Any,
+        spec: InputSpec,
+        way: int,
+        targets: int | None = None,
+        named_way: int | None = None,
+    ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets)
+        super().__init__(config, spec, way, targets, named_way)
+        if named_way is not None:
+            check_named(config)
         self.form: Form = "matmul" if self.embedding is None else "convolution"
         self.network = build_network(config.network, tuple(spec.shape), self.form)
         self.max_way = way if config.head == "fixed" and targets is None else None
@@ -56,10 +87,13 @@ class AdaptedNetwork(Learner):
         return replace(network, normalisation=pretraining_normalisation(network.normalisation))
 
     def with_pretrained(self, params: Tensors, pretrained: Tensors) -> Tensors:
-        """θ starts from the pre-trained body."""
+        """θ starts from the pre-trained body; of named classes from the classifier's head, too."""
         normalisation = self.config.network.normalisation
-        body = transfer(without_head(pretrained), normalisation, self.form)
-        return params | {THETA + name: value for name, value in body.items()}
+        theta = transfer(without_head(pretrained), normalisation, self.form)
+        head = part(pretrained, PRETRAINED_HEAD)
+        if self.named_way is not None and "bias" in head:
+            theta |= {"head.weight": head["weight"].T.contiguous(), "head.bias": head["bias"]}
+        return params | {THETA + name: value for name, value in theta.items()}
 
     def yardstick_features(self, params: Tensors, x: Tensor, sample: Tensor) -> Tensor:
         """The body's output at θ; moments of a set are those of the sample."""

@@ -66,6 +66,15 @@ def moving_body() -> SettingError:
     )
 
 
+def moving_scale() -> SettingError:
+    """The error of a network all of whose numbers move, those of its scale as well."""
+    return SettingError(
+        "network.standardise",
+        'is "data", but every inner step moves all numbers of the network',
+        hint='set learner.network.standardise = "example", which has none of its own',
+    )
+
+
 def no_network() -> SettingError:
     """The error of a network that is to be trained and is not there."""
     return SettingError(

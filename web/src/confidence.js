@@ -21,7 +21,7 @@ function interpolate(x, xs, ys) {
 export function scoreOf(logits, others) {
   const row = Array.from(logits)
   const largest = Math.max(...row)
-  if (!others) return largest
+  if (!others || row.length < 2) return largest
   return largest - others * (row.reduce((a, b) => a + b, 0) - largest) / (row.length - 1)
 }
 
@@ -72,10 +72,12 @@ export class Sizes {
    * @param {number} way @param {number} shot @param {boolean} [beyond]
    */
   at(value, way, shot, beyond = false) {
-    const shots = this.shots.map((k) => -1 / k) // rising, as the numbers of shots are
+    // rising, as the numbers of shots are; none at all lies before one
+    const place = (/** @type {number} */ k) => k ? -1 / k : -2
+    const shots = this.shots.map(place)
     const ofWay = this.ways.map((_, i) => {
       const row = this.shots.map((__, j) => value(this.entries[i * this.shots.length + j]))
-      return interpolate(-1 / shot, shots, row)
+      return interpolate(place(shot), shots, row)
     })
     const ways = this.ways.map(Math.log)
     const last = ways.length - 1

@@ -28,7 +28,7 @@ export { vet } from './vetting/vet.js'
  * @returns {Promise<Learner>}
  */
 export async function load(source, { ort, progress, warn, options }) {
-  const read = typeof source === 'function' ? source : fromBytes(await bytesOf(source))
+  const read = typeof source === 'function' ? source : await fromBytes(await bytesOf(source))
   return new Learner(await readPackage(read, progress), ort, { options, warn })
 }
 

@@ -134,6 +134,10 @@ export class Engine {
    * @returns {Promise<State>}
    */
   async adapt(supportX, supportY, count, { normal = null, observe } = {}) {
+    if (!count) { // no graph is run on an empty axis: a row of no class is no example
+      const way = this.manifest.classes?.length ?? 0
+      return this.adapt(new Float32Array(product(this.inner)), new Float32Array(way), 1, { normal, observe })
+    }
     const sizes = { S: count, N: supportY.length / count }
     const known = new Map([
       ['support_x', this.tensor(supportX, [count, ...this.inner])],

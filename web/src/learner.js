@@ -1,19 +1,21 @@
 // A learner: a loaded package, ready to adapt.
 import { Engine } from './engine.js'
-import { AdaptError, HandfulError, shown } from './errors.js'
+import { AdaptError, HandfulError, SupportSetError, shown } from './errors.js'
 import { product, targetsOf } from './manifest.js'
-import { gather } from './support.js'
+import { classified, gather } from './support.js'
 import { adapted } from './task.js'
-import { MAX_SAMPLES, readTask } from './task_file.js'
 import { Watch } from './unlike.js'
 
 /**
  * @typedef {import('./engine.js').Ort} Ort
  * @typedef {import('./package.js').Package} Package
  * @typedef {import('./task.js').Task} Task
- * @typedef {{samples?: number, seed?: number | bigint}} Draws so many draws of the learner's noise,
- *   which follow from the seed: answers are means over them
+ * @typedef {{samples?: number, seed?: number | bigint, fresh?: Iterable<string>}} Draws so many draws of
+ *   the learner's noise, which follow from the seed: answers are means over them; and classes beyond those
+ *   that the package names
  */
+
+export const MAX_SAMPLES = 1000
 
 /** What `load` returns. */
 export class Learner {
@@ -56,8 +58,22 @@ export class Learner {
   async adapt(examples, labels, draws) {
     if (draws === undefined && isDraws(labels)) [labels, draws] = [undefined, labels]
     const seed = this.#seed(draws)
-    const support = await gather(this.engine, this.watch, examples, labels)
+    const support = await gather(this.engine, this.watch, examples, labels, { fresh: draws?.fresh })
     return adapted(this, support, draws?.samples ?? 1, seed)
+  }
+
+  /** The classes that every task of the package has; empty where each task has its own. @returns {string[]} */
+  get classes() {
+    return this.manifest.classes ?? []
+  }
+
+  /** The task without any example: it answers as everybody's classifier. @returns {Promise<Task>} */
+  async start() {
+    if (!this.classes.length) {
+      throw new SupportSetError(`package ${this.name} names no classes`,
+        'adapt it to examples of your own: learner.adapt([[label, examples]])')
+    }
+    return adapted(this, classified(new Float32Array(0), [], this.classes), 1, null)
   }
 
   /**
@@ -68,7 +84,7 @@ export class Learner {
   async loadTask(file) {
     const bytes = file instanceof Uint8Array ? file
       : new Uint8Array(file instanceof Blob ? await file.arrayBuffer() : file)
-    return readTask(bytes, this)
+    return (await import('./task_file.js')).readTask(bytes, this)
   }
 
   /** Makes every session, and runs them once, so that the first answer waits for nothing. */
@@ -76,8 +92,8 @@ export class Learner {
     await this.engine.prepare()
     const { limits, input, task } = this.manifest
     const way = task === 'regression' ? targetsOf(this.manifest) : limits.way.min
-    const count = Math.max(limits.support.min, task === 'regression' ? limits.shot.min
-      : way * limits.shot.min)
+    const shot = Math.max(1, limits.shot.min)
+    const count = Math.max(limits.support.min, task === 'regression' ? shot : way * shot)
     const size = product(input.shape)
     const x = Float32Array.from({ length: count * size }, (_, i) => (i * 7919 % 101) / 101)
     const y = Float32Array.from({ length: count * way }, (_, i) =>
@@ -98,8 +114,8 @@ export class Learner {
 
   /** @param {Draws | undefined} draws */
   #seed(draws) {
-    if (!draws) return null
-    const { samples, seed } = draws
+    const { samples, seed } = draws ?? {}
+    if (samples === undefined && seed === undefined) return null
     const whole = typeof seed === 'bigint' || Number.isInteger(seed)
     const fits = Number.isInteger(samples) && Number(samples) >= 1 && Number(samples) <= MAX_SAMPLES
     if (!fits || !whole || Number(seed) < 0) {
@@ -116,4 +132,4 @@ export class Learner {
 
 /** @param {any} value @returns {value is Draws} */
 const isDraws = (value) => Boolean(value) && !Array.isArray(value) && !ArrayBuffer.isView(value)
-  && ('samples' in value || 'seed' in value)
+  && ('samples' in value || 'seed' in value || 'fresh' in value)

@@ -23,7 +23,7 @@ import { schema } from './tables.js'
  *   thresholds: {false_accepts: number, score: number, known_kept: number}[],
  *   sets: {coverage: number, probability: number, size: number}[]}} ConfidenceEntry
  * @typedef {{format: number, name: string, learner: string,
- *   task: 'classification' | 'regression', input: InputSpec, embed: string | null,
+ *   task: 'classification' | 'regression', classes: string[] | null, input: InputSpec, embed: string | null,
  *   precision: 'float32' | 'int8' | 'float16', graphs: Record<string, GraphSpec>,
  *   stages: StageSpec[], predict: string, limits: {way: Bounds, shot: Bounds, support: Bounds},
  *   evaluation: any[], confidence: ConfidenceEntry[], training: any, licence: string}} Manifest
@@ -43,6 +43,9 @@ const MAX_STEPS = 10_000
 const MAX_VECTORS = 20_000 // states and losses on the way
 const MAX_NOISE = 2 ** 24 // values of all noise, where S and N count as AS_MANY each
 const AS_MANY = 64
+// what a terminal obeys instead of showing
+const OBEYED = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff\\u2028\\u2029\\u200e\\u200f\\u061c'
+  + '\\u202a-\\u202e\\u2066-\\u2069]', 'u')
 const ROLES = ['x', 'h', 'support_x', 'support_y', 'query_x', 'loss', 'logits', 'outputs']
 
 /**
@@ -66,6 +69,9 @@ export const product = (sizes) => sizes.reduce((a, b) => a * b, 1)
 /** @param {string} text */
 export const isPlainName = (text) =>
   PLAIN.test(text) && !text.endsWith('.') && !DEVICE.test(text)
+
+/** Whether it is one line of text that can be shown. @param {string} text */
+export const isLabel = (text) => Boolean(text.trim()) && !OBEYED.test(text)
 
 /** @param {string} text @param {string} place */
 const words = (text, place) =>
@@ -91,8 +97,11 @@ export function readManifest(bytes) {
   words(manifest.learner, 'learner')
   words(manifest.licence, 'licence')
   checkInput(manifest.input)
+  checkClasses(manifest)
   for (const [name, { min, max }] of Object.entries(manifest.limits)) {
-    need(min >= 1 && (max ?? min) >= min, `limits.${name}`, [min, max], 'low to high, from 1')
+    const least = manifest.classes && name !== 'way' ? 0 : 1
+    const low = least ? min >= 1 : min === 0
+    need(low && (max ?? min) >= min, `limits.${name}`, [min, max], `low to high, from ${least}`)
   }
   checkFiles(manifest.graphs)
   need(manifest.embed !== null || manifest.precision === 'float32', 'precision',
@@ -101,6 +110,17 @@ export function readManifest(bytes) {
   checkEvaluation(manifest)
   checkConfidence(manifest)
   return manifest
+}
+
+/** @param {Manifest} manifest */
+function checkClasses({ classes, task, limits }) {
+  if (!classes) return
+  need(task === 'classification', 'classes', classes.length, 'null: the task is regression')
+  within(classes.length, 'classes', 2, 1000)
+  need(new Set(classes).size === classes.length, 'classes', classes, 'each once')
+  classes.forEach((name, i) => need(isLabel(name) && name.normalize('NFC') === name, `classes[${i}]`, name,
+    'a line of text in its composed form'))
+  need(limits.way.min === classes.length, 'limits.way.min', limits.way.min, `${classes.length} classes`)
 }
 
 /** @param {InputSpec} spec */
@@ -364,7 +384,7 @@ function is({ name, dtype: found, shape: sizes }, shape, place, dtype = 'float32
 }
 
 /** @param {Manifest} manifest */
-function checkEvaluation({ evaluation, task }) {
+function checkEvaluation({ evaluation, task, classes }) {
   const regression = task === 'regression'
   const [wanted, other] = regression
     ? ['mean_squared_error', 'accuracy'] : ['accuracy', 'mean_squared_error']
@@ -379,6 +399,11 @@ function checkEvaluation({ evaluation, task }) {
     const place = `evaluation[${i}]`
     words(entry.data, `${place}.data`)
     words(entry.split, `${place}.split`)
+    within(entry.shot, `${place}.shot`, classes ? 0 : 1, Infinity)
+    for (const [name, most] of [['given', entry.way - 1], ['persons', entry.episodes]]) {
+      need(entry[name] === null || (classes && entry[name] >= 1 && entry[name] <= most),
+        `${place}.${name}`, entry[name], classes ? `null, or 1 to ${most}` : 'null: no class is named')
+    }
     need(!regression || entry.way === 1, `${place}.way`, entry.way, '1: the task is regression')
     measure(entry, place)
     entry.compared.forEach((/** @type {any} */ compared, /** @type {number} */ j) => {
@@ -390,7 +415,7 @@ function checkEvaluation({ evaluation, task }) {
 }
 
 /** @param {Manifest} manifest */
-function checkConfidence({ confidence, task, limits }) {
+function checkConfidence({ confidence, task, limits, classes }) {
   if (!confidence.length) return
   need(task === 'classification', 'confidence', confidence.length, 'no entries: a regression')
   within(confidence.length, 'confidence', 1, 256)
@@ -400,7 +425,8 @@ function checkConfidence({ confidence, task, limits }) {
     const { way, shot } = limits
     within(entry.way, `${place}.way`, Math.max(2, way.min), way.max ?? Infinity)
     within(entry.shot, `${place}.shot`, shot.min, shot.max ?? Infinity)
-    within(entry.classes, `${place}.classes`, entry.way + 1, Infinity)
+    within(entry.classes, `${place}.classes`, classes ? entry.way : entry.way + 1,
+      classes ? entry.way : Infinity)
     within(entry.queries, `${place}.queries`, 1, Infinity)
     within(entry.others, `${place}.others`, 0, 1)
     within(entry.temperature, `${place}.temperature`, 1e-9, 1e9)

@@ -5,13 +5,11 @@ import { basename, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { load as loadFrom } from './core.js'
 import { PackageError, SessionError } from './errors.js'
-import { fromBytes } from './package.js'
+import { fromBytes, MAX_FILE } from './package.js'
 
 export * from './core.js'
 
 /** @typedef {import('./package.js').Read} Read */
-
-const MAX_FILE = 2 ** 30 + 2 ** 24
 
 /**
  * Reads the files of a package on disk, a folder or a .handful file: each as a regular file, opened

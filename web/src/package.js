@@ -2,20 +2,20 @@
 import { ManifestError, PackageError, SessionError } from './errors.js'
 import { FILE, isPlainName, MAX_BYTES, readManifest } from './manifest.js'
 import { vet } from './vetting/vet.js'
-import { directory, extract } from './zip.js'
+import { archive, directory, extract } from './zip.js'
 
 /**
  * @typedef {import('./manifest.js').Manifest} Manifest
  * @typedef {import('./manifest.js').TensorSpec} TensorSpec
- * @typedef {(name: string, most: number) => Promise<Uint8Array>} Read a file of a package, of which
- *   no more than `most` bytes are read
+ * @typedef {((name: string, most: number) => Promise<Uint8Array>) & {names?: string[]}} Read a file of a
+ *   package, of which no more than `most` bytes are read; `names` of the files that there are in one file
  * @typedef {string | URL | Uint8Array | ArrayBuffer | Blob | Read} Source where a package lies: the
  *   address or path of a folder or of a .handful file, the bytes of one, or what reads its files
  * @typedef {{manifest: Manifest, identity: string, graphs: Map<string, {bytes: Uint8Array,
  *   outputs: string[]}>, read: Read}} Package `outputs` are the names in the file
  */
 
-const MAX_FILE = 2 ** 30 + 2 ** 24 // bytes of a package as one file
+export const MAX_FILE = 2 ** 28 // bytes of a package as one file
 const MAX_MEMBERS = 1000
 const AGAIN = 'copy the package again, as a whole'
 
@@ -74,34 +74,42 @@ async function fetched(url, most, progress) {
 }
 
 /**
- * Reads the files in the bytes of a .handful file: a zip whose members are stored, one after the
- * other, with nothing before, between or after them.
+ * Reads the files in the bytes of a .handful file, which is exactly what packing them gives: so there is
+ * no second reading of it.
  * @param {Uint8Array} bytes
  * @param {string} [name]
- * @returns {Read}
+ * @returns {Promise<Read>}
  */
-export function fromBytes(bytes, name = 'the package') {
+export async function fromBytes(bytes, name = 'the package') {
   if (bytes.length > MAX_FILE) {
     throw new PackageError(`${name} has ${bytes.length} bytes, at most ${MAX_FILE} are read`)
   }
-  const members = directory(bytes, name, PackageError, { members: MAX_MEMBERS, size: MAX_FILE })
-  let at = 0
-  for (const member of [...members].sort((a, b) => a.at - b.at)) {
+  const listed = directory(bytes, name, PackageError, { members: MAX_MEMBERS, size: MAX_FILE })
+  /** @type {Map<string, Uint8Array>} */
+  const files = new Map()
+  for (const member of listed) {
     if (!isPlainName(member.name)) {
       throw new PackageError(`${name} has a member ${JSON.stringify(member.name.slice(0, 60))}, wanted`
         + ' plain names without folders')
     }
-    if (member.at !== at) throw new PackageError(`${name} has other bytes than its files'`, AGAIN)
-    at = member.from + member.size
+    files.set(member.name, await extract(bytes, member, name, PackageError))
   }
-  return async (file, most) => {
-    const member = members.find((other) => other.name === file)
-    if (!member) throw new PackageError(`no ${file} in ${name}`, AGAIN)
-    if (member.size > most) {
-      throw new PackageError(`${file} has ${member.size} bytes, at most ${most} are read`)
+  const again = archive([...files].sort(([a], [b]) => a < b ? -1 : 1))
+  if (again.length !== bytes.length || again.some((byte, i) => byte !== bytes[i])) {
+    throw new PackageError(`${name} is a zip archive, and not as packages are packed: in the order of`
+      + ' names, stored, dated 1980-01-01, with nothing beside',
+    'unpack it, and pack the folder again with `handful pack FOLDER`')
+  }
+  /** @type {Read} */
+  const read = async (file, most) => {
+    const found = files.get(file)
+    if (!found) throw new PackageError(`no file ${file} in ${name}`, AGAIN)
+    if (found.length > most) {
+      throw new PackageError(`${file} has ${found.length} bytes, at most ${most} are read`)
     }
-    return extract(bytes, member, name, PackageError)
+    return found
   }
+  return Object.assign(read, { names: [...files.keys()] })
 }
 
 /**
@@ -120,6 +128,9 @@ export async function readPackage(read, progress) {
   }
   const manifest = readManifest(text)
   const specs = Object.entries(manifest.graphs)
+  const parts = [FILE, 'conformance.npz', 'README.md', ...specs.map(([, { file }]) => file)]
+  const other = read.names?.find((name) => !parts.includes(name))
+  if (other !== undefined) throw new PackageError(`${other} is no file of the package`, AGAIN)
   const total = specs.reduce((sum, [, graph]) => sum + graph.bytes, 0)
   let done = 0
   const files = await Promise.all(specs.map(async ([, spec]) => {

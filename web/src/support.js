@@ -2,7 +2,7 @@
 import { SupportSetError, shown } from './errors.js'
 import { empty, toBatch } from './inputs/examples.js'
 import { asArray } from './inputs/arrays.js'
-import { product, targetsOf } from './manifest.js'
+import { isLabel, product, targetsOf } from './manifest.js'
 import { concatenated } from './numbers.js'
 
 /**
@@ -10,16 +10,16 @@ import { concatenated } from './numbers.js'
  * @typedef {import('./engine.js').Engine} Engine
  * @typedef {import('./unlike.js').Watch} Watch
  * @typedef {Iterable<[string, any]>} Pairs labels with their examples: a Map, or a list of pairs
- * @typedef {{x: Float32Array, y: Float32Array, count: number, labels: string[], classes: string[]}}
- *   Support embedded examples [S, …] with their classes one-hot [S, N], in order of first appearance;
- *   of a regression with targets [S, O], without labels and classes
+ * @typedef {{x: Float32Array, y: Float32Array, count: number, labels: string[], classes: string[],
+ *   named: number}} Support embedded examples [S, …] with their classes one-hot [S, N], in order of first
+ *   appearance, of which the first `named` are the package's own and may have no examples; of a regression
+ *   with targets [S, O], without labels and classes
+ * @typedef {{fresh?: Iterable<string>, known?: readonly string[]}} Beyond classes beyond those that the
+ *   package names: new ones, and those that a task has already
  */
 
 export const MAX_SUPPORT = 100_000
 const MAX_WAY = 10_000
-// what a terminal obeys instead of showing
-const OBEYED = new RegExp('[\\u0000-\\u001f\\u007f-\\u009f\\ud800-\\udfff\\u2028\\u2029\\u200e\\u200f\\u061c'
-  + '\\u202a-\\u202e\\u2066-\\u2069]', 'u')
 const LEARNT = 'what is learnt from that means nothing'
 
 /**
@@ -33,7 +33,7 @@ export function labelOf(label, Kind = SupportSetError) {
     throw new Kind(`a label is ${shown(label)}, wanted a string`, 'labels are strings, as "7"')
   }
   const text = label.normalize('NFC')
-  if (!text.trim() || OBEYED.test(text)) {
+  if (!isLabel(text)) {
     throw new Kind(`a label is ${shown(text)}, wanted one line of text that can be shown`)
   }
   return text
@@ -44,9 +44,10 @@ export function labelOf(label, Kind = SupportSetError) {
  * @param {Engine} engine @param {Watch} watch
  * @param {any} examples pairs, a Map, or examples in order
  * @param {any} [labels] of examples in order; of a regression the targets
+ * @param {Beyond} [beyond]
  * @returns {Promise<Support>}
  */
-export async function gather(engine, watch, examples, labels) {
+export async function gather(engine, watch, examples, labels, beyond = {}) {
   const { manifest } = engine
   if (manifest.task === 'regression') return regression(engine, watch, examples, labels)
   /** @type {string[]} */
@@ -69,10 +70,33 @@ export async function gather(engine, watch, examples, labels) {
     parts.push(batch.x)
     names.push(...labels.map((label) => labelOf(label)))
   }
+  named(manifest, names, beyond)
   const batch = { x: concatenated(parts), count: names.length, single: false }
   const found = batch.count ? empty(batch, manifest.input) : []
   watch.look(batch, found, 'the examples are', (at) => numbered(names, at), LEARNT)
-  return classified(await embedded(engine, batch), names)
+  return classified(await embedded(engine, batch), names, manifest.classes ?? [])
+}
+
+/** Refuses a label that is neither one of the package's classes nor said to be a new one. @param {Manifest} manifest @param {string[]} names @param {Beyond} beyond */
+function named({ name, classes, limits }, names, { fresh = [], known = [] }) {
+  const beyond = [...fresh].map((label) => labelOf(label))
+  if (!classes) {
+    if (beyond.length) {
+      throw new SupportSetError(`fresh is given, but package ${name} names no classes`,
+        'any label may be given to it: leave fresh out')
+    }
+    return
+  }
+  const more = limits.way.max === null || limits.way.max > classes.length
+  const its = `its classes: ${classes.slice(0, 20).join(', ')}`
+  if (beyond.length && !more) {
+    throw new SupportSetError(`package ${name} takes no classes beyond those that it names`, its)
+  }
+  const other = names.find((label) => ![...classes, ...beyond, ...known].includes(label))
+  if (other !== undefined) {
+    throw new SupportSetError(`package ${name} has no class ${shown(other)}`,
+      its + (more ? `; for a class beyond them say so: {fresh: [${JSON.stringify(other)}]}` : ''))
+  }
 }
 
 /** @param {any} examples @returns {Pairs} */
@@ -96,16 +120,16 @@ function embedded(engine, { x, count }) {
   return engine.embed(x, count, 1)
 }
 
-/** A support set of embedded examples and one label for each. @param {Float32Array} x @param {string[]} labels @returns {Support} */
-export function classified(x, labels) {
-  const classes = [...new Set(labels)]
+/** A support set of embedded examples and one label for each; `own` classes come first. @param {Float32Array} x @param {string[]} labels @param {readonly string[]} [own] @returns {Support} */
+export function classified(x, labels, own = []) {
+  const classes = [...new Set([...own, ...labels])]
   if (labels.length > MAX_SUPPORT || classes.length > MAX_WAY) {
     throw new SupportSetError(`${labels.length} examples of ${classes.length} classes, at most`
       + ` ${MAX_SUPPORT} of ${MAX_WAY} are taken`)
   }
   const index = new Map(classes.map((label, i) => [label, i]))
   const y = oneHot(labels.map((label) => index.get(label) ?? 0), classes.length)
-  return { x, y, count: labels.length, labels, classes }
+  return { x, y, count: labels.length, labels, classes, named: own.length }
 }
 
 /** @param {number[]} indices @param {number} way */
@@ -132,7 +156,7 @@ async function regression(engine, watch, examples, targets) {
   asMany(batch.count, shape[0], 'targets')
   const found = Array(batch.count).fill(false)
   watch.look(batch, found, 'the examples are', String, LEARNT)
-  return { x: await embedded(engine, batch), y, count: batch.count, labels: [], classes: [] }
+  return { x: await embedded(engine, batch), y, count: batch.count, labels: [], classes: [], named: 0 }
 }
 
 /** @param {number} examples @param {number} labels @param {string} word */
@@ -145,16 +169,18 @@ function asMany(examples, labels, word) {
 /** The examples of both, in order. @param {Support} first @param {Support} second @returns {Support} */
 export function joined(first, second) {
   const x = concatenated([first.x, second.x])
-  if (first.classes.length) return classified(x, [...first.labels, ...second.labels])
+  if (first.classes.length) {
+    return classified(x, [...first.labels, ...second.labels], first.classes.slice(0, first.named))
+  }
   const y = concatenated([first.y, second.y])
-  return { x, y, count: first.count + second.count, labels: [], classes: [] }
+  return { x, y, count: first.count + second.count, labels: [], classes: [], named: 0 }
 }
 
 /** The examples at some places. @param {Support} support @param {number[]} keep @param {Manifest} manifest @param {number[]} inner */
-export function chosen({ x, labels }, keep, manifest, inner) {
+export function chosen({ x, labels, classes, named }, keep, manifest, inner) {
   const size = product(inner)
   const rows = concatenated(keep.map((i) => x.subarray(i * size, (i + 1) * size)))
-  return classified(rows, keep.map((i) => labels[i]))
+  return classified(rows, keep.map((i) => labels[i]), classes.slice(0, named))
 }
 
 /** How many examples each class has, in their order. @param {Support} support */
@@ -164,7 +190,9 @@ export const shotsOf = ({ labels, classes }) =>
 /** Refuses a support set outside the package's limits. @param {Support} support @param {Manifest['limits']} limits */
 export function within(support, limits) {
   const { count, classes } = support
-  if (!count) throw new SupportSetError('no examples', 'give at least one example of each class')
+  if (!count && limits.support.min) {
+    throw new SupportSetError('no examples', 'give at least one example of each class')
+  }
   if (!classes.length) {
     between(count, limits.shot, 'example')
     between(count, limits.support, 'example')

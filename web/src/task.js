@@ -6,7 +6,6 @@ import { targetsOf } from './manifest.js'
 import { Negatives } from './negatives.js'
 import { argmax, concatenated, mean, normal, variance } from './numbers.js'
 import { chosen, gather, joined, labelOf, shotsOf, within } from './support.js'
-import { writeTask } from './task_file.js'
 
 /**
  * @typedef {import('./learner.js').Learner} Learner
@@ -140,17 +139,18 @@ export class Task {
    * A new task: this support set and more, of old classes or new ones; as for `Learner.adapt`.
    * @param {any} examples
    * @param {any} [labels]
+   * @param {{fresh?: Iterable<string>}} [how] classes beyond those that the package names
    * @returns {Promise<Task>}
    */
-  async add(examples, labels) {
+  async add(examples, labels, { fresh } = {}) {
     const { engine, watch } = this.learner
-    const more = await gather(engine, watch, examples, labels)
+    const more = await gather(engine, watch, examples, labels, { fresh, known: this.classes })
     if (!more.count) throw new SupportSetError('no examples', 'give at least one example to add')
     return this.#again(joined(this.support, more))
   }
 
   /**
-   * A new task: this support set without a class.
+   * A new task: this support set without a class; one that the package names stays, without examples.
    * @param {string} label
    * @returns {Promise<Task>}
    */
@@ -184,8 +184,8 @@ export class Task {
    * The bytes of a saved task: `Learner.loadTask` reads them, and so does Python.
    * @returns {Promise<Uint8Array>}
    */
-  save() {
-    return writeTask(this)
+  async save() {
+    return (await import('./task_file.js')).writeTask(this)
   }
 
   /** This task with embedded examples of none of its classes, and no others. @param {Float32Array} x */

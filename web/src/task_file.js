@@ -2,6 +2,7 @@
 // the same. docs/package-format.md, "Saved tasks".
 import { HandfulError, TaskFileError, shown } from './errors.js'
 import { readJson } from './json.js'
+import { MAX_SAMPLES } from './learner.js'
 import { readByPredict, same, targetsOf } from './manifest.js'
 import { LEAST, MAX_NEGATIVES } from './negatives.js'
 import { MAX_MEMBERS, packNpz, readNpz } from './npz.js'
@@ -16,7 +17,6 @@ import { Task } from './task.js'
 
 const FORMAT = 1
 const MAX_BYTES = 2 ** 28
-export const MAX_SAMPLES = 1000
 const MAX_SEED = 2n ** 63n
 const FIELDS = ['classes', 'format', 'package', 'place', 'samples', 'seed']
 const NAME = 'the task'
@@ -29,6 +29,7 @@ const NAME = 'the task'
 export async function writeTask(task) {
   const { learner, support, states, seed, negatives } = task
   const { inner } = learner.engine
+  const width = support.classes.length || targetsOf(learner.manifest)
   const about = JSON.stringify({
     format: FORMAT, package: learner.identity, classes: support.classes, seed: null,
     samples: states.length, place: null,
@@ -40,7 +41,7 @@ export async function writeTask(task) {
   const arrays = [
     ['about', { data: text, shape: [text.length], dtype: 'uint8' }],
     ['support_x', floats(support.x, [support.count, ...inner])],
-    ['support_y', floats(support.y, [support.count, support.y.length / support.count])],
+    ['support_y', floats(support.y, [support.count, width])],
   ]
   states.forEach(({ tensors }, i) => {
     for (const [name, { data, dims, type }] of tensors) {
@@ -96,11 +97,13 @@ export async function readTask(bytes, learner) {
   const y = take('support_y', 'float32', [count, width])
   const indices = Array.from({ length: count }, (_, i) => y.subarray(i * width, (i + 1) * width).indexOf(1))
   const labels = regression ? [] : indices.map((index) => about.classes[index])
+  const named = manifest.classes ?? []
+  const own = [...new Set([...named, ...labels])]
   const fits = regression ? !about.classes.length
     : indices.every((index) => index >= 0) && same([...y], [...oneHot(indices, width)])
-      && new Set(labels).size === width
+      && own.length === width && same(about.classes.slice(0, named.length), named)
   if (!fits) throw new TaskFileError(`${NAME}: \`support_y\` does not fit the classes`)
-  const support = { x, y, count, labels, classes: about.classes }
+  const support = { x, y, count, labels, classes: about.classes, named: named.length }
   try {
     within(support, manifest.limits)
   } catch (error) {

@@ -135,7 +135,8 @@ async function inflate(bytes, size) {
 }
 
 /**
- * The bytes of an archive whose members are stored, dated 1 January 1980.
+ * The bytes of an archive whose members are stored, dated 1 January 1980, by "version 2.0, Unix" with the
+ * mode 0644: of a package's files in the order of their names it is `handful pack`'s, byte for byte.
  * @param {Iterable<[string, Uint8Array]>} members
  */
 export function archive(members) {
@@ -164,7 +165,10 @@ function header(signature, file, body, at) {
   const view = new DataView(new ArrayBuffer(central ? 46 : 30))
   const shift = central ? 2 : 0
   view.setUint32(0, signature, true)
-  if (central) view.setUint16(4, 20, true)
+  if (central) {
+    view.setUint16(4, 0x0314, true)
+    view.setUint32(38, 0x01a40000, true)
+  }
   view.setUint16(4 + shift, 20, true)
   view.setUint16(12 + shift, 33, true) // 1 January 1980
   view.setUint32(14 + shift, crc32(body), true)

@@ -45,15 +45,16 @@ async function answers(task, queries) {
 const queries = ask.queries.map(given)
 const support = ask.support.map(given)
 let task
-if (ask.targets) task = await learner.adapt(support, ask.targets)
-else task = await learner.adapt(support, ask.labels)
+if (ask.start) task = await learner.start()
+else if (ask.targets) task = await learner.adapt(support, ask.targets)
+else task = await learner.adapt(support, ask.labels, ask.fresh && { fresh: ask.fresh })
 if (ask.negatives.length) task = await task.withNegatives(ask.negatives.map(given))
 const found = { adapted: await answers(task, queries) }
 writeFileSync(`${folder}/node.npz`, await task.save())
 const loaded = await learner.loadTask(readFileSync(`${folder}/python.npz`))
 found.loaded = await answers(loaded, queries)
-if (ask.labels && task.classes.length > 2) {
-  const changed = await (await task.remove(task.classes[0])).add(support, ask.labels)
+if (ask.labels && !ask.start && task.classes.length > 2) {
+  const changed = await (await task.remove(task.classes[0])).add(support, ask.labels, { fresh: ask.fresh ?? [] })
   found.changed = await answers(changed, queries)
 }
 console.log(JSON.stringify(found))
