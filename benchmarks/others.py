@@ -5,8 +5,8 @@ and their index. The package is the head of `handful photos` on EfficientNet-Lit
 made without the backbone; tasks and answers are those of the runtime. In each task the classes of a
 split are divided into its own, those that the other pictures are drawn from, and those of the
 unknown queries. The rule was chosen on tasks of the test classes; the validation and the training
-classes had no part in it. Then the whole package of `handful photos`, on the pictures themselves.
-Needs the extra `photos`. Writes results/others.md.
+classes had no part in it. Then the whole package of `handful photos --features mean`, on the
+pictures themselves. Needs the extra `photos`. Writes results/others.md.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def photographs(
         for of in sorted(pictures(folder, split, room / split).iterdir()):
             frames = [np.asarray(Image.open(file).convert("RGB")) for file in sorted(of.iterdir())]
             by_class[of.name] = np.stack(frames)
-    photos_command(room / "photos", Request(backbone=BACKBONE), print)
+    photos_command(room / "photos", Request(backbone=BACKBONE, features="mean"), print)
     learner = handful.load(room / "photos")
     embed, known = learner._engine.embed, dict[bytes, Floats]()
 
@@ -216,8 +216,8 @@ def main() -> None:
             "",
             *lines,
             "",
-            f"The package of `handful photos` as it is, on the pictures of 84 × 84 pixels,"
-            f" {options.episodes // 2} tasks:",
+            "The package of `handful photos --features mean` as it is, on the pictures of 84"
+            f" pixels, {options.episodes // 2} tasks:",
             "",
             *real,
         ]
