@@ -6,16 +6,19 @@ Where a package's files lie, in a folder or in such an archive, is decided here 
 from __future__ import annotations
 
 import io
-import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from handful.runtime.errors import HandfulError, PackageError
 
 from .files import brief_path, is_folder, mode_of, read_regular
 from .manifest import FILE, is_basename
 from .strict import shorten
+
+if TYPE_CHECKING:
+    import zipfile
 
 SUFFIX = ".handful"
 MAX_BYTES = 2**28
@@ -24,6 +27,7 @@ ENTRY = b"PK\x01\x02"  # begins a member's entry in the archive's directory
 BEGINS = b"PK"
 DATE = (1980, 1, 1, 0, 0, 0)  # the first that a zip can have: bytes do not depend on the clock
 UNIX, MODE = 3, 0o644 << 16
+STORED = 0  # the method of a member that is not compressed
 WHOLE = "copy the package again, as a whole"
 PACK = "`handful pack FOLDER` writes a package as one file"
 
@@ -136,6 +140,8 @@ def pack(files: Mapping[str, bytes]) -> bytes:
     Members are stored, in the order of their names, dated 1980-01-01, with the mode 0644, by
     "version 2.0, Unix", without flags, extra fields and comments.
     """
+    import zipfile  # it takes 10 ms, and a folder needs none
+
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED, allowZip64=False) as archive:
         for name in sorted(files):
@@ -158,6 +164,8 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
         raise PackageError(f"{wrong}: it is no zip archive", hint=PACK)
     if (entries := data.count(ENTRY)) > MAX_MEMBERS:  # before zipfile makes an object of each
         raise PackageError(f"{wrong}: {entries} members, at most {MAX_MEMBERS}", hint=PACK)
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             for member in archive.infolist():
@@ -179,5 +187,5 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
 def _check_member(member: zipfile.ZipInfo, wrong: str) -> None:
     if not is_basename(member.filename):
         raise PackageError(f"{wrong}: a member {shorten(member.filename)!r}, wanted plain names")
-    if member.compress_type != zipfile.ZIP_STORED or member.file_size != member.compress_size:
+    if member.compress_type != STORED or member.file_size != member.compress_size:
         raise PackageError(f"{wrong}: {member.filename} is compressed, wanted stored", hint=PACK)
