@@ -2,14 +2,14 @@
 
 `python benchmarks/photo_heads.py DATA BACKBONE …`, DATA the folder of the downloaded collections
 (see shifts.py) and BACKBONE an ONNX file, mobilenet_… or efficientnet_… by name. Each picture is
-embedded once, and kept in the user's cache. A backbone that is measured again has its table
-replaced, and others stay.
+embedded once, and kept in the user's cache. What is measured again has its rows replaced, and
+others stay.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from handful.trainer.parts.metric import POWER
 
 WAY, SHOTS, QUERIES, SEED = 5, (1, 2, 5, 10, 20), 10, 0
 AT_HOME = "caltech"
+HOME, SHIFT = 1000, 200  # tasks of a row
 FEWER, FITTED = 100, 5  # tasks for logistic regression, which takes ten times as long; its shots
 AT_ONCE = 10  # tasks, as one batch
 SCALES: dict[str, dict[str, Any]] = {  # what each kind of backbone reads
@@ -80,7 +81,7 @@ def places(parts: tuple[int, ...]) -> Learner:
     return learner
 
 
-def measure(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
+def apply_metric(data: LabelledSet, parts: tuple[int, ...]) -> tuple[LabelledSet, tuple[int, ...]]:
     """Each part of the features to the power 0.7, of unit length; and the sizes of the parts."""
     split = [
         coordinates(unit_length(x.sign() * x.abs() ** POWER))
@@ -137,24 +138,62 @@ def row(name: str, data: LabelledSet, parts: tuple[int, ...], shot: int, episode
     return f"| {' | '.join(cells)} |"
 
 
-def table(data: Path, backbone: Path, folder: Path, home: int, shift: int) -> str:
-    """All collections at all numbers of shots that they have pictures for."""
-    lines = [
-        f"| {backbone.stem} | shot | `handful photos`, % | ahead of {' | of '.join(RIVALS)} |",
-        "| --- " * (3 + len(RIVALS)) + "|",
-    ]
+def measure(
+    data: Path, backbone: Path, folder: Path, names: Sequence[str], home: int, shift: int
+) -> Iterator[str]:
+    """A row for each collection at each number of shots that it has pictures for."""
     model, parts = with_places(backbone)
     file = folder / backbone.name
     file.write_bytes(model.SerializeToString())
-    for name in COLLECTIONS:
+    for name in names:
         config = settings(file, pictures(data, name, folder))
-        embedded, sizes = measure(embed_pictures(load_pictures(config, "all"), config), parts)
+        embedded, sizes = apply_metric(embed_pictures(load_pictures(config, "all"), config), parts)
+        episodes = home if name == AT_HOME else shift
+        usual = episodes == (HOME if name == AT_HOME else SHIFT)
+        label = name if usual else f"{name}, {episodes} tasks"
         for shot in SHOTS:
             if int(embedded.counts.min()) >= shot + QUERIES:
-                episodes = home if name == AT_HOME else shift
-                lines.append(row(name, embedded, sizes, shot, episodes))
-                print(lines[-1], flush=True)
-    return "\n".join(lines)
+                yield row(label, embedded, sizes, shot, episodes)
+
+
+def key(line: str) -> tuple[str, str]:
+    """The collection and the shots of a row."""
+    name, shot, *_ = line.removeprefix("| ").split(" | ")
+    return name.partition(",")[0], shot
+
+
+def write(tables: dict[str, dict[tuple[str, str], str]]) -> None:
+    """All rows there are, a table for each backbone."""
+    head = (
+        f"{WAY}-way, {QUERIES} queries a class, {HOME} tasks at home ({AT_HOME}) and {SHIFT} under"
+        " each shift, or as many as a row says: the accuracy, and how far it is ahead on the same"
+        f" tasks, with 95 % intervals; of logistic regression on the first {FEWER}. The rivals read"
+        " the backbone's pooled features, in the same metric."
+    )
+    parts = [head]
+    for stem, rows in tables.items():
+        title = f"| {stem} | shot | `handful photos`, % | ahead of {' | of '.join(RIVALS)} |"
+        rule = "| --- " * (3 + len(RIVALS)) + "|"
+        order = sorted(rows, key=lambda at: (list(COLLECTIONS).index(at[0]), int(at[1])))
+        parts.append("\n".join([title, rule, *(rows[at] for at in order)]))
+    write_table(
+        "photo_heads",
+        "Closed forms on a frozen backbone, at home and under a shift",
+        "python benchmarks/photo_heads.py DATA BACKBONE …",
+        "\n\n".join(parts),
+    )
+
+
+def read() -> dict[str, dict[tuple[str, str], str]]:
+    """The rows that were measured before, by backbone."""
+    file = FOLDER / "photo_heads.md"
+    tables: dict[str, dict[tuple[str, str], str]] = {}
+    for part in file.read_text("utf-8").split("\n\n") if file.exists() else []:
+        title, _, *rows = [*part.splitlines(), "", ""]
+        if " | shot | " in title:
+            found = (line for line in rows if line)
+            tables[title.split(" ")[1]] = {key(line): line for line in found}
+    return tables
 
 
 def main() -> None:
@@ -162,30 +201,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("backbones", type=Path, nargs="+")
-    parser.add_argument("--home", type=int, default=1000, help="tasks at home")
-    parser.add_argument("--shift", type=int, default=200, help="tasks under each shift")
+    parser.add_argument("--collections", nargs="+", choices=COLLECTIONS, default=[*COLLECTIONS])
+    parser.add_argument("--home", type=int, default=HOME, help="tasks at home")
+    parser.add_argument("--shift", type=int, default=SHIFT, help="tasks under each shift")
     parser.add_argument("--pictures", type=Path, default=Path("pictures"), help="where they go")
     asked = parser.parse_args()
     asked.pictures.mkdir(exist_ok=True)
-    file = FOLDER / "photo_heads.md"
-    tables: dict[str, str] = {}
-    if file.exists():
-        parts = file.read_text("utf-8").split("\n\n")
-        tables = {part.split(" ")[1]: part for part in parts if " | shot | " in part}
+    tables = read()
     for backbone in asked.backbones:
-        tables[backbone.stem] = table(asked.data, backbone, asked.pictures, asked.home, asked.shift)
-        head = (
-            f"{WAY}-way, {QUERIES} queries a class, {asked.home} tasks at home ({AT_HOME}) and"
-            f" {asked.shift} under each shift: the accuracy, and how far it is ahead on the same"
-            f" tasks, with 95 % intervals; of logistic regression on the first {FEWER}. The rivals"
-            " read the backbone's pooled features, in the same metric."
-        )
-        write_table(
-            "photo_heads",
-            "Closed forms on a frozen backbone, at home and under a shift",
-            "python benchmarks/photo_heads.py DATA BACKBONE …",
-            "\n\n".join([head, *tables.values()]),
-        )
+        for line in measure(
+            asked.data, backbone, asked.pictures, asked.collections, asked.home, asked.shift
+        ):
+            print(line, flush=True)
+            tables.setdefault(backbone.stem, {})[key(line)] = line
+            write(tables)
 
 
 if __name__ == "__main__":

@@ -47,6 +47,7 @@ LEGEND = (
     " likeliest do. A size with * was not measured at export; the values are read between those"
     " that were, or beyond them. *negatives*: 5-way 1-shot, that many examples of none of the"
     " classes given to the task, and where they and the unknown queries are from."
+    " Packages without thresholds take them from other things: [others.md](others.md)."
 )
 NEGATIVES, RATE, TASKS = (0, 5, 20), 0.05, 300
 

@@ -196,9 +196,9 @@ def check_finite(tensors: Mapping[str, Any], where: str) -> None:
             continue  # on the device; the outputs on the host tell
         # one pass without a temporary: a finite sum of squares shows that all are finite
         flat = value.reshape(-1)
-        if value.dtype == np.float32 and not (
-            np.isfinite(np.dot(flat, flat)) or np.isfinite(value).all()
-        ):
+        with np.errstate(over="ignore", invalid="ignore"):  # then each value is looked at
+            square = np.dot(flat, flat) if value.dtype == np.float32 else 0.0
+        if not (np.isfinite(square) or np.isfinite(value).all()):
             raise AdaptError(
                 f"{where} gave {name} with values that are not finite",
                 hint="look for examples far outside what the package was trained on",

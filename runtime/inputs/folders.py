@@ -83,7 +83,11 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     """
     path = Path(path)
     if not os.path.isdir(path):  # where Path.is_dir raises, of names too long, this is False
-        raise SupportSetError(f"no folder {quote_path(path)}", hint=LABELS)
+        name = quote_path(path)
+        there = os.path.exists(path)
+        raise SupportSetError(
+            f"{name} is a file, wanted a folder" if there else f"no folder {name}", hint=LABELS
+        )
     faults: list[Fault] = []
     entries = _list_visible(path, faults)
     folders = [entry for entry in entries if _is_a(entry, "folder")]

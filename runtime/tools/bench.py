@@ -53,7 +53,7 @@ def bench(
     began = time.perf_counter()
     learner = load(folder, threads=threads)
     load_ms = (time.perf_counter() - began) * 1e3
-    way = 1 if learner.manifest.task == "regression" else way
+    way = _way(learner.manifest, way)
     cold = sorted(_cold(folder, way, shot, threads) for _ in range(cold_runs))
     cold_ms, rss = cold[len(cold) // 2]
     engine = learner._engine
@@ -73,6 +73,13 @@ def bench(
         adapt_ms=_median_ms(lambda: engine.adapt(support_x, y), runs),
         predict_ms=_median_ms(lambda: engine.predict(state, support_x[:1]), runs),
     )
+
+
+def _way(manifest: Manifest, way: int) -> int:
+    """The classes of a task: those asked for, unless the package has its own, or none."""
+    if manifest.task == "regression":
+        return 1
+    return way if manifest.classes is None else len(manifest.classes)
 
 
 def _cold(folder: Path, way: int, shot: int, threads: int) -> tuple[float, float | None]:
@@ -131,7 +138,8 @@ def first_answer() -> None:
     learner = load(sys.argv[1], threads=threads)
     x, y = examples(learner.manifest, way, shot)
     classes = learner.manifest.task == "classification"
-    task = learner.adapt(x, [str(label) for label in y.argmax(axis=1)] if classes else y)
+    names = learner.classes or tuple(map(str, range(way)))
+    task = learner.adapt(x, [names[c] for c in y.argmax(axis=1)] if classes else y)
     task.predict(x[0])
     sys.stdout.write(f"{peak_rss() or ''}\n")
     sys.stdout.flush()

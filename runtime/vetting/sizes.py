@@ -180,8 +180,8 @@ class _Node:
         rule = RULES.get(self.op)
         try:
             return rule(self, first) if rule and first is not None else [None]
-        except (IndexError, ValueError, TypeError):  # onnxruntime refuses what does not fit
-            return [None]
+        except (IndexError, ValueError, TypeError, ZeroDivisionError):
+            return [None]  # onnxruntime refuses what does not fit
 
     def _of_windows(self, first: tuple[Number, ...]) -> list[Sizes]:
         windows = self._windows(len(first) - 2)

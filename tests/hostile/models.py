@@ -114,7 +114,23 @@ def int_division(op: str, divisor: Any) -> Callable[[Path], object]:
 GRAPH = "PackageError: step.onnx: "
 INTEGERS = ", wanted floats, or a constant divisor of type int64 without 0 and -1"
 UNKNOWN = "PackageError: step.onnx: operator "
+# of a scalar, which has no axis: nothing is known of what comes out, and onnxruntime refuses it
+SCALAR: dict[str, Case] = {
+    f"{op} of a scalar": (
+        nodes(one(op, *inputs, **how), scalar=np.float32(1), axis=np.array([0])),
+        "ok",
+    )
+    for op, inputs, how in (
+        ("Gather", ("scalar", "axis"), {}),
+        ("Concat", ("scalar", "scalar"), {"axis": 0}),
+        ("Squeeze", ("scalar", "axis"), {}),
+        ("TopK", ("scalar", "axis"), {}),
+        ("ReduceSum", ("scalar", "axis"), {}),
+        ("Flatten", ("scalar",), {}),
+    )
+}
 CASES: dict[str, Case] = {
+    **SCALAR,
     # kernels that ended the process: SIGFPE and SIGSEGV in releases from 1.24.1 to 1.32.0
     "Div of the least by -1": (
         int_division("Div", [-1]), GRAPH + "an integer Div by 'b'" + INTEGERS,

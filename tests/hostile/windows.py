@@ -102,6 +102,10 @@ CASES: dict[str, Case] = {
         over("AveragePool", kernel_shape=[4, 1], auto_pad="VALID", pads=[3, 0, 3, 0]),
         GRAPH + "AveragePool over" + BEYOND + "4 with stride 1 and padding 0",
     ),
+    "MaxPool that is padded at one end": (
+        over("MaxPool", kernel_shape=[5, 1], pads=[2, 0, 0, 0]),
+        GRAPH + "MaxPool over" + BEYOND + "5 with stride 1 and padding 2, beyond its map",
+    ),
     "MaxPool that is padded twice": (
         over("MaxPool", kernel_shape=[4, 1], auto_pad="SAME_UPPER", pads=[0, 0, 0, 0]),
         GRAPH + "MaxPool with `pads` and `auto_pad` SAME_UPPER",

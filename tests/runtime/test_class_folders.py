@@ -145,7 +145,7 @@ def test_names_that_cannot_be_labels(tmp_path: Path, name: bytes, words: str) ->
 def test_what_is_wrong_with_one_thing(tmp_path: Path) -> None:
     none = tmp_path / "none"
     assert refused(none) == ("no folder …", LABELS)
-    assert refused(picture(tmp_path / "file" / "1.png"))[0] == "no folder …"
+    assert refused(picture(tmp_path / "file" / "1.png"))[0] == "… is a file, wanted a folder"
     none.mkdir()
     assert refused(none) == ("no sub-folders in …", LABELS)
     picture(none / "1.png")

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import handful
+from handful.runtime.engine import check_finite
 from handful.runtime.errors import AdaptError, HandfulError, InputError, SupportSetError
 
 from ..each import each
@@ -257,3 +258,10 @@ def test_more_classes_than_any_package_takes(packages: Any) -> None:
     with pytest.raises(SupportSetError) as error:
         learner.adapt({"a": np.zeros((100_001, 4), np.float32), "b": x})
     assert str(error.value) == "110002 examples, at most 100000 are taken"
+
+
+def test_large_values_are_finite_though_their_squares_are_not() -> None:
+    large = np.full(3, 1e30, np.float32)
+    check_finite({"w": large}, "a graph")
+    with pytest.raises(AdaptError, match="a graph gave w with values that are not finite"):
+        check_finite({"w": np.append(large, np.float32(np.inf))}, "a graph")

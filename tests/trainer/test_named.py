@@ -10,6 +10,7 @@ import torch
 
 from handful.runtime.errors import SupportSetError, TaskFileError
 from handful.runtime.learner import Learner, load
+from handful.runtime.tools.bench import bench
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan, RunSubject
@@ -100,8 +101,9 @@ def test_adapting_to_a_person_gains_and_is_measured_by_person(run: Path) -> None
     assert none.value < one.value - 0.1
     assert one.value <= five.value
     assert half.size.given == 2
-    means = half.compared[0]
-    assert means.name.startswith("class means")
+    compared = {other.name: other for other in half.compared}
+    assert {"no examples", "everybody's classifier, no examples"} <= set(compared)
+    means = compared["class means of the features, squared distance"]
     assert means.difference > 0.1  # which cannot answer with a class that has no example
 
 
@@ -212,3 +214,10 @@ def test_shrunken_means_by_hand() -> None:
     c = shrunken_means(params, {}, Support(x, y), {})["c"]
     wanted = [[(2 * 1 + 4) / 4, 0, 0], [4 + 1, 0, 0], [9, 9, 9]]
     torch.testing.assert_close(c, torch.tensor(wanted, dtype=torch.float32))
+
+
+def test_a_named_package_is_timed_with_its_own_classes(learner: Learner) -> None:
+    assert learner.path is not None
+    measured = bench(learner.path, shot=1, runs=1, cold_runs=1)
+    assert measured.way == 4
+    assert measured.adapt_ms > 0

@@ -20,6 +20,7 @@ from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
 from handful.trainer.data.backbone import embed_few
 from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.config import DRAWN
+from handful.trainer.data.domains import DomainSet, describe_domains, doubts_about
 from handful.trainer.data.functions import is_functions
 from handful.trainer.data.record import is_name
 from handful.trainer.data.sources.download import Progress, silent
@@ -94,6 +95,8 @@ class Checked:
         """Paragraphs and a table."""
         found = self.survey
         blocks = [table(HEAD, [_row(part, found) for part in PARTS if part in found.parts])]
+        if named := _domains(found):
+            blocks.append("\n".join(f"{part}: {words}" for part, words in named.items()))
         facts = [*_counts(found), *_ranges(found)]
         blocks += [pairs(facts)] if facts else []
         if found.bad:
@@ -131,6 +134,7 @@ class Checked:
                 }
                 for part, data in found.parts.items()
             },
+            "domains": _domains(found),
             "counts": found.counts,
             "ranges": found.ranges,
             "unreadable": found.bad,
@@ -173,6 +177,8 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
         except DataError as error:  # a backbone or a front end that these examples do not suit
             refused.append(_join_hint(error))
     remarks = warn_uncheckable(found.parts["meta_test"]) if "meta_test" in found.parts else []
+    for part, data in found.parts.items():
+        remarks += doubts_about(data, part) if isinstance(data, DomainSet) else []
     if any(recipe.lowered for recipe in recipes) and not request.skip_small:
         remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
@@ -199,6 +205,12 @@ def _explain_refusal(found: Survey, request: Request) -> Iterator[str]:
                 f"class {data.classes[smallest]} of {part} has one example, wanted one to adapt to"
                 " and another to ask about; --skip-small leaves it out"
             )
+
+
+def _domains(found: Survey) -> dict[str, str]:
+    """What the persons of each part are, where the classes are named."""
+    sets = found.parts.items()
+    return {part: describe_domains(data) for part, data in sets if isinstance(data, DomainSet)}
 
 
 def _much_smaller(found: Survey) -> Iterator[str]:

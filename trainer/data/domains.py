@@ -21,7 +21,7 @@ from handful.trainer.settings.errors import DataError
 
 from .distortions import Distortion, change_of
 from .labelled import ClassFacts, LabelledSet, Within
-from .splits import Part, choose
+from .splits import Part, choose, shorten
 
 ATTEMPTS = 50  # at two sides on which every class has an example
 
@@ -255,6 +255,37 @@ class DomainSet(LabelledSet):
         rows = self.task(torch.tensor(shots), queries, generator, repeat=True)
         x, query = (self.x[at[0].to(self.x.device)].cpu() for at in (rows.support, rows.query))
         return self.as_float(x), torch.eye(len(shots))[rows.support_y[0]], self.as_float(query)
+
+
+def describe_domains(data: DomainSet) -> str:
+    """One line: persons, domains, recordings, examples of a class in a domain."""
+    persons = list(dict.fromkeys(map(person_of, data.domains)))
+    pairs = torch.stack([data.domain, data.recording])
+    recordings = torch.unique(pairs, dim=1).shape[1]
+    counts = [len(rows) for table in data.tables for rows, _ in table]
+    return (
+        f"{len(persons)} persons, {len(data.domains)} domains, {recordings} recordings;"
+        f" {min(counts)} to {max(counts)} examples of a class in a domain"
+    )
+
+
+def doubts_about(data: DomainSet, where: str) -> list[str]:
+    """What somebody should know before results are believed: a sentence each."""
+    doubts = []
+    left = [data.domains[d] for d in range(len(data.domains)) if d not in set(data.usable)]
+    if left:
+        doubts.append(
+            f"{where}: no task is drawn from {shorten(left)}, where a class has fewer than two"
+            " recordings"
+        )
+    pairs = torch.stack([data.domain, data.recording])
+    if len(data.x) and torch.unique(pairs, dim=1).shape[1] == len(data.x):
+        doubts.append(
+            f"{where}: every example is a recording of its own; if they are windows of longer ones,"
+            " these overlap both sides of a task and accuracies are too good: name the recording"
+            " with data.recording"
+        )
+    return doubts
 
 
 @dataclass(frozen=True)

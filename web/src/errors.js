@@ -50,11 +50,13 @@ export function unpacked({ name, message, hint }) {
 /**
  * A value as an error names it: one line, at most 60 characters.
  * @param {unknown} value
+ * @returns {string}
  */
 export function shown(value) {
-  let text = String(value)
+  let text
   if (typeof value === 'string') text = JSON.stringify(value)
-  else if (Array.isArray(value)) text = `[${value.slice(0, 20).join(', ')}]`
-  else if (value && typeof value === 'object') text = `an object of type ${value.constructor?.name}`
+  else if (Array.isArray(value)) text = `[${value.slice(0, 20).map(shown).join(', ')}]`
+  else if (value && typeof value === 'object') text = `an object${value.constructor ? ` of type ${value.constructor.name}` : ''}`
+  else text = String(value)
   return text.length > 60 ? `${text.slice(0, 57)}...` : text
 }

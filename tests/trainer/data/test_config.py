@@ -28,8 +28,8 @@ def test_a_source_that_is_not_there() -> None:
         load_data(DataConfig(source="birds"), "meta_train")
     assert str(error.value) == "no data source birds"
     assert error.value.hint == (
-        "there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz, MODULE:CLASS;"
-        " no folder of that name exists"
+        "there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz,"
+        " MODULE:CLASS; no folder of that name exists"
     )
 
 

@@ -10,7 +10,13 @@ import pytest
 import torch
 
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.domains import DomainSet, Mix, person_of
+from handful.trainer.data.domains import (
+    DomainSet,
+    Mix,
+    describe_domains,
+    doubts_about,
+    person_of,
+)
 from handful.trainer.data.splits import PARTS, Part
 from handful.trainer.episodes import TaskSize, rows_of
 
@@ -170,3 +176,16 @@ def test_a_domain_is_a_name_or_a_number_for_each_example(
 ) -> None:
     with pytest.raises(DataError, match=words):
         loaded(tmp_path, session=column)
+
+
+def test_what_is_said_of_domains(tmp_path: Path) -> None:
+    config = written(tmp_path)
+    data = loaded(tmp_path)
+    assert describe_domains(data) == (
+        "6 persons, 12 domains, 48 recordings; 8 to 8 examples of a class in a domain"
+    )
+    assert doubts_about(data, "meta_train") == []
+    alone = load_data(DataConfig(**{**vars(config), "recording": None}), "meta_train")
+    assert isinstance(alone, DomainSet)
+    (doubt,) = doubts_about(alone, "meta_train")
+    assert doubt.startswith("meta_train: every example is a recording of its own")

@@ -18,7 +18,6 @@ import torch
 from onnx import helper, numpy_helper
 from torch import Tensor
 
-from handful.trainer.networks.separable import Layer
 from handful.trainer.settings.errors import DataError
 
 MEANS = ("GlobalAveragePool", "ReduceMean")
@@ -26,13 +25,18 @@ PLACES = 4  # a side: of 2, 3, 4 and 5 the best on Caltech-101's validation clas
 READ = "a chain of Conv, Clip to 0 and 6 and Add, with a mean over the last map's places"
 
 
-@dataclass(frozen=True)
-class _Read:
-    """A layer with its constants, the tensor that it reads, and the one that it gives."""
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """A convolution, what follows it, the tensor that it reads, and the one that comes of it."""
 
-    layer: Layer
-    weight: Tensor
-    bias: Tensor
+    weight: Tensor  # [outputs, inputs, kernel, kernel]; [outputs, 1, …] where it is depthwise
+    bias: Tensor  # [outputs]
+    stride: int
+    depthwise: bool  # a kernel for each channel
+    before: int  # rows above and columns to the left that are padded with zeros
+    after: int  # rows below and columns to the right
+    relu6: bool = False
+    add: int = 0  # the output so many layers before is added: 1 is the layer's input; 0: none
     reads: str
     gives: str
 
@@ -50,14 +54,17 @@ def with_places(path: Path) -> tuple[onnx.ModelProto, tuple[int, ...]]:
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)
         for value in (*graph.value_info, *graph.output)
     }
-    chain = _chain(model, path)
-    ends = [chain[i + 1] for i, read in enumerate(chain[:-1]) if read.layer.depthwise]
-    by_side = {shapes[end.gives][-1]: end.gives for end in ends}  # the last of each side
+    layers = read_layers(model, path)
+    ends = [layers[i + 1].gives for i, layer in enumerate(layers[:-1]) if layer.depthwise]
+    # the last of each side
+    by_side = {shapes[end][-1]: end for end in ends if len(shapes.get(end, ())) == 4}
     maps = sorted(side for side in by_side if side >= PLACES)[:2]
     if len(maps) < 2:
         raise _unreadable(path, f"it has no two maps of {PLACES} × {PLACES} places or more")
     embedding = graph.output[0].name
     parts = [shapes[embedding][-1]]
+    if not parts[0]:
+        raise _unreadable(path, "how many numbers its embedding has is not known")
     names = [embedding]
     for side in maps:
         _, channels, height, width = shapes[by_side[side]]
@@ -85,11 +92,11 @@ def with_places(path: Path) -> tuple[onnx.ModelProto, tuple[int, ...]]:
     return model, tuple(parts)
 
 
-def _chain(model: onnx.ModelProto, path: Path) -> list[_Read]:
-    """All layers in order."""
+def read_layers(model: onnx.ModelProto, path: Path) -> list[Layer]:
+    """All layers in order; `path` is the model's, for errors."""
     constants = _constants(model)
     (at,) = (value.name for value in model.graph.input if value.name not in constants)
-    chain: list[_Read] = []
+    chain: list[Layer] = []
     outputs = {at: -1}  # the index of the layer that gave each tensor
     for node in model.graph.node:
         if node.op_type == "Constant":
@@ -98,13 +105,13 @@ def _chain(model: onnx.ModelProto, path: Path) -> list[_Read]:
             chain.append(_convolution(node, constants, path))
         elif node.op_type == "Clip" and node.input[0] == at and chain:
             _refuse_other_clip(node, constants, path)
-            chain[-1] = replace(chain[-1], layer=replace(chain[-1].layer, relu6=True))
-        elif node.op_type == "Add" and at in node.input:
-            (other,) = (name for name in node.input if name != at)
+            chain[-1] = replace(chain[-1], relu6=True)
+        elif node.op_type == "Add" and at in node.input and chain and not chain[-1].relu6:
+            other = node.input[1] if node.input[0] == at else node.input[0]
             if other not in outputs:
                 raise _unreadable(path, f"{node.name or node.op_type} adds {other}")
             before = len(chain) - 1 - outputs[other]
-            chain[-1] = replace(chain[-1], layer=replace(chain[-1].layer, add=before))
+            chain[-1] = replace(chain[-1], add=before)
         elif node.op_type in MEANS and node.input[0] == at:
             return chain
         else:
@@ -115,7 +122,7 @@ def _chain(model: onnx.ModelProto, path: Path) -> list[_Read]:
     raise _unreadable(path, "there is no mean at its end")
 
 
-def _convolution(node: onnx.NodeProto, constants: dict[str, Any], path: Path) -> _Read:
+def _convolution(node: onnx.NodeProto, constants: dict[str, Any], path: Path) -> Layer:
     """The layer of a Conv, without what follows it."""
     found = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     if any(name not in constants for name in node.input[1:]):
@@ -132,11 +139,10 @@ def _convolution(node: onnx.NodeProto, constants: dict[str, Any], path: Path) ->
         raise _unreadable(path, f"{node.name or node.output[0]} is not square or not plain")
     if groups != 1 and not depthwise:
         raise _unreadable(path, f"{node.name or node.output[0]} has {groups} groups")
-    layer = Layer(
-        outputs=outputs, kernel=kernel[0], stride=strides[0], depthwise=depthwise,
-        before=pads[0], after=pads[2], relu6=False,
+    return Layer(
+        weight=weight, bias=torch.from_numpy(bias), stride=strides[0], depthwise=depthwise,
+        before=pads[0], after=pads[2], reads=node.input[0], gives=node.output[0],
     )  # fmt: skip
-    return _Read(layer, weight, torch.from_numpy(bias), node.input[0], node.output[0])
 
 
 def _refuse_other_clip(node: onnx.NodeProto, constants: dict[str, Any], path: Path) -> None:

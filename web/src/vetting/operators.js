@@ -139,7 +139,7 @@ export function readAttribute(walker, bytes, op) {
   const value = found[type]
   if (value === undefined) malformed()
   const fits = [value].flat().every((entry) => typeof entry === 'number'
-    ? entry >= (rule.min ?? -Infinity) && entry <= (rule.max ?? Infinity)
+    ? (rule.min === undefined || entry >= rule.min) && (rule.max === undefined || entry <= rule.max)
     : typeof entry !== 'string' || !rule.values || rule.values.includes(entry))
   const stored = (name !== 'to' && name !== 'dtype') || Object.hasOwn(table.element_types, value)
   if (!fits || !stored) {

@@ -253,7 +253,7 @@ class Step {
     } else if (none) return first
     const keep = this.number('keepdims', 1)
     if (!axes) return keep ? first.map(() => null) : null
-    const gone = new Set(axes.map((axis) => from(axis, rank)))
+    const gone = new Set(rank ? axes.map((axis) => from(axis, rank)) : [])
     if (keep) return first.map((size, i) => gone.has(i) ? 1 : size)
     return first.filter((_, i) => !gone.has(i))
   }
@@ -337,7 +337,10 @@ class Window {
 }
 
 /** An axis counted from the end, from the beginning. @param {number} axis @param {number} rank */
-const from = (axis, rank) => ((axis % rank) + rank) % rank
+function from(axis, rank) {
+  if (!rank) throw new RangeError('a scalar has no axis')
+  return ((axis % rank) + rank) % rank
+}
 
 /** The size that all have, by the one that knows most. @param {Size[]} axis @returns {Size} */
 const agree = (axis) =>
