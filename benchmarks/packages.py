@@ -17,6 +17,7 @@ from handful.runtime.package.manifest import Evaluation
 from handful.runtime.package.read import find, list_shipped
 from handful.runtime.tools.text import ERROR, difference, mean, value
 from handful.trainer.episodes import TaskSize
+from handful.trainer.evaluation.accuracy import NOTHING
 from handful.trainer.export.card import is_start, is_step, markdown_table
 
 PAGE = Path(__file__).parent / "RESULTS.md"
@@ -28,23 +29,31 @@ LEAST_SQUARES, MEANS = "least squares on the support set", "class means of the f
 # simplest rival on the same episodes; at most six rows
 ADAPTING = (
     ("a sensor, 5 known values", "sensor-maml", 1, 5, LEAST_SQUARES),
-    ("a sensor, 10 known values", "sensor-maml", 1, 10, LEAST_SQUARES),
-    ("a sensor, 20 known values", "sensor-maml", 1, 20, LEAST_SQUARES),
     ("5 new words, 5 recordings of each", "keywords-proto-maml", 5, 5, MEANS),
 )
 
+# of named classes: what is told apart, and its package
+PERSONAL = (
+    ("eight gestures, a forearm", "myo-personal"),
+    ("five activities, phone or watch", "activity-personal"),
+)
+FEW, MORE = 1, 5  # examples of each class
+
 
 def section() -> str:
-    """Classification, then regression: a table each."""
+    """Classification of new classes, of named ones, and regression: a table each."""
     measured = [
         (name, e)
         for name in list_shipped()
         for e in read_manifest(find(name)).evaluation
         if e.split == "meta_test"  # official runs have tables of their own
     ]
-    classified = [(name, e) for name, e in measured if e.accuracy is not None]
+    named = [(n, e) for n, e in measured if any(c.name == NOTHING for c in e.compared)]
+    classified = [(n, e) for n, e in measured if e.accuracy is not None and (n, e) not in named]
     fitted = [(name, e) for name, e in measured if e.accuracy is None]
-    return "\n\n".join([table("accuracy %", classified), table(ERROR, fitted)])
+    return "\n\n".join(
+        [table("accuracy %", classified), table("accuracy %", named), table(ERROR, fitted)]
+    )
 
 
 def table(measure: str, measured: list[tuple[str, Evaluation]]) -> str:
@@ -60,7 +69,7 @@ def row(name: str, evaluation: Evaluation, rivals: list[str]) -> tuple[str, ...]
     gains = {c.name: difference(c) for c in evaluation.compared}
     return (
         f"[{name}](../exported/{name}/README.md)",
-        str(TaskSize(evaluation.way, evaluation.shot, 1)),
+        str(TaskSize(evaluation.way, evaluation.shot, 1, evaluation.given)),
         mean(evaluation),
         *(gains.get(rival, "") for rival in rivals),
         next((gain for rival, gain in gains.items() if is_start(rival)), ""),
@@ -69,8 +78,36 @@ def row(name: str, evaluation: Evaluation, rivals: list[str]) -> tuple[str, ...]
 
 def gains() -> str:
     """What adapting gains: before its inner steps, after them, and the simplest rival."""
-    head = ("what, and from how many examples", "with", "before", "after", "simplest rival")
-    return markdown_table(head, [gain(*chosen) for chosen in ADAPTING])
+    head = ("what, from how many examples", "with", "before", "after", "simplest rival")
+    persons = (
+        "a person never seen (% right)",
+        "for everybody",
+        f"{FEW} example each",
+        f"{MORE}",
+        f"class means, {FEW} / {MORE}",
+    )
+    return "\n\n".join(
+        [
+            markdown_table(persons, [personal_gain(*chosen) for chosen in PERSONAL]),
+            markdown_table(head, [gain(*chosen) for chosen in ADAPTING]),
+        ]
+    )
+
+
+def personal_gain(what: str, name: str) -> tuple[str, ...]:
+    """One row: before any example, after one and after five of each class, and class means."""
+    of_shot = {e.shot: e for e in read_manifest(find(name)).evaluation if e.given is None}
+    before = {c.name: c for c in of_shot[FEW].compared}[NOTHING]
+    means = [
+        value(next(c for c in of_shot[shot].compared if c.name.startswith(MEANS)))
+        for shot in (FEW, MORE)
+    ]
+    return (
+        f"[{what}](exported/{name}/README.md)",
+        value(before),
+        *(f"**{mean(of_shot[shot])}**" for shot in (FEW, MORE)),
+        " / ".join(means),
+    )
 
 
 def gain(what: str, name: str, way: int, shot: int, rival: str) -> tuple[str, ...]:
