@@ -27,8 +27,13 @@ def keep(run: Path, command: str | None) -> None:
     data: dict[str, Any] = json.loads((run / DATA).read_text(encoding="utf-8"))
     kept = json.dumps({**data, "places": {}}, indent=1, ensure_ascii=False)
     write_atomic(folder / DATA, kept.encode())
-    lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    write_atomic(folder / CURVE, "".join(f"{x}\n" for x in lines if '"validation' in x).encode())
+    # a run that went on from here has its validations since in its log, and the earlier ones here
+    before = (run / CURVE, run / "metrics.jsonl")
+    lines = [
+        line for file in before if file.exists() for line in file.read_text("utf-8").splitlines()
+    ]
+    curve = dict.fromkeys(line for line in lines if '"validation' in line)
+    write_atomic(folder / CURVE, "".join(f"{line}\n" for line in curve).encode())
     if command is not None:
         write_atomic(folder / COMMAND, f"{command}\n".encode())
 

@@ -219,7 +219,7 @@ def main() -> None:
     asked.pictures.mkdir(exist_ok=True)
     lines = table(
         asked.data, asked.backbone, asked.pictures, asked.collections,
-        dict.fromkeys(asked.shots, asked.tasks),
+        {shot: asked.tasks for shot in asked.shots},
     )  # fmt: skip
     write_table(
         "moving",
