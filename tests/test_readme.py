@@ -92,8 +92,8 @@ def test_nothing_is_installed_that_no_index_has() -> None:
 
 
 def test_the_first_screen_is_short() -> None:
-    """It fits a screen: under 800 words, at most six rows of gains, eight lines of Python."""
-    assert len(README.split()) < 800
+    """It fits a screen: under 850 words, at most six rows of gains, eight lines of Python."""
+    assert len(README.split()) < 850
     (gains,) = re.findall(r"<!-- adapting -->(.*)<!-- /adapting -->", README, re.DOTALL)
     assert 1 <= len(re.findall(r"^\| [^-w]", gains, re.MULTILINE)) <= 6
     (code,) = blocks("python")
