@@ -240,9 +240,9 @@ def bench(package: str, as_json: bool, **how: int) -> None:
 
 @command()
 @click.argument("package", required=False)
-@number("--port", least=0, default=8000, help="Where to serve on this machine; 0: a free port.")
+@number("--port", least=0, default=8000, help="Where to serve it; 0: a free port.")
 @click.option("-o", "--out", type=PATH, help="Write the site to this folder, and serve nothing.")
-@click.option("--runtime", type=PATH, help="onnxruntime-web: a folder with its files, or its .tgz.")
+@click.option("--runtime", type=PATH, help="onnxruntime-web: a folder of it, or its .tgz.")
 @click.option("--open/--no-open", "opened", default=True, help="Open it in a browser.")
 def demo(
     package: str | None, port: int, out: Path | None, runtime: Path | None, opened: bool

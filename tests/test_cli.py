@@ -27,8 +27,8 @@ from .commands.called import error, run
 from .each import each
 
 SHIPPED = [
-    "keywords-proto-maml", "omniglot-lake", "omniglot-leo", "omniglot-maml",
-    "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo",
+    "activity-personal", "keywords-proto-maml", "myo-personal", "omniglot-lake", "omniglot-leo",
+    "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo",
 ]  # fmt: skip
 
 
@@ -58,6 +58,7 @@ def test_help_lists_the_commands_in_the_order_of_the_work() -> None:
         "  test      Test a task on files of known classes.\n"
         "  report    Write a page about a task: examples, answers, advice.\n"
         "  bench     Time a package here: cold start, adapt, predict.\n"
+        "  demo      Try packages in a browser, on pages served here.\n"
         "  pack      Write a package as one file, NAME.handful.\n"
         "  unpack    Write a package from one file as a folder.\n"
         "  freeze    Write an adapted task as one ordinary ONNX file.\n"
@@ -258,7 +259,7 @@ def test_lists_name_what_there_is() -> None:
     )
     assert lines[-1] == f"recipes: {', '.join(recipes())}"
     sources = [line.split()[0] for line in run("data").stdout.splitlines()]
-    wanted = "omniglot glyphs sinusoid sensor FOLDER FILE.npz MODULE:CLASS"
+    wanted = "omniglot glyphs bands sinusoid sensor FOLDER FILE.npz MODULE:CLASS"
     assert sources == wanted.split()
 
 

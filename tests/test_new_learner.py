@@ -109,8 +109,8 @@ def draw(folder: Path) -> None:
 
 
 def test_nothing_outside_chooses_by_a_learners_name() -> None:
-    """`handful photos` and the demo are made of one learner each, and import it."""
-    made_of_one = {"photos.py", "__main__.py"}
+    """`handful photos`, the demo and everybody's classifier are made of one learner each."""
+    made_of_one = {"photos.py", "__main__.py", "everybody.py"}
     modules = "|".join(kind.__module__.rpartition(".")[2] for kind in LEARNERS.values())
     names = "|".join(LEARNERS)
     chosen = re.compile(rf"learners\.({modules}) import|== \"({names})\"|LEARNERS\[\"")

@@ -68,6 +68,8 @@ def test_the_wheel_holds_every_module_recipe_list_and_package(wheel: Path) -> No
     kinds = ("*.py", "*.toml", "*.json", "*.onnx", "*.npz", "README.md", "py.typed")
     parts = [ROOT / part for part in ("trainer", "runtime", "exported")]
     expected = {f.relative_to(ROOT) for part in parts for kind in kinds for f in part.rglob(kind)}
+    served = [f for part in ("src", "pages") for f in (ROOT / "web" / part).rglob("*")]
+    expected |= {f.relative_to(ROOT) for f in served if f.is_file()}
     expected |= {
         Path(name)
         for name in (
