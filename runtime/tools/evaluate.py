@@ -62,7 +62,7 @@ def compare(name: str, values: Array, others: Array, *, error: bool = False) -> 
         accuracy=None if error else other,
         mean_squared_error=other if error else None,
         difference=difference.value,
-        interval=difference.interval,
+        interval=difference.interval if error else min(difference.interval, 1.0),
     )
 
 

@@ -127,7 +127,7 @@ def test_the_card_and_inspect_say_what_is_heard(heard: Path) -> None:
     said = run("inspect", package).stdout.splitlines()
     assert "input   audio [800] at 8000 Hz: 0.1 s" in said
     card = (package / "README.md").read_text()
-    assert "adapt(examples, labels)  # WAV files, or samples [S, 800] at 8000 Hz" in card
+    assert "# WAV files, or samples [S, 800] at 8000 Hz\n" in card
 
 
 def test_made_sounds_are_classes_of_their_own() -> None:

@@ -35,7 +35,8 @@ def golden_examples(learner: handful.Learner) -> tuple[Any, Any, Any]:
 def adapted(name: str) -> tuple[handful.Task, Any]:
     learner = handful.load(name)
     support, y, query = golden_examples(learner)
-    labels = y if learner.manifest.task == "regression" else [f"class {n}" for n in y.argmax(1)]
+    names = learner.classes or [f"class {n}" for n in range(y.shape[1])]
+    labels = y if learner.manifest.task == "regression" else [names[n] for n in y.argmax(1)]
     return learner.adapt(list(support), labels), query
 
 

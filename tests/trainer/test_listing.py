@@ -31,7 +31,7 @@ main([sys.argv[1]])
     for command, first in (
         ("learners", "baseline"),
         ("data", "omniglot"),
-        ("packages", "keywords-proto-maml"),
+        ("packages", "activity-personal"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", code, command],

@@ -121,7 +121,7 @@ def summarise(
         persons=None if persons is None else len(values),
         accuracy=None if regression else mean.value,
         mean_squared_error=mean.value if regression else None,
-        interval=mean.interval,
+        interval=mean.interval if regression else min(mean.interval, 1.0),  # of two episodes
         transductive=transductive,
         compared=tuple(
             compare(name, values, other, error=regression) for name, other in others.items()
