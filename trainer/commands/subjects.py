@@ -35,7 +35,7 @@ from handful.trainer.evaluation import (
     summarise,
 )
 from handful.trainer.evaluation.accuracy import NOTHING, earlier_steps, features_of
-from handful.trainer.evaluation.everybody import Everybody
+from handful.trainer.evaluation.everybody import Everybody, is_for_everybody
 from handful.trainer.evaluation.packages import (
     MeasuredPackage,
     embed_shared,
@@ -44,7 +44,6 @@ from handful.trainer.evaluation.packages import (
     package_promises,
 )
 from handful.trainer.evaluation.yardsticks import Fits
-from handful.trainer.learners.classifier import Classifier
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_from_dict, distortions
 from handful.trainer.training.data import RecordedData
@@ -237,7 +236,7 @@ def beside_everybody(
         return features
     places = (folder / PRETRAINED, folder)
     trained = load_run(next(place for place in places if place.is_dir()), data)
-    if not isinstance(trained.learner, Classifier):
+    if not is_for_everybody(trained.learner):
         return features
     validation = recorded.load("meta_val")
     assert isinstance(validation, DomainSet)

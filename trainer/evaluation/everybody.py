@@ -21,7 +21,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from torch import Tensor
 from handful.runtime.arrays import Array
 from handful.trainer.data.domains import DomainSet
 from handful.trainer.episodes import Rows, TaskSize, rows_of
+from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.classifier import Classifier
 from handful.trainer.parts.features import class_means, running_statistics
@@ -45,6 +46,11 @@ SHARES = (0.1, 0.3, 0.6)  # a
 TUNED = 200  # tasks of the meta-validation persons by which a rule is chosen
 TUNED_SLOWLY = 50  # of those that embed each task anew
 SEED = 1  # of these tasks
+
+
+def is_for_everybody(learner: Learner) -> TypeGuard[Classifier]:
+    """Whether it is a classifier that answers without any example, upon which the rules stand."""
+    return isinstance(learner, Classifier)
 
 
 @dataclass(frozen=True)
