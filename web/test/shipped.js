@@ -32,7 +32,8 @@ export async function golden(name) {
     return Array.from({ length: count }, (_, i) => data.slice(i * size, (i + 1) * size))
   }
   const y = rows('support_y')
-  return { support: rows('support_x'), y, labels: y.map((row) => `class ${row.indexOf(1)}`), queries: rows('query_x'), arrays }
+  const { classes } = await shipped(name) // those that the package names, if it does
+  return { support: rows('support_x'), y, labels: y.map((row) => classes[row.indexOf(1)] ?? `class ${row.indexOf(1)}`), queries: rows('query_x'), arrays }
 }
 
 /** A package as one file. */
