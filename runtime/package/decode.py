@@ -18,6 +18,7 @@ from .rules import check
 from .strict import HINT, quote, read, shorten, to_plain
 
 MAX_BYTES = 2**20
+EXPORTED = "an exported package is a folder made by `handful export`"
 MAX_DEPTH = 64  # of objects and lists within each other
 MAX_INTEGER = 2**53
 SURROGATE = re.compile("[\ud800-\udfff]")
@@ -93,15 +94,14 @@ def read_bytes(path: Path) -> bytes:
     if not mode_of(path):
         raise ManifestError(
             f"no package at {brief_path(path)}",
-            hint="an exported package is a folder made by `handful export`",
+            hint=EXPORTED,
         )
     return manifest_of(open_files(path))
 
 
 def manifest_of(files: Files) -> bytes:
     """The bytes of manifest.json among a package's files."""
-    absent = "an exported package is a folder made by `handful export`"
-    return files.read(FILE, limit=MAX_BYTES, error=ManifestError, absent=absent)
+    return files.read(FILE, limit=MAX_BYTES, error=ManifestError, absent=EXPORTED)
 
 
 def identify(data: bytes) -> str:
