@@ -24,6 +24,7 @@ from PIL import Image, ImageDraw
 import handful
 from handful.runtime.arrays import Array
 from handful.runtime.package.read import SHIPPED, list_shipped
+from handful.runtime.tools.golden import read_golden
 
 from .runtime.small_sounds import wav
 
@@ -110,6 +111,13 @@ def of_card(name: str) -> dict[str, Any]:
     return {"examples": two, "labels": ["one", "two"], "example": two[0]}
 
 
+def windows_of_a_person() -> dict[str, Any]:
+    """Muscle signals of a second each, as docs/personal.md calls them."""
+    learner = handful.load("myo-personal")
+    rows = read_golden(learner.files, learner.manifest).vectors.query_x
+    return dict(zip(("window", *"abcdef"), rows[:7], strict=True))
+
+
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "README.md": dict,
     "docs/architecture.md": characters,
@@ -117,6 +125,7 @@ GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/data.md": readings,
     "docs/frozen.md": dict,
     "docs/own-learner.md": dict,
+    "docs/personal.md": windows_of_a_person,
     "docs/photos.md": photographs,
 } | {f"exported/{name}/README.md": lambda name=name: of_card(name) for name in list_shipped()}
 
