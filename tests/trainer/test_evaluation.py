@@ -27,15 +27,21 @@ def test_the_interval_by_hand() -> None:
 
 
 def test_persons_count_alike_however_many_episodes_each_has() -> None:
-    """Means of 0.5 and 1: were it over episodes, it would be 0.6 and its interval narrower."""
+    """Means of 0.5 and 0.54: were it over episodes, it would be 0.508 and its interval narrower."""
     persons = np.array([7, 7, 7, 7, 3])
-    values, others = np.array([0.4, 0.6, 0.4, 0.6, 1.0]), np.array([0.4, 0.4, 0.4, 0.4, 0.9])
+    values, others = np.array([0.4, 0.6, 0.4, 0.6, 0.54]), np.array([0.4, 0.4, 0.4, 0.4, 0.5])
     result = summarise(values, TaskSize(5, 1, 3), persons=persons, against={"other": others})
-    assert result.accuracy == pytest.approx(0.75)
+    assert result.accuracy == pytest.approx(0.52)
     assert (result.episodes, result.persons) == (5, 2)
-    assert result.interval == pytest.approx(12.706 * 0.25)  # s / √2 of two means, 0.5 apart
-    assert result.compared[0].accuracy == pytest.approx(0.65)
-    assert result.compared[0].difference == pytest.approx(0.1)
+    assert result.interval == pytest.approx(12.706 * 0.02, rel=1e-4)  # s / √2 of two means
+    assert result.compared[0].accuracy == pytest.approx(0.45)
+    assert result.compared[0].difference == pytest.approx(0.07)
+
+
+def test_an_interval_of_accuracies_is_at_most_one() -> None:
+    """Two persons 0.5 apart: Student's interval of them would be 3.2."""
+    result = summarise(np.array([0.5, 1.0]), TaskSize(5, 1, 3), persons=np.array([7, 3]))
+    assert result.interval == 1.0
 
 
 def test_one_episode_has_no_interval() -> None:
