@@ -59,7 +59,9 @@ def page_of(manifest: Manifest) -> str:
     """The page on which a package is tried; PackageError where there is none for its kind."""
     spec = manifest.input
     if manifest.task != "classification" or spec.kind not in PAGES:
-        kind = "a regression" if manifest.task == "regression" else f"a package of {spec.kind}s"
+        kind = f"a package of {spec.kind}s"
+        if manifest.task != "classification":
+            kind = f"a {manifest.task}"
         raise PackageError(
             f"there is no page yet for {manifest.name}, {kind}",
             hint="there are pages for drawings, photographs and sounds",

@@ -11,6 +11,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.settings.import_path import import_class, is_import_path
 
+from .environments import ENVIRONMENTS
+
 GAIN, OFFSET, DRIFT, LEVEL = (0.5, 2.0), (-0.5, 0.5), (-0.5, 0.5), (1.0, 3.0)
 VALUE, TIME, NOISE = (-1.0, 1.0), (0.0, 1.0), 0.01
 AMPLITUDE, PHASE, RANGE = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
@@ -67,11 +69,15 @@ class Sensor(EpisodeSource):
         return Episode(x[:, support], value[:, support], x[:, query], value[:, query], none)
 
 
-FUNCTIONS: dict[str, type[EpisodeSource]] = {"sinusoid": Sinusoid, "sensor": Sensor}
+FUNCTIONS: dict[str, type[EpisodeSource]] = {
+    "sinusoid": Sinusoid,
+    "sensor": Sensor,
+    **ENVIRONMENTS,
+}
 
 
 def is_functions(source: str) -> bool:
-    """Whether `data.source` names a family of functions: one of ours, or module:Class."""
+    """Whether `data.source` names a family of functions or of worlds: ours, or module:Class."""
     return source in FUNCTIONS or is_import_path(source)
 
 
