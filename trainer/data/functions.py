@@ -69,16 +69,13 @@ class Sensor(EpisodeSource):
         return Episode(x[:, support], value[:, support], x[:, query], value[:, query], none)
 
 
-FUNCTIONS: dict[str, type[EpisodeSource]] = {
-    "sinusoid": Sinusoid,
-    "sensor": Sensor,
-    **ENVIRONMENTS,
-}
+FUNCTIONS: dict[str, type[EpisodeSource]] = {"sinusoid": Sinusoid, "sensor": Sensor}
+FAMILIES = FUNCTIONS | ENVIRONMENTS
 
 
 def is_functions(source: str) -> bool:
     """Whether `data.source` names a family of functions or of worlds: ours, or module:Class."""
-    return source in FUNCTIONS or is_import_path(source)
+    return source in FAMILIES or is_import_path(source)
 
 
 def load_functions(
@@ -88,8 +85,8 @@ def load_functions(
 
     Not `trusted`, its module is used where it is imported already, and is not imported.
     """
-    if source in FUNCTIONS:
-        return FUNCTIONS[source]()
+    if source in FAMILIES:
+        return FAMILIES[source]()
     what = "episode source"
     kind = import_class(source, EpisodeSource, what=what, where=where, trusted=trusted)  # type: ignore[type-abstract]
     return kind()
