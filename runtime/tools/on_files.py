@@ -39,6 +39,7 @@ from handful.runtime.inputs.remarks import WINDOWS, say_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
+from handful.runtime.package.files import check_free
 from handful.runtime.package.manifest import FILE, InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, list_shipped
 from handful.runtime.support import LEARNT, number_examples
@@ -211,14 +212,8 @@ def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
             hint="name another file by --out, or replace it with --force",
         )
     if out is not None:
-        check_free(out, force=force)
+        check_free(out, TaskFileError, force=force)
     return task if out is None else out
-
-
-def check_free(out: Path, *, force: bool) -> None:
-    """Refuse to write over what is there; a link that leads nowhere counts, too."""
-    if os.path.lexists(out) and not force:
-        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
 
 
 def maker_of(task: Path) -> Learner:
@@ -284,7 +279,7 @@ def adapt_folder(
     `others`, and in those below it, are examples of none of the classes. An InputWarning names
     examples that are nearly the same, see `near`.
     """
-    check_free(out, force=force)
+    check_free(out, TaskFileError, force=force)
     if is_package(folder) and not is_package(package):
         raise PackageError(
             f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
