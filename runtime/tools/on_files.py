@@ -39,6 +39,7 @@ from handful.runtime.inputs.remarks import WINDOWS, say_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
+from handful.runtime.package.files import check_free
 from handful.runtime.package.manifest import FILE, InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, list_shipped
 from handful.runtime.progress import Meter, Progress, Tell, tell_nobody
@@ -215,14 +216,8 @@ def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
             hint="name another file by --out, or replace it with --force",
         )
     if out is not None:
-        check_free(out, force=force)
+        check_free(out, TaskFileError, force=force)
     return task if out is None else out
-
-
-def check_free(out: Path, *, force: bool) -> None:
-    """Refuse to write over what is there; a link that leads nowhere counts, too."""
-    if os.path.lexists(out) and not force:
-        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
 
 
 def maker_of(task: Path) -> Learner:
@@ -290,7 +285,7 @@ def adapt_folder(
     examples that are nearly the same, see `near`. `tell` is asked for each part of the work who is
     told how much of it is done.
     """
-    check_free(out, force=force)
+    check_free(out, TaskFileError, force=force)
     if is_package(folder) and not is_package(package):
         raise PackageError(
             f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
