@@ -19,6 +19,7 @@ from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
 from .errors import AdaptError
+from .progress import UNTOLD, Meter
 from .sessions import ANY, Graph, Sizes, Value, resolve, to_numpy
 from .unlike import Watch
 
@@ -52,17 +53,25 @@ class Engine:
         self.graphs = dict(graphs)
         self.watch = Watch(manifest)
 
-    def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK) -> Floats:
-        """x [B, ...] → h [B, ...], `chunk` examples at a time."""
+    @property
+    def adapting_runs(self) -> int:
+        """How many graphs `adapt` runs."""
+        return sum(1 + stage.steps for stage in self.manifest.stages)
+
+    def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK, meter: Meter = UNTOLD) -> Floats:
+        """x [B, ...] → h [B, ...], `chunk` examples at a time, each a piece of work of `meter`."""
         if self.manifest.embed is None:
             return x
         graph = self.graphs[self.manifest.embed]
         if not len(x):
             return np.zeros((0, *map(int, graph.spec.outputs[0].shape[1:])), np.float32)
+        starts = range(0, len(x), chunk)
+        meter.expect(len(starts))
         parts = []
-        for at in range(0, len(x), chunk):
+        for at in starts:
             part = x[at : at + chunk]
             parts.append(to_numpy(graph.run({"x": part}, {"B": len(part)})["h"]))
+            meter.tick()
         h = parts[0] if len(parts) == 1 else np.concatenate(parts)
         check_finite({"h": h}, f"graph {graph.name}")
         return h
@@ -74,11 +83,15 @@ class Engine:
         *,
         noise: Mapping[str, Floats] | None = None,
         observe: Observe | None = None,
+        meter: Meter = UNTOLD,
     ) -> State:
-        """The state that predict reads, from embedded examples; noise is zero unless given."""
+        """The state that predict reads, from embedded examples; noise is zero unless given.
+
+        `meter`, which expects `adapting_runs` pieces already, counts the graphs.
+        """
         running = self._begin(support_x, support_y, noise)
         for stage in self.manifest.stages:
-            self._stage(stage, running, observe)
+            self._stage(stage, running, observe, meter)
         return self._state(running)
 
     def after_each_step(self, support_x: Floats, support_y: Floats) -> Iterator[State]:
@@ -134,16 +147,20 @@ class Engine:
         running.known.update(outputs)
         return loss
 
-    def _stage(self, stage: StageSpec, running: _Running, observe: Observe | None) -> None:
+    def _stage(
+        self, stage: StageSpec, running: _Running, observe: Observe | None, meter: Meter
+    ) -> None:
         def state() -> dict[str, Array]:
             return {name: to_numpy(running.known[name]) for name in stage.state}
 
         self._start(stage, running)
+        meter.tick()
         if observe:
             observe(stage.name, 0, state())
         loss = None
         for i in range(1, stage.steps + 1):
             loss = self._step(stage, running)
+            meter.tick()
             if observe:
                 observe(stage.name, i, {**state(), "loss": to_numpy(loss)})
         where = f"stage {stage.name}"

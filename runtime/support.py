@@ -16,6 +16,7 @@ from handful.runtime.package.manifest import Limits, Manifest
 from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, quote
+from .progress import UNTOLD, Meter
 from .unlike import warn_of_empty
 
 NAMED = 20  # classes in a hint
@@ -59,14 +60,15 @@ def gather(
     *,
     new: Iterable[str] = (),
     known: Sequence[str] = (),
+    meter: Meter = UNTOLD,
 ) -> Support:
     """Check, convert and embed labelled examples; the limits are checked by `check_limits`.
 
     Where the package names its classes, `new` names those beyond them, and `known` those that a
-    task has already.
+    task has already. `meter` counts the examples that are embedded.
     """
     if engine.manifest.task == "regression":
-        return _regression(engine, examples, labels)
+        return _regression(engine, examples, labels, meter)
     pairs = _pairs(engine.manifest, examples, labels)
     names = [label for _, label in pairs]
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
@@ -76,7 +78,7 @@ def gather(
     found = find_empty(x, engine.manifest.input)
     engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
     warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
-    return build_support(_embed(engine, x), repeated, engine.manifest.classes or ())
+    return build_support(_embed(engine, x, meter), repeated, engine.manifest.classes or ())
 
 
 def build_empty(engine: Engine) -> Support:
@@ -145,18 +147,18 @@ def one_hot(classes: Array, way: int) -> Floats:
     return y
 
 
-def embed_unlabelled(engine: Engine, examples: Any) -> Floats:
+def embed_unlabelled(engine: Engine, examples: Any, meter: Meter) -> Floats:
     """Embedded examples [M, ...] of no class: a list of them, or a batch."""
     x = _batch(engine.manifest, examples, "negative")
     _check_cap(len(x))
-    return engine.embed(x, chunk=1)
+    return engine.embed(x, chunk=1, meter=meter)
 
 
-def _embed(engine: Engine, x: Floats) -> Floats:
+def _embed(engine: Engine, x: Floats, meter: Meter) -> Floats:
     limits, classes = engine.manifest.limits, engine.manifest.task == "classification"
     _check_few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
     # one by one, so that an example's embedding has the same bits in any support set
-    return engine.embed(x, chunk=1)
+    return engine.embed(x, chunk=1, meter=meter)
 
 
 def _none(engine: Engine) -> Floats:
@@ -214,7 +216,7 @@ def _check_as_many(examples: int, labels: int, word: str) -> None:
         )
 
 
-def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
+def _regression(engine: Engine, examples: Any, targets: Any, meter: Meter) -> Support:
     if isinstance(examples, Mapping) or targets is None:
         raise SupportSetError(
             "no targets", hint="a regression task takes examples and an array of targets"
@@ -228,7 +230,7 @@ def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
     _check_as_many(len(x), len(y), "targets")
     _check_cap(len(x))
     engine.watch.look(x, EXAMPLES)
-    return Support(_embed(engine, x.copy()), y, ())
+    return Support(_embed(engine, x.copy(), meter), y, ())
 
 
 def _numbers(targets: Any) -> Floats:

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from handful.runtime.errors import HandfulError, InputError, SupportSetError, is_one_line
 from handful.runtime.errors import quote as shown_value
+from handful.runtime.progress import UNTOLD, Meter
 
 LABELS = "one sub-folder a class, named as the class"
 MEND = "mend the link, or remove it"
@@ -127,11 +128,12 @@ def read_classes(
     read: Callable[[Path], Value],
     *,
     most: int = MAX_FILES,
+    meter: Meter = UNTOLD,
 ) -> Iterator[tuple[str, list[Value]]]:
     """Each class of a folder (see `class_folders`) with what `read` makes of each of its files.
 
-    SupportSetError above `most` files, before any is opened. InputError with all files that `read`
-    refused, after the last class.
+    `meter` counts the files. SupportSetError above `most` files, before any is opened. InputError
+    with all files that `read` refused, after the last class.
     """
     classes = class_folders(path, kind)
     count = sum(map(len, classes.values()))
@@ -141,8 +143,9 @@ def read_classes(
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
+    meter.expect(count)
     for label, files in classes.items():
-        yield label, [value for _, value in read_each(files, read, bad)]
+        yield label, [value for _, value in read_each(files, read, bad, meter)]
     if bad:
         raise unreadable(bad, count, kind)
 
@@ -234,9 +237,15 @@ def join_faults(faults: Iterable[Fault], what: str, kind: type[Error], hint: str
 
 
 def read_each(
-    files: Iterable[Path], read: Callable[[Path], Value], bad: dict[Path, InputError]
+    files: Iterable[Path],
+    read: Callable[[Path], Value],
+    bad: dict[Path, InputError],
+    meter: Meter = UNTOLD,
 ) -> Iterator[tuple[Path, Value]]:
-    """Each file with what `read` makes of it; those that cannot be read go to `bad`."""
+    """Each file with what `read` makes of it; those that cannot be read go to `bad`.
+
+    `meter`, which expects the files already, counts them.
+    """
     for file in files:
         try:
             value = read(file)
@@ -244,6 +253,7 @@ def read_each(
             bad[file] = error
         else:
             yield file, value
+        meter.tick()
 
 
 def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> InputError:
