@@ -8,9 +8,10 @@ import os
 import re
 import shlex
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, get_args
 
@@ -27,6 +28,7 @@ from handful.runtime.package.manifest import Precision
 from handful.runtime.tools.text import use_any_encoding
 
 if TYPE_CHECKING:
+    from handful.runtime.progress import Progress, Tell
     from handful.runtime.tools.on_files import Unread
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -39,6 +41,8 @@ DISTORT = "Distort the test examples, as rotation=15; may be repeated."
 SHOTS = "Support examples a class, as 1 5."
 TRAINING = ("check", "train", "evaluate", "compare", "export", "photos", "prepare")
 GONE, CHANGE = "the working directory is gone", "change to another one"
+PATIENCE = 1.0  # seconds that a part of the work takes before it has a bar
+PARTS = 1000  # of a bar
 INTERRUPTED = 130  # what a shell reports of a process that Ctrl-C ended
 
 
@@ -220,6 +224,33 @@ def downloading(what: str) -> Callable[[int, int | None], None]:
         said = True
 
     return progress
+
+
+@contextmanager
+def bars() -> Iterator[Tell]:
+    """A bar on stderr for each part of the work that takes seconds, where that is a terminal.
+
+    `trainer.training.progress` has those of a training, which need rich.
+    """
+    with ExitStack() as shown:
+
+        def tell(part: str) -> Progress:
+            began, bar = time.monotonic(), None
+
+            def progress(share: float) -> None:
+                nonlocal bar
+                late = time.monotonic() - began >= PATIENCE
+                if bar is None and late and share < 1 and sys.stderr.isatty():
+                    bar = click.progressbar(length=PARTS, label=part, file=sys.stderr)
+                    shown.enter_context(bar)
+                if bar is not None:
+                    bar.update(round(share * PARTS) - bar.pos)
+                if share == 1:
+                    shown.close()  # what is said next begins a line
+
+            return progress
+
+        yield tell
 
 
 def say_next(done: str, *commands: Sequence[object]) -> None:

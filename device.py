@@ -16,6 +16,7 @@ from handful.console import (
     Share,
     a_package,
     as_json,
+    bars,
     downloading,
     fail,
     fail_for_each,
@@ -106,7 +107,9 @@ def adapt(package: str, files: Path, out: Path, **how: Any) -> None:
     """
     from handful.runtime.tools.on_files import adapt_folder
 
-    _say_task(out, adapt_folder(package, files, out, **how))
+    with bars() as tell:
+        written = adapt_folder(package, files, out, tell=tell, **how)
+    _say_task(out, written)
 
 
 @command()
@@ -121,7 +124,9 @@ def add(task: Path, files: Path, **how: Any) -> None:
     """
     from handful.runtime.tools.on_files import add_folder
 
-    _say_task(how["out"] or task, add_folder(task, files, **how))
+    with bars() as tell:
+        written = add_folder(task, files, tell=tell, **how)
+    _say_task(how["out"] or task, written)
 
 
 @command()

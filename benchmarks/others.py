@@ -178,10 +178,10 @@ def photographs(
     learner = handful.load(room / "photos")
     embed, known = learner._engine.embed, dict[bytes, Floats]()
 
-    def once(x: Floats, **more: int) -> Floats:
+    def once(x: Floats, **how: Any) -> Floats:
         for one in x:
             if one.tobytes() not in known:
-                known[one.tobytes()] = embed(one[None], **more)[0]
+                known[one.tobytes()] = embed(one[None])[0]
         return np.stack([known[one.tobytes()] for one in x])
 
     learner._engine.embed = once  # type: ignore[method-assign]

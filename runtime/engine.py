@@ -19,6 +19,7 @@ from handful.runtime.package.manifest import InputSpec, Manifest, StageSpec
 
 from .arrays import Array, Floats
 from .errors import AdaptError
+from .progress import UNTOLD, Meter
 from .sessions import ANY, Graph, Sizes, Value, resolve, to_numpy
 from .unlike import Watch
 
@@ -52,17 +53,25 @@ class Engine:
         self.graphs = dict(graphs)
         self.watch = Watch(manifest)
 
-    def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK) -> Floats:
-        """x [B, ...] → h [B, ...], `chunk` examples at a time."""
+    @property
+    def adapting_runs(self) -> int:
+        """How many graphs `adapt` runs."""
+        return sum(1 + stage.steps for stage in self.manifest.stages)
+
+    def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK, meter: Meter = UNTOLD) -> Floats:
+        """x [B, ...] → h [B, ...], `chunk` examples at a time, each a piece of work of `meter`."""
         if self.manifest.embed is None:
             return x
         graph = self.graphs[self.manifest.embed]
         if not len(x):
             return np.zeros((0, *map(int, graph.spec.outputs[0].shape[1:])), np.float32)
+        starts = range(0, len(x), chunk)
+        meter.expect(len(starts))
         parts = []
-        for at in range(0, len(x), chunk):
+        for at in starts:
             part = x[at : at + chunk]
             parts.append(to_numpy(graph.run({"x": part}, {"B": len(part)})["h"]))
+            meter.tick()
         h = parts[0] if len(parts) == 1 else np.concatenate(parts)
         check_finite({"h": h}, f"graph {graph.name}")
         return h
@@ -74,18 +83,21 @@ class Engine:
         *,
         noise: Mapping[str, Floats] | None = None,
         observe: Observe | None = None,
+        meter: Meter = UNTOLD,
         begun: State | None = None,
     ) -> State:
         """The state that a task keeps, from embedded examples; noise is zero unless given.
 
-        From a state that is `begun` it goes on: the first stage is not started, but starts there.
+        `meter`, which expects `adapting_runs` pieces already, counts the graphs. From a state that
+        is `begun` it goes on: the first stage is not started, but starts there.
         """
         running = self._begin(support_x, support_y, noise)
         first = self.manifest.stages[0]
         if begun is not None:
             running.known.update(begun.tensors)
         for stage in self.manifest.stages:
-            self._stage(stage, running, observe, start=begun is None or stage is not first)
+            begins = begun is None or stage is not first
+            self._stage(stage, running, observe, meter, start=begins)
         return self._state(running)
 
     def after_each_step(self, support_x: Floats, support_y: Floats) -> Iterator[State]:
@@ -142,18 +154,26 @@ class Engine:
         return loss
 
     def _stage(
-        self, stage: StageSpec, running: _Running, observe: Observe | None, *, start: bool = True
+        self,
+        stage: StageSpec,
+        running: _Running,
+        observe: Observe | None,
+        meter: Meter,
+        *,
+        start: bool = True,
     ) -> None:
         def state() -> dict[str, Array]:
             return {name: to_numpy(running.known[name]) for name in stage.state}
 
         if start:
             self._start(stage, running)
+            meter.tick()
         if observe and start:
             observe(stage.name, 0, state())
         loss = None
         for i in range(1, stage.steps + 1):
             loss = self._step(stage, running)
+            meter.tick()
             if observe:
                 observe(stage.name, i, {**state(), "loss": to_numpy(loss)})
         where = f"stage {stage.name}"

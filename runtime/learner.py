@@ -13,6 +13,7 @@ from handful.runtime.package.read import Package, find, read_package
 
 from .engine import Engine, LoadedPackage
 from .errors import AdaptError, SupportSetError, quote
+from .progress import Meter, Progress
 from .rollout import Rollout
 from .sessions import Graph, Provider, Setup, setup
 from .support import build_empty, few, gather
@@ -64,6 +65,7 @@ class Learner(LoadedPackage):
         new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
     ) -> Task: ...
 
     @overload
@@ -75,10 +77,13 @@ class Learner(LoadedPackage):
         new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
     ) -> Task: ...
 
     @overload
-    def adapt(self, examples: Rollout, labels: None = None) -> Task: ...
+    def adapt(
+        self, examples: Rollout, labels: None = None, *, progress: Progress | None = None
+    ) -> Task: ...
 
     def adapt(
         self,
@@ -88,6 +93,7 @@ class Learner(LoadedPackage):
         new: Iterable[str] = (),
         samples: int | None = None,
         rng: np.random.Generator | None = None,
+        progress: Progress | None = None,
     ) -> Task:
         """A task from labelled examples: the support set.
 
@@ -113,13 +119,21 @@ class Learner(LoadedPackage):
         A list may mix these. `samples` draws the learner's noise that often from `rng`: predictions
         are then means over the samples, and `Task.uncertainty` tells their spread.
 
+        `progress` is told which share of the work is done once the examples are read: a number from
+        0 to 1 after each of them that is embedded and after each step. What it raises ends the
+        work, and no task is made.
+
         Raises InputError for an example, SupportSetError for labels and for more or fewer classes
         or examples than the package takes, AdaptError for `samples` and where a graph fails. Warns
         with InputWarning where examples are unlike what the package was trained on.
         """
         seed = self._seed(samples, rng)
-        support = gather(self._engine, examples, labels, new=new)
-        return adapt(self, support, samples, seed)
+        meter = Meter(progress)
+        meter.expect((samples or 1) * self._engine.adapting_runs)
+        support = gather(self._engine, examples, labels, new=new, meter=meter)
+        task = adapt(self, support, samples, seed, meter)
+        meter.end()
+        return task
 
     def load_task(self, path: str | Path) -> Task:
         """The task that `Task.save` wrote to this file, with the same answers to the bit.

@@ -21,6 +21,7 @@ from .arrays import Array, Floats
 from .confidence import Numbers, Sizes, check_rate, score
 from .engine import Engine, State
 from .errors import SupportSetError
+from .progress import UNTOLD, Meter
 from .support import Support, one_hot
 
 MAX_NEGATIVES = 1000
@@ -53,6 +54,8 @@ class Negatives:
     _engine: Engine = field(repr=False)
     _support: Support = field(repr=False)
     _states: tuple[State, ...] = field(repr=False)  # of the task
+    # of what `prepare` computes; it expects the examples that are left out already
+    _meter: Meter = field(default=UNTOLD, repr=False)
 
     def __post_init__(self) -> None:
         """SupportSetError where there are too few or too many."""
@@ -108,10 +111,12 @@ class Negatives:
 
     def prepare(self) -> Negatives:
         """The same, with everything computed that an answer needs."""
+        self._meter.expect(len(self._groups) * self._engine.adapting_runs)
         if self._engine.manifest.confidence:
             self.passes, self.logits  # noqa: B018
         else:
             self.beside, self.spread  # noqa: B018
+        object.__setattr__(self, "_meter", UNTOLD)  # whoever was told is not held on to
         return self
 
     @cached_property
@@ -125,23 +130,27 @@ class Negatives:
 
         Groups are as large as the package's limits allow; () where they have no room for one.
         """
-        limits, support = self._engine.manifest.limits, self._support
-        way = len(support.classes)
+        support, way, states = self._support, len(self._support.classes), []
+        for group in self._groups:
+            x = self.x[group]
+            classes = np.concatenate([support.y.argmax(axis=1), np.arange(way, way + len(x))])
+            y = one_hot(classes, way + len(x))
+            state = self._engine.adapt(np.concatenate([support.x, x]), y, meter=self._meter)
+            states.append((state, group))
+        return tuple(states)
+
+    @property
+    def _groups(self) -> list[slice]:
+        limits, count = self._engine.manifest.limits, len(self._support.x)
+        way = len(self._support.classes)
         room = min(
             (limits.way.max or way + GROUP) - way,
-            (limits.support.max or len(support.x) + GROUP) - len(support.x),
+            (limits.support.max or count + GROUP) - count,
             GROUP,
         )
         if room < 1 or limits.shot.min > 1:
-            return ()
-        states = []
-        for at in range(0, len(self.x), room):
-            x = self.x[at : at + room]
-            classes = np.concatenate([support.y.argmax(axis=1), np.arange(way, way + len(x))])
-            y = one_hot(classes, way + len(x))
-            state = self._engine.adapt(np.concatenate([support.x, x]), y)
-            states.append((state, slice(at, at + len(x))))
-        return tuple(states)
+            return []
+        return [slice(at, min(at + room, len(self.x))) for at in range(0, len(self.x), room)]
 
     @cached_property
     def passes(self) -> Array:
@@ -162,7 +171,7 @@ class Negatives:
         Known scores are those of the task's examples, each left out of the support set. What is not
         known spreads as they do: the variance is the mean of both.
         """
-        known = _leave_one_out(self._engine, self._support)
+        known = _leave_one_out(self._engine, self._support, self._meter)
         found = []
         for weight in WEIGHTS if len(known) > 1 else WEIGHTS[:1]:
             others = np.mean([score(logits, weight) for logits in self.logits], axis=0)
@@ -182,18 +191,23 @@ def student(rate: float) -> float:
     return 2 * math.sqrt(max(0.0, math.cos(math.acos(root) / 3) / root - 1))
 
 
-def _leave_one_out(engine: Engine, support: Support) -> Floats:
-    """Logits [L, N] of examples of the task, each by the task without it, with zero noise.
+def left_out(engine: Engine, support: Support) -> Array:
+    """Which examples of the task are left out one by one, where negatives make thresholds.
 
     Of classes with one example there are none, and none where the limits forbid a smaller task.
     """
     limits, shots = engine.manifest.limits, support.y.sum(axis=0)
     enough = shots[support.y.argmax(axis=1)] > max(1, limits.shot.min)
     rows = np.flatnonzero(enough) if len(support.x) > limits.support.min else np.zeros(0, int)
-    answers = [np.zeros((0, len(shots)), np.float32)]
-    for row in rows[:: -(-len(rows) // LEFT_OUT) or 1]:
+    return rows[:: -(-len(rows) // LEFT_OUT) or 1]
+
+
+def _leave_one_out(engine: Engine, support: Support, meter: Meter) -> Floats:
+    """Logits [L, N] of examples of the task, each by the task without it, with zero noise."""
+    answers = [np.zeros((0, support.y.shape[1]), np.float32)]
+    for row in left_out(engine, support):
         keep = np.arange(len(support.x)) != row
-        state = engine.adapt(support.x[keep], support.y[keep])
+        state = engine.adapt(support.x[keep], support.y[keep], meter=meter)
         answers.append(engine.predict(state, support.x[row : row + 1]))
     return np.concatenate(answers)
 

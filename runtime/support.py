@@ -16,6 +16,7 @@ from handful.runtime.package.manifest import Limits, Manifest
 from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, quote
+from .progress import UNTOLD, Meter
 from .rollout import Rollout
 from .unlike import warn_of_empty
 
@@ -60,21 +61,22 @@ def gather(
     *,
     new: Iterable[str] = (),
     known: Sequence[str] = (),
+    meter: Meter = UNTOLD,
 ) -> Support:
     """Check, convert and embed labelled examples; the limits are checked by `check_limits`.
 
     Where the package names its classes, `new` names those beyond them, and `known` those that a
-    task has already.
+    task has already. `meter` counts the examples that are embedded.
     """
     if engine.manifest.task == "policy":
-        return _policy(engine, examples, labels)
+        return _policy(engine, examples, labels, meter)
     if isinstance(examples, Rollout):
         raise SupportSetError(
             f"a rollout, but package {engine.manifest.name} is no policy",
             hint="give it labelled examples: learner.adapt({label: [examples]})",
         )
     if engine.manifest.task == "regression":
-        return _regression(engine, examples, labels)
+        return _regression(engine, examples, labels, meter)
     pairs = _pairs(engine.manifest, examples, labels)
     names = [label for _, label in pairs]
     x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
@@ -84,7 +86,7 @@ def gather(
     found = find_empty(x, engine.manifest.input)
     engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
     warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
-    return build_support(_embed(engine, x), repeated, engine.manifest.classes or ())
+    return build_support(_embed(engine, x, meter), repeated, engine.manifest.classes or ())
 
 
 def build_empty(engine: Engine) -> Support:
@@ -156,18 +158,18 @@ def one_hot(classes: Array, way: int) -> Floats:
     return y
 
 
-def embed_unlabelled(engine: Engine, examples: Any) -> Floats:
+def embed_unlabelled(engine: Engine, examples: Any, meter: Meter) -> Floats:
     """Embedded examples [M, ...] of no class: a list of them, or a batch."""
     x = _batch(engine.manifest, examples, "negative")
     _check_cap(len(x))
-    return engine.embed(x, chunk=1)
+    return engine.embed(x, chunk=1, meter=meter)
 
 
-def _embed(engine: Engine, x: Floats) -> Floats:
+def _embed(engine: Engine, x: Floats, meter: Meter) -> Floats:
     limits, classes = engine.manifest.limits, engine.manifest.task == "classification"
     _check_few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
     # one by one, so that an example's embedding has the same bits in any support set
-    return engine.embed(x, chunk=1)
+    return engine.embed(x, chunk=1, meter=meter)
 
 
 def _none(engine: Engine) -> Floats:
@@ -225,7 +227,7 @@ def _check_as_many(examples: int, labels: int, word: str) -> None:
         )
 
 
-def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
+def _regression(engine: Engine, examples: Any, targets: Any, meter: Meter) -> Support:
     if isinstance(examples, Mapping) or targets is None:
         raise SupportSetError(
             "no targets", hint="a regression task takes examples and an array of targets"
@@ -239,10 +241,10 @@ def _regression(engine: Engine, examples: Any, targets: Any) -> Support:
     _check_as_many(len(x), len(y), "targets")
     _check_cap(len(x))
     engine.watch.look(x, EXAMPLES)
-    return Support(_embed(engine, x.copy()), y, ())
+    return Support(_embed(engine, x.copy(), meter), y, ())
 
 
-def _policy(engine: Engine, rollout: Any, labels: Any) -> Support:
+def _policy(engine: Engine, rollout: Any, labels: Any, meter: Meter) -> Support:
     """The readings of a rollout; an advantage of its own stands behind the actions of each."""
     if not isinstance(rollout, Rollout) or labels is not None:
         raise SupportSetError(
@@ -260,7 +262,7 @@ def _policy(engine: Engine, rollout: Any, labels: Any) -> Support:
         )
     _check_cap(len(x))
     engine.watch.look(x, "the observations are")
-    return Support(_embed(engine, x.copy()), y, ())
+    return Support(_embed(engine, x.copy(), meter), y, ())
 
 
 def _numbers(targets: Any) -> Floats:

@@ -26,7 +26,8 @@ from .arrays import Array, Floats, as_array
 from .confidence import Numbers, Sizes, score, softmax, temperature_of
 from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
-from .negatives import Negatives
+from .negatives import Negatives, left_out
+from .progress import UNTOLD, Meter, Progress
 from .rollout import Rollout
 from .support import NAMED, Support, check_limits, embed_unlabelled, few, gather, join
 from .task_file import Saved, write
@@ -271,7 +272,12 @@ class Task(Shared):
 
     @overload
     def add(
-        self, examples: Mapping[str, Examples], labels: None = None, *, new: Iterable[str] = ()
+        self,
+        examples: Mapping[str, Examples],
+        labels: None = None,
+        *,
+        new: Iterable[str] = (),
+        progress: Progress | None = None,
     ) -> Task: ...
 
     @overload
@@ -281,27 +287,44 @@ class Task(Shared):
         labels: Iterable[str] | Sequence[Sequence[float]] | HasArray,
         *,
         new: Iterable[str] = (),
+        progress: Progress | None = None,
     ) -> Task: ...
 
     @overload
-    def add(self, examples: Rollout, labels: None = None) -> Task: ...
+    def add(
+        self, examples: Rollout, labels: None = None, *, progress: Progress | None = None
+    ) -> Task: ...
 
-    def add(self, examples: Any, labels: Any = None, *, new: Iterable[str] = ()) -> Task:
+    def add(
+        self,
+        examples: Any,
+        labels: Any = None,
+        *,
+        new: Iterable[str] = (),
+        progress: Progress | None = None,
+    ) -> Task:
         """A new task: this support set and more, of old classes or new ones.
 
-        `examples`, `labels` and `new` are as for `Learner.adapt`, and so are the errors.
+        `examples`, `labels`, `new` and `progress` are as for `Learner.adapt`, and so are the
+        errors.
 
         A policy goes on from where it stands, by what this task itself has done since and by that
         alone: a policy gradient is of the policy that acted.
         """
-        more = gather(self._engine, examples, labels, new=new, known=self.classes)
+        meter = Meter(progress)
+        meter.expect(len(self._states) * self._engine.adapting_runs)
+        if self._negatives is not None:
+            self._expect_left_out(meter)
+        more = gather(self._engine, examples, labels, new=new, known=self.classes, meter=meter)
         if self._kind == "policy":
             check_limits(more, self.learner.manifest.limits)
-            state = self._engine.adapt(more.x, more.y, begun=self._states[0])
+            state = self._engine.adapt(more.x, more.y, meter=meter, begun=self._states[0])
             return replace(self, _support=more, _states=(state,))
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
-        return self._readapt(join(self._support, more))
+        task = self._readapt(join(self._support, more), meter)
+        meter.end()
+        return task
 
     def remove(self, label: str) -> Task:
         """A new task: this support set without a class; one that the package names stays.
@@ -315,20 +338,24 @@ class Task(Shared):
             raise SupportSetError(
                 f"no class {quote(label)} in the task", hint=f"its classes: {few(self.classes)}"
             )
-        return self._readapt(self._support.without(label))
+        return self._readapt(self._support.without(label), UNTOLD)
 
-    def with_negatives(self, examples: Examples) -> Task:
+    def with_negatives(self, examples: Examples, *, progress: Progress | None = None) -> Task:
         """A new task that `predict(…, unknown=…)` answers for with examples of none of its classes.
 
         They should be like what will be asked and is none of the classes: of things that are often
         met, or that are mistaken for one of them. Examples given before are kept. A package without
-        thresholds takes 5 or more, of which they are made.
+        thresholds takes 5 or more, of which they are made. `progress` is as for `Learner.adapt`.
         """
         self._of("classification", "with_negatives")
-        x = embed_unlabelled(self._engine, examples)
+        meter = Meter(progress)
+        self._expect_left_out(meter)
+        x = embed_unlabelled(self._engine, examples, meter)
         if self._negatives is not None:
             x = np.concatenate([self._negatives.x, x])
-        return self.with_embedded_negatives(x)
+        task = self._with_prepared_negatives(x, meter)
+        meter.end()
+        return task
 
     def save(self, path: str | Path, *, note_place: bool = False) -> None:
         """Write the task, whole or not at all; `Learner.load_task` reads it.
@@ -376,18 +403,30 @@ class Task(Shared):
         if unknown_label is not None:
             raise AdaptError("unknown_label alone", hint="give both: unknown=0.05, unknown_label=…")
 
-    def _readapt(self, support: Support) -> Task:
+    def _expect_left_out(self, meter: Meter) -> None:
+        """Count the tasks from which negatives make thresholds, where the package has none."""
+        if not self.learner.manifest.confidence:
+            runs = self._engine.adapting_runs
+            meter.expect(len(left_out(self._engine, self._support)) * runs)
+
+    def _readapt(self, support: Support, meter: Meter) -> Task:
         """The same learner, samples and negatives with another support set."""
-        task = adapt(self.learner, support, self._samples, self._seed)
-        return task if self._negatives is None else task.with_embedded_negatives(self._negatives.x)
+        task = adapt(self.learner, support, self._samples, self._seed, meter)
+        given = self._negatives
+        return task if given is None else task._with_prepared_negatives(given.x, meter)
 
     def with_embedded_negatives(self, x: Floats, *, later: bool = False) -> Task:
         """This task with embedded examples [M, ...] of none of its classes, and no others.
 
         What they say is computed now, or when it is first asked for.
         """
-        found = Negatives(x, self._engine, self._support, self._states)
-        return replace(self, _negatives=found if later else found.prepare())
+        if not later:
+            return self._with_prepared_negatives(x, UNTOLD)
+        return replace(self, _negatives=Negatives(x, self._engine, self._support, self._states))
+
+    def _with_prepared_negatives(self, x: Floats, meter: Meter) -> Task:
+        found = Negatives(x, self._engine, self._support, self._states, meter)
+        return replace(self, _negatives=found.prepare())
 
     def rejection(self, unknown: float) -> Rejection:
         """By which rule a query is taken for none of the classes: what `predict(unknown=…)` does.
@@ -453,18 +492,25 @@ class Task(Shared):
         return answer[0] if single else answer
 
 
-def adapt(learner: LoadedPackage, support: Support, samples: int | None, seed: int | None) -> Task:
+def adapt(
+    learner: LoadedPackage,
+    support: Support,
+    samples: int | None,
+    seed: int | None,
+    meter: Meter = UNTOLD,
+) -> Task:
     """The task of a learner for one support set; with `samples`, one state for each draw of noise.
 
-    The draws follow from `seed`, so that a task adapted again repeats them.
+    The draws follow from `seed`, so that a task adapted again repeats them. `meter` is as for
+    `Engine.adapt`.
     """
     check_limits(support, learner.manifest.limits)
     engine = learner._engine
     if seed is None:
-        return Task(learner, support, (engine.adapt(support.x, support.y),))
+        return Task(learner, support, (engine.adapt(support.x, support.y, meter=meter),))
     rng = np.random.default_rng(seed)
     states = [
-        engine.adapt(support.x, support.y, noise=engine.noise(support.y, rng))
+        engine.adapt(support.x, support.y, noise=engine.noise(support.y, rng), meter=meter)
         for _ in range(samples or 1)
     ]
     return Task(learner, support, tuple(states), seed)

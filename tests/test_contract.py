@@ -27,8 +27,8 @@ RUNTIME_NEEDS = {*sys.stdlib_module_names, "numpy", "onnxruntime"}
 # The rooms from the ground up: a room is a folder, or a file that lies beside folders, and knows
 # those before it alone.
 ROOMS = (
-    "runtime/errors.py", "runtime/arrays.py", "runtime/ort.py", "runtime/vetting",
-    "runtime/package",
+    "runtime/errors.py", "runtime/arrays.py", "runtime/progress.py", "runtime/ort.py",
+    "runtime/vetting", "runtime/package",
     "runtime/inputs", "runtime/sessions.py", "runtime/unlike.py", "runtime/engine.py",
     "runtime/confidence.py", "runtime/rollout.py", "runtime/support.py", "runtime/negatives.py",
     "runtime/task_file.py",

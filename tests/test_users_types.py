@@ -22,7 +22,8 @@ learner: handful.Learner = handful.load("omniglot-leo", threads=2)
 frame = np.zeros((480, 640, 3), np.uint8)
 task = learner.adapt({"cup": ["a.jpg", Path("b.jpg")], "plate": [frame]})
 task = learner.adapt(["a.jpg", frame], ["cup", "plate"], samples=4, rng=np.random.default_rng(0))
-task = task.add({"spoon": [frame]}).remove("plate").with_negatives(["table.jpg"])
+task = task.add({"spoon": [frame]}, progress=lambda share: print(f"{share:.0%}"))
+task = task.remove("plate").with_negatives(["table.jpg"])
 one: str | None = task.predict("new.jpg")
 several: list[str | None] = task.predict([frame, Path("new.jpg")], unknown=0.05)
 sets: list[tuple[str, ...]] = task.predict_set([frame], coverage=0.9)
@@ -45,6 +46,7 @@ WRONG = (  # a line for each wrong use, and a word of what is said
     ("sets = task.predict_set('new.jpg')[0].append('x')", "append"),
     ("task.classes = ('cup',)", "classes"),
     ("task.remove(1)", "remove"),
+    ("task.add({'cup': [frame]}, progress=True)", "add"),
     ("handful.load(3)", "load"),
     ("handful.adapt", "adapt"),
     ("learner.fit({'cup': ['a.jpg']})", "fit"),

@@ -17,6 +17,7 @@ import numpy as np
 from handful.runtime.arrays import Array, Floats, as_array, refuse_more
 from handful.runtime.errors import InputError, SupportSetError
 from handful.runtime.package.manifest import InputSpec
+from handful.runtime.progress import Meter, Progress
 
 from . import pictures, series, sounds
 from .folders import MAX_FILES, Files, class_folders, quote_path, read_classes
@@ -129,20 +130,26 @@ def find_empty(x: Floats, spec: InputSpec) -> Array:
 
 
 def read_folder(
-    path: str | Path, spec: InputSpec, *, most: int = MAX_FILES
+    path: str | Path,
+    spec: InputSpec,
+    *,
+    most: int = MAX_FILES,
+    progress: Progress | None = None,
 ) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder with one sub-folder a class, both in order of name.
 
     SupportSetError where the folder is not of this form (see `class_folders`) or has more than
-    `most` files or examples, InputError with all files that cannot be read.
+    `most` files or examples, InputError with all files that cannot be read. `progress` is told
+    after each file which share of them is read, from 0 to 1.
     """
     kind = KINDS[spec.kind]
     kind.ready()
+    meter = Meter(progress)
     found: dict[str, list[Array]] = {}
     count = 0
     with say_once():
         for label, arrays in read_classes(
-            path, kind.files, lambda file: kind.read(file, spec), most=most
+            path, kind.files, lambda file: kind.read(file, spec), most=most, meter=meter
         ):
             found[label] = [example for array in arrays for example in array]
             count += len(found[label])
@@ -152,6 +159,7 @@ def read_folder(
                     " which is the most that is taken",
                     hint="leave some of them out: a recording gives one for each half a window",
                 )
+        meter.end()
     return found
 
 

@@ -4,6 +4,7 @@ The names that systems, archives and network drives give to what they leave behi
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,17 +13,26 @@ from typing import TypeVar
 
 from handful.runtime.errors import HandfulError, InputError, SupportSetError, is_one_line
 from handful.runtime.errors import quote as shown_value
+from handful.runtime.progress import UNTOLD, Meter
 
 LABELS = "one sub-folder a class, named as the class"
+MEND = "mend the link, or remove it"
 # what is left behind, in lower case; hidden files are passed over as well
 LEFT_BEHIND = {
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini"),  # Windows
-    *("$recycle.bin", "system volume information"),
+    *("iconcache.db", "zbthumbnail.info", "autorun.inf", "wpsettings.dat"),
+    *("$recycle.bin", "recycler", "recycled", "system volume information"),
     *("icon\r", "icon\uf00d", "__macosx", "network trash folder", "temporary items"),  # macOS
-    *("lost+found", "@eadir", "#recycle", "@recycle", "#snapshot"),  # Linux, network drives
+    *("lost+found", "lost.dir", "__pycache__"),  # Linux, Android, Python
+    *("@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"),  # network drives
 }
+# what a check of a Windows drive found; the copy that an editor keeps, and the mark of an open file
+PATTERNS = re.compile(r"found\.\d{3}|.*~|~\$.*", re.DOTALL)
 # data that Windows keeps beside a file's own, as other systems name them: `x.png:Zone.Identifier`
-STREAMS = ("zone.identifier", "encryptable", "afp_afpinfo", "afp_resource", "com.dropbox.attrs")
+STREAMS = (
+    *("zone.identifier", "zone.identifier:$data", "encryptable", "afp_afpinfo", "afp_resource"),
+    *("com.dropbox.attrs", "com.apple.quarantine", "com.apple.lastuseddate#ps"),
+)
 COLONS = (":", "\uf03a", "\uf022")  # and what stands for a colon where no name may have one
 NOTES = ("readme", "license", "licence", "copying", "notes", "changelog", "citation")
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
@@ -94,7 +104,9 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     if not folders and not faults:
         raise SupportSetError(f"no sub-folders in {quote_path(path)}", hint=LABELS)
     for entry in entries:
-        if entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
+        if entry.is_symlink() and not os.path.exists(entry):  # a class on a drive that is not there
+            faults.append((f"{quote_path(path / entry.name)} is a link that leads nowhere", MEND))
+        elif entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
             words = f"{quote_path(entry.name)} lies in {quote_path(path)} itself"
             words += ", wanted it in a sub-folder"
             faults.append((words, LABELS))
@@ -116,11 +128,12 @@ def read_classes(
     read: Callable[[Path], Value],
     *,
     most: int = MAX_FILES,
+    meter: Meter = UNTOLD,
 ) -> Iterator[tuple[str, list[Value]]]:
     """Each class of a folder (see `class_folders`) with what `read` makes of each of its files.
 
-    SupportSetError above `most` files, before any is opened. InputError with all files that `read`
-    refused, after the last class.
+    `meter` counts the files. SupportSetError above `most` files, before any is opened. InputError
+    with all files that `read` refused, after the last class.
     """
     classes = class_folders(path, kind)
     count = sum(map(len, classes.values()))
@@ -130,8 +143,9 @@ def read_classes(
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
+    meter.expect(count)
     for label, files in classes.items():
-        yield label, [value for _, value in read_each(files, read, bad)]
+        yield label, [value for _, value in read_each(files, read, bad, meter)]
     if bad:
         raise unreadable(bad, count, kind)
 
@@ -223,9 +237,15 @@ def join_faults(faults: Iterable[Fault], what: str, kind: type[Error], hint: str
 
 
 def read_each(
-    files: Iterable[Path], read: Callable[[Path], Value], bad: dict[Path, InputError]
+    files: Iterable[Path],
+    read: Callable[[Path], Value],
+    bad: dict[Path, InputError],
+    meter: Meter = UNTOLD,
 ) -> Iterator[tuple[Path, Value]]:
-    """Each file with what `read` makes of it; those that cannot be read go to `bad`."""
+    """Each file with what `read` makes of it; those that cannot be read go to `bad`.
+
+    `meter`, which expects the files already, counts them.
+    """
     for file in files:
         try:
             value = read(file)
@@ -233,6 +253,7 @@ def read_each(
             bad[file] = error
         else:
             yield file, value
+        meter.tick()
 
 
 def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> InputError:
@@ -270,7 +291,8 @@ def is_left_behind(name: str) -> bool:
     streams = (f"{colon}{stream}" for colon in COLONS for stream in STREAMS)
     # some programs write the colon as nothing at all: x.pngZone.Identifier
     ends = lower.endswith((*streams, "zone.identifier"))
-    return name.startswith(".") or lower in LEFT_BEHIND or ends
+    known = lower in LEFT_BEHIND or PATTERNS.fullmatch(lower) is not None
+    return name.startswith(".") or known or ends
 
 
 def compose(name: str) -> str:

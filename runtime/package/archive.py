@@ -42,7 +42,6 @@ class Files(ABC):
         """What to call it in a message."""
         return "what was given" if self.place is None else brief_path(self.place)
 
-    @abstractmethod
     def read(
         self,
         name: str,
@@ -52,6 +51,10 @@ class Files(ABC):
         absent: str = WHOLE,
     ) -> bytes:
         """The bytes of a file, at most `limit`; `absent` is the hint where there is none."""
+        return self._read(name, limit, error, absent)
+
+    @abstractmethod
+    def _read(self, name: str, limit: int, error: type[HandfulError], absent: str) -> bytes: ...
 
     @abstractmethod
     def has(self, name: str) -> bool:
@@ -70,15 +73,7 @@ class Folder(Files):
         """`place` is the folder."""
         self.place = place
 
-    def read(
-        self,
-        name: str,
-        *,
-        limit: int,
-        error: type[HandfulError] = PackageError,
-        absent: str = WHOLE,
-    ) -> bytes:
-        """As `read_regular` does."""
+    def _read(self, name: str, limit: int, error: type[HandfulError], absent: str) -> bytes:
         return read_regular(self.place / name, limit=limit, error=error, absent=absent)
 
     def has(self, name: str) -> bool:
@@ -94,15 +89,7 @@ class Archive(Files):
         self.place = place
         self._members = unpack(data, self.name)
 
-    def read(
-        self,
-        name: str,
-        *,
-        limit: int,
-        error: type[HandfulError] = PackageError,
-        absent: str = WHOLE,
-    ) -> bytes:
-        """A member, which is in memory already."""
+    def _read(self, name: str, limit: int, error: type[HandfulError], absent: str) -> bytes:
         if name not in self._members:
             raise error(f"no file {shorten(name)} in {self.name}", hint=absent)
         data = self._members[name]

@@ -50,6 +50,18 @@ def brief_path(path: object) -> str:
     return text if len(text) <= SHOWN else f"…{text[-SHOWN:]}"
 
 
+def check_free(
+    place: Path, error: type[HandfulError], *, force: bool = False, kind: str = "file"
+) -> None:
+    """Refuse to write over what is there; a link that leads nowhere counts, too.
+
+    `kind` is what shall be written; only a file is ever replaced.
+    """
+    if os.path.lexists(place) and not force:
+        replace = ", or replace it with --force" if kind == "file" else ""
+        raise error(f"{place} exists", hint=f"name another {kind}{replace}")
+
+
 def read_regular(
     path: Path,
     *,

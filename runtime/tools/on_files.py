@@ -39,8 +39,10 @@ from handful.runtime.inputs.remarks import WINDOWS, say_once
 from handful.runtime.learner import Learner, load
 from handful.runtime.negatives import MAX_NEGATIVES
 from handful.runtime.package.decode import identify, read_bytes
+from handful.runtime.package.files import check_free
 from handful.runtime.package.manifest import FILE, InputSpec, Manifest
 from handful.runtime.package.read import SHIPPED, list_shipped
+from handful.runtime.progress import Meter, Progress, Tell, tell_nobody
 from handful.runtime.support import LEARNT, number_examples
 from handful.runtime.task import ANSWERED, Task
 from handful.runtime.task_file import maker
@@ -51,6 +53,9 @@ COPY = 1e-12  # of the squared lengths, which is rounding
 MOST_EXAMPLES = 5000  # that are compared; of more, those at even steps
 BLOCK = 256  # rows of distances at a time
 MOST_LISTED = 5  # pairs of either kind
+# the parts of the work, as people are told of them
+READING, ADAPTING = "reading", "adapting"
+READING_OTHERS, COMPARING = "reading other things", "comparing with them"
 
 
 class Origin(NamedTuple):
@@ -211,14 +216,8 @@ def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
             hint="name another file by --out, or replace it with --force",
         )
     if out is not None:
-        check_free(out, force=force)
+        check_free(out, TaskFileError, force=force)
     return task if out is None else out
-
-
-def check_free(out: Path, *, force: bool) -> None:
-    """Refuse to write over what is there; a link that leads nowhere counts, too."""
-    if os.path.lexists(out) and not force:
-        raise TaskFileError(f"{out} exists", hint="name another file, or replace it with --force")
 
 
 def maker_of(task: Path) -> Learner:
@@ -277,26 +276,29 @@ def adapt_folder(
     others: Path | None = None,
     new: Sequence[str] = (),
     force: bool = False,
+    tell: Tell = tell_nobody,
 ) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
     `new` are classes beyond those that the package names, where it names any. Files in the folder
     `others`, and in those below it, are examples of none of the classes. An InputWarning names
-    examples that are nearly the same, see `near`.
+    examples that are nearly the same, see `near`. `tell` is asked for each part of the work who is
+    told how much of it is done.
     """
-    check_free(out, force=force)
+    check_free(out, TaskFileError, force=force)
     if is_package(folder) and not is_package(package):
         raise PackageError(
             f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
             hint="the package stands first: handful adapt PACKAGE FOLDER --out TASK",
         )
     learner = load(package)
-    examples = folder_examples(folder, learner.manifest)
+    examples = folder_examples(folder, learner.manifest, tell(READING))
     origins = folder_origins(folder, learner.input, examples)
     with empty_by_name():
-        task = learner.adapt(examples, new=new)
+        task = learner.adapt(examples, new=new, progress=tell(ADAPTING))
         if others is not None:
-            task = task.with_negatives(other_examples(others, learner.input))
+            negatives = other_examples(others, learner.input, tell(READING_OTHERS))
+            task = task.with_negatives(negatives, progress=tell(COMPARING))
     save_task(task, out)
     _warn_of_empty(examples, learner.input, origins)
     support = task._support
@@ -312,19 +314,20 @@ def add_folder(
     package: str | Path | None = None,
     new: Sequence[str] = (),
     force: bool = False,
+    tell: Tell = tell_nobody,
 ) -> Task:
     """Adapt a saved task to a folder of more files, of its classes and new ones.
 
-    `new` is as for `adapt_folder`. The new task is written to `out`, or over the old one with
-    `force`, whole or not at all.
+    `new` and `tell` are as for `adapt_folder`. The new task is written to `out`, or over the old
+    one with `force`, whole or not at all.
     """
     place = place_for(task, out, force=force)
     _refuse_swapped(task, [folder])
     old = open_task(task, package)
-    examples = folder_examples(folder, old.learner.manifest)
+    examples = folder_examples(folder, old.learner.manifest, tell(READING))
     added = folder_origins(folder, old.learner.input, examples)
     with empty_by_name():
-        task_with_more = old.add(examples, new=new)
+        task_with_more = old.add(examples, new=new, progress=tell(ADAPTING))
     save_task(task_with_more, place)
     _warn_of_empty(examples, old.learner.input, added)
     known = [Origin(name, name) for name in number_examples(old._support.labels)]
@@ -366,14 +369,16 @@ def remove_classes(
     return new
 
 
-def folder_examples(folder: Path, manifest: Manifest) -> dict[str, list[Array]]:
+def folder_examples(
+    folder: Path, manifest: Manifest, progress: Progress | None = None
+) -> dict[str, list[Array]]:
     """{label: [examples]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
     with say_once(notes=True), silence_pillow():
-        return read_folder(folder, manifest.input, most=most)
+        return read_folder(folder, manifest.input, most=most, progress=progress)
 
 
-def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
+def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = None) -> list[Array]:
     """The examples in the files of a folder and of those below it, whatever these are called."""
     kind = KINDS[spec.kind]
     kind.ready()
@@ -387,9 +392,12 @@ def other_examples(folder: Path, spec: InputSpec) -> list[Array]:
             hint="leave some of them out",
         )
     bad: dict[Path, InputError] = {}
+    meter = Meter(progress)
+    meter.expect(len(files))
     with say_once(notes=True), silence_pillow():
-        read = read_each(files, lambda file: kind.read(file, spec), bad)
+        read = read_each(files, lambda file: kind.read(file, spec), bad, meter)
         examples = [example for _, few in read for example in few]
+        meter.end()
     if bad:
         raise unreadable(bad, len(files), kind.files)
     return examples

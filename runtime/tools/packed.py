@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from handful.runtime.errors import PackageError
 from handful.runtime.package.archive import MAX_BYTES, SUFFIX, pack
-from handful.runtime.package.files import write_atomic
+from handful.runtime.package.files import check_free, write_atomic
 from handful.runtime.package.manifest import CARD, GOLDEN
 from handful.runtime.package.read import Package, find, parts, read_package
 
@@ -19,7 +18,7 @@ def pack_package(package: str | Path, out: Path | None = None, *, force: bool = 
     """
     found = read_package(find(package))
     place = out if out is not None else Path(found.manifest.name + SUFFIX)
-    _refuse(place, force=force)
+    check_free(place, PackageError, force=force)
     try:
         write_atomic(place, pack(_files(found)))
     except OSError as cause:
@@ -31,7 +30,7 @@ def unpack_package(file: Path, out: Path | None = None) -> Path:
     """Write the files of a packed package to a new folder, by default NAME here; returns it."""
     found = read_package(find(Path(file)))
     folder = out if out is not None else Path(found.manifest.name)
-    _refuse(folder, force=False)
+    check_free(folder, PackageError, kind="folder")
     try:
         folder.mkdir(parents=True)
         for name, data in _files(found).items():
@@ -48,10 +47,3 @@ def _files(package: Package) -> dict[str, bytes]:
         if name not in (GOLDEN, CARD) or package.files.has(name):
             files[name] = package.files.read(name, limit=MAX_BYTES)
     return files
-
-
-def _refuse(place: Path, *, force: bool) -> None:
-    """Refuse to write over what is there; a link that leads nowhere counts, too."""
-    if os.path.lexists(place) and not force:
-        replace = ", or replace it with --force" if place.is_file() else ""
-        raise PackageError(f"{place} exists", hint=f"name another place by --out{replace}")

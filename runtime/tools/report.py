@@ -15,12 +15,12 @@ from handful.runtime.errors import TaskFileError
 from handful.runtime.inputs.examples import KINDS, to_batch
 from handful.runtime.inputs.folders import make_printable
 from handful.runtime.inputs.pictures import jpeg
-from handful.runtime.package.files import write_atomic
+from handful.runtime.package.files import check_free, write_atomic
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.support import gather, number_examples
 from handful.runtime.task import Task
 
-from .on_files import check_free, folder_examples, folder_origins, near_pairs, open_task
+from .on_files import folder_examples, folder_origins, near_pairs, open_task
 from .tested import NONE, Checked, Outcome, measure
 from .text import probability
 
@@ -69,7 +69,7 @@ def write_report(
     A task holds embeddings alone: the folder `examples` it was adapted to gives the names and the
     pictures. `test` is a folder of other files, as for `measure_folder`.
     """
-    check_free(out, force=force)
+    check_free(out, TaskFileError, force=force)
     loaded = open_task(task, package)
     loaded._of("classification", "report")
     pictures = Pictures()

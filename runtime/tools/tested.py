@@ -13,7 +13,7 @@ from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
 from handful.runtime.inputs.folders import make_printable
-from handful.runtime.package.files import write_atomic
+from handful.runtime.package.files import check_free, write_atomic
 from handful.runtime.task import Task
 
 from .on_files import Answer, Unread, answers_of, open_task
@@ -275,8 +275,7 @@ def check_png(file: Path, option: str, *, example: str, force: bool) -> None:
         raise PictureError(f"{option} {file} is not a .png file", hint=f"name it so: {example}")
     if not file.parent.is_dir():
         raise PictureError(f"{option}: no folder {file.parent}", hint="make it first")
-    if file.exists() and not force:
-        raise PictureError(f"{file} exists already", hint="replace it with --force")
+    check_free(file, PictureError, force=force)
 
 
 def write_png(png: bytes, file: Path, option: str) -> None:

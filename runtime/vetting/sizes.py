@@ -11,13 +11,22 @@ from itertools import zip_longest
 
 from handful.runtime.errors import PackageError
 
-from .numbers import ARITHMETIC, NATURAL, SOME, Number, least
+from .numbers import (
+    ARITHMETIC,
+    NATURAL,
+    SOME,
+    Number,
+    Numbers,
+    Sizes,
+    broadcast_size,
+    common_size,
+    keep_short,
+    least,
+    least_of,
+    product,
+)
 from .operators import HINT, INT64, Value
 from .windows import WINDOWED, Window, integers, windows_of
-
-Sizes = tuple[Number, ...] | None  # of the axes, each at least NATURAL; None: not even how many
-Numbers = list[Number] | str | None  # of a short int64 list or scalar; NATURAL: of any count
-MOST = 64  # numbers of an int64 tensor that are followed
 
 SAME = frozenset(
     "Abs Acos Acosh Asin Asinh Atan Atanh BatchNormalization Cast Ceil Celu Clip Cos Cosh CumSum "
@@ -52,7 +61,7 @@ class Follower:
         self.sizes[name] = tuple(shape)
         self.folded.add(name)
         if values is not None:
-            self.numbers[name] = _short(list(values), self.sizes[name])
+            self.numbers[name] = keep_short(list(values), self.sizes[name])
 
     def note_input(self, name: str, shape: Sequence[int | str]) -> None:
         """An input of the graph: where its size is a symbol, it is 1 or more."""
@@ -77,7 +86,7 @@ class Follower:
             if name:
                 self.sizes[name] = sizes and tuple(NATURAL if n is None else n for n in sizes)
         if outputs and outputs[0]:
-            self.numbers[outputs[0]] = _short(node.compute(), self.sizes[outputs[0]])
+            self.numbers[outputs[0]] = keep_short(node.compute(), self.sizes[outputs[0]])
 
 
 class _Node:
@@ -107,7 +116,7 @@ class _Node:
 
     def bound(self, i: int) -> float:
         """What none of the numbers in the input `i` is below."""
-        return _least_of(self.known.numbers.get(self.inputs[i]))
+        return least_of(self.known.numbers.get(self.inputs[i]))
 
     def has(self, i: int) -> bool:
         """Whether there is an input `i`."""
@@ -237,7 +246,7 @@ class _Node:
         if self.op == "Shape" and first is not None:
             return list(self.part(first))
         if self.op == "Size" and first is not None:
-            return [_product(first)]
+            return [product(first)]
         parts = [self.at(i) for i in range(len(self.inputs))]
         numbers = parts[0] if parts else None
         if numbers is None:
@@ -272,32 +281,10 @@ class _Node:
         return numbers[slice(start[0], end[0], step[0])] if step[0] > 0 else None
 
 
-def _least_of(numbers: Numbers) -> float:
-    """What none of the numbers is below."""
-    return min(map(least, numbers), default=0) if isinstance(numbers, list) else least(numbers)
-
-
-def _short(numbers: Numbers, sizes: Sizes) -> Numbers:
-    """The numbers of a short list or scalar; of all others whether they are 0 or more.
-
-    Numbers in two axes are not followed: what takes some of them takes whole rows.
-    """
-    if isinstance(numbers, list) and (len(numbers) > MOST or sizes is None or len(sizes) > 1):
-        return NATURAL if _least_of(numbers) >= 0 else None
-    return numbers
-
-
 def _show(sizes: Sizes) -> str:
     if sizes is None:
         return "nothing"
     return "[" + ", ".join("?" if size == NATURAL else str(size) for size in sizes) + "]"
-
-
-def _product(sizes: Sequence[Number]) -> Number:
-    total: Number = 1
-    for size in sizes:
-        total = ARITHMETIC["Mul"](total, size)
-    return total
 
 
 def _broadcast(shapes: Sequence[Sizes]) -> Sizes:
@@ -306,17 +293,7 @@ def _broadcast(shapes: Sequence[Sizes]) -> Sizes:
         return None
     rank = max(map(len, known))
     axes = zip(*[(1,) * (rank - len(sizes)) + sizes for sizes in known], strict=True)
-    return tuple(_widest(axis) for axis in axes)
-
-
-def _widest(axis: Sequence[Number]) -> Number:
-    """The size of a broadcast axis: the one above 1, or 0, or what is left open."""
-    numbers = {size for size in axis if isinstance(size, int)} - {1}
-    if len(numbers) == 1:
-        return numbers.pop()
-    if numbers or min(map(least, axis)) < 1:
-        return None
-    return SOME if SOME in axis else 1
+    return tuple(broadcast_size(axis) for axis in axes)
 
 
 def _matmul(node: _Node, a: tuple[Number, ...]) -> list[Sizes]:
@@ -345,8 +322,8 @@ def _reshape(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
         for i, size in enumerate(wanted)
     ]
     if -1 in copied:
-        at, total = copied.index(-1), _product(first)
-        rest = _product([*copied[:at], *copied[at + 1 :]])
+        at, total = copied.index(-1), product(first)
+        rest = product([*copied[:at], *copied[at + 1 :]])
         if isinstance(total, int) and isinstance(rest, int) and rest:
             copied[at] = total // rest
         else:  # a part of something is something
@@ -357,7 +334,7 @@ def _reshape(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
 def _flatten(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
     axis = node.number("axis", 1)
     axis += len(first) if axis < 0 else 0
-    return [(_product(first[:axis]), _product(first[axis:]))]
+    return [(product(first[:axis]), product(first[axis:]))]
 
 
 def _squeeze(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
@@ -391,16 +368,8 @@ def _concat(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
     total: Number = sum(numbers)
     if len(numbers) != len(along):  # one that is not empty is enough
         total = SOME if max(map(least, along)) >= 1 else None
-    others = [_agree([sizes[i] for sizes in known]) for i in range(len(first))]
+    others = [common_size([sizes[i] for sizes in known]) for i in range(len(first))]
     return [(*others[:axis], total, *others[axis + 1 :])]
-
-
-def _agree(axis: Sequence[Number]) -> Number:
-    """The size that all have, by the one that knows most."""
-    for size in axis:
-        if isinstance(size, int):
-            return size
-    return SOME if SOME in axis else None
 
 
 def _slice(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
@@ -461,7 +430,7 @@ def _tile(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:
     repeats = node.at(1)
     if repeats is None:
         return [(None,) * len(first)]
-    return [tuple(_product(pair) for pair in zip(first, repeats, strict=True))]
+    return [tuple(product(pair) for pair in zip(first, repeats, strict=True))]
 
 
 def _gather(node: _Node, first: tuple[Number, ...]) -> list[Sizes]:

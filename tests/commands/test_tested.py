@@ -79,7 +79,7 @@ def test_the_picture(task: Path, others: Path, tmp_path: Path) -> None:
         assert min(picture.size) > 300
         assert len(picture.convert("L").getcolors(256) or ()) > 3
     assert error(run("test", task, others, "--png", png)) == (
-        f"error: {png} exists already\n\nhint: replace it with --force\n"
+        f"error: {png} exists\n\nhint: name another file, or replace it with --force\n"
     )
     assert run("test", task, others, "--png", png, "--force").exit_code == 0
     assert error(run("test", task, others, "--png", tmp_path / "a.jpg")) == (

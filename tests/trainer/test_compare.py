@@ -228,7 +228,7 @@ def test_a_picture_is_written_where_one_may_be(tmp_path: Path) -> None:
     assert file.read_bytes().startswith(b"\x89PNG")
     check_plot(file, force=True)
     for place, words, hint in (
-        (file, f"{file} exists already", "replace it with --force"),
+        (file, f"{file} exists", "name another file, or replace it with --force"),
         (tmp_path / "a.pdf", f"--plot {tmp_path}/a.pdf is not a .png file", "name it so: compared.png"),  # noqa: E501
         (tmp_path / "b" / "a.png", f"--plot: no folder {tmp_path}/b", "make it first"),
     ):  # fmt: skip

@@ -28,7 +28,7 @@ from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load
 from handful.trainer.data.labelled import EVERYWHERE
 from handful.trainer.data.record import is_name
 from handful.trainer.data.splits import shorten
-from handful.trainer.episodes import TaskSize
+from handful.trainer.episodes import EpisodeSource, TaskSize
 from handful.trainer.evaluation import Result, check_fits, embed_set
 from handful.trainer.evaluation.accuracy import measure_tasks
 from handful.trainer.form.learner import Learner, Untrained

@@ -28,13 +28,13 @@ from handful.runtime.inputs.pictures import BLANK
 from handful.runtime.inputs.series import STILL
 from handful.runtime.inputs.sounds import SILENCE
 from handful.runtime.ort import onnxruntime as ort
-from handful.runtime.package.files import write_atomic
+from handful.runtime.package.files import check_free, write_atomic
 from handful.runtime.package.manifest import InputSpec, Manifest
 from handful.runtime.package.read import read_graph
 from handful.runtime.sessions import to_numpy
 from handful.runtime.task import Rejection, Task
 from handful.runtime.tools.golden import read_golden
-from handful.runtime.tools.on_files import check_free, open_task
+from handful.runtime.tools.on_files import open_task
 from handful.runtime.vetting.operators import IR_VERSION, OPSET
 from handful.trainer.settings.errors import ExportError
 
@@ -52,7 +52,7 @@ def freeze_file(
     force: bool = False,
 ) -> str:
     """Freeze the task in a file; says in a line what the model takes and gives."""
-    check_free(model, force=force)
+    check_free(model, ExportError, force=force)
     frozen = freeze(open_task(task, package), model, unknown=unknown)
     return ", ".join(_ports(frozen.graph.input)) + " → " + ", ".join(_ports(frozen.graph.output))
 
