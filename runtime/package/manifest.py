@@ -277,6 +277,11 @@ class Manifest:
         return tuple(tensor for tensor in inputs if tensor.name != "query_x")
 
     @property
+    def may_be_empty(self) -> bool:
+        """Whether a task may have no examples: of named classes, and a policy before it acts."""
+        return self.classes is not None or self.task == "policy"
+
+    @property
     def targets(self) -> int | str | None:
         """The width of the targets [S, …]: of a regression its outputs, of a policy A + 1.
 

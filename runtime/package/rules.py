@@ -302,7 +302,7 @@ def check(manifest: Manifest) -> None:
     check_words(manifest.licence, "licence")
     _input(manifest.input)
     check_classes(manifest)
-    _bounds(manifest.limits, named=manifest.classes is not None)
+    _bounds(manifest.limits, empty=manifest.may_be_empty)
     _files(manifest.graphs)
     for name, graph in manifest.graphs.items():
         for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
@@ -409,14 +409,15 @@ def check_classes(manifest: Manifest) -> None:
         )
 
 
-def _bounds(limits: Limits, *, named: bool) -> None:
+def _bounds(limits: Limits, *, empty: bool) -> None:
+    """Low to high; with `empty` a task may have no examples."""
     pairs: tuple[tuple[str, Bounds], ...] = (
         ("way", limits.way),
         ("shot", limits.shot),
         ("support", limits.support),
     )
     for name, bounds in pairs:
-        least = 0 if named and name != "way" else 1
+        least = 0 if empty and name != "way" else 1
         low = bounds.min == 0 if least == 0 else bounds.min >= 1
         if not low or (bounds.max is not None and bounds.max < bounds.min):
             span = f"{bounds.min} to {bounds.max}"

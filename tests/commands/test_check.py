@@ -245,7 +245,7 @@ def test_recipes_that_do_not_fit_are_named_with_the_reason(tmp_path: Path) -> No
 
 def test_what_cannot_be_checked(tmp_path: Path) -> None:
     assert error(run("check", "sinusoid")) == (
-        "error: sinusoid is a family of functions, which has no examples to check\n"
+        "error: tasks of sinusoid are made by a program, which has no examples to check\n"
         "\n"
         "hint: what can be checked: a folder, an .npz file, omniglot, glyphs\n"
     )

@@ -28,11 +28,11 @@ class Worlds(NamedTuple):
     """Tasks of one seed: the same worlds, and the same noise in each, for every policy."""
 
     worlds: Tensor  # [E, P]
-    seeds: Tensor  # [E] int64
+    seeds: list[int]  # [E], of what else is drawn
 
     def generators(self) -> list[torch.Generator]:
         """One for each task."""
-        return [torch.Generator().manual_seed(seed) for seed in self.seeds.tolist()]
+        return [torch.Generator().manual_seed(seed) for seed in self.seeds]
 
 
 def environment_of(source: EpisodeSource) -> Environment | None:
@@ -80,8 +80,9 @@ def beside(
 
 def _draw(environment: Environment, episodes: int, seed: int) -> Worlds:
     generator = torch.Generator().manual_seed(seed)
-    worlds = environment.draw(episodes, generator)
-    return Worlds(worlds, torch.randint(2**62, (episodes,), generator=generator))
+    seeds = [int(torch.randint(2**62, (), generator=generator)) for _ in range(episodes)]
+    worlds = [environment.draw(1, torch.Generator().manual_seed(seed)) for seed in seeds]
+    return Worlds(torch.cat(worlds), [seed + 1 for seed in seeds])
 
 
 def _play_rounds(
