@@ -92,6 +92,8 @@ class _Flow:
         init = self._graph(stage.init, f"{place}.init")
         at = f"graphs.{stage.init}"
         draws = self._draws(stage, init, place)
+        if draws and self.manifest.task == "policy":
+            raise ManifestError(f"`{place}.noise` is given, wanted none: the task is policy")
         self._inputs(init.inputs, at, {**self.state, **draws})
         _exactly(init.outputs, stage.state, f"{at}.outputs")
         for tensor in init.outputs:

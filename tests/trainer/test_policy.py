@@ -149,10 +149,9 @@ def test_episodes_are_the_policys_own() -> None:
     state = player.learn(player.start(), drawn.support_x[0], drawn.support_y[0])
     mean, deviation = learner.predict(params, state, drawn.query_x[0]).chunk(2, dim=-1)
     noise = drawn.query_y[0, :, :2]
-    first = drawn.query_x[0].unflatten(0, (2, 100))
-    moved = first[:, :-1] + 0.1 * (mean + deviation * noise).unflatten(0, (2, 100))[:, :-1].clamp(
-        -1, 1
-    )
+    first = drawn.query_x[0].reshape(2, 100, 2)
+    actions = (mean + deviation * noise).reshape(2, 100, 2)
+    moved = first[:, :-1] + 0.1 * actions[:, :-1].clamp(-1, 1)
     torch.testing.assert_close(first[:, 1:], moved, rtol=1e-4, atol=1e-5)
     again = played.episodes(SIZE, tasks=2, generator=generator())
     assert all(torch.equal(a, b) for a, b in zip(drawn, again, strict=True))
@@ -168,7 +167,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def package(run: Path) -> Path:
     folder = run.parent / "navigation"
-    export_command(run, folder, Request(episodes=3, workers=1), silent)  # type: ignore[arg-type]
+    export_command(run, folder, Request(episodes=3, workers=1), silent)
     return folder
 
 

@@ -54,9 +54,10 @@ def measure_returns(
 ) -> Array:
     """The mean return of `size.shot` rollouts after 0 to `rounds` rounds: [E, rounds + 1]."""
     workers = workers or Workers()
-    tasks = _draw(environment, episodes, seed)
+    tasks = draw_worlds(environment, episodes, seed)
     shares = (
-        Worlds(*(t[at : at + TOGETHER] for t in tasks)) for at in range(0, episodes, TOGETHER)
+        Worlds(tasks.worlds[at : at + TOGETHER], tasks.seeds[at : at + TOGETHER])
+        for at in range(0, episodes, TOGETHER)
     )
     measure = partial(_play_rounds, player, environment, size.shot, rounds)
 
@@ -73,12 +74,13 @@ def beside(
     """What `measure_returns` is compared with, [E] each: other rounds, and who knows the world."""
     rounds = (0, *range(2, after.shape[1]))
     others = {f"{count} {OF_ROLLOUTS}": after[:, count] for count in rounds}
-    tasks = _draw(environment, len(after), seed)
+    tasks = draw_worlds(environment, len(after), seed)
     rewards = environment.play_expert(tasks.worlds, size.shot, tasks.generators())
     return {**others, f"an expert who is told {environment.told}": _returns(rewards)}
 
 
-def _draw(environment: Environment, episodes: int, seed: int) -> Worlds:
+def draw_worlds(environment: Environment, episodes: int, seed: int) -> Worlds:
+    """The tasks of this seed, each by itself: more of them begin with the same."""
     generator = torch.Generator().manual_seed(seed)
     seeds = [int(torch.randint(2**62, (), generator=generator)) for _ in range(episodes)]
     worlds = [environment.draw(1, torch.Generator().manual_seed(seed)) for seed in seeds]
