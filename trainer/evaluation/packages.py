@@ -210,7 +210,8 @@ class PackagePlayer:
 
     def act(self, states: Sequence[Task], observations: Tensor) -> Tensor:
         """Each task at its own observations."""
-        acts = [task.act(list(x.numpy())) for task, x in zip(states, observations, strict=True)]
+        seen: list[Any] = list(observations.numpy())  # each a stack [K, O]
+        acts = [task.act(x) for task, x in zip(states, seen, strict=True)]
         return torch.from_numpy(np.stack([np.concatenate(act, axis=-1) for act in acts]))
 
 
