@@ -56,6 +56,8 @@ HEADS = (  # a way to answer, and the one that it is compared with
 )
 CROP = 0.8  # of the side, anywhere
 BATCH = 25
+AT_ONCE = 20  # tasks, between which the table is written
+Shares = dict[str, list[float]]  # of right answers in each task, by the way to answer
 
 
 def cut(path: Path) -> tuple[onnx.ModelProto, list[Layer]]:
@@ -107,14 +109,17 @@ class Tail:
 
     def __init__(self, layers: list[Layer]) -> None:
         """`layers` are without residuals, as MobileNetV1's, and end in its last map."""
-        self.layers = layers
+        last = torch.channels_last  # in which the gradients are faster
+        self.layers = [
+            replace(layer, weight=layer.weight.contiguous(memory_format=last)) for layer in layers
+        ]
         self.widths = [len(layer.bias) for layer in layers]
         # the last layer in front of the last stride gives the finer map
         self.finer = max(i for i, layer in enumerate(layers) if layer.stride > 1) - 1
 
     def __call__(self, x: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pooled features, the last map and the finer one of x [B, C, H, W]."""
-        kept = []
+        kept, x = [], x.contiguous(memory_format=torch.channels_last)
         for layer, shift in zip(self.layers, torch.split(shifts, self.widths), strict=True):
             x = F.pad(x, [layer.before, layer.after] * 2)
             groups = len(layer.bias) if layer.depthwise else 1
@@ -169,28 +174,42 @@ def collect(front: onnx.ModelProto, tail: Tail, prepared: LabelledSet) -> Collec
 def measure(
     data: Path, backbone: Path, folder: Path, names: list[str], shots: list[int], tasks: int
 ) -> Iterator[str]:
-    """A line for each collection and number of shots."""
+    """A line for each collection and number of shots, again after every few of the tasks."""
     front, layers = cut(backbone)
     tail = Tail(layers)
+    collected = {}
     for name in names:
         config = settings(backbone, pictures(data, name, folder))
-        of = collect(front, tail, prepare_pictures(load_pictures(config, "all"), config))
+        prepared = prepare_pictures(load_pictures(config, "all"), config)
+        collected[name] = collect(front, tail, prepared)
+    found: dict[tuple[str, int], Shares] = {}
+    for first in range(0, tasks, AT_ONCE):
         for shot in shots:
-            yield row(name, tail, of, TaskSize(WAY, shot, QUERIES), tasks)
+            for name, of in collected.items():
+                shares = found.setdefault((name, shot), {})
+                some = range(first, min(first + AT_ONCE, tasks))
+                answer_tasks(tail, of, TaskSize(WAY, shot, QUERIES), some, tasks, shares)
+                yield row(name, shot, shares)
 
 
-def row(name: str, tail: Tail, of: Collection, size: TaskSize, tasks: int) -> str:
-    """All answers on the same tasks."""
-    found: dict[str, list[float]] = {}
+def answer_tasks(
+    tail: Tail, of: Collection, size: TaskSize, some: range, tasks: int, shares: Shares
+) -> None:
+    """Add each answer's share of right ones in `some` of the tasks."""
     right = torch.arange(WAY).repeat_interleave(size.queries)
     y = torch.eye(WAY).repeat_interleave(size.shot, 0)
     rows = rows_of(of.maps, size, episodes=tasks, seed=SEED)
-    for i in range(tasks):
+    for i in some:
         given = answers(tail, of, rows.support[i], y, rows.query[i], seed=i)
         for answer, logits in given.items():
-            found.setdefault(answer, []).append(float((logits.argmax(1) == right).float().mean()))
-    values = {answer: np.array(shares) for answer, shares in found.items()}
-    cells = [name, str(size.shot), str(tasks), f"{100 * mean_of(values['pooled']).value:.1f}"]
+            shares.setdefault(answer, []).append(float((logits.argmax(1) == right).float().mean()))
+
+
+def row(name: str, shot: int, shares: Shares) -> str:
+    """All answers on the same tasks."""
+    values = {answer: np.array(of) for answer, of in shares.items()}
+    pooled = values["pooled"]
+    cells = [name, str(shot), str(len(pooled)), f"{100 * mean_of(pooled).value:.1f}"]
     for answer, beside in HEADS:
         cells.append(difference(compare(beside, values[answer], values[beside])))
     return f"| {' | '.join(cells)} |"
