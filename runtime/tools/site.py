@@ -51,7 +51,7 @@ class Site:
     files: Mapping[str, bytes]
     page: str
 
-    def served(self, path: str) -> bytes | None:
+    def find(self, path: str) -> bytes | None:
         """The file that an address means, None where there is none."""
         name = unquote(urlsplit(path).path).removeprefix("/")
         return self.files.get(name or "index.html")
@@ -159,7 +159,7 @@ def serve(site: Site, port: int) -> ThreadingHTTPServer:
             self._answer(body=True)
 
         def _answer(self, *, body: bool) -> None:
-            data = site.served(self.path)
+            data = site.find(self.path)
             name = unquote(urlsplit(self.path).path)
             tag = "" if data is None else f'"{sha256(data)[:32]}"'
             known = data is not None and self.headers.get("If-None-Match") == tag
