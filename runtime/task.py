@@ -416,7 +416,7 @@ class Task(Shared):
         x, single = to_batch(queries, spec, "query")
         found = find_empty(x, spec)
         known = x[~found] if found.any() else x
-        self._engine.watch.look(known, "the query is" if len(x) == 1 else "the queries are")
+        self._engine.watch.look([known], "the query is" if len(x) == 1 else "the queries are")
         warn_of_empty(found, spec, lambda at: "the query" if single else f"query {at}", ANSWERED)
         return self._engine.embed(x), single, found
 

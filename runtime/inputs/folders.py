@@ -4,6 +4,7 @@ The names that systems, archives and network drives give to what they leave behi
 """
 
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,15 +16,23 @@ from handful.runtime.errors import quote as shown_value
 from handful.runtime.progress import UNTOLD, Meter
 
 LABELS = "one sub-folder a class, named as the class"
+MEND = "mend the link, or remove it"
 # what is left behind, in lower case; hidden files are passed over as well
 LEFT_BEHIND = {
     *("thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "picasa.ini"),  # Windows
-    *("$recycle.bin", "system volume information"),
+    *("iconcache.db", "zbthumbnail.info", "autorun.inf", "wpsettings.dat"),
+    *("$recycle.bin", "recycler", "recycled", "system volume information"),
     *("icon\r", "icon\uf00d", "__macosx", "network trash folder", "temporary items"),  # macOS
-    *("lost+found", "@eadir", "#recycle", "@recycle", "#snapshot"),  # Linux, network drives
+    *("lost+found", "lost.dir", "__pycache__"),  # Linux, Android, Python
+    *("@eadir", "#recycle", "@recycle", "#snapshot", "@recently-snapshot"),  # network drives
 }
+# what a check of a Windows drive found; the copy that an editor keeps, and the mark of an open file
+PATTERNS = re.compile(r"found\.\d{3}|.*~|~\$.*", re.DOTALL)
 # data that Windows keeps beside a file's own, as other systems name them: `x.png:Zone.Identifier`
-STREAMS = ("zone.identifier", "encryptable", "afp_afpinfo", "afp_resource", "com.dropbox.attrs")
+STREAMS = (
+    *("zone.identifier", "zone.identifier:$data", "encryptable", "afp_afpinfo", "afp_resource"),
+    *("com.dropbox.attrs", "com.apple.quarantine", "com.apple.lastuseddate#ps"),
+)
 COLONS = (":", "\uf03a", "\uf022")  # and what stands for a colon where no name may have one
 NOTES = ("readme", "license", "licence", "copying", "notes", "changelog", "citation")
 UNSHOWN = ("Cc", "Cs", "Zl", "Zp")  # control characters, undecodable bytes, ends of a line
@@ -95,7 +104,9 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     if not folders and not faults:
         raise SupportSetError(f"no sub-folders in {quote_path(path)}", hint=LABELS)
     for entry in entries:
-        if entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
+        if entry.is_symlink() and not os.path.exists(entry):  # a class on a drive that is not there
+            faults.append((f"{quote_path(path / entry.name)} is a link that leads nowhere", MEND))
+        elif entry not in folders and (kind.has(entry.name) or kind.conversion_hint([entry.name])):
             words = f"{quote_path(entry.name)} lies in {quote_path(path)} itself"
             words += ", wanted it in a sub-folder"
             faults.append((words, LABELS))
@@ -280,7 +291,8 @@ def is_left_behind(name: str) -> bool:
     streams = (f"{colon}{stream}" for colon in COLONS for stream in STREAMS)
     # some programs write the colon as nothing at all: x.pngZone.Identifier
     ends = lower.endswith((*streams, "zone.identifier"))
-    return name.startswith(".") or lower in LEFT_BEHIND or ends
+    known = lower in LEFT_BEHIND or PATTERNS.fullmatch(lower) is not None
+    return name.startswith(".") or known or ends
 
 
 def compose(name: str) -> str:

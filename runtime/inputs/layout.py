@@ -18,7 +18,7 @@ SHOWN, LISTED = 40, 12  # characters of a field, and columns, in an error
 DIRECTIVE = re.compile(r'"?sep=(.)"?\s*')  # a first line for spreadsheets
 IN_BRACKETS = re.compile(r"[(\[].*[)\]]")
 BRACKETED = re.compile(r"(.*?)\s*[(\[]([^()\[\]]*)[)\]]")  # `x (px)`
-DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?")  # ISO 8601
+DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d.*)?|\d\d:\d\d:\d\d(\.\d+)?")  # ISO 8601
 DECIMAL = re.compile(r"\s*[+-]?\d+,\d+([eE][+-]?\d+)?\s*")
 GROUPS = tuple(  # of thousands: parted by blanks or apostrophes, or where a decimal sign differs
     re.compile(rf"\s*[+-]?\d{{1,3}}({sign}\d{{3}}){more}\s*")
@@ -363,7 +363,9 @@ def _are_units(fields: Sequence[str]) -> bool:
         return plain in UNITS or bool(UNIT.fullmatch(plain)) or bool(IN_BRACKETS.fullmatch(field))
 
     named = [field for field in fields if field]
-    return bool(named) and all(map(is_unit, named))
+    missing = any(field.casefold() in MISSING and field != "nA" for field in named)
+    reading = "1" in named and {*named} <= {"1", "-"}  # one with a value missing
+    return bool(named) and all(map(is_unit, named)) and not missing and not reading
 
 
 def is_number(text: str, separator: str) -> bool:

@@ -54,6 +54,12 @@ HEIC = (
     " Settings, Camera, Formats is Most Compatible"
 )
 HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+BEGINNINGS = {  # of files that are named .jpg all the same, or come from the web as such
+    **{b"ftyp" + brand: ".heic" for brand in HEIC_BRANDS},
+    **dict.fromkeys((b"ftypavif", b"ftypavis"), ".avif"),
+    **{b"<svg": ".svg", b"8BPS": ".psd", b"jP  ": ".jp2", b"JXL ": ".jxl", b"\xff\x0a": ".jxl"},
+    b"\0\0\1\0": ".ico",
+}
 CONVERT = {
     **dict.fromkeys((".heic", ".heif", ".hif"), HEIC),
     **dict.fromkeys((".avif", ".jxl", ".jp2", ".svg", ".psd", ".ico", ".tga", ".dib"), TO_JPEG),
@@ -317,11 +323,12 @@ def _open_file(path: Path) -> Iterator[Metered]:
 
 
 def _unknown(file: Metered, path: Path) -> InputError:
-    """A file in a format that is not read; some of HEIC are named .jpg all the same."""
+    """A file in a format that is not read: by how it begins, or by its name."""
     file.seek(0)
     head, kind = file.read(12), path.suffix.lower()
-    if head[4:8] == b"ftyp" and head[8:12] in HEIC_BRANDS:
-        kind = ".heic"
+    for beginning, other in BEGINNINGS.items():  # some have a length first
+        if beginning in (head[: len(beginning)], head[4 : 4 + len(beginning)]):
+            kind = other
     if kind in CONVERT:
         words = f"{quote_path(path)} is a file of {kind[1:].upper()}, which is not read"
         return InputError(words, hint=CONVERT[kind])

@@ -25,6 +25,7 @@ from handful.runtime.package.files import read_regular
 from handful.runtime.package.manifest import InputSpec
 
 from .folders import quote_path
+from .remarks import remark
 
 ZEROS = 32  # Z, of the sinc on either side
 CUT = 0.97  # of the lower of both Nyquist frequencies, where f has half its height
@@ -158,7 +159,9 @@ def parse(data: bytes) -> Sound:
             long_size = int.from_bytes(data[at + 8 : at + 16], "little")
         if name == b"fmt ":
             form = _form(data[at : at + size])
-        at += size + size % 2  # chunks begin at even places
+        at += size
+        if data[at : at + 4] not in (b"fmt ", b"data"):  # some writers forget the byte between
+            at += size % 2  # chunks begin at even places
     raise InputError(f"has more than {MAX_CHUNKS} parts before its samples", hint=WANTED)
 
 
@@ -240,6 +243,8 @@ NO_ENERGY = 1e-12  # of a sample, on average: what rounding leaves of a constant
 SILENCE = 1e-4  # root mean square: the lowest three steps of 16 bits, a muted microphone's noise
 MAX_SAMPLES = 2**23  # of all channels, and at the new rate: minutes, in at most 300 MiB
 LARGEST = float(np.finfo(np.float32).max)  # of floats that will be limited
+LOUDEST = 2.0  # of floats, which a recorder may let go beyond ±1: those of a larger scale are said
+DIVIDE = "; divide 16-bit samples by 32768 before they are written as floats"
 SLACK = 1e-5  # floats may be beyond ±1 by a rounding
 FORMS = "samples are [n] or [n, channels]: floats from -1 to 1, int16, int32 or uint8"
 
@@ -260,7 +265,12 @@ def prepare_sound(sound: Sound, spec: InputSpec, what: str) -> Floats:
             f"{what} has {x.size} samples, {new} at {spec.rate} hertz; at most {MAX_SAMPLES}",
             hint="cut the example out of it; handful.runtime.listener hears streams",
         )
-    x = remove_offset(mix_down(to_float(x, what, beyond=True)))
+    x = to_float(x, what, beyond=True)
+    if (largest := float(np.abs(x).max())) > LOUDEST:
+        remark(
+            "limited", f"{what} has values up to {largest:g}: beyond ±1 they are cut off", DIVIDE
+        )
+    x = remove_offset(mix_down(x))
     x = resample(x, rate, spec.hertz or rate)
     x = cut(x, spec.shape[0])
     return x.clip(-1, 1).astype(np.float32)

@@ -38,6 +38,7 @@ MAX_VALUES = 2**22  # of a file; lines as well, empty ones included
 MAX_LINE = 2**20  # characters
 BLOCK = 4096  # rows at a time
 HEAD = 100  # lines, not counting empty ones, in which the table has to begin
+BEGINNING = 256  # bytes whose zeros tell UTF-16 from other text
 INDEX = 8  # readings from which a column that counts them is no accident
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -90,9 +91,12 @@ def read_table(
 
 
 def _encoding(data: bytes) -> str:
-    """By its mark; without one UTF-8, and Latin-1 where it is not."""
+    """By its mark; without one UTF-16 where it can be seen, UTF-8, and Latin-1 where it is not."""
     for mark, encoding in MARKS:
         if data.startswith(mark):
+            return encoding
+    for empty, encoding in ((1, "utf-16-le"), (0, "utf-16-be")):  # of Latin letters and digits
+        if b"\0" in data[:BEGINNING] and not any(data[empty:BEGINNING:2]):
             return encoding
     decoder = codecs.getincrementaldecoder("utf-8")()
     try:
@@ -325,7 +329,7 @@ def _without_index(found: Array, name: str) -> Array:
 
 
 class _Clock:
-    """A column of times: numbers, or dates in ISO 8601."""
+    """A column of times: numbers, or dates or times of day in ISO 8601."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -360,7 +364,7 @@ class _Clock:
         except ValueError:
             raise InputError(
                 f"{self._name} has {text[:SHOWN]!a} in line {line}, wanted a time",
-                hint="a number, or a date as 2026-01-31T12:00:00.5",
+                hint="a number, a date as 2026-01-31T12:00:00.5, or a time of day as 12:00:00.5",
             ) from None
         return 0.0
 
@@ -372,8 +376,8 @@ class _Clock:
 
 
 def _instant(text: str) -> datetime:
-    """A date in ISO 8601; one without a zone counts as UTC."""
-    found = datetime.fromisoformat(text)
+    """A date in ISO 8601, or a time of day; one without a zone counts as UTC."""
+    found = datetime.fromisoformat(f"1970-01-01T{text}" if text[2:3] == ":" else text)
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 

@@ -345,10 +345,8 @@ def empty_by_name() -> Iterator[None]:
         yield
 
 
-def _warn_of_empty(
-    examples: dict[str, list[Array]], spec: InputSpec, origins: Sequence[Origin]
-) -> None:
-    found = np.concatenate([find_empty(np.stack(few), spec) for few in examples.values()])
+def _warn_of_empty(examples: dict[str, Array], spec: InputSpec, origins: Sequence[Origin]) -> None:
+    found = np.concatenate([find_empty(few, spec) for few in examples.values()])
     warn_of_empty(found, spec, lambda at: origins[at].name, LEARNT, level=4)
 
 
@@ -371,11 +369,13 @@ def remove_classes(
 
 def folder_examples(
     folder: Path, manifest: Manifest, progress: Progress | None = None
-) -> dict[str, list[Array]]:
-    """{label: [examples]} of a folder, no more than the package can take."""
+) -> dict[str, Array]:
+    """{label: examples [n, ...]} of a folder, no more than the package can take."""
     most = manifest.limits.support.max or MAX_FILES
     with say_once(notes=True), silence_pillow():
-        return read_folder(folder, manifest.input, most=most, progress=progress)
+        read = read_folder(folder, manifest.input, most=most, progress=progress)
+    # each class leaves its list as it is stacked, so that no more than one is in memory twice
+    return {label: np.stack(read.pop(label)) for label in list(read)}
 
 
 def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = None) -> list[Array]:
@@ -403,7 +403,7 @@ def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = No
     return examples
 
 
-def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, list[Array]]) -> list[Origin]:
+def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, Array]) -> list[Origin]:
     """What each example of a folder is called: its file, or its number where files hold several."""
     origins: list[Origin] = []
     for label, files in files_of(folder, spec).items():

@@ -156,7 +156,7 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
 
     query_x = golden.query_x
 
-    def adapted(prefix: str, count: int) -> tuple[State, Floats]:
+    def adapt(prefix: str, count: int) -> tuple[State, Floats]:
         """The state and the answers of the first `count` support examples."""
 
         def observe(stage: str, i: int, tensors: dict[str, Array]) -> None:
@@ -170,8 +170,8 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
         return state, answer
 
     if engine.manifest.classes is not None:
-        adapted(START, 0)
-    state, answer = adapted("", len(golden.support_x))
+        adapt(START, 0)
+    state, answer = adapt("", len(golden.support_x))
     missing = next((name for name in golden.vectors if name not in differences), None)
     if missing is not None:
         raise PackageError(f"{FILE} has an unknown `{missing}`", hint=HINT)

@@ -14,6 +14,7 @@ from handful.runtime.inputs.folders import ONE_LINE, files_below, label_of, quot
 from handful.runtime.inputs.pictures import HEIC, read_image
 from handful.runtime.package.manifest import InputSpec
 
+from ..each import each
 from .refusal import refusal_in
 
 GREY = InputSpec(
@@ -23,10 +24,13 @@ GREY = InputSpec(
 LEFT_BEHIND = (
     *(".DS_Store", "Thumbs.db", "ehthumbs.db", "desktop.ini", "Picasa.ini", "._1.png", "Icon\r"),
     *("1.png:Zone.Identifier", "1.png\uf03aZone.Identifier", "Thumbs.db:encryptable"),
+    *("1.png:Zone.Identifier:$DATA", "1.png:com.apple.quarantine", "ehthumbs_vista.db"),
+    *("1.png~", "~$1.png", "IconCache.db", "autorun.inf"),
 )
 FOLDERS_LEFT_BEHIND = (
     *(".git", "__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information"),
-    *("lost+found", "#recycle"),
+    *("lost+found", "#recycle", "@Recently-Snapshot", "RECYCLER", "FOUND.000", "LOST.DIR"),
+    "__pycache__",
 )
 LABELS = "one sub-folder a class, named as the class"
 LAYOUT = f"{LABELS}, with nothing but its pictures in it"
@@ -88,6 +92,26 @@ def test_what_is_named_as_an_example(tmp_path: Path) -> None:
         "2 pictures in … passed over, .heic and .heif files are not read: a.HEIF, a.heic; convert"
         " it to JPEG or PNG: magick IN OUT.jpg, on a Mac sips".replace("…", str(tmp_path))
     )
+
+
+@each(
+    ("kind", "begins"),
+    [
+        ("AVIF", b"\0\0\0\x18ftypavif"),
+        ("SVG", b"<svg xmlns="),
+        ("JXL", b"\xff\x0a"),
+        ("JP2", b"\0\0\0\x0cjP  \r\n\x87\n"),
+        ("PSD", b"8BPS\0\1"),
+    ],
+)
+def test_a_file_of_another_kind_is_known_by_how_it_begins(
+    kind: str, begins: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / "IMG_1.jpg").write_bytes(begins + b"0" * 40)
+    with pytest.raises(InputError) as error:
+        read_image(tmp_path / "IMG_1.jpg", GREY)
+    assert str(error.value) == f"{tmp_path}/IMG_1.jpg is a file of {kind}, which is not read"
+    assert error.value.hint == "convert it to JPEG or PNG: magick IN OUT.jpg"
 
 
 def test_a_heic_file_of_another_name_says_how_to_convert_it(tmp_path: Path) -> None:
@@ -156,6 +180,12 @@ def test_what_is_wrong_with_one_thing(tmp_path: Path) -> None:
     picture(none / "ka" / "1.png")
     picture(none / "2.JPG".lower())
     assert refused(none) == ("2.jpg lies in … itself, wanted it in a sub-folder", LABELS)
+
+
+def test_a_class_that_is_a_link_to_nowhere_is_not_left_out_unsaid(tmp_path: Path) -> None:
+    picture(tmp_path / "ka" / "1.png")
+    (tmp_path / "ga").symlink_to("/a drive/that is not there")
+    assert refused(tmp_path) == ("…/ga is a link that leads nowhere", "mend the link, or remove it")
 
 
 def test_all_that_is_wrong_is_listed_at_once(tmp_path: Path) -> None:

@@ -87,13 +87,14 @@ ROWS, THREE = [[1, 2], [3, 4]], [[1, 2, 1], [3, 4, 0]]
         ("timestamp,a,b\n10,1,2\n20,3,4\n", ROWS),
         ("Time (ms);a;b\n1,5;1;2\n2,5;3;4\n", ROWS),
         ("date,a,b\n2026-01-31T12:00:00.5,1,2\n2026-01-31 12:00:01,3,4\n", ROWS),
+        ("time,a,b\n12:00:00.5,1,2\n12:00:01,3,4\n", ROWS),
         ("a\tb\r1\t2\r3\t4\r", ROWS),  # the ends of lines of old
     ],
 )
 def test_what_programs_write_around_the_numbers(
     text: str, wanted: list[list[float]], tmp_path: Path
 ) -> None:
-    for encoding in ("utf-8", "utf-8-sig", "utf-16", "latin-1"):
+    for encoding in ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1"):
         (tmp_path / "x.csv").write_bytes(text.encode(encoding))
         assert read_array(tmp_path / "x.csv").tolist() == wanted, encoding
 
@@ -239,6 +240,8 @@ REFUSED: list[tuple[str, bytes, str, str | None]] = [
       for line, bad in ((b"1,,3", ""), (b",2,3", ""), (b"NA,NA,NA", "NA"), (b"abc,2,3", "abc"),
                         (b",,", ""), (b"1_0,2,3", "1_0"))),
     ("x.csv", b"x,y\n1,2\n,\n3,4\n", "…/x.csv has '' in line 3, wanted a number", FILL),
+    ("x.csv", "x,y\n1,2\n".encode("utf-16-le") + b"\0\0", "…/x.csv holds bytes that are 0,"
+     " wanted text", READ),
     ("x.csv", b'1,2\n"3,4\n5,6\n', "…/x.csv has a quotation in line 2 that does not end before a"
      ' separator', 'text that holds " has it twice, within quotation marks'),
     ("x.csv", b"x;y\n1.5;2\n1,5;2\n", "…/x.csv has numbers with a comma and others with a point",
@@ -355,6 +358,29 @@ def test_numbers_as_programs_and_people_write_them(name: str, tmp_path: Path) ->
         found = read_recording(tmp_path / "x.csv", spec).values
     assert found.tolist() == [[1300.5, -2.0], [900.25, 3.0]]
     assert len(said) == (name in ("names again", "rows counted, without names"))
+
+
+@each("first", ["", "NA", "-", "n/a"])
+def test_a_first_reading_with_a_missing_value_is_no_line_of_units(
+    first: str, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text(f"x,y,pen\n{first},1,1\n1,2,0\n3,4,1\n")
+    words, hint = refusal_in(tmp_path, lambda: read_recording(tmp_path / "x.csv", PEN), InputError)
+    assert (words, hint) == (f"…/x.csv has '{first}' in line 2, wanted a number", FILL)
+    (tmp_path / "x.csv").write_text("x,y,pen\nmm,mm,1\n1,2,0\n3,4,1\n")
+    assert read_recording(tmp_path / "x.csv", PEN).values.tolist() == [[1, 2, 0], [3, 4, 1]]
+
+
+def test_times_of_day_are_times(tmp_path: Path) -> None:
+    spec = replace(PEN, rate=50.0, whole="time")
+    text = "time,x,y,pen\n23:59:58.5,1,2,1\n23:59:59,3,4,0\n"
+    (tmp_path / "x.csv").write_text(text)
+    found = read_recording(tmp_path / "x.csv", spec)
+    assert (found.times is not None and found.times.tolist(), found.unit) == ([0, 0.5], 1.0)
+    for later in ("00:00:01", "25:00:00", "noon"):  # the next day's is before the one above it
+        (tmp_path / "x.csv").write_text(f"{text}{later},5,6,0\n")
+        with pytest.raises(InputError, match="line 4"):
+            read_recording(tmp_path / "x.csv", spec)
 
 
 def test_true_and_false_are_one_and_zero(tmp_path: Path) -> None:

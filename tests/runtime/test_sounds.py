@@ -2,6 +2,7 @@
 
 import time
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,17 @@ def test_batches_and_lists() -> None:
     mixed, single = batch([rows[0], handful.Sound(rows[0], RATE)], SHORT, "query")
     assert (mixed.tolist(), single) == ([rows[0].tolist()] * 2, False)
     assert batch([], SHORT, "query")[0].shape == (0, 4)
+
+
+@each(("largest", "said"), [(1.9, 0), (32767.0, 1)])
+def test_floats_of_another_scale_are_not_cut_off_unsaid(largest: float, said: int) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        batch(handful.Sound(np.array([-largest, 0, 1, 0]), RATE), SHORT, "query")
+    assert [str(warning.message) for warning in caught] == [
+        "query has values up to 32767: beyond ±1 they are cut off; divide 16-bit samples by 32768"
+        " before they are written as floats"
+    ] * said
 
 
 REFUSED = {

@@ -49,6 +49,8 @@ def test_channels_lie_side_by_side() -> None:
 def test_other_parts_are_passed_over_and_odd_ones_padded() -> None:
     before = chunk(b"LIST", b"odd") + chunk(b"bext", b"even")
     assert values(parse(wav(FORMS["16 bits"][1], before=before))) == [[-0.5], [0.0], [0.25]]
+    unpadded = chunk(b"LIST", b"odd").removesuffix(b"\0")
+    assert values(parse(wav(FORMS["16 bits"][1], before=unpadded))) == [[-0.5], [0.0], [0.25]]
 
 
 SIZES = [0, 7, 1000, 0x7FFFF000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFDB, 0xFFFFFFFF]

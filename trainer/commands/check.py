@@ -161,7 +161,9 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     found = survey(config, progress)
     refused = [*_explain_refusal(found, request)]
     recipes: list[Suited] = []
-    if not refused:
+    validated = found.parts.get("meta_val")
+    alone = validated is not None and len(validated.classes) < 2
+    if not refused and not alone:
         options = ["--skip-bad"] if found.bad else []
         options += [SKIP_SMALL] if request.skip_small else []
         as_learned = embed_few if config.backbone else embed
@@ -182,7 +184,12 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
     if any(recipe.lowered for recipe in recipes) and not request.skip_small:
         remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
-    if not refused and not recipes:
+    if validated is not None and alone:  # a matter of the split, not of the files
+        remarks.append(
+            f"meta_val has one class, {validated.classes[0]}, training validates on two or more:"
+            " add classes, or list others in a split file"
+        )
+    elif not refused and not recipes:
         remarks.append("no recipe reads such examples; write one, see docs/training.md")
     return Checked(found, tuple(refused), tuple(remarks), tuple(recipes))
 
@@ -196,9 +203,8 @@ def _explain_refusal(found: Survey, request: Request) -> Iterator[str]:
         if part not in found.parts:
             continue
         data = found.parts[part]
-        if len(data.classes) < 2:
-            hint = ": add classes, or list others in a split file" if part == "meta_val" else ""
-            yield f"{part} has one class, {data.classes[0]}, a task needs two or more{hint}"
+        if len(data.classes) < 2 and part == "meta_train":
+            yield f"{part} has one class, {data.classes[0]}, a task needs two or more"
         smallest = int(data.counts.argmin())
         if int(data.counts[smallest]) < 2 and not request.skip_small:
             yield (

@@ -150,7 +150,7 @@ class _Differences:
         wanted = run_in_torch(self.source, support, y, query)
 
         @cache
-        def conditioned() -> dict[str, float]:
+        def tolerated() -> dict[str, float]:
             found = tolerances(self.source, support, y, query)
             return {**found, answer: min(found[answer], most)}
 
@@ -160,7 +160,7 @@ class _Differences:
             self.worst[noted] = max(self.worst.get(noted, 0.0), difference)
             if difference <= TOLERANCE:
                 return
-            allowed = max(TOLERANCE, conditioned()[in_torch])
+            allowed = max(TOLERANCE, tolerated()[in_torch])
             if not difference <= allowed:
                 self.failed[noted] = (self.worst[noted], allowed)
 

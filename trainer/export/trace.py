@@ -17,8 +17,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import onnx
@@ -41,14 +42,17 @@ from torch.export.graph_signature import (
 )
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.utils import _pytree as pytree
 
 from .convolutions import convolution_backward
 
 aten = torch.ops.aten
+_FROM_TORCHLIB = ONNXRegistry.from_torchlib
 
 
-def decomposition_table() -> dict[Any, Callable[..., Any]]:
+@cache
+def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
     """What `make_fx` replaces while tracing a learner."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
@@ -279,6 +283,31 @@ def silence_exporter() -> Iterator[None]:
             logger.setLevel(level)
 
 
+@cache
+def _read_translations(opset_version: int) -> ONNXRegistry:
+    return _FROM_TORCHLIB(opset_version)
+
+
+def _copy_translations(opset_version: int) -> ONNXRegistry:
+    registry = copy(_read_translations(opset_version))
+    registry.functions = {op: [*known] for op, known in registry.functions.items()}
+    return registry
+
+
+@contextmanager
+def reuse_translations() -> Iterator[None]:
+    """The exporter's translations of torch's operators, read once a process and not once a graph.
+
+    It parses the source of all 1500 of them, which takes longer than all else of most exports.
+    """
+    kept = ONNXRegistry.__dict__["from_torchlib"]
+    ONNXRegistry.from_torchlib = staticmethod(_copy_translations)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
+
+
 def trace(
     function: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
     examples: Mapping[str, Tensor],
@@ -322,7 +351,7 @@ def trace(
         optimize=False,  # its rules are not exact: see exact.py
         verbose=False,
     )
-    with silence_exporter():
+    with silence_exporter(), reuse_translations():
         program = None
         # an operator is left that the exporter decomposes, or one that works in place
         with suppress(torch.onnx.OnnxExporterError, SpecViolationError):
