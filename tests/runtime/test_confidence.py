@@ -1,4 +1,4 @@
-"""The confidence of a task: temperature, none of these, sets; by hand, and between measured sizes."""
+"""The confidence of a task: temperature, thresholds, sets; by hand, and between measured sizes."""
 
 from __future__ import annotations
 
