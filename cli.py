@@ -273,9 +273,9 @@ for command in DEVICE:
 def learners() -> None:
     """List the learners and the recipes."""
     from handful.runtime.tools.text import pairs
-    from handful.trainer.listing import described_learners, recipes
+    from handful.trainer.listing import describe_learners, recipes
 
-    show(f"{pairs(described_learners())}\n\nrecipes: {', '.join(recipes())}")
+    show(f"{pairs(describe_learners())}\n\nrecipes: {', '.join(recipes())}")
 
 
 @main.group(cls=Group, invoke_without_command=True)
@@ -309,6 +309,6 @@ def prepare(folder: Path, out: Path, force: bool) -> None:
 def packages() -> None:
     """List the packages that ship with handful."""
     from handful.runtime.tools.text import pairs
-    from handful.trainer.listing import described_packages
+    from handful.trainer.listing import describe_packages
 
-    show(pairs(described_packages()))
+    show(pairs(describe_packages()))

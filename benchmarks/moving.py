@@ -1,4 +1,4 @@
-"""What moving a backbone's biases gains beyond closed forms: results/moving.md.
+"""What moving a backbone's biases, or crops, gain beyond closed forms: results/moving.md.
 
 `python benchmarks/moving.py DATA BACKBONE`, DATA as for shifts.py, BACKBONE a MobileNetV1's ONNX
 file. The last seven blocks move as TinyTL (Cai et al. 2020, arXiv:2007.11622) have it: a
@@ -10,12 +10,18 @@ class means of the others, every second step on mirrored maps. Answers are
     + moved     the same on the moved network added, times min(1, e / 0.15), e the share of the
                 support set that the pooled ridge of all other examples gets wrong
     + random    the same on a network moved as far at random, as a control
+    + crops     places, with a crop of each support picture as one more example of its class
+
+What is measured again has its rows replaced, and others stay.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import onnx
@@ -23,7 +29,7 @@ import torch
 import torch.nn.functional as F
 from photo_heads import QUERIES, SEED, WAY, settings
 from shifts import COLLECTIONS, pictures
-from tables import write_table
+from tables import FOLDER, write_table
 from torch import Tensor
 
 from handful.runtime.ort import onnxruntime as ort
@@ -39,11 +45,19 @@ from handful.trainer.form.stage import Support
 from handful.trainer.learners.places import Places, PlacesConfig
 from handful.trainer.parts.features import class_means, squared_distance, unit_length
 
-BLOCKS, STEPS, RATE, GATE, SCALE, SHOTS = 7, 6, 0.03, 0.15, 10.0, 5
+BLOCKS, STEPS, RATE, GATE, SCALE, SHOTS = 7, 10, 0.03, 0.15, 10.0, 5
 FLOOR = 1e-3  # features after a ReLU6 are often zero, where a root has no slope
 ADDED = {"moved": (0, 1, 2), "moved, pooled alone": (0,), "random": (0, 1, 2)}
+HEADS = (  # a way to answer, and the one that it is compared with
+    ("places", "pooled"),
+    ("pooled + moved", "pooled"),
+    *((f"places + {added}", "places") for added in (*ADDED, "crops")),
+    ("places + moved", "places + random"),
+)
+CROP = 0.8  # of the side, anywhere
 BATCH = 25
-NAMES = ["spectrograms", "edges", "waste", "caltech"]
+AT_ONCE = 20  # tasks, between which the table is written
+Shares = dict[str, list[float]]  # of right answers in each task, by the way to answer
 
 
 def cut(path: Path) -> tuple[onnx.ModelProto, list[Layer]]:
@@ -68,19 +82,44 @@ def maps_of(front: onnx.ModelProto, data: LabelledSet) -> LabelledSet:
     return data.with_features(torch.from_numpy(np.concatenate(parts)))
 
 
+def crop(data: LabelledSet) -> LabelledSet:
+    """A crop of each prepared picture [M, C, H, W], as large as the picture again."""
+    generator = torch.Generator().manual_seed(SEED)
+    side = data.x.shape[-1]
+    small = round(CROP * side)
+    crops = torch.empty_like(data.x)
+    for i, picture in enumerate(data.x):
+        top, left = torch.randint(side - small + 1, (2,), generator=generator).tolist()
+        part = picture[None, :, top : top + small, left : left + small].float()
+        large = F.interpolate(part, (side, side), mode="bilinear", align_corners=False)
+        crops[i] = large[0].round().clamp(0, 255).to(torch.uint8)
+    return replace(data, x=crops)
+
+
+class Collection(NamedTuple):
+    """What is measured on: maps in front of the moving part, and the unmoved parts."""
+
+    maps: LabelledSet  # [M, C, H, W]
+    parts: Tensor  # [M, D]
+    crops: Tensor  # [M, D] of a crop of each picture
+
+
 class Tail:
     """The last blocks in torch, with a shift for each output of a convolution."""
 
     def __init__(self, layers: list[Layer]) -> None:
         """`layers` are without residuals, as MobileNetV1's, and end in its last map."""
-        self.layers = layers
+        last = torch.channels_last  # in which the gradients are faster
+        self.layers = [
+            replace(layer, weight=layer.weight.contiguous(memory_format=last)) for layer in layers
+        ]
         self.widths = [len(layer.bias) for layer in layers]
         # the last layer in front of the last stride gives the finer map
         self.finer = max(i for i, layer in enumerate(layers) if layer.stride > 1) - 1
 
     def __call__(self, x: Tensor, shifts: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Pooled features, the last map and the finer one of x [B, C, H, W]."""
-        kept = []
+        kept, x = [], x.contiguous(memory_format=torch.channels_last)
         for layer, shift in zip(self.layers, torch.split(shifts, self.widths), strict=True):
             x = F.pad(x, [layer.before, layer.after] * 2)
             groups = len(layer.bias) if layer.depthwise else 1
@@ -124,58 +163,78 @@ def left_out_loss(features: Tensor, y: Tensor) -> Tensor:
     return F.cross_entropy(-SCALE * torch.where(y > 0, squares * alone, squares), y)
 
 
-def table(data: Path, backbone: Path, folder: Path, names: list[str], asked: dict[int, int]) -> str:
-    """A line for each collection and number of shots, `asked` with their tasks."""
+def collect(front: onnx.ModelProto, tail: Tail, prepared: LabelledSet) -> Collection:
+    """Everything that does not depend on a task, computed once."""
+    still = torch.zeros(sum(tail.widths))
+    maps = maps_of(front, prepared)
+    crops = tail.parts(maps_of(front, crop(prepared)).x, still)
+    return Collection(maps, tail.parts(maps.x, still), crops)
+
+
+def measure(
+    data: Path, backbone: Path, folder: Path, names: list[str], shots: list[int], tasks: int
+) -> Iterator[str]:
+    """A line for each collection and number of shots, again after every few of the tasks."""
     front, layers = cut(backbone)
     tail = Tail(layers)
-    heads = [f"places + {name}" for name in ADDED]
-    lines = [
-        f"| | shot | tasks | pooled, % | places ahead | pooled + moved ahead | {' | '.join(heads)}"
-        " ahead of places |",
-        "| --- " * (6 + len(heads)) + "|",
-    ]
+    collected = {}
     for name in names:
         config = settings(backbone, pictures(data, name, folder))
-        maps = maps_of(front, prepare_pictures(load_pictures(config, "all"), config))
-        for shot, tasks in asked.items():
-            lines.append(row(name, tail, maps, TaskSize(WAY, shot, QUERIES), tasks))
-            print(lines[-1], flush=True)
-    return "\n".join(lines)
+        prepared = prepare_pictures(load_pictures(config, "all"), config)
+        collected[name] = collect(front, tail, prepared)
+    found: dict[tuple[str, int], Shares] = {}
+    for first in range(0, tasks, AT_ONCE):
+        for shot in shots:
+            for name, of in collected.items():
+                shares = found.setdefault((name, shot), {})
+                some = range(first, min(first + AT_ONCE, tasks))
+                answer_tasks(tail, of, TaskSize(WAY, shot, QUERIES), some, tasks, shares)
+                yield row(name, shot, shares)
 
 
-def row(name: str, tail: Tail, maps: LabelledSet, size: TaskSize, tasks: int) -> str:
-    """All answers on the same tasks."""
-    found: dict[str, list[float]] = {}
+def answer_tasks(
+    tail: Tail, of: Collection, size: TaskSize, some: range, tasks: int, shares: Shares
+) -> None:
+    """Add each answer's share of right ones in `some` of the tasks."""
     right = torch.arange(WAY).repeat_interleave(size.queries)
-    rows = rows_of(maps, size, episodes=tasks, seed=SEED)
-    for i in range(tasks):
-        support = Support(maps.x[rows.support[i]], torch.eye(WAY).repeat_interleave(size.shot, 0))
-        for answer, logits in answers(tail, support, maps.x[rows.query[i]], seed=i).items():
-            found.setdefault(answer, []).append(float((logits.argmax(1) == right).float().mean()))
-    values = {answer: np.array(shares) for answer, shares in found.items()}
-    cells = [name, str(size.shot), str(tasks), f"{100 * mean_of(values['pooled']).value:.1f}"]
-    for answer, beside in (
-        ("places", "pooled"),
-        ("pooled + moved", "pooled"),
-        *((f"places + {added}", "places") for added in ADDED),
-    ):
+    y = torch.eye(WAY).repeat_interleave(size.shot, 0)
+    rows = rows_of(of.maps, size, episodes=tasks, seed=SEED)
+    for i in some:
+        given = answers(tail, of, rows.support[i], y, rows.query[i], seed=i)
+        for answer, logits in given.items():
+            shares.setdefault(answer, []).append(float((logits.argmax(1) == right).float().mean()))
+
+
+def row(name: str, shot: int, shares: Shares) -> str:
+    """All answers on the same tasks."""
+    values = {answer: np.array(of) for answer, of in shares.items()}
+    pooled = values["pooled"]
+    cells = [name, str(shot), str(len(pooled)), f"{100 * mean_of(pooled).value:.1f}"]
+    for answer, beside in HEADS:
         cells.append(difference(compare(beside, values[answer], values[beside])))
     return f"| {' | '.join(cells)} |"
 
 
-def answers(tail: Tail, support: Support, query: Tensor, *, seed: int) -> dict[str, Tensor]:
-    """Logits [Q, N] of each way to answer."""
-    still = torch.zeros(sum(tail.widths))
-    shifts = tail.move(support.x, support.y)
+def answers(
+    tail: Tail, of: Collection, support: Tensor, y: Tensor, query: Tensor, *, seed: int
+) -> dict[str, Tensor]:
+    """Logits [Q, N] of each way to answer for pictures `query` [Q], given those of `support`."""
+    x, q = of.maps.x[support], of.maps.x[query]
+    shifts = tail.move(x, y)
     generator = torch.Generator().manual_seed(seed)
     away = shifts.square().mean().sqrt() * torch.randn(shifts.shape, generator=generator)
-    frozen, error = part_scores(tail, support, query, still)
-    moved, random = (part_scores(tail, support, query, at)[0] for at in (shifts, away))
+    frozen, error = part_scores(tail, of.parts[support], y, of.parts[query])
+    with_crops = torch.cat([of.parts[support], of.crops[support]])
+    cropped, _ = part_scores(tail, with_crops, torch.cat([y, y]), of.parts[query])
+    moved, random = (
+        part_scores(tail, tail.parts(x, at), y, tail.parts(q, at))[0] for at in (shifts, away)
+    )
     gate = min(1.0, error / GATE)
     found = {
         "pooled": frozen[0],
         "places": torch.stack(frozen).sum(dim=0),
         "pooled + moved": frozen[0] + gate * moved[0],
+        "places + crops": torch.stack(cropped).sum(dim=0),
     }
     for added, parts in ADDED.items():
         scores = random if added == "random" else moved
@@ -184,24 +243,57 @@ def answers(tail: Tail, support: Support, query: Tensor, *, seed: int) -> dict[s
     return found
 
 
-def part_scores(
-    tail: Tail, support: Support, query: Tensor, shifts: Tensor
-) -> tuple[list[Tensor], float]:
-    """The scores of each part, and the share that the pooled ridge of the others gets wrong."""
-    x, q = tail.parts(support.x, shifts), tail.parts(query, shifts)
+def part_scores(tail: Tail, x: Tensor, y: Tensor, q: Tensor) -> tuple[list[Tensor], float]:
+    """The scores of each part for q [Q, D], given x [S, D] and y [S, N].
+
+    And the share of the support set that the pooled ridge of the others gets wrong.
+    """
     pooled = tail.widths[-1]
     sizes = [pooled, 16 * pooled, x.shape[1] - 17 * pooled]
     learner = Places(
         PlacesConfig(parts=tuple(sizes)), InputSpec(kind="array", shape=(sum(sizes),)), WAY
     )
     params = learner.init(torch.Generator().manual_seed(SEED))
-    state = adapt(learner, params, Support(x, support.y))
+    state = adapt(learner, params, Support(x, y))
     parts = zip(learner.forms.items(), torch.split(q, sizes, dim=1), strict=True)
     scores = [form.predict(params, part(state, prefix), h) for (prefix, form), h in parts]
     first = next(iter(learner.forms.values()))
-    left_out = first.left_out(params, Support(x[:, :pooled], support.y))
-    wrong = left_out.argmax(dim=1) != support.y.argmax(dim=1)
+    left_out = first.left_out(params, Support(x[:, :pooled], y))
+    wrong = left_out.argmax(dim=1) != y.argmax(dim=1)
     return scores, float(wrong.float().mean())
+
+
+def key(line: str) -> tuple[str, int]:
+    """The collection and the shots of a row."""
+    name, shot, *_ = line.removeprefix("| ").split(" | ")
+    return name, int(shot)
+
+
+def read() -> dict[tuple[str, int], str]:
+    """The rows that were measured before."""
+    file = FOLDER / "moving.md"
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    return {
+        key(line): line for line in lines if line.startswith(tuple(f"| {n} " for n in COLLECTIONS))
+    }
+
+
+def write(backbone: str, rows: dict[tuple[str, int], str]) -> None:
+    """All rows there are."""
+    heads = [f"{answer} ahead of {beside}" for answer, beside in HEADS]
+    names = list(COLLECTIONS)
+    text = "\n".join(
+        [
+            f"{backbone}, {WAY}-way, {QUERIES} queries a class, accuracy in percent and paired"
+            f" differences with 95 % intervals; {STEPS} steps.",
+            "",
+            f"| | shot | tasks | pooled, % | {' | '.join(heads)} |",
+            "| --- " * (4 + len(heads)) + "|",
+            *(rows[at] for at in sorted(rows, key=lambda at: (names.index(at[0]), at[1]))),
+        ]
+    )
+    title = "What moving the network, and crops, gain beyond closed forms"
+    write_table("moving", title, "python benchmarks/moving.py DATA BACKBONE", text)
 
 
 def main() -> None:
@@ -210,24 +302,20 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("backbone", type=Path)
     parser.add_argument(
-        "--collections", nargs="+", choices=list(COLLECTIONS), default=["spectrograms", "edges"]
+        "--collections", nargs="+", choices=list(COLLECTIONS), default=["spectrograms", "negatives"]
     )
     parser.add_argument("--shots", nargs="+", type=int, default=[5, 20])
-    parser.add_argument("--tasks", type=int, default=200)
+    parser.add_argument("--tasks", type=int, default=100)
     parser.add_argument("--pictures", type=Path, default=Path("pictures"), help="where they go")
     asked = parser.parse_args()
     asked.pictures.mkdir(exist_ok=True)
-    lines = table(
-        asked.data, asked.backbone, asked.pictures, asked.collections,
-        {shot: asked.tasks for shot in asked.shots},
-    )  # fmt: skip
-    write_table(
-        "moving",
-        "What moving the network gains beyond closed forms",
-        "python benchmarks/moving.py DATA BACKBONE",
-        f"{asked.backbone.stem}, {WAY}-way, {QUERIES} queries a class, accuracy in percent and"
-        f" paired differences with 95 % intervals; {STEPS} steps.\n\n{lines}",
-    )
+    rows = read()
+    for line in measure(
+        asked.data, asked.backbone, asked.pictures, asked.collections, asked.shots, asked.tasks
+    ):
+        print(line, flush=True)
+        rows[key(line)] = line
+        write(asked.backbone.stem, rows)
 
 
 if __name__ == "__main__":

@@ -59,16 +59,17 @@ class Engine:
         return sum(1 + stage.steps for stage in self.manifest.stages)
 
     def embed(self, x: Floats, *, chunk: int = EMBED_CHUNK, meter: Meter = UNTOLD) -> Floats:
-        """x [B, ...] → h [B, ...], `chunk` examples at a time, each a piece of work of `meter`."""
+        """x [B, ...] → h [B, ...], `chunk` examples at a time.
+
+        `meter`, which expects the chunks already, counts them.
+        """
         if self.manifest.embed is None:
             return x
         graph = self.graphs[self.manifest.embed]
         if not len(x):
             return np.zeros((0, *map(int, graph.spec.outputs[0].shape[1:])), np.float32)
-        starts = range(0, len(x), chunk)
-        meter.expect(len(starts))
         parts = []
-        for at in starts:
+        for at in range(0, len(x), chunk):
             part = x[at : at + chunk]
             parts.append(to_numpy(graph.run({"x": part}, {"B": len(part)})["h"]))
             meter.tick()

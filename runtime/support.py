@@ -78,15 +78,17 @@ def gather(
     if engine.manifest.task == "regression":
         return _regression(engine, examples, labels, meter)
     pairs = _pairs(engine.manifest, examples, labels)
-    names = [label for _, label in pairs]
-    x = np.concatenate([x for x, _ in pairs]) if pairs else _none(engine)
-    repeated = [label for (x, _), label in zip(pairs, names, strict=True) for _ in range(len(x))]
-    _check_cap(len(x), len(set(names)))
+    # examples stay in the batches that they came in: all in one would take their memory again
+    batches, names = [x for x, _ in pairs], [label for _, label in pairs]
+    repeated = [label for x, label in pairs for _ in range(len(x))]
+    _check_cap(len(repeated), len(set(names)))
     _check_named(engine.manifest, names, new, known)
-    found = find_empty(x, engine.manifest.input)
-    engine.watch.look(x[~found] if found.any() else x, EXAMPLES)
+    empty = [find_empty(x, engine.manifest.input) for x in batches]
+    full = (x[~found] if found.any() else x for x, found in zip(batches, empty, strict=True))
+    engine.watch.look(full, EXAMPLES)
+    found = np.concatenate(empty) if empty else np.zeros(0, bool)
     warn_of_empty(found, engine.manifest.input, lambda at: number_examples(repeated)[at], LEARNT)
-    return build_support(_embed(engine, x, meter), repeated, engine.manifest.classes or ())
+    return build_support(_embed(engine, batches, meter), repeated, engine.manifest.classes or ())
 
 
 def build_empty(engine: Engine) -> Support:
@@ -119,12 +121,22 @@ def _check_named(
     for name in names:
         if name in manifest.classes or name in beyond or name in known:
             continue
-        close = difflib.get_close_matches(name, manifest.classes, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        hint += f"Its classes: {few(manifest.classes)}"
+        hint = list_classes(manifest.classes, [name])
         if more:
             hint += f"; for a class beyond them say so: new=[{name!r}]"
         raise SupportSetError(f"package {manifest.name} has no class {quote(name)}", hint=hint)
+
+
+def list_classes(classes: Sequence[str], wanted: Sequence[str]) -> str:
+    """The classes that there are, after those that were meant perhaps: a slip, another case."""
+    folded = {label.casefold(): label for label in reversed(classes)}
+    close = [difflib.get_close_matches(name.casefold(), folded, n=1) for name in wanted[:NAMED]]
+    meant = few([*dict.fromkeys(folded[name] for names in close for name in names)])
+    return (
+        f"did you mean {meant}? Its classes: {few(classes)}"
+        if meant
+        else (f"its classes: {few(classes)}")
+    )
 
 
 def few(names: Sequence[str]) -> str:
@@ -162,14 +174,21 @@ def embed_unlabelled(engine: Engine, examples: Any, meter: Meter) -> Floats:
     """Embedded examples [M, ...] of no class: a list of them, or a batch."""
     x = _batch(engine.manifest, examples, "negative")
     _check_cap(len(x))
-    return engine.embed(x, chunk=1, meter=meter)
+    return _embed_one_by_one(engine, [x], meter)
 
 
-def _embed(engine: Engine, x: Floats, meter: Meter) -> Floats:
+def _embed(engine: Engine, batches: Sequence[Floats], meter: Meter) -> Floats:
     limits, classes = engine.manifest.limits, engine.manifest.task == "classification"
-    _check_few_enough(len(x), limits, " in all" if classes else "")  # before the work, not after it
-    # one by one, so that an example's embedding has the same bits in any support set
-    return engine.embed(x, chunk=1, meter=meter)
+    count = sum(map(len, batches))
+    _check_few_enough(count, limits, " in all" if classes else "")  # before the work, not after it
+    return _embed_one_by_one(engine, batches or [_none(engine)], meter)
+
+
+def _embed_one_by_one(engine: Engine, batches: Sequence[Floats], meter: Meter) -> Floats:
+    """h [S, ...] of all batches, of which each example has the same bits in any of them."""
+    if engine.manifest.embed is not None:
+        meter.expect(sum(map(len, batches)))
+    return np.concatenate([engine.embed(x, chunk=1, meter=meter) for x in batches])
 
 
 def _none(engine: Engine) -> Floats:
@@ -240,8 +259,8 @@ def _regression(engine: Engine, examples: Any, targets: Any, meter: Meter) -> Su
         raise SupportSetError(f"targets have shape {list(y.shape)}, wanted [S, {width or 'O'}]")
     _check_as_many(len(x), len(y), "targets")
     _check_cap(len(x))
-    engine.watch.look(x, EXAMPLES)
-    return Support(_embed(engine, x.copy(), meter), y, ())
+    engine.watch.look([x], EXAMPLES)
+    return Support(_embed(engine, [x], meter), y, ())
 
 
 def _policy(engine: Engine, rollout: Any, labels: Any, meter: Meter) -> Support:
@@ -261,8 +280,8 @@ def _policy(engine: Engine, rollout: Any, labels: Any, meter: Meter) -> Support:
             f" more and {(width or 1) - 1}"
         )
     _check_cap(len(x))
-    engine.watch.look(x, "the observations are")
-    return Support(_embed(engine, x.copy(), meter), y, ())
+    engine.watch.look([x], "the observations are")
+    return Support(_embed(engine, [x], meter), y, ())
 
 
 def _numbers(targets: Any) -> Floats:

@@ -29,7 +29,7 @@ from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives, left_out
 from .progress import UNTOLD, Meter, Progress
 from .rollout import Rollout
-from .support import NAMED, Support, check_limits, embed_unlabelled, few, gather, join
+from .support import NAMED, Support, check_limits, embed_unlabelled, gather, join, list_classes
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 
@@ -336,7 +336,7 @@ class Task(Shared):
         label = label_of(label, "label")
         if label not in self.classes:
             raise SupportSetError(
-                f"no class {quote(label)} in the task", hint=f"its classes: {few(self.classes)}"
+                f"no class {quote(label)} in the task", hint=list_classes(self.classes, [label])
             )
         return self._readapt(self._support.without(label), UNTOLD)
 
@@ -469,7 +469,7 @@ class Task(Shared):
         x, single = to_batch(queries, spec, "query")
         found = find_empty(x, spec)
         known = x[~found] if found.any() else x
-        self._engine.watch.look(known, "the query is" if len(x) == 1 else "the queries are")
+        self._engine.watch.look([known], "the query is" if len(x) == 1 else "the queries are")
         warn_of_empty(found, spec, lambda at: "the query" if single else f"query {at}", ANSWERED)
         return self._engine.embed(x), single, found
 

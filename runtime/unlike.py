@@ -5,11 +5,11 @@ from __future__ import annotations
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
-from handful.runtime.inputs.examples import KINDS
+from handful.runtime.inputs.examples import KINDS, in_pieces
 from handful.runtime.package.manifest import InputSpec, Manifest, Seen
 
 from .arrays import Array, Floats
@@ -57,15 +57,17 @@ class Watch:
         self._lock = threading.Lock()
         self._warned = False
 
-    def look(self, x: Floats, what: str) -> None:
-        """Warn if half of the examples x [B, ...], or more, are far from what was seen."""
+    def look(self, batches: Iterable[Floats], what: str) -> None:
+        """Warn if half of the examples in batches [B, ...], or more, are far from what was seen."""
         seen = self._seen
-        if seen is None or self._warned or not x.size:
+        if seen is None or self._warned:
             return
-        flat = x.reshape(len(x), -1)
-        mean: Array = flat.mean(axis=1, dtype=np.float64)
-        deviation: Array = flat.std(axis=1, dtype=np.float64)
-        if 2 * find_far(mean, deviation, seen).sum() < len(x):
+        flat = [piece.reshape(len(piece), -1) for x in batches for piece in in_pieces(x)]
+        if not flat:
+            return
+        mean: Array = np.concatenate([x.mean(axis=1, dtype=np.float64) for x in flat])
+        deviation: Array = np.concatenate([x.std(axis=1, dtype=np.float64) for x in flat])
+        if 2 * find_far(mean, deviation, seen).sum() < len(mean):
             return
         with self._lock:
             first, self._warned = not self._warned, True

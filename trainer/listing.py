@@ -34,7 +34,7 @@ def recipes() -> list[str]:
     return sorted(file.stem for file in RECIPES.glob("*.toml"))
 
 
-def described_learners() -> list[tuple[str, str]]:
+def describe_learners() -> list[tuple[str, str]]:
     """Each learner's name, and the first line of its file: the method and its paper.
 
     Both are read from the source, where they stand once: `LEARNERS` names the learners, and the
@@ -60,7 +60,7 @@ def _first_line(file: Path) -> str:
     return doc.partition("\n")[0]
 
 
-def described_packages() -> list[tuple[str, str]]:
+def describe_packages() -> list[tuple[str, str]]:
     """Each package that ships with handful, and what it is for.
 
     What it takes stands in its manifest, and what it was trained to do in the first sentence of its

@@ -25,6 +25,7 @@ from .remarks import say_once
 from .resize import Pixels
 from .sounds import Sound
 
+PIECE = 8  # examples
 SLACK = 1e-5  # of the range's width: resampled floats may overshoot by a rounding
 PIXELS = "convert with .astype(np.uint8) for pixels 0 to 255, or .astype(np.float32)"
 SCALED = "uint8 pixels are brought into range by the package; float examples are taken as they are"
@@ -126,7 +127,13 @@ def to_batch(examples: Any, spec: InputSpec, what: str) -> tuple[Floats, bool]:
 
 def find_empty(x: Floats, spec: InputSpec) -> Array:
     """Which examples x [B, ...] have nothing in them, by the rules of docs/package-format.md."""
-    return KINDS[spec.kind].empty(x, spec) if len(x) else np.zeros(0, bool)
+    found = [KINDS[spec.kind].empty(piece, spec) for piece in in_pieces(x)]
+    return np.concatenate(found) if found else np.zeros(0, bool)
+
+
+def in_pieces(x: Array) -> list[Array]:
+    """Examples [B, ...] a few at a time, where a computation takes a multiple of their memory."""
+    return [x[at : at + PIECE] for at in range(0, len(x), PIECE)]
 
 
 def read_folder(

@@ -105,7 +105,7 @@ class _Flow:
             self._inputs(step.inputs, at, self.state)
             _exactly(step.outputs, (*stage.state, "loss"), f"{at}.outputs")
             for tensor in step.outputs[:-1]:
-                _unchanged(tensor, self.state[tensor.name], f"{at}.outputs")
+                _check_unchanged(tensor, self.state[tensor.name], f"{at}.outputs")
             _shape(step.outputs[-1], (), f"{at}.outputs")
 
     def _draws(self, stage: StageSpec, init: GraphSpec, place: str) -> Known:
@@ -156,7 +156,7 @@ class _Flow:
             if tensor.name == "query_x":
                 _shape(tensor, ("Q", *self.inner), f"{at}.inputs")
             elif tensor.name in self.state:
-                _unchanged(tensor, self.state[tensor.name], f"{at}.inputs")
+                _check_unchanged(tensor, self.state[tensor.name], f"{at}.inputs")
             else:
                 raise ManifestError(f"`{at}.inputs` has {tensor.name!r}, wanted state or `query_x`")
         if "query_x" not in {tensor.name for tensor in graph.inputs}:
@@ -189,7 +189,7 @@ class _Flow:
             elif tensor.name == "support_y":
                 _shape(tensor, ("S", self._width()), f"{at}.inputs")
             elif tensor.name in known:
-                _unchanged(tensor, known[tensor.name], f"{at}.inputs")
+                _check_unchanged(tensor, known[tensor.name], f"{at}.inputs")
             else:
                 raise ManifestError(
                     f"`{at}.inputs` has {tensor.name!r}, "
@@ -223,7 +223,7 @@ def _shape(tensor: TensorSpec, wanted: tuple[int | str, ...], place: str) -> Non
         )
 
 
-def _unchanged(tensor: TensorSpec, before: TensorSpec, place: str) -> None:
+def _check_unchanged(tensor: TensorSpec, before: TensorSpec, place: str) -> None:
     if (tensor.dtype, tensor.shape) != (before.dtype, before.shape):
         raise ManifestError(
             f"`{place}` has {tensor.name!r}: {tensor.dtype} {list(tensor.shape)}, "

@@ -24,6 +24,7 @@ MET = """
 import os, signal, sys
 from handful.cli import main
 from handful.runtime.progress import Meter
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's & leaves out
 at, count = int(sys.argv.pop(1)), 0
 def tick(self):
     global count

@@ -17,6 +17,7 @@ from handful.runtime import task_file
 from handful.runtime.engine import State
 from handful.runtime.errors import TaskFileError
 from handful.runtime.package import npz
+from handful.runtime.support import gather
 
 from ..each import each
 
@@ -185,3 +186,16 @@ def test_where_no_more_can_be_written_the_old_task_stays(
     assert (done.stdout, done.stderr) == (f"cannot write {file}: File too large\n", "")
     assert file.read_bytes() == before
     assert list(file.parent.iterdir()) == [file]
+
+
+def test_examples_are_in_memory_once(packages: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = handful.load(packages("prototypes"))._engine
+    spec = replace(handful.load(packages("head")).input, shape=(64, 64, 1))
+    monkeypatch.setattr(engine, "manifest", replace(engine.manifest, input=spec))
+    monkeypatch.setattr(engine, "embed", lambda x, **how: x.reshape(len(x), -1)[:, :4])
+    x = np.random.default_rng(0).random((800, *spec.shape), np.float32)
+    tracemalloc.start()
+    gather(engine, {str(i): x[100 * i : 100 * i + 100] for i in range(8)}, None)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 0.2 * x.nbytes

@@ -84,3 +84,14 @@ def test_no_graph_is_traced_again(name: str, monkeypatch: pytest.MonkeyPatch) ->
     graphs = trace_learner(subject.learner, subject.params).models
     assert len(translated) == len(graphs)
     assert all(isinstance(program, ExportedProgram) for program in translated)
+
+
+def test_translations_are_read_once_and_ours_are_no_part_of_them() -> None:
+    read = trace._read_translations
+    port = trace.Port("x", ("S", 3))
+    for _ in range(2):
+        before = read.cache_info().misses
+        trace.trace(lambda given: {"y": given["x"].exp()}, {"x": torch.rand(4, 3)}, [port], ["y"])
+    assert read.cache_info().misses == before
+    known = read(trace.OPSET).functions.values()
+    assert not any(translation.is_custom for several in known for translation in several)

@@ -7,11 +7,11 @@ import subprocess
 import sys
 
 from handful.trainer.learners import LEARNERS
-from handful.trainer.listing import described_learners
+from handful.trainer.listing import describe_learners
 
 
 def test_every_learner_is_listed_with_the_first_line_of_its_file() -> None:
-    listed = dict(described_learners())
+    listed = dict(describe_learners())
     assert list(listed) == list(LEARNERS)
     for name, kind in LEARNERS.items():
         assert listed[name] == (sys.modules[kind.__module__].__doc__ or "").splitlines()[0]

@@ -163,12 +163,13 @@ class Environment(EpisodeSource):
         some, asked = order[: READINGS * sum(shots)], order[: queries * len(shots)]
         return drawn.support_x[0, some], drawn.support_y[0, some], drawn.support_x[0, asked]
 
-    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """Observations [M, O] and targets [M, A + 1] of a few rollouts."""
+    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Observations [M, O] and targets [M, A + 1] of a few rollouts; all of one domain."""
         generator = torch.Generator().manual_seed(seed)
         tasks = -(-count // (2 * self.horizon))
         drawn = self.episodes(Rollouts(1, 2, 1), tasks=tasks, generator=generator)
-        return drawn.support_x.flatten(0, 1)[:count], drawn.support_y.flatten(0, 1)[:count]
+        x, y = (part.flatten(0, 1)[:count] for part in drawn[:2])
+        return x, y, torch.zeros(len(x), dtype=torch.int64)
 
     def play(
         self,

@@ -32,9 +32,7 @@ def random_split(count: int, part: Part, seed: int) -> list[int]:
     return sorted(order[first:last])
 
 
-def listed_split(
-    path: Path, classes: Sequence[str], part: Part, *, what: str = "class"
-) -> list[int]:
+def read_split(path: Path, classes: Sequence[str], part: Part, *, what: str = "class") -> list[int]:
     """The classes of a part as listed in a JSON file: part → names (or indices) of classes.
 
     `train`, `val` and `test` are read as short names; an index file with `class_split` is read too.
@@ -51,7 +49,7 @@ def listed_split(
     numbered = classes
     if isinstance(content, Mapping) and isinstance(content.get("class_split"), Mapping):
         if what == "class":  # an index file numbers its own classes
-            numbered = listed_names(content, path) or classes
+            numbered = read_names(content, path) or classes
         content = content["class_split"]
     if not isinstance(content, Mapping):
         raise DataError(f"split file {path} is not an object of meta_train, meta_val, meta_test")
@@ -73,7 +71,7 @@ def listed_split(
     return lists[part]
 
 
-def listed_names(content: object, path: Path) -> list[str] | None:
+def read_names(content: object, path: Path) -> list[str] | None:
     """The list `classes` of an index file, where it has one."""
     names = content.get("classes") if isinstance(content, Mapping) else None
     if names is None:
@@ -135,7 +133,7 @@ def choose(
     if how == "random":
         chosen = random_split(len(classes), part, seed)
     else:
-        chosen = listed_split(Path(how), classes, part, what=what)
+        chosen = read_split(Path(how), classes, part, what=what)
     if not chosen:
         many = {"class": "classes", "person": "persons"}[what]
         raise DataError(

@@ -17,8 +17,9 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from copy import copy
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import onnx
@@ -41,14 +42,97 @@ from torch.export.graph_signature import (
 )
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 from torch.utils import _pytree as pytree
 
 from .convolutions import convolution_backward
 
 aten = torch.ops.aten
+_FROM_TORCHLIB = ONNXRegistry.from_torchlib
+SIZE = torch.ops.aten.sym_size.int
+OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
+IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
 
 
-def decomposition_table() -> dict[Any, Callable[..., Any]]:
+def trace(
+    function: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
+    examples: Mapping[str, Tensor],
+    ports: Sequence[Port],
+    outputs: Sequence[str],
+) -> onnx.ModelProto:
+    """The ONNX graph of `function`, whose inputs and outputs are dicts of named tensors.
+
+    `examples` are inputs of some sizes; `ports` say which of these stay free. The graph's inputs
+    are in the order of `ports`, its outputs in that of `outputs`; their names are its own.
+    """
+    names = [port.name for port in ports]
+    inputs = tuple(examples[name] for name in names)
+
+    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
+        results = function(dict(zip(names, tensors, strict=True)))
+        # an input handed on unchanged would lose its name
+        return tuple(
+            results[name].clone() if any(results[name] is t for t in tensors) else results[name]
+            for name in outputs
+        )
+
+    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+    symbols = [
+        mode.from_tensor(t, symbolic_context=_free_sizes(p))
+        for t, p in zip(inputs, ports, strict=True)
+    ]
+    with mode, enable_python_dispatcher():
+        graph = make_fx(
+            flat, decomposition_table=decomposition_table(), _allow_non_fake_inputs=True
+        )(*symbols)
+    translate = partial(
+        torch.onnx.export,
+        dynamo=True,
+        # no value inside is called so: a tensor `mul` would stand for a product as well
+        input_names=[f"/input {i}" for i in range(len(names))],
+        output_names=[f"/output {i}" for i in range(len(outputs))],
+        opset_version=OPSET,
+        custom_translation_table=translation_table(),
+        external_data=False,
+        optimize=False,  # its rules are not exact: see exact.py
+        verbose=False,
+    )
+    with silence_exporter(), reuse_translations():
+        program = None
+        # an operator is left that the exporter decomposes, or one that works in place
+        with suppress(torch.onnx.OnnxExporterError, SpecViolationError):
+            program = translate(program_of(graph, inputs))
+        if program is None:
+            program = translate(graph, inputs, dynamic_shapes=_dynamic_axes(ports))
+    assert program is not None
+    model = program.model_proto
+    model.ir_version = IR_VERSION
+    return model
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph: its name and its shape, with symbols for free sizes."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
+
+
+def _free_sizes(port: Port) -> StatelessSymbolicContext[Any, Any]:
+    """Which sizes of an input are symbols, equal ones the same. `tracing_mode="symbolic"` takes all
+    of them, an image's height and width as well: MAML's step was then traced for a minute, most of
+    which went into the algebra of quotients of quotients of heights.
+    """
+    return StatelessSymbolicContext(
+        dynamic_sizes=[
+            DimDynamic.DUCK if isinstance(size, str) else DimDynamic.STATIC for size in port.shape
+        ]
+    )
+
+
+@cache
+def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
     """What `make_fx` replaces while tracing a learner."""
     table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
@@ -77,6 +161,11 @@ def slice_backward(
     return _pad(gradient, dim, start, size - end)
 
 
+def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    dim = dim % x.ndim
+    return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
+
+
 def select_backward(gradient: Tensor, sizes: list[int], dim: int, index: int) -> Tensor:
     """The gradient of x.select(dim, index)."""
     dim = dim % len(sizes)
@@ -101,20 +190,84 @@ def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
     return aten.constant_pad_nd(x, around, value) if any(around) else x
 
 
-def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
-    dim = dim % x.ndim
-    return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is told of them."""
+    aten = torch.ops.aten
+    return {
+        torch.ops.handful.lstm.default: lstm,
+        aten.squeeze.dims: squeeze,
+        aten.sym_numel.default: lambda x: op.Size(x),
+    }
 
 
-SIZE = torch.ops.aten.sym_size.int
+def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
+    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
+
+    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
+    """
+    directions, _, width = w.shape
+    if x.shape[1] != 1:
+        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
+    hidden = int(r.shape[2])
+    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
+    sequence = op.Reshape(x, shape)
+    every_state, _, _ = op.LSTM(
+        sequence,
+        w,
+        r,
+        b,
+        hidden_size=hidden,
+        direction="bidirectional" if int(directions) == 2 else "forward",
+    )
+    return every_state
 
 
-class Decomposed(ExportedProgram):
-    """A program of operators that the exporter translates as they are."""
+def squeeze(x: Any, dims: list[int]) -> Any:
+    """x without those of `dims` that are 1; onnx would refuse the others."""
+    ones = [dim for dim in dims if x.shape[dim] == 1]
+    axes: Any = op.Constant(value_ints=ones)
+    return op.Squeeze(x, axes) if ones else op.Identity(x)
 
-    def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
-        """The program as it is: the graph holds only operators that the exporter knows."""
-        return self
+
+@contextmanager
+def silence_exporter() -> Iterator[None]:
+    """Without the exporter's own deprecations and remarks, which no user can mend."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def reuse_translations() -> Iterator[None]:
+    """The exporter's translations of torch's operators, read once a process and not once a graph.
+
+    It parses the source of all 1500 of them, which takes longer than all else of most exports.
+    """
+    kept = ONNXRegistry.__dict__["from_torchlib"]
+    ONNXRegistry.from_torchlib = staticmethod(_copy_translations)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
+
+
+def _copy_translations(opset_version: int) -> ONNXRegistry:
+    registry = copy(_read_translations(opset_version))
+    registry.functions = {op: [*known] for op, known in registry.functions.items()}
+    return registry
+
+
+@cache
+def _read_translations(opset_version: int) -> ONNXRegistry:
+    return _FROM_TORCHLIB(opset_version)
 
 
 def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
@@ -165,24 +318,12 @@ def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decompos
     )
 
 
-def _lift_constants(
-    traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
-) -> dict[str, tuple[fx.Node, Tensor]]:
-    """The graph's constants as inputs before the `first`: name → node and value."""
-    constants: dict[str, tuple[fx.Node, Tensor]] = {}
-    for node in list(graph.nodes):
-        if node.op != "get_attr":
-            continue
-        name = str(node.target)
-        if name not in constants:
-            value = getattr(traced, name)
-            with graph.inserting_before(first):
-                lifted = graph.placeholder(f"constant_{name.lstrip('_')}")
-            lifted.meta["val"] = node.meta.get("val", value)
-            constants[name] = lifted, value.detach()
-        node.replace_all_uses_with(constants[name][0])
-        graph.erase_node(node)
-    return constants
+class Decomposed(ExportedProgram):
+    """A program of operators that the exporter translates as they are."""
+
+    def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
+        """The program as it is: the graph holds only operators that the exporter knows."""
+        return self
 
 
 def _sizes_of_inputs(graph: fx.Graph, inputs: list[fx.Node]) -> None:
@@ -211,128 +352,24 @@ def _sizes_of_inputs(graph: fx.Graph, inputs: list[fx.Node]) -> None:
             graph.erase_node(node)
 
 
-def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """What `torch.onnx.export` is told of them."""
-    aten = torch.ops.aten
-    return {
-        torch.ops.handful.lstm.default: lstm,
-        aten.squeeze.dims: squeeze,
-        aten.sym_numel.default: lambda x: op.Size(x),
-    }
-
-
-def squeeze(x: Any, dims: list[int]) -> Any:
-    """x without those of `dims` that are 1; onnx would refuse the others."""
-    ones = [dim for dim in dims if x.shape[dim] == 1]
-    axes: Any = op.Constant(value_ints=ones)
-    return op.Squeeze(x, axes) if ones else op.Identity(x)
-
-
-def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
-    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
-
-    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
-    """
-    directions, _, width = w.shape
-    if x.shape[1] != 1:
-        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
-    hidden = int(r.shape[2])
-    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
-    sequence = op.Reshape(x, shape)
-    every_state, _, _ = op.LSTM(
-        sequence,
-        w,
-        r,
-        b,
-        hidden_size=hidden,
-        direction="bidirectional" if int(directions) == 2 else "forward",
-    )
-    return every_state
-
-
-OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
-IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a graph: its name and its shape, with symbols for free sizes."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str = "float32"
-
-
-@contextmanager
-def silence_exporter() -> Iterator[None]:
-    """Without the exporter's own deprecations and remarks, which no user can mend."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def trace(
-    function: Callable[[dict[str, Tensor]], Mapping[str, Tensor]],
-    examples: Mapping[str, Tensor],
-    ports: Sequence[Port],
-    outputs: Sequence[str],
-) -> onnx.ModelProto:
-    """The ONNX graph of `function`, whose inputs and outputs are dicts of named tensors.
-
-    `examples` are inputs of some sizes; `ports` say which of these stay free. The graph's inputs
-    are in the order of `ports`, its outputs in that of `outputs`; their names are its own.
-    """
-    names = [port.name for port in ports]
-    inputs = tuple(examples[name] for name in names)
-
-    def flat(*tensors: Tensor) -> tuple[Tensor, ...]:
-        results = function(dict(zip(names, tensors, strict=True)))
-        # an input handed on unchanged would lose its name
-        return tuple(
-            results[name].clone() if any(results[name] is t for t in tensors) else results[name]
-            for name in outputs
-        )
-
-    mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-    symbols = [
-        mode.from_tensor(t, symbolic_context=_free_sizes(p))
-        for t, p in zip(inputs, ports, strict=True)
-    ]
-    with mode, enable_python_dispatcher():
-        graph = make_fx(
-            flat, decomposition_table=decomposition_table(), _allow_non_fake_inputs=True
-        )(*symbols)
-    translate = partial(
-        torch.onnx.export,
-        dynamo=True,
-        # no value inside is called so: a tensor `mul` would stand for a product as well
-        input_names=[f"/input {i}" for i in range(len(names))],
-        output_names=[f"/output {i}" for i in range(len(outputs))],
-        opset_version=OPSET,
-        custom_translation_table=translation_table(),
-        external_data=False,
-        optimize=False,  # its rules are not exact: see exact.py
-        verbose=False,
-    )
-    with silence_exporter():
-        program = None
-        # an operator is left that the exporter decomposes, or one that works in place
-        with suppress(torch.onnx.OnnxExporterError, SpecViolationError):
-            program = translate(program_of(graph, inputs))
-        if program is None:
-            program = translate(graph, inputs, dynamic_shapes=_dynamic_axes(ports))
-    assert program is not None
-    model = program.model_proto
-    model.ir_version = IR_VERSION
-    return model
+def _lift_constants(
+    traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
+) -> dict[str, tuple[fx.Node, Tensor]]:
+    """The graph's constants as inputs before the `first`: name → node and value."""
+    constants: dict[str, tuple[fx.Node, Tensor]] = {}
+    for node in list(graph.nodes):
+        if node.op != "get_attr":
+            continue
+        name = str(node.target)
+        if name not in constants:
+            value = getattr(traced, name)
+            with graph.inserting_before(first):
+                lifted = graph.placeholder(f"constant_{name.lstrip('_')}")
+            lifted.meta["val"] = node.meta.get("val", value)
+            constants[name] = lifted, value.detach()
+        node.replace_all_uses_with(constants[name][0])
+        graph.erase_node(node)
+    return constants
 
 
 def _dynamic_axes(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
@@ -341,16 +378,4 @@ def _dynamic_axes(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
     return tuple(
         {axis: dynamic if isinstance(size, str) else static for axis, size in enumerate(port.shape)}
         for port in ports
-    )
-
-
-def _free_sizes(port: Port) -> StatelessSymbolicContext[Any, Any]:
-    """Which sizes of an input are symbols, equal ones the same. `tracing_mode="symbolic"` takes all
-    of them, an image's height and width as well: MAML's step was then traced for a minute, most of
-    which went into the algebra of quotients of quotients of heights.
-    """
-    return StatelessSymbolicContext(
-        dynamic_sizes=[
-            DimDynamic.DUCK if isinstance(size, str) else DimDynamic.STATIC for size in port.shape
-        ]
     )

@@ -9,7 +9,7 @@ import torch
 
 from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataError, LabelledSet
-from handful.trainer.data.splits import PARTS, Part, choose, listed_split, random_split, split
+from handful.trainer.data.splits import PARTS, Part, choose, random_split, read_split, split
 
 from ...each import each
 
@@ -43,20 +43,20 @@ def test_a_random_split_is_64_16_20_and_leaves_nothing_out() -> None:
 )
 def test_the_forms_of_a_listed_split(tmp_path: Path, content: Any) -> None:
     path = listed(tmp_path, content)
-    assert listed_split(path, CLASSES, "meta_train") == [3, 0]
-    assert listed_split(path, CLASSES, "meta_val") == [1]
-    assert listed_split(path, CLASSES, "meta_test") == [2]
+    assert read_split(path, CLASSES, "meta_train") == [3, 0]
+    assert read_split(path, CLASSES, "meta_val") == [1]
+    assert read_split(path, CLASSES, "meta_test") == [2]
 
 
 def test_an_index_file_numbers_its_own_classes(tmp_path: Path) -> None:
     names = ["dog", "fox", "cat", "bee", "ant"]  # in another order, and one that we do not have
     index = {"classes": names, "class_split": {"train": [0, 4], "val": [3], "test": [2]}}
     path = listed(tmp_path, index)
-    assert listed_split(path, CLASSES, "meta_train") == [3, 0]
-    assert listed_split(path, CLASSES, "meta_test") == [2]
+    assert read_split(path, CLASSES, "meta_train") == [3, 0]
+    assert read_split(path, CLASSES, "meta_test") == [2]
     index["class_split"] = {"train": [1], "val": [], "test": []}
     with pytest.raises(DataError) as error:
-        listed_split(listed(tmp_path, index), CLASSES, "meta_train")
+        read_split(listed(tmp_path, index), CLASSES, "meta_train")
     assert str(error.value) == (
         f"split file {path} lists 1 in meta_train, the data have no such class"
     )
@@ -102,13 +102,13 @@ def test_bad_split_files_are_named(tmp_path: Path, case: str) -> None:
     content, wanted = BAD[case]
     path = listed(tmp_path, content)
     with pytest.raises(DataError) as error:
-        listed_split(path, CLASSES, "meta_train")
+        read_split(path, CLASSES, "meta_train")
     assert str(error.value) == wanted.replace("…", str(path))
 
 
 def test_a_split_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
-        listed_split(tmp_path / "none.json", CLASSES, "meta_train")
+        read_split(tmp_path / "none.json", CLASSES, "meta_train")
     assert str(error.value) == f"no split file {tmp_path / 'none.json'}"
     assert error.value.hint == (
         'data.split is "random" or a JSON file; Omniglot has "vinyals" and "lake"'

@@ -23,7 +23,7 @@ from handful.trainer.data.domains import (
 )
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.record import RecordedPart, of_examples
-from handful.trainer.data.splits import Part, listed_names, split
+from handful.trainer.data.splits import Part, read_names, split
 from handful.trainer.settings.errors import DataError
 
 from . import sounds
@@ -180,4 +180,4 @@ def _index_names(path: Path) -> list[str] | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return None
-    return listed_names(content, path)
+    return read_names(content, path)
