@@ -252,8 +252,8 @@ def test_what_cannot_be_checked(tmp_path: Path) -> None:
     assert error(run("check", tmp_path / "none")) == (
         f"error: no data source {tmp_path / 'none'}\n"
         "\n"
-        "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz,"
-        " MODULE:CLASS; no folder of that name exists\n"
+        "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, navigation, cart, FOLDER,"
+        " FILE.npz, MODULE:CLASS; no folder of that name exists\n"
     )
     assert error(run("check", "glyphs", "--set", "meta.way=[5]")) == (
         "error: --set: meta is set, data are checked by the settings of data alone\n"
