@@ -30,6 +30,7 @@ TYPES = {
     ".mjs": "text/javascript; charset=utf-8",
     ".json": "application/json",
     ".svg": "image/svg+xml",
+    ".csv": "text/csv; charset=utf-8",
     ".wasm": "application/wasm",
 }
 # what the pages say themselves, for every file: nothing is fetched from anywhere else
@@ -40,6 +41,7 @@ POLICY = (
 )
 WORTH_PACKING = 2**10  # bytes of a file that is also written compressed
 PAGES = {"image": "things.html", "audio": "words.html"}
+OF_PERSONS = "gain.html"  # of arrays, where the classes are named
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,15 @@ class Site:
 def page_of(manifest: Manifest) -> str:
     """The page on which a package is tried; PackageError where there is none for its kind."""
     spec = manifest.input
-    if manifest.task != "classification" or spec.kind not in PAGES:
+    named = manifest.classes is not None
+    if named and spec.kind == "array":
+        return OF_PERSONS
+    if manifest.task != "classification" or spec.kind not in PAGES or named:
         kind = "a regression" if manifest.task == "regression" else f"a package of {spec.kind}s"
+        kind += " with named classes" if named else ""
         raise PackageError(
             f"there is no page yet for {manifest.name}, {kind}",
-            hint="there are pages for drawings, photographs and sounds",
+            hint="there are pages for drawings, photographs, sounds, and signals of named classes",
         )
     return "index.html" if spec.kind == "image" and spec.colour == "grey" else PAGES[spec.kind]
 
@@ -97,11 +103,11 @@ def make_site(package: str | None, runtime: Mapping[str, bytes]) -> Site:
 
 def _own_files() -> Iterator[tuple[str, bytes]]:
     """The pages, and the runtime in JavaScript in the folder handful."""
-    for file in sorted((WEB / "pages").iterdir()):
-        yield file.name, file.read_bytes()
-    source = WEB / "src"
-    for file in sorted(source.rglob("*.js")):
-        yield f"handful/{file.relative_to(source).as_posix()}", file.read_bytes()
+    for folder, below, wanted in (("pages", "", "*"), ("src", "handful/", "*.js")):
+        source = WEB / folder
+        for file in sorted(source.rglob(wanted)):
+            if file.is_file():
+                yield f"{below}{file.relative_to(source).as_posix()}", file.read_bytes()
 
 
 def _package(folder: Path, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
@@ -114,7 +120,9 @@ def _package(folder: Path, manifest: Manifest) -> Iterator[tuple[str, bytes]]:
 def _describe(manifest: Manifest) -> dict[str, Any]:
     size = sum(graph.bytes for graph in manifest.graphs.values())
     spec = manifest.input
-    return {"name": manifest.name, "kind": spec.kind, "colour": spec.colour, "bytes": size}
+    named = manifest.classes is not None
+    kind = {"kind": spec.kind, "colour": spec.colour, "named": named}
+    return {"name": manifest.name, **kind, "bytes": size}
 
 
 def write_site(site: Site, folder: Path) -> int:

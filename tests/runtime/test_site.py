@@ -12,13 +12,17 @@ from collections.abc import Iterator
 from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import handful
 from handful import HandfulError, PackageError
 from handful.cli import main
 from handful.runtime.tools import wasm
-from handful.runtime.tools.site import POLICY, Site, make_site, serve, write_site
+from handful.runtime.tools.site import POLICY, WEB, Site, make_site, serve, write_site
+from handful.runtime.tools.verify import verify
+from handful.trainer.data.sources.bands import ELECTRODES, GESTURES, wear
 
 RUNTIME = {name: name.encode() for name in wasm.FILES}
 
@@ -56,6 +60,20 @@ def test_what_a_page_links_to_is_there(site: Site) -> None:
             assert "style=" not in data.decode(), path  # the policy forbids it
 
 
+def test_the_made_up_persons_are_those_that_their_program_makes(site: Site) -> None:
+    for number in range(80, 86):
+        rows = site.files[f"bands/person-{number}.csv"].decode().splitlines()[1:]
+        values = np.array([row.split(",")[2:] for row in rows], float)
+        wanted = wear(number).reshape(-1, ELECTRODES)  # written with two places
+        np.testing.assert_allclose(values, wanted, atol=0.005001)
+
+
+def test_the_package_of_made_up_persons_conforms() -> None:
+    package = WEB / "pages/bands/bands-personal.handful"
+    assert verify(package).differences
+    assert handful.load(package).classes == GESTURES
+
+
 @pytest.fixture
 def ask(site: Site) -> Iterator[HTTPConnection]:
     with serve(site, 0) as server:
@@ -90,6 +108,7 @@ def test_no_other_file_is_served(ask: HTTPConnection, path: str) -> None:
 
 def test_a_package_has_the_page_of_its_kind() -> None:
     assert make_site("omniglot-maml", RUNTIME).page == "index.html?package=omniglot-maml"
+    assert make_site("myo-personal", RUNTIME).page == "gain.html?package=myo-personal"
     with pytest.raises(PackageError, match="no page yet for sensor-maml, a regression"):
         make_site("sensor-maml", RUNTIME)
 

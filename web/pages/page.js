@@ -39,16 +39,16 @@ export function explain(error) {
   say(`${error?.message ?? error}${ours && error.hint ? `; ${error.hint}` : ''}`, true)
 }
 
-/** What the server has: {files: {path: sha256}, packages: [{name, kind, task, bytes}]}. */
+/** What the server has: {files: {path: sha256}, packages: [{name, kind, colour, named, bytes}]}. */
 export const site = async () => (await fetch('files.json')).json()
 
 /**
  * The learner of a package of this site, while its progress is shown.
- * @param {string} name
+ * @param {string} name @param {string} [address]
  */
-export async function learnerOf(name) {
+export async function learnerOf(name, address = `packages/${name}/`) {
   say(`Loading ${name} …`)
-  const learner = await load(`packages/${name}/`, {
+  const learner = await load(address, {
     runtime: 'ort/',
     progress: (share) => say(`Loading ${name} … ${Math.round(100 * share)} %`),
     warn: ({ message }) => say(message),
@@ -140,6 +140,9 @@ export function download(bytes, name) {
 
 /** Milliseconds as a person reads them. @param {number} ms */
 export const time = (ms) => ms < 1000 ? `${Math.max(1, Math.round(ms))} ms` : `${(ms / 1000).toFixed(1)} s`
+
+/** A share as a person reads it. @param {number} share */
+export const percent = (share) => `${Math.round(100 * share)} %`
 
 /** Files are kept by their hash, so that the second visit needs no network. */
 export function keepOffline() {
