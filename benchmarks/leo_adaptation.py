@@ -38,7 +38,7 @@ def export_leo(folder: Path) -> Source:
     examples = data()
     learner = LEO(LEOConfig(), examples.input, WAY)
     params = learner.init(torch.Generator().manual_seed(0))
-    params = learner.prepare(params, learner.embed(params, examples.x), examples.labels)
+    params = learner.prepare(params, *examples.take_some(len(examples.x), seed=0))
     source = Source(learner=learner, params=params, test=examples, training={})
     export(source, folder)
     return source

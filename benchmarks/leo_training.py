@@ -33,7 +33,7 @@ def measure(queries: int, rounds: int) -> str:
     examples = data()
     learner = LEO(LEOConfig(), examples.input, WAY)
     params = learner.init(torch.Generator().manual_seed(0))
-    params = learner.prepare(params, learner.embed(params, examples.x), examples.labels)
+    params = learner.prepare(params, *examples.take_some(len(examples.x), seed=0))
     names = tuple(name for name in params if not learner.is_frozen(name))
     tasks = episodes(queries)
     noise = learner.training_noise(tasks, torch.Generator().manual_seed(2))

@@ -88,10 +88,11 @@ class EpisodeSource(ABC):
         """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
         return Embedded(self, embed)
 
-    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
+    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """At most `count` examples [M, ...] as the learner sees them, to prepare its start on.
 
-        With them their classes [M] int64, in regression their targets [M, O].
+        With them their classes [M] int64, in regression their targets [M, O], and the domain of
+        each [M] int64, 0 where all are of one.
         """
         size = TaskSize(1, PER_TASK, PER_TASK)
         generator = torch.Generator().manual_seed(seed)
@@ -99,7 +100,8 @@ class EpisodeSource(ABC):
         drawn = self.episodes(size, tasks=tasks, generator=generator)
         classes = drawn.classes.repeat_interleave(PER_TASK, dim=1)
         y = classes if self.targets is None else drawn.support_y
-        return drawn.support_x.flatten(0, 1)[:count], y.flatten(0, 1)[:count]
+        x, y = drawn.support_x.flatten(0, 1)[:count], y.flatten(0, 1)[:count]
+        return x, y, torch.zeros(len(x), dtype=torch.int64, device=x.device)
 
     def holds(self, shots: Sequence[int]) -> bool:
         """Whether it has a task with so many examples of each class, and one more of each."""

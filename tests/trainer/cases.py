@@ -68,7 +68,8 @@ def examples_for(config: Any) -> LabelledSet:
 def prepared(learner: Learner, data: LabelledSet) -> Tensors:
     """Its start on these data."""
     params = learner.init(generator())
-    return learner.prepare(params, learner.embed(params, data.as_float(data.x)), data.labels)
+    h = learner.embed(params, data.as_float(data.x))
+    return learner.prepare(params, h, data.labels, data.of_domain)
 
 
 def moved(params: Tensors, learner: Learner, share: float = 0.05) -> Tensors:

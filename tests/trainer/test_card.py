@@ -285,6 +285,8 @@ def test_every_shipped_package_of_others_data_credits_them() -> None:
             assert credit is None
             continue
         recipe = read_recipe(found.training["recipe"], ())
+        data = found.training["config"]["data"]
+        assert (data["source"], data["split"]) == (recipe.data.source, recipe.data.split)
         wanted = credit_of(recipe)
         assert wanted is not None
         assert credit == {k: v for k, v in asdict(wanted).items() if v is not None}, name

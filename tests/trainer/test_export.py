@@ -195,7 +195,7 @@ def test_sizes_of_the_learner_may_be_those_of_a_task(
     data = vectors(size=features)
     learner = LEO(LEOConfig(latent_dim=size, latent_steps=1, finetuning_steps=0), data.input, 5)
     params = learner.init(generator())
-    params = learner.prepare(params, learner.embed(params, data.x), data.labels)
+    params = learner.prepare(params, learner.embed(params, data.x), data.labels, data.of_domain)
     manifest = export(source(Case(learner, params, data)), tmp_path / "leo")
     spec = manifest.graphs["latent_step"].outputs[0]
     assert (spec.name, spec.shape) == ("z", ("N", size))

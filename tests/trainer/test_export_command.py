@@ -181,6 +181,16 @@ def test_a_recipe_s_licence_is_for_packages_on_its_own_data() -> None:
     assert named_recipe(unlicensed) == {"recipe": "omniglot-leo"}
 
 
+def test_a_recipe_s_files_may_lie_anywhere() -> None:
+    moved = ["data.source=/there/myo.npz", "data.split=/there/myo.json"]
+    elsewhere = read_recipe("myo-personal", moved)
+    assert elsewhere.licence == "MIT"
+    assert elsewhere.credit == read_recipe("myo-personal", ()).credit
+    assert named_recipe(elsewhere) == {"recipe": "myo-personal"}
+    of_own_split = read_recipe("myo-personal", [moved[0], "data.split=/there/mine.json"])
+    assert named_recipe(of_own_split) == {}
+
+
 def full(*_: object, **__: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 

@@ -35,7 +35,7 @@ def prepared(latent: int, **settings: Any) -> tuple[LEO, Tensors, Tensor]:
     data = vectors(classes=40, each=10, size=8)
     learner = LEO(LEOConfig(latent_dim=latent, **settings), data.input, 5)
     fresh = learner.init(generator())
-    params = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels)
+    params = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels, data.of_domain)
     return learner, params, learner.embed(params, data.x)
 
 
@@ -129,7 +129,7 @@ def test_the_papers_start_leaves_the_maps_alone() -> None:
     data = vectors()
     learner = LEO(LEOConfig(start="glorot"), data.input, 5)
     fresh = learner.init(generator())
-    started = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels)
+    started = learner.prepare(fresh, learner.embed(fresh, data.x), data.labels, data.of_domain)
     changed = {name for name in fresh if not torch.equal(fresh[name], started[name])}
     assert changed == {"centre"}
 

@@ -238,7 +238,7 @@ def test_a_centred_head_reads_features_about_their_mean() -> None:
     learner = MAML(MAMLConfig(network=network, centred=True, head="shared"), IMAGE, 3)
     data = pictures(classes=200)  # more than one batch
     x = data.as_float(data.x)
-    params = learner.prepare(learner.init(generator()), x, data.labels)
+    params = learner.prepare(learner.init(generator()), x, data.labels, data.of_domain)
     h, _ = learner.network(part(params, "theta."), x)
     torch.testing.assert_close(params["theta.centre"], h.mean(dim=0))
     logits = learner.predict(params, {}, x[:2])

@@ -31,7 +31,7 @@ Y = torch.tensor([3, 3, 8, 8])  # any numbers
 
 def on_the_plane(metric: Metric, shrinkage: float = 3.0) -> tuple[Means, dict[str, Tensor]]:
     learner = Means(MeansConfig(metric=metric, shrinkage=shrinkage), PLANE, 5)
-    params = learner.prepare(learner.init(generator()), X, Y)
+    params = learner.prepare(learner.init(generator()), X, Y, torch.zeros_like(Y))
     return learner, {**params, "log_scale": torch.tensor(math.log(2.0))}
 
 

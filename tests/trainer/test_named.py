@@ -205,15 +205,54 @@ def test_shrunken_means_by_hand() -> None:
     params = learner.init(torch.Generator())
     params |= {
         "prior.means": torch.tensor([[0.0, 0, 0], [4.0, 0, 0]]),
-        "prior.worth": torch.tensor(2.0).log(),
+        "prior.worth": torch.tensor([2.0, 2.0, 8.0]).log(),
         "prior.shift": torch.tensor(0.5),
     }
     # two examples of class 0, mean (2, 0, 0): it moved by 2, so every prior by 0.5 · 2
     x = torch.tensor([[1.0, 0, 0], [3.0, 0, 0], [9.0, 9, 9]])
     y = torch.tensor([[1.0, 0, 0], [1.0, 0, 0], [0, 0, 1.0]])  # and one of a class beyond them
-    c = shrunken_means(params, {}, Support(x, y), {})["c"]
+    state = shrunken_means(params, {}, Support(x, y), {})
     wanted = [[(2 * 1 + 4) / 4, 0, 0], [4 + 1, 0, 0], [9, 9, 9]]
-    torch.testing.assert_close(c, torch.tensor(wanted, dtype=torch.float32))
+    torch.testing.assert_close(state["c"], torch.tensor(wanted, dtype=torch.float32))
+    # the more examples, and the more the prior is worth, the narrower
+    wide = [[1 + 1 / 4, 1 + 1 / 4, 1 + 1 / 10], [1 + 1 / 2, 1 + 1 / 2, 1 + 1 / 8], [2, 2, 2]]
+    torch.testing.assert_close(state["v"], torch.tensor(wide))
+
+
+def test_answers_are_densities_under_the_posterior() -> None:
+    rng = np.random.default_rng(3)
+    learner = PriorMeans(PriorMeansConfig(network=None, sharpness=0.5), VECTOR, 2, named_way=2)
+    params = learner.init(torch.Generator())
+    c, v = rng.standard_normal((2, 3)), rng.uniform(1, 3, (2, 3))
+    query, bias = rng.standard_normal((5, 3)), np.array([0.25, -1.0])
+    density = -((query[:, None] - c) ** 2 / v + np.log(v)).sum(axis=2) / 2
+    state = {"c": torch.tensor(c), "v": torch.tensor(v), "b": torch.tensor(bias)}
+    found = learner.predict(params, state, torch.tensor(query))
+    np.testing.assert_allclose(found.numpy(), 0.5 * density + bias, rtol=1e-6)
+
+
+def test_the_start_finds_what_varies_within_a_person_and_what_between_persons() -> None:
+    # made with a covariance within a person's class and one between persons that share no axes
+    rng = np.random.default_rng(0)
+    persons, classes, each = 400, 2, 10
+    within = np.array([[2.0, 0.5, 0], [0.5, 1.0, 0], [0, 0, 0.5]])
+    between = np.diag([0.2, 1.0, 3.0])
+    means = np.array([[0.0, 0, 0], [5.0, -3, 1]])
+    own = means + rng.multivariate_normal(np.zeros(3), between, (persons, classes))
+    x = own[:, :, None] + rng.multivariate_normal(np.zeros(3), within, (persons, classes, each))
+    person, c, _ = np.indices(x.shape[:3]).reshape(3, -1)
+
+    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, named_way=2)
+    rows = torch.tensor(x.reshape(-1, 3), dtype=torch.float32)
+    params = learner.prepare(
+        learner.init(torch.Generator()), rows, torch.tensor(c), torch.tensor(person)
+    )
+    a, m = params["whiten.matrix"].double().numpy(), params["prior.worth"].exp().double().numpy()
+    np.testing.assert_allclose(a.T @ within @ a, np.eye(3), atol=0.15)
+    found = a.T @ (between + within / each) @ a  # of the mean of so many examples
+    np.testing.assert_allclose(found * np.sqrt(np.outer(m, m)), np.eye(3), atol=0.2)
+    p = (means - x.reshape(-1, 3).mean(axis=0)) @ a
+    np.testing.assert_allclose(params["prior.means"].numpy(), p, atol=0.3)
 
 
 def test_a_named_package_is_timed_with_its_own_classes(learner: Learner) -> None:

@@ -161,7 +161,7 @@ def test_the_centre_and_the_spread_are_of_meta_training_examples() -> None:
     learner, params, x = on_series(views=ViewsConfig(reverse=True))
     h = learner.embed(params, x)
     assert h.shape == (12, 2, 8)
-    prepared = learner.prepare(params, h, torch.zeros(12))
+    prepared = learner.prepare(params, h, torch.zeros(12), torch.zeros(12))
     torch.testing.assert_close(prepared["centre"], h.flatten(0, 1).mean(dim=0))
     distances = (h.flatten(0, 1) - prepared["centre"]).norm(dim=1)
     torch.testing.assert_close(prepared["spread"], distances.square().mean().sqrt())

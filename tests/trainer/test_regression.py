@@ -53,7 +53,7 @@ def test_a_family_draws_other_functions_from_the_state_of_the_generator(name: st
     again = source.episodes(SIZE, tasks=3, generator=generator(1))
     assert all(torch.equal(a, b) for a, b in zip(episodes, again, strict=True))
     assert not torch.equal(episodes.support_x[0], episodes.support_x[1])
-    x, y = source.take_some(25, seed=0)
+    x, y, _ = source.take_some(25, seed=0)
     assert (x.shape, y.shape) == ((25, inputs), (25, 1))
 
 

@@ -380,7 +380,8 @@ def _prepare(
     learner = kind(kind.Config(**settings), data.input, way)
     params = learner.init(torch.Generator().manual_seed(0))
     features = embed_set(learner, params, data, pool)
-    return Prepared(learner, learner.prepare(params, features.x, features.labels), features)
+    examples = features.take_some(len(features.x), seed=0)
+    return Prepared(learner, learner.prepare(params, *examples), features)
 
 
 def sizes_for(plan: Plan, data: LabelledSet) -> tuple[list[TaskSize], list[str]]:

@@ -50,7 +50,7 @@ from handful.trainer.training.checkpoint import storing
 from handful.trainer.training.config import RunConfig
 from handful.trainer.training.data import RecordedData
 from handful.trainer.training.folder import Trained, load_run, read_config, steps_left, trust
-from handful.trainer.training.recipes import credit_of, named_recipe
+from handful.trainer.training.recipes import credit_of, named_recipe, read_recipe
 from handful.trainer.workers import Workers
 
 from .evaluate import evaluate_package, evaluators
@@ -401,6 +401,10 @@ def _training(trained: Trained, recorded: RecordedData, remaining: int) -> dict[
     """What the manifest says of the training."""
     facts = {**trained.facts, **named_recipe(trained.config)}
     facts["config"] = {k: v for k, v in facts["config"].items() if k != "credit"}  # it is below
+    if "recipe" in facts:  # its files by its own names, wherever they lay
+        own = read_recipe(facts["recipe"], ()).data
+        there = {"source": own.source, "split": own.split}
+        facts["config"]["data"] = {**facts["config"]["data"], **there}
     if (credit := credit_of(trained.config)) is not None:
         facts["credit"] = {k: v for k, v in asdict(credit).items() if v is not None}
     data = recorded.config

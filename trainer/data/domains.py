@@ -69,6 +69,11 @@ class DomainSet(LabelledSet):
     mix: Mix | None = None  # of training tasks; None: as many examples of each class as asked for
 
     @property
+    def of_domain(self) -> Tensor:
+        """The domain of each row."""
+        return self.domain.to(self.x.device)
+
+    @property
     def named(self) -> tuple[str, ...]:
         """All its classes."""
         return self.classes

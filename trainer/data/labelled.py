@@ -170,13 +170,18 @@ class LabelledSet(EpisodeSource):
         batches = (self.as_float(x) for x in torch.split(self.x, batch))
         return torch.cat(list(apply(function, batches)))
 
-    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor]:
-        """At most `count` examples as the learner sees them, and their classes, in their order."""
+    @property
+    def of_domain(self) -> Tensor:
+        """The domain of each row, [M] int64: here all rows are of one."""
+        return torch.zeros_like(self.labels)
+
+    def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+        """At most `count` examples as the learner sees them, their classes and their domains."""
         if len(self.x) <= count:
-            return self.as_float(self.x), self.labels
+            return self.as_float(self.x), self.labels, self.of_domain
         rows = torch.randperm(len(self.x), generator=torch.Generator().manual_seed(seed))[:count]
         rows = rows.sort().values.to(self.x.device)
-        return self.as_float(self.x[rows]), self.labels[rows]
+        return self.as_float(self.x[rows]), self.labels[rows], self.of_domain[rows]
 
     def measure_seen(self) -> Seen:
         """Of examples as the learner sees them: percentiles of their means and deviations."""

@@ -34,13 +34,12 @@ from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
 from handful.trainer.learners.classifier import Classifier
 from handful.trainer.parts.features import class_means, running_statistics
-from handful.trainer.parts.whitening import fit_whitening, whiten
+from handful.trainer.parts.whitening import fit_persons, fit_whitening, whiten
 
 from .yardsticks import Features, Rule, fit, nearest_mean, on_tasks
 
 WORTHS, SHIFTS = (0.25, 0.5, 1.0, 2.0, 4.0, 16.0), (0.0, 0.5, 1.0)  # m, s
 WIDTHS = (0.3, 1.0, 3.0)  # v
-LEAST = 1e-6  # a variance between persons, where one within their classes is 1
 STRENGTHS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # C
 SHARES = (0.1, 0.3, 0.6)  # a
 TUNED = 200  # tasks of the meta-validation persons by which a rule is chosen
@@ -155,28 +154,13 @@ class Everybody:
 
     @cached_property
     def _by_person(self) -> tuple[OfSets, Tensor, Tensor]:
-        """Features [M, D], p_n [N, D], and the variance of class means over domains [D].
-
-        The features are whitened within each domain's class and turned so that the covariance of
-        those class means is diagonal.
-        """
-        h, labels = self._raw(self.train), self.train.labels.cpu()
-        groups = torch.unique(
-            self.train.domain.cpu() * len(self.train.classes) + labels, return_inverse=True
-        )[1]
-        of_class = torch.eye(len(self.train.classes))[labels]
-        of_group = torch.eye(int(groups.max()) + 1)[groups]
-        params = fit_whitening(h, of_group)
-        x = whiten(params, h).double()
-        p = class_means(x, of_class.double())
-        group = class_means(of_class, of_group).argmax(dim=1)
-        away = class_means(x, of_group.double()) - p[group]
-        between, directions = torch.linalg.eigh(away.T @ away / len(away))
-        sets = {
-            id(d): whiten(params, self._raw(d)).double() @ directions
-            for d in (self.validation, self.test)
-        }
-        return partial(_look_up, sets), p @ directions, between.clamp(min=LEAST)
+        """Features [M, D], p_n [N, D], and the variance of class means over domains [D]."""
+        labels, domain = self.train.labels.cpu(), self.train.of_domain.cpu()
+        params, p, between = fit_persons(
+            self._raw(self.train), labels, domain, len(self.train.classes)
+        )
+        sets = {id(d): whiten(params, self._raw(d)) for d in (self.validation, self.test)}
+        return partial(_look_up, sets), p.double(), between.double()
 
     def _re_estimated(self, size: TaskSize, rows: Rows) -> Array:
         tuned = rows_of(self.validation, size, episodes=TUNED_SLOWLY, seed=SEED)

@@ -159,10 +159,11 @@ class Learner(ABC):
     def init(self, generator: torch.Generator) -> Tensors:
         """Fresh meta-parameters, buffers included."""
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """Initialisation from data: `x` [M, ...] are some embedded meta-training examples.
 
-        `y` [M] int64 are their meta-training classes, in regression [M, O] their targets.
+        `y` [M] int64 are their meta-training classes, in regression [M, O] their targets; `domain`
+        [M] int64 is whose they are, one person's or device's each, and 0 where all are one's.
         """
         return params
 

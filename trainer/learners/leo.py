@@ -303,7 +303,7 @@ class LEO(EmbeddingLearner):
             "finetuning_lr": torch.full((size,), self.config.finetuning_lr),
         }
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """Centre the features; with start = "prototypes" set the maps where w is the class mean.
 
         x [M, D] were embedded with the centre at 0; they are of unit length unless they are raw.

@@ -176,7 +176,7 @@ class MAML(AdaptedNetwork):
             params[RATE + name] = first.expand(shape).clone()
         return params | (count_params() if self.config.by_count else {})
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """Where the head's features are centred or whitened, by the meta-training examples.
 
         The head of whitened features is the one that says the same as before.

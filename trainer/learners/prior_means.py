@@ -3,17 +3,22 @@
     embed     φ(x) = A (f(x) − μ)
     prior     δ = s · mean over the classes with examples of (mean of φ(x) − p_n);  q_n = p_n + δ
     state     c_n = (m q_n + Σ φ(x)) / (m + K_n)      over the K_n examples of class n
-    predict   −τ ‖φ(x) − c_n‖² / 2 + b_n
+              v_n = 1 + 1 / (m + K_n)
+    predict   −τ/2 Σ_d ((φ(x) − c_n)² / v_n + ln v_n) + b_n
 
-p_n are the means of the population, m says how many examples they are worth, s how far all classes
-move with those that have examples, τ how sharp the answers are and b_n how frequent. Without any
-example c_n = p_n: the classifier for everybody. A class beyond the named ones has no prior: its c_n
-is its mean. With s = 0 that is the posterior mean of c_n where class means are normally distributed
-over persons around p_n, as in PLDA (Ioffe 2006); prior and body are meta-trained through it, on
-tasks whose classes have few examples or none.
+p_n are the means of the population, and m [D] says for each direction how many examples they are
+worth: few where persons differ, many where they are alike. s says how far all classes move with
+those that have examples, τ how sharp the answers are and b_n how frequent. Without any example
+c_n = p_n: the classifier for everybody. A class beyond the named ones has no prior, m = 0: its c_n
+is its mean.
 
-A, μ and p_n start from meta-training examples: A whitens the covariance within a class, or with
-`whiten = false` only its mean variance.
+With s = 0, τ = 1 and b = 0 that is PLDA (Ioffe 2006): class means are normally distributed over
+persons around p_n with the variance 1/m, examples around them with the variance 1, and an answer is
+the logarithm of the density of x under the posterior. Prior and body are meta-trained through it,
+on tasks whose classes have few examples or none.
+
+All starts from meta-training examples: A whitens the covariance within a person's class and makes
+that between persons diagonal, μ and p_n are means, and m is 1 over the variance between persons.
 """
 
 from __future__ import annotations
@@ -27,12 +32,13 @@ from handful.trainer.form.learner import Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
-from handful.trainer.parts.features import class_means, squared_distance
-from handful.trainer.parts.whitening import fit_whitening, no_whitening, whiten
+from handful.trainer.parts.features import scaled_distance
+from handful.trainer.parts.whitening import fit_persons, no_whitening, whiten
 from handful.trainer.settings.read import check_numbers
 
 MEANS, WORTH, SHIFT = "prior.means", "prior.worth", "prior.shift"  # p, ln m, s
 SHARPNESS, BIAS = "answer.sharpness", "answer.bias"  # ln τ, b
+WORTHS = (0.05, 30.0)  # of m at the start, in examples
 OF_THE_TASK = 5.0  # times the rate of the network: these few numbers have far to go
 
 
@@ -40,10 +46,8 @@ OF_THE_TASK = 5.0  # times the rate of the network: these few numbers have far t
 class PriorMeansConfig:
     """The hyperparameters."""
 
-    worth: float = 1.0  # m at the start, in examples
     shift: float = 0.7  # s at the start
     sharpness: float = 0.25  # τ at the start
-    whiten: bool = True  # the covariance within a class; false: its mean variance alone
     train_network: bool = True  # meta-train the network with the rest
     network: NetworkConfig | None = field(default_factory=NetworkConfig)  # None: x are features
 
@@ -70,17 +74,16 @@ class PriorMeans(EmbeddingLearner):
         return self.network_params(generator) | {
             **no_whitening(self.features),
             MEANS: torch.zeros(self.way, self.features),
-            WORTH: torch.tensor(self.config.worth).log(),
+            WORTH: torch.zeros(self.features),
             SHIFT: torch.tensor(float(self.config.shift)),
             SHARPNESS: torch.tensor(self.config.sharpness).log(),
             BIAS: torch.zeros(self.way),
         }
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
-        """A, μ and p_n of embedded examples x [M, D] of the classes y [M]."""
-        one_hot = torch.eye(self.way, device=x.device)[y]
-        params = params | fit_whitening(x, one_hot, fully=self.config.whiten)
-        return params | {MEANS: class_means(whiten(params, x), one_hot)}
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
+        """A, μ, p_n and m of embedded examples x [M, D] of the classes y [M] of persons [M]."""
+        found, means, between = fit_persons(x, y, domain, self.way)
+        return params | found | {MEANS: means, WORTH: (1 / between).clamp(*WORTHS).log()}
 
     def rate_of(self, name: str) -> float:
         """The prior and the answers move faster than the network."""
@@ -100,13 +103,13 @@ class PriorMeans(EmbeddingLearner):
         return (Stage(name="means", init=shrunken_means),)
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """−τ ‖φ − c_n‖² / 2 + b_n for φ [Q, D]: [Q, N]."""
-        sharpness = params[SHARPNESS].exp() / 2
-        return state["b"] - sharpness * squared_distance(query_x, state["c"])
+        """−τ/2 Σ_d ((φ − c_n)² / v_n + ln v_n) + b_n for φ [Q, D]: [Q, N]."""
+        near = scaled_distance(query_x, state["c"], state["v"]) + state["v"].log().sum(dim=1)
+        return state["b"] - params[SHARPNESS].exp() / 2 * near
 
 
 def shrunken_means(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
-    """c [N, D] and b [N] of φ [S, D], where any class may have no example."""
+    """c and v [N, D] and b [N] of φ [S, D], where any class may have no example."""
     p, m = params[MEANS], params[WORTH].exp()
     count, total = support.y.sum(dim=0)[:, None], support.y.T @ support.x
     has = count.clamp(max=1)  # [N, 1], whether there are examples
@@ -116,6 +119,7 @@ def shrunken_means(params: Tensors, state: Tensors, support: Support, noise: Noi
     known = prior.sum(dim=1, keepdim=True)
     moved = known * has * (total / count.clamp(min=1) - prior @ p)
     shift = params[SHIFT] * moved.sum(dim=0) / (known * has).sum().clamp(min=1)
-    weight = m * known
-    c = (weight * (prior @ p + shift) + total) / (weight + count).clamp(min=1e-6)
-    return {"c": c, "b": prior @ params[BIAS]}
+    weight = m * known  # [N, D]
+    precision = (weight + count).clamp(min=1e-6)
+    c = (weight * (prior @ p + shift) + total) / precision
+    return {"c": c, "v": 1 + 1 / precision, "b": prior @ params[BIAS]}

@@ -122,7 +122,7 @@ class ProtoMAML(EmbeddingLearner):
             "spread": torch.ones(()),
         }
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """m and s: the mean of h [M, V, D], and the root mean square of the distance to it."""
         centre = x.mean(dim=(0, 1))
         square = (x - centre).square().sum(dim=-1).mean()

@@ -123,3 +123,14 @@ def squared_distance(x: Tensor, points: Tensor) -> Tensor:
     x, points = x - origin, points - origin
     squares = (x * x).sum(dim=-1, keepdim=True) + (points * points).sum(dim=-1)
     return squares - 2 * x @ points.T
+
+
+def scaled_distance(x: Tensor, points: Tensor, variance: Tensor) -> Tensor:
+    """Σ_d (x_d − p_d)² / v_d for x [..., D], points and their variances [P, D]: [..., P].
+
+    Expanded about the points' mean, as `squared_distance` is.
+    """
+    origin = points.mean(dim=0)
+    x, points, weight = x - origin, points - origin, 1 / variance
+    near = (x * x) @ weight.T - 2 * x @ (points * weight).T
+    return near + (points * points * weight).sum(dim=-1)

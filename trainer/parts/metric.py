@@ -58,7 +58,7 @@ class MetricLearner(EmbeddingLearner):
             params["whitening"] = torch.eye(self.features)
         return params
 
-    def prepare(self, params: Tensors, x: Tensor, y: Tensor) -> Tensors:
+    def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """μ and W of the features x [M, D] and their classes y [M]."""
         if self.config.metric in FIXED:
             return params

@@ -14,6 +14,7 @@ from handful.trainer.form.stage import Tensors
 
 from .features import class_means
 
+LEAST = 1e-6  # a variance between persons, where that within their classes is 1
 CENTRE, MATRIX = "whiten.centre", "whiten.matrix"
 FLOOR = 1e-3  # ε: a direction in which nothing varies is not blown up
 
@@ -38,6 +39,27 @@ def fit_whitening(h: Tensor, y: Tensor, *, fully: bool = True) -> Tensors:
     least = FLOOR * values.mean() + torch.finfo(h.dtype).tiny
     matrix = vectors @ torch.diag((values.clamp(min=0) + least).rsqrt()) @ vectors.T
     return {CENTRE: wide.mean(dim=0).to(h.dtype), MATRIX: matrix.to(h.dtype)}
+
+
+def fit_persons(
+    h: Tensor, y: Tensor, domain: Tensor, classes: int
+) -> tuple[Tensors, Tensor, Tensor]:
+    """μ and A, the class means of A (h − μ) [classes, D], and the variance between persons [D].
+
+    Of features h [M, D], their classes y [M] and domains [M]. A whitens the covariance within a
+    domain's class, and turns it so that the means of these have a diagonal covariance about those
+    of all: PLDA's two covariances (Ioffe 2006), in one basis.
+    """
+    groups = torch.unique(domain * classes + y, return_inverse=True)[1]
+    of_class = torch.eye(classes, device=h.device)[y]
+    of_group = torch.eye(int(groups.max()) + 1, device=h.device)[groups]
+    params = fit_whitening(h, of_group)
+    x = whiten(params, h).double()
+    p = class_means(x, of_class.double())
+    away = class_means(x, of_group.double()) - p[class_means(of_class, of_group).argmax(dim=1)]
+    between, directions = torch.linalg.eigh(away.T @ away / len(away))
+    params[MATRIX] = (params[MATRIX].double() @ directions).to(h.dtype)
+    return params, (p @ directions).to(h.dtype), between.clamp(min=LEAST).to(h.dtype)
 
 
 def whiten(params: Tensors, h: Tensor) -> Tensor:

@@ -139,7 +139,7 @@ def from_toml(text: str, *, where: str, changes: Sequence[str] = ()) -> RunConfi
     for change in changes:
         assign(values, change)
     sets_licence = any(change.startswith("licence") for change in changes)
-    if _source(values) == recipe_source:
+    if is_same_file(_source(values), recipe_source):
         whole = {**credit, **values.get("credit", {})} if isinstance(credit, Mapping) else credit
         values |= {} if credit is None else {"credit": whole}
     elif not sets_licence:
@@ -156,6 +156,12 @@ def distortions(changes: Sequence[str], *, where: str) -> DistortConfig:
         "distort"
     ]
     return distort
+
+
+def is_same_file(given: Any, wanted: Any) -> bool:
+    """Whether a data source or split is the recipe's, which may lie in any folder."""
+    both = isinstance(given, str) and isinstance(wanted, str)
+    return given == wanted or (both and Path(given).name == Path(wanted).name)
 
 
 def _source(values: Mapping[str, Any]) -> Any:

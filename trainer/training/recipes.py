@@ -12,7 +12,7 @@ from handful.trainer.learners import LEARNERS
 from handful.trainer.listing import RECIPES, recipes
 from handful.trainer.settings.errors import ConfigError, there_are
 
-from .config import RunConfig, from_toml, to_dict
+from .config import RunConfig, from_toml, is_same_file, to_dict
 
 SOURCE = "data.source="
 
@@ -54,10 +54,23 @@ def _text(file: Path) -> str:
 
 
 def named_recipe(config: RunConfig) -> dict[str, str]:
-    """The recipe that comes with handful and has exactly these settings, for the card."""
+    """The recipe that comes with handful and has exactly these settings, for the card.
+
+    Its files may lie anywhere.
+    """
     for name in recipes():
         recipe = read_recipe(name, ())
-        of_package = replace(config, licence=recipe.licence, credit=recipe.credit)
+        found = {
+            field: wanted
+            for field in ("source", "split")
+            if is_same_file(getattr(config.data, field), wanted := getattr(recipe.data, field))
+        }
+        of_package = replace(
+            config,
+            licence=recipe.licence,
+            credit=recipe.credit,
+            data=replace(config.data, **found),
+        )
         if to_dict(of_package) == to_dict(recipe):
             return {"recipe": name}
     return {}

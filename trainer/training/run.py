@@ -128,9 +128,9 @@ def _start(call: Call, learner: Learner) -> Tensors | None:
             return None
         params = learner.with_pretrained(params, weights)
     with torch.no_grad():
-        x, y = train_set.take_some(PREPARED, config.meta.seed)
+        x, y, domain = train_set.take_some(PREPARED, config.meta.seed)
         params = fit(params, x)
-        return learner.prepare(params, learner.embed(params, x), y)
+        return learner.prepare(params, learner.embed(params, x), y, domain)
 
 
 def _check_distortable(config: RunConfig, learner: Learner) -> None:
