@@ -31,7 +31,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """A prototypical network on pictures in each precision."""
     subject = source(case("prototypical"))
     examples = subject.test.take_some(64, seed=1)[0]
-    folders = {}
+    folders: dict[str, Path] = {}
     for precision in PRECISIONS:
         folder = tmp_path_factory.mktemp(precision) / "package"
         calibration = examples if precision == "int8" else None
