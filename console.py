@@ -253,9 +253,15 @@ def bars() -> Iterator[Tell]:
         yield tell
 
 
+def _as_argument(word: object) -> str:
+    """The word; a path that begins as an option does is given with its folder."""
+    text = str(word)
+    return os.path.join(os.curdir, text) if isinstance(word, Path) and text[:1] == "-" else text
+
+
 def say_next(done: str, *commands: Sequence[object]) -> None:
     """What was done, and the commands that may follow, as a shell reads them."""
-    lines = [shlex.join(map(str, ("handful", *command))) for command in commands]
+    lines = [shlex.join(map(_as_argument, ("handful", *command))) for command in commands]
     say("\n      ".join([f"{done}\nnext: {lines[0]}", *lines[1:]]))
 
 

@@ -110,12 +110,22 @@ def _check_named(
     for name in names:
         if name in manifest.classes or name in beyond or name in known:
             continue
-        close = difflib.get_close_matches(name, manifest.classes, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        hint += f"Its classes: {few(manifest.classes)}"
+        hint = list_classes(manifest.classes, [name])
         if more:
             hint += f"; for a class beyond them say so: new=[{name!r}]"
         raise SupportSetError(f"package {manifest.name} has no class {quote(name)}", hint=hint)
+
+
+def list_classes(classes: Sequence[str], wanted: Sequence[str]) -> str:
+    """The classes that there are, after those that were meant perhaps: a slip, another case."""
+    folded = {label.casefold(): label for label in reversed(classes)}
+    close = [difflib.get_close_matches(name.casefold(), folded, n=1) for name in wanted[:NAMED]]
+    meant = few([*dict.fromkeys(folded[name] for names in close for name in names)])
+    return (
+        f"did you mean {meant}? Its classes: {few(classes)}"
+        if meant
+        else (f"its classes: {few(classes)}")
+    )
 
 
 def few(names: Sequence[str]) -> str:

@@ -27,7 +27,7 @@ from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives, left_out
 from .progress import UNTOLD, Meter, Progress
-from .support import NAMED, Support, check_limits, embed_unlabelled, few, gather, join
+from .support import NAMED, Support, check_limits, embed_unlabelled, gather, join, list_classes
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 
@@ -282,7 +282,7 @@ class Task(Shared):
         label = label_of(label, "label")
         if label not in self.classes:
             raise SupportSetError(
-                f"no class {quote(label)} in the task", hint=f"its classes: {few(self.classes)}"
+                f"no class {quote(label)} in the task", hint=list_classes(self.classes, [label])
             )
         return self._readapt(self._support.without(label), UNTOLD)
 

@@ -19,6 +19,36 @@ from .sessions import ANY, Sizes, resolve, to_numpy
 from .support import Support, check_limits, is_one_hot, outputs
 
 MAX_PATH_BYTES = 4096  # of a path; Linux takes no longer one
+FORMAT = 1
+ABSENT = "handful adapt PACKAGE FOLDER --out FILE writes one, and so does `Task.save`"
+MAX_BYTES = 2**28
+MAX_SAMPLES = 1000
+MEMBER = 2**10  # bytes of an array's headers, more than it has
+FIELDS = {"format", "package", "classes", "seed", "samples", "place"}
+
+
+class Saved(NamedTuple):
+    """What a task is made of, but for its learner."""
+
+    support: Support
+    states: tuple[State, ...]
+    seed: int | None
+    negatives: Floats | None = None  # [M, ...] embedded examples of none of the classes
+    place: str | None = None  # where the package lay, an absolute path; None: not noted
+
+
+def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None:
+    """Write a task to `path`, whole or not at all; nothing that `read` would refuse."""
+    from handful.runtime.package.npz import pack_npz  # zipfile takes 10 ms; most save nothing
+
+    file = as_path(path, "task file", TaskFileError)
+    arrays = _arrays(saved, identity)
+    _check_size(arrays)
+    _check_arrays(file.name, dict(arrays), manifest, identity)
+    try:
+        write_atomic(file, pack_npz(arrays))
+    except OSError as cause:
+        raise TaskFileError(f"cannot write {file}: {cause.strerror}") from cause
 
 
 def as_path(path: object, what: str, error: type[HandfulError]) -> Path:
@@ -39,65 +69,6 @@ def as_path(path: object, what: str, error: type[HandfulError]) -> Path:
             hint=f"a path has 1 to {MAX_PATH_BYTES} bytes, no NUL and no half of a surrogate pair",
         )
     return Path(text)
-
-
-FORMAT = 1
-ABSENT = "handful adapt PACKAGE FOLDER --out FILE writes one, and so does `Task.save`"
-MAX_BYTES = 2**28
-MAX_SAMPLES = 1000
-MEMBER = 2**10  # bytes of an array's headers, more than it has
-FIELDS = {"format", "package", "classes", "seed", "samples", "place"}
-
-
-class Saved(NamedTuple):
-    """What a task is made of, but for its learner."""
-
-    support: Support
-    states: tuple[State, ...]
-    seed: int | None
-    negatives: Floats | None = None  # [M, ...] embedded examples of none of the classes
-    place: str | None = None  # where the package lay, an absolute path; None: not noted
-
-
-class Maker(NamedTuple):
-    """The package that a task was saved with."""
-
-    identity: str  # its hash
-    place: str | None  # where it lay then
-
-
-def write(path: object, saved: Saved, manifest: Manifest, identity: str) -> None:
-    """Write a task to `path`, whole or not at all; nothing that `read` would refuse."""
-    from handful.runtime.package.npz import pack_npz  # zipfile takes 10 ms; most save nothing
-
-    file = as_path(path, "task file", TaskFileError)
-    arrays = _arrays(saved, identity)
-    _check_size(arrays)
-    _check_arrays(file.name, dict(arrays), manifest, identity)
-    try:
-        write_atomic(file, pack_npz(arrays))
-    except OSError as cause:
-        raise TaskFileError(f"cannot write {file}: {cause.strerror}") from cause
-
-
-def read(path: object, manifest: Manifest, identity: str) -> Saved:
-    """The task in `path`, every array checked against the manifest."""
-    file = as_path(path, "task file", TaskFileError)
-    return _check_arrays(file.name, _read(file), manifest, identity)
-
-
-def maker(path: Path) -> Maker:
-    """The package that the task in `path` was saved with."""
-    about = _about(path.name, _read(path).get("about"))
-    return Maker(str(about["package"]), about["place"])
-
-
-def _read(file: Path) -> dict[str, Array]:
-    """The arrays in the file, which is stored: what it takes in memory is what it takes on disk."""
-    from handful.runtime.package.npz import read_npz
-
-    data = read_regular(file, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
-    return read_npz(data, limit=len(data), name=file.name, error=TaskFileError)
 
 
 def _arrays(saved: Saved, identity: str) -> dict[str, Array]:
@@ -156,20 +127,6 @@ def _check_arrays(name: str, arrays: dict[str, Array], manifest: Manifest, ident
     if arrays:
         raise TaskFileError(f"{name} has an unknown array {quote(min(arrays))}")
     return Saved(support, tuple(states), about["seed"], negatives, about["place"])
-
-
-def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
-    """Embedded examples of none of the classes, enough for thresholds where there are none."""
-    value = arrays["negatives"]
-    count = len(value) if value.ndim else 0
-    spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
-    negatives = _take(name, arrays, "negatives", spec, {"S": count})
-    least = 1 if manifest.confidence else LEAST
-    if not least <= count <= MAX_NEGATIVES or manifest.task == "regression":
-        raise TaskFileError(
-            f"{name} has {count} negatives, wanted {least} to {MAX_NEGATIVES}, of classification"
-        )
-    return negatives
 
 
 def _about(name: str, array: Array | None) -> dict[str, Any]:
@@ -257,3 +214,44 @@ def _take(name: str, arrays: dict[str, Array], key: str, spec: TensorSpec, sizes
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise TaskFileError(f"{name}: `{key}` has values that are not finite")
     return np.require(array, requirements=["C", "ALIGNED"])  # whatever the header's length was
+
+
+def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Floats:
+    """Embedded examples of none of the classes, enough for thresholds where there are none."""
+    value = arrays["negatives"]
+    count = len(value) if value.ndim else 0
+    spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
+    negatives = _take(name, arrays, "negatives", spec, {"S": count})
+    least = 1 if manifest.confidence else LEAST
+    if not least <= count <= MAX_NEGATIVES or manifest.task == "regression":
+        raise TaskFileError(
+            f"{name} has {count} negatives, wanted {least} to {MAX_NEGATIVES}, of classification"
+        )
+    return negatives
+
+
+def read(path: object, manifest: Manifest, identity: str) -> Saved:
+    """The task in `path`, every array checked against the manifest."""
+    file = as_path(path, "task file", TaskFileError)
+    return _check_arrays(file.name, _read(file), manifest, identity)
+
+
+def _read(file: Path) -> dict[str, Array]:
+    """The arrays in the file, which is stored: what it takes in memory is what it takes on disk."""
+    from handful.runtime.package.npz import read_npz
+
+    data = read_regular(file, limit=MAX_BYTES, error=TaskFileError, absent=ABSENT)
+    return read_npz(data, limit=len(data), name=file.name, error=TaskFileError)
+
+
+class Maker(NamedTuple):
+    """The package that a task was saved with."""
+
+    identity: str  # its hash
+    place: str | None  # where it lay then
+
+
+def maker(path: Path) -> Maker:
+    """The package that the task in `path` was saved with."""
+    about = _about(path.name, _read(path).get("about"))
+    return Maker(str(about["package"]), about["place"])

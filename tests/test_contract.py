@@ -259,6 +259,17 @@ def test_no_arrow_between_rooms_runs_back_up() -> None:
     assert {ROOMS[room_of(path)] for path in graph} == set(ROOMS)
 
 
+def test_no_file_imports_a_learner_before_and_after_export() -> None:
+    def learners(path: Path) -> set[str]:
+        return {
+            node.module or ""
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+            if isinstance(node, ast.ImportFrom) and "Learner" in [a.name for a in node.names]
+        }
+
+    assert not [path for path in FILES if len(learners(path)) > 1]
+
+
 def test_the_public_names_are_those_of_the_runtime() -> None:
     import handful
     from handful import runtime

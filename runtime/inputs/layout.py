@@ -268,7 +268,8 @@ class Finder:
                 raise InputError(
                     f"{self.name} has no column {_join(lacking)}: it has {shown}, wanted"
                     f" {_join(channels)}",
-                    hint="name the columns as the package does, in any order",
+                    hint="name the columns as the package does, in any order; handful inspect"
+                    " says what they hold",
                 )
             self.note(
                 "other names",

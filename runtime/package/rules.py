@@ -38,6 +38,52 @@ from .strict import shorten
 
 MAX_EVALUATIONS, MAX_TEXT = 1000, 500  # entries of a list, characters for people
 MAX_ERROR = 1e30  # of a mean squared error
+MAX_SIZES, MAX_RATES = 256, 32  # entries of `confidence`, and of each list in one
+MAX_SCORE, MAX_TEMPERATURE = 1e30, 1e9
+MIN_RATE, MAX_RATE = 1000, 192_000  # samples a second
+MAX_SAMPLES = 2**24  # of an example: five minutes at 48 kHz
+RANGE = (-1.0, 1.0)
+SCALE, OFFSET = 1 / 128, -1.0  # of 8-bit samples, whose middle is 128
+SLOWEST, FASTEST = 1e-3, 1e6  # readings of a series a second
+SIZES = "up to 8 positive numbers with a product up to 2²⁶"
+SYMBOLS = ("B", "S", "N", "Q")
+TAKEN = (FILE, GOLDEN, CARD.lower())
+MAX_CLASSES = 1000  # that are named
+MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
+MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
+MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30
+MAX_NUMBER = 1e30  # of an input's range, scale and offset: far inside float32
+
+
+def check(manifest: Manifest) -> None:
+    """Raise a ManifestError at the first thing that no runtime could run."""
+    _name(manifest.name, "name", "a plain name")
+    check_words(manifest.learner, "learner")
+    check_words(manifest.licence, "licence")
+    _input(manifest.input)
+    check_classes(manifest)
+    _bounds(manifest.limits, named=manifest.classes is not None)
+    _files(manifest.graphs)
+    for name, graph in manifest.graphs.items():
+        for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
+            _tensors(tensors, f"graphs.{name}.{side}")
+    if manifest.embed is None and manifest.precision != "float32":
+        raise ManifestError(
+            f"`precision` is {manifest.precision}, wanted float32: there is no `embed`"
+        )
+    used = flow(manifest)
+    for name in manifest.graphs:
+        if name not in used:
+            raise ManifestError(f"`graphs.{name}` is used by no stage", hint="leave it out")
+    check_evaluation(manifest)
+    check_confidence(manifest)
+
+
+def _name(text: str, place: str, wanted: str) -> None:
+    if not is_basename(text):
+        raise ManifestError(
+            f"`{place}` is {shorten(text)!r}, wanted {wanted}", hint=manifest.PLAIN_HINT
+        )
 
 
 def check_words(text: str, place: str) -> None:
@@ -49,162 +95,68 @@ def check_words(text: str, place: str) -> None:
         )
 
 
-def check_evaluation(manifest: Manifest) -> None:
-    """Refuse a list that is too long, words that cannot be shown, numbers that cannot be."""
-    evaluation, regression = manifest.evaluation, manifest.task == "regression"
-    _short(evaluation, "evaluation")
-    for i, entry in enumerate(evaluation):
-        place = f"evaluation[{i}]"
-        check_words(entry.data, f"{place}.data")
-        check_words(entry.split, f"{place}.split")
-        named = manifest.classes is not None
-        for name, low in (("way", 1), ("shot", 0 if named else 1), ("episodes", 1)):
-            if (value := getattr(entry, name)) < low:
-                raise ManifestError(f"`{place}.{name}` is {value}, wanted {low} or more")
-        for name, highest in (("given", entry.way - 1), ("persons", entry.episodes)):
-            number: int | None = getattr(entry, name)
-            if number is not None and not (named and 1 <= number <= highest):
-                wanted = f"null, or 1 to {highest}" if named else "null: no class is named"
-                raise ManifestError(f"`{place}.{name}` is {number}, wanted {wanted}")
-        if regression and entry.way != 1:
-            raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is regression")
-        _measure(entry, place, regression=regression)
-        _short(entry.compared, f"{place}.compared")
-        for j, comparison in enumerate(entry.compared):
-            inner = f"{place}.compared[{j}]"
-            check_words(comparison.name, f"{inner}.name")
-            _measure(comparison, inner, regression=regression)
-            most = MAX_ERROR if regression else 1
-            check_within(comparison.difference, f"{inner}.difference", -most, most)
+def _input(spec: InputSpec) -> None:
+    image = spec.kind == "image"
+    if not 0 < len(spec.shape) < MAX_AXES or not _sizes(spec.shape):
+        raise ManifestError(f"`input.shape` is {list(spec.shape[:9])}, wanted {SIZES}")
+    kind = {"image": "an image", "array": "an array", "audio": "audio"}[spec.kind]
+    for name in ("layout", "colour", "resize", "interpolation"):
+        if image and getattr(spec, name) is None:
+            raise ManifestError(f"`input.{name}` is null, wanted a value: the input is an image")
+        if not image and getattr(spec, name) is not None:
+            raise ManifestError(f"`input.{name}` is given, wanted null: the input is {kind}")
+    if not image and spec.fit != "square":
+        raise ManifestError(f"`input.fit` is {spec.fit}, wanted square: the input is {kind}")
+    if not image and spec.invert:
+        raise ManifestError(f"`input.invert` is true, wanted false: the input is {kind}")
+    if spec.rate is not None and spec.kind != "audio" and (image or len(spec.shape) != 2):
+        raise ManifestError(f"`input.rate` is given, wanted null: the input is {kind}")
+    for i, value in enumerate(spec.range or ()):
+        _number(value, f"input.range[{i}]")
+    if spec.range is not None and not spec.range[0] < spec.range[1]:
+        raise ManifestError(f"`input.range` is {list(spec.range)}, wanted low before high")
+    if not (math.isfinite(spec.scale) and math.isfinite(spec.offset) and spec.scale):
+        raise ManifestError("`input.scale` is 0 or not finite, wanted a finite number")
+    _number(spec.scale, "input.scale")
+    _number(spec.offset, "input.offset")
+    if spec.seen is not None:
+        _seen(spec.seen)
+    if image:
+        _image(spec)
+    if spec.kind == "audio":
+        check_sound(spec)
+    check_series(spec)
 
 
-def _short(entries: tuple[object, ...], place: str) -> None:
-    if len(entries) > MAX_EVALUATIONS:
+def _sizes(shape: tuple[int, ...]) -> bool:
+    return all(size > 0 for size in shape) and math.prod(shape) <= MAX_VALUES
+
+
+def _number(value: float, place: str) -> None:
+    if not abs(value) <= MAX_NUMBER:
+        raise ManifestError(f"`{place}` is {value!r}, wanted a number within ±{MAX_NUMBER:g}")
+
+
+def _seen(seen: Seen) -> None:
+    for name, pair in (("mean", seen.mean), ("deviation", seen.deviation)):
+        for i, value in enumerate(pair):
+            _number(value, f"input.seen.{name}[{i}]")
+        if pair[0] > pair[1]:
+            raise ManifestError(f"`input.seen.{name}` is {list(pair)}, wanted low before high")
+    if seen.deviation[0] < 0:
+        raise ManifestError(f"`input.seen.deviation` is {list(seen.deviation)}, wanted 0 or more")
+
+
+def _image(spec: InputSpec) -> None:
+    channels = 1 if spec.colour == "grey" else 3
+    at = -1 if spec.layout == "HWC" else 0
+    if len(spec.shape) != 3 or spec.shape[at] != channels:
         raise ManifestError(
-            f"`{place}` has {len(entries)} entries, at most {MAX_EVALUATIONS} are read"
+            f"`input.shape` is {list(spec.shape)}, wanted {spec.layout} with {channels} channels"
         )
-
-
-def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) -> None:
-    """One of the two means, the one of the task, and an interval."""
-    names = ("accuracy", "mean_squared_error")
-    wanted, other = reversed(names) if regression else names
-    value = getattr(entry, wanted)
-    if value is None or getattr(entry, other) is not None:
-        task = "regression" if regression else "classification"
-        raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
-    most = MAX_ERROR if regression else 1
-    check_within(value, f"{place}.{wanted}", 0, most)
-    check_within(entry.interval, f"{place}.interval", 0, most)
-
-
-def check_within(value: float, place: str, least: float, most: float) -> None:
-    """Refuse a number that is not between the two."""
-    if not least <= value <= most:
-        raise ManifestError(f"`{place}` is {value!r}, wanted {least:g} to {most:g}")
-
-
-MAX_SIZES, MAX_RATES = 256, 32  # entries of `confidence`, and of each list in one
-MAX_SCORE, MAX_TEMPERATURE = 1e30, 1e9
-
-
-def check_confidence(manifest: Manifest) -> None:
-    """Refuse what cannot be interpolated: a grid with gaps, entries that differ in their kind."""
-    entries = manifest.confidence
-    if entries and manifest.task == "regression":
-        raise ManifestError("`confidence` has entries, wanted none: the task is regression")
-    if len(entries) > MAX_SIZES:
-        raise ManifestError(
-            f"`confidence` has {len(entries)} entries, at most {MAX_SIZES} are read"
-        )
-    for i, entry in enumerate(entries):
-        _entry(entry, manifest, f"confidence[{i}]")
-        _check_alike(entry, entries[0], f"confidence[{i}]")
-    ways, shots = (sorted({getattr(e, name) for e in entries}) for name in ("way", "shot"))
-    if [(e.way, e.shot) for e in entries] != [(way, shot) for way in ways for shot in shots]:
-        raise ManifestError(
-            "`confidence` wants each way with each shot once, in the order of way, then shot"
-        )
-
-
-def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
-    _check_inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
-    _check_inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=manifest.limits.shot.min)
-    if manifest.classes is not None and entry.classes != entry.way:
-        raise ManifestError(
-            f"`{place}.classes` is {entry.classes}, wanted the {entry.way} that are named"
-        )
-    if manifest.classes is None and entry.classes <= entry.way:
-        raise ManifestError(
-            f"`{place}.classes` is {entry.classes}, wanted more than the {entry.way} of a task"
-        )
-    if entry.queries < 1:
-        raise ManifestError(f"`{place}.queries` is {entry.queries}, wanted 1 or more")
-    check_within(entry.others, f"{place}.others", 0, 1)
-    check_within(entry.temperature, f"{place}.temperature", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
-    check_within(entry.calibration_error, f"{place}.calibration_error", 0, 1)
-    for name, entries in (("thresholds", entry.thresholds), ("sets", entry.sets)):
-        if not 0 < len(entries) <= MAX_RATES:
-            raise ManifestError(
-                f"`{place}.{name}` has {len(entries)} entries, wanted 1 to {MAX_RATES}"
-            )
-    for j, threshold in enumerate(entry.thresholds):
-        inner = f"{place}.thresholds[{j}]"
-        check_within(threshold.score, f"{inner}.score", -MAX_SCORE, MAX_SCORE)
-        check_within(threshold.known_kept, f"{inner}.known_kept", 0, 1)
-    for j, labels in enumerate(entry.sets):
-        inner = f"{place}.sets[{j}]"
-        check_within(labels.probability, f"{inner}.probability", 0, 1)
-        check_within(labels.size, f"{inner}.size", 0, entry.way)
-    _check_monotonous(
-        [t.false_accepts for t in entry.thresholds],
-        [t.score for t in entry.thresholds],
-        f"{place}.thresholds",
-        ("false_accepts", "score"),
-    )
-    _check_monotonous(
-        [s.coverage for s in entry.sets],
-        [s.probability for s in entry.sets],
-        f"{place}.sets",
-        ("coverage", "probability"),
-    )
-
-
-def _check_alike(entry: Confidence, first: Confidence, place: str) -> None:
-    """All entries have one kind of score and the same rates, so that a value lies between two."""
-    if entry.others != first.others:
-        raise ManifestError(
-            f"`{place}.others` is {entry.others!r}, wanted {first.others!r} as in the first entry"
-        )
-    for name, rate in (("thresholds", "false_accepts"), ("sets", "coverage")):
-        rates, wanted = ([getattr(x, rate) for x in getattr(e, name)] for e in (entry, first))
-        if rates != wanted:
-            raise ManifestError(f"`{place}.{name}` wants the `{rate}` of the first entry")
-
-
-def _check_monotonous(
-    rates: Sequence[float], values: Sequence[float], place: str, names: tuple[str, str]
-) -> None:
-    """Rates between 0 and 1 in rising order, each with a value that is no larger than the last."""
-    for rate in rates:
-        if not 0 < rate < 1:
-            raise ManifestError(f"`{place}` has a `{names[0]}` of {rate!r}, wanted between 0 and 1")
-    rising = all(a < b for a, b in pairwise(rates))
-    if not rising or any(a < b for a, b in pairwise(values)):
-        raise ManifestError(f"`{place}` wants rising `{names[0]}` and no rising `{names[1]}`")
-
-
-def _check_inside(value: int, bounds: Bounds, place: str, *, least: int) -> None:
-    least = max(least, bounds.min)
-    if value < least or (bounds.max is not None and value > bounds.max):
-        wanted = f"{least} or more" if bounds.max is None else f"{least} to {bounds.max}"
-        raise ManifestError(f"`{place}` is {value}, wanted {wanted}")
-
-
-MIN_RATE, MAX_RATE = 1000, 192_000  # samples a second
-MAX_SAMPLES = 2**24  # of an example: five minutes at 48 kHz
-RANGE = (-1.0, 1.0)
-SCALE, OFFSET = 1 / 128, -1.0  # of 8-bit samples, whose middle is 128
+    sides = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
+    if spec.resize is not None and not max(sides) <= spec.resize <= 4096:
+        raise ManifestError(f"`input.resize` is {spec.resize}, wanted {max(sides)} to 4096")
 
 
 def check_sound(spec: InputSpec) -> None:
@@ -224,16 +176,6 @@ def check_sound(spec: InputSpec) -> None:
             f"`input.scale` and `offset` are {spec.scale:g} and {spec.offset:g},"
             f" wanted {SCALE:g} and {OFFSET:g}: the input is audio"
         )
-
-
-def sound_spec(rate: int, samples: int) -> InputSpec:
-    """The `input` of a package that takes so many samples at `rate` hertz."""
-    return InputSpec(
-        kind="audio", shape=(samples,), range=RANGE, scale=SCALE, offset=OFFSET, rate=rate
-    )
-
-
-SLOWEST, FASTEST = 1e-3, 1e6  # readings of a series a second
 
 
 def check_series(spec: InputSpec) -> None:
@@ -282,107 +224,6 @@ def is_channel(name: str) -> bool:
 def channel_key(name: str) -> str:
     """By which channels and columns of tables are compared: upper and lower case are the same."""
     return unicodedata.normalize("NFC", name).strip().casefold()
-
-
-SIZES = "up to 8 positive numbers with a product up to 2²⁶"
-SYMBOLS = ("B", "S", "N", "Q")
-TAKEN = (FILE, GOLDEN, CARD.lower())
-MAX_CLASSES = 1000  # that are named
-MAX_GRAPHS, MAX_AXES, MAX_TENSORS = 64, 8, 1000  # of a package, of a tensor, of a graph's side
-MAX_VALUES = 2**26  # the product of a tensor's fixed sizes
-MAX_GRAPH_BYTES, MAX_PACKAGE_BYTES = 2**29, 2**30
-MAX_NUMBER = 1e30  # of an input's range, scale and offset: far inside float32
-
-
-def check(manifest: Manifest) -> None:
-    """Raise a ManifestError at the first thing that no runtime could run."""
-    _name(manifest.name, "name", "a plain name")
-    check_words(manifest.learner, "learner")
-    check_words(manifest.licence, "licence")
-    _input(manifest.input)
-    check_classes(manifest)
-    _bounds(manifest.limits, named=manifest.classes is not None)
-    _files(manifest.graphs)
-    for name, graph in manifest.graphs.items():
-        for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
-            _tensors(tensors, f"graphs.{name}.{side}")
-    if manifest.embed is None and manifest.precision != "float32":
-        raise ManifestError(
-            f"`precision` is {manifest.precision}, wanted float32: there is no `embed`"
-        )
-    used = flow(manifest)
-    for name in manifest.graphs:
-        if name not in used:
-            raise ManifestError(f"`graphs.{name}` is used by no stage", hint="leave it out")
-    check_evaluation(manifest)
-    check_confidence(manifest)
-
-
-def _name(text: str, place: str, wanted: str) -> None:
-    if not is_basename(text):
-        raise ManifestError(
-            f"`{place}` is {shorten(text)!r}, wanted {wanted}", hint=manifest.PLAIN_HINT
-        )
-
-
-def _number(value: float, place: str) -> None:
-    if not abs(value) <= MAX_NUMBER:
-        raise ManifestError(f"`{place}` is {value!r}, wanted a number within ±{MAX_NUMBER:g}")
-
-
-def _input(spec: InputSpec) -> None:
-    image = spec.kind == "image"
-    if not 0 < len(spec.shape) < MAX_AXES or not _sizes(spec.shape):
-        raise ManifestError(f"`input.shape` is {list(spec.shape[:9])}, wanted {SIZES}")
-    kind = {"image": "an image", "array": "an array", "audio": "audio"}[spec.kind]
-    for name in ("layout", "colour", "resize", "interpolation"):
-        if image and getattr(spec, name) is None:
-            raise ManifestError(f"`input.{name}` is null, wanted a value: the input is an image")
-        if not image and getattr(spec, name) is not None:
-            raise ManifestError(f"`input.{name}` is given, wanted null: the input is {kind}")
-    if not image and spec.fit != "square":
-        raise ManifestError(f"`input.fit` is {spec.fit}, wanted square: the input is {kind}")
-    if not image and spec.invert:
-        raise ManifestError(f"`input.invert` is true, wanted false: the input is {kind}")
-    if spec.rate is not None and spec.kind != "audio" and (image or len(spec.shape) != 2):
-        raise ManifestError(f"`input.rate` is given, wanted null: the input is {kind}")
-    for i, value in enumerate(spec.range or ()):
-        _number(value, f"input.range[{i}]")
-    if spec.range is not None and not spec.range[0] < spec.range[1]:
-        raise ManifestError(f"`input.range` is {list(spec.range)}, wanted low before high")
-    if not (math.isfinite(spec.scale) and math.isfinite(spec.offset) and spec.scale):
-        raise ManifestError("`input.scale` is 0 or not finite, wanted a finite number")
-    _number(spec.scale, "input.scale")
-    _number(spec.offset, "input.offset")
-    if spec.seen is not None:
-        _seen(spec.seen)
-    if image:
-        _image(spec)
-    if spec.kind == "audio":
-        check_sound(spec)
-    check_series(spec)
-
-
-def _seen(seen: Seen) -> None:
-    for name, pair in (("mean", seen.mean), ("deviation", seen.deviation)):
-        for i, value in enumerate(pair):
-            _number(value, f"input.seen.{name}[{i}]")
-        if pair[0] > pair[1]:
-            raise ManifestError(f"`input.seen.{name}` is {list(pair)}, wanted low before high")
-    if seen.deviation[0] < 0:
-        raise ManifestError(f"`input.seen.deviation` is {list(seen.deviation)}, wanted 0 or more")
-
-
-def _image(spec: InputSpec) -> None:
-    channels = 1 if spec.colour == "grey" else 3
-    at = -1 if spec.layout == "HWC" else 0
-    if len(spec.shape) != 3 or spec.shape[at] != channels:
-        raise ManifestError(
-            f"`input.shape` is {list(spec.shape)}, wanted {spec.layout} with {channels} channels"
-        )
-    sides = spec.shape[:2] if spec.layout == "HWC" else spec.shape[1:]
-    if spec.resize is not None and not max(sides) <= spec.resize <= 4096:
-        raise ManifestError(f"`input.resize` is {spec.resize}, wanted {max(sides)} to 4096")
 
 
 def check_classes(manifest: Manifest) -> None:
@@ -482,5 +323,156 @@ def _quote_shape(shape: tuple[Any, ...]) -> list[Any]:
     return [shorten(size) if isinstance(size, str) else size for size in shape[: MAX_AXES + 1]]
 
 
-def _sizes(shape: tuple[int, ...]) -> bool:
-    return all(size > 0 for size in shape) and math.prod(shape) <= MAX_VALUES
+def check_evaluation(manifest: Manifest) -> None:
+    """Refuse a list that is too long, words that cannot be shown, numbers that cannot be."""
+    evaluation, regression = manifest.evaluation, manifest.task == "regression"
+    _short(evaluation, "evaluation")
+    for i, entry in enumerate(evaluation):
+        place = f"evaluation[{i}]"
+        check_words(entry.data, f"{place}.data")
+        check_words(entry.split, f"{place}.split")
+        named = manifest.classes is not None
+        for name, low in (("way", 1), ("shot", 0 if named else 1), ("episodes", 1)):
+            if (value := getattr(entry, name)) < low:
+                raise ManifestError(f"`{place}.{name}` is {value}, wanted {low} or more")
+        for name, highest in (("given", entry.way - 1), ("persons", entry.episodes)):
+            number: int | None = getattr(entry, name)
+            if number is not None and not (named and 1 <= number <= highest):
+                wanted = f"null, or 1 to {highest}" if named else "null: no class is named"
+                raise ManifestError(f"`{place}.{name}` is {number}, wanted {wanted}")
+        if regression and entry.way != 1:
+            raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is regression")
+        _measure(entry, place, regression=regression)
+        _short(entry.compared, f"{place}.compared")
+        for j, comparison in enumerate(entry.compared):
+            inner = f"{place}.compared[{j}]"
+            check_words(comparison.name, f"{inner}.name")
+            _measure(comparison, inner, regression=regression)
+            most = MAX_ERROR if regression else 1
+            check_within(comparison.difference, f"{inner}.difference", -most, most)
+
+
+def _short(entries: tuple[object, ...], place: str) -> None:
+    if len(entries) > MAX_EVALUATIONS:
+        raise ManifestError(
+            f"`{place}` has {len(entries)} entries, at most {MAX_EVALUATIONS} are read"
+        )
+
+
+def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) -> None:
+    """One of the two means, the one of the task, and an interval."""
+    names = ("accuracy", "mean_squared_error")
+    wanted, other = reversed(names) if regression else names
+    value = getattr(entry, wanted)
+    if value is None or getattr(entry, other) is not None:
+        task = "regression" if regression else "classification"
+        raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
+    most = MAX_ERROR if regression else 1
+    check_within(value, f"{place}.{wanted}", 0, most)
+    check_within(entry.interval, f"{place}.interval", 0, most)
+
+
+def check_within(value: float, place: str, least: float, most: float) -> None:
+    """Refuse a number that is not between the two."""
+    if not least <= value <= most:
+        raise ManifestError(f"`{place}` is {value!r}, wanted {least:g} to {most:g}")
+
+
+def check_confidence(manifest: Manifest) -> None:
+    """Refuse what cannot be interpolated: a grid with gaps, entries that differ in their kind."""
+    entries = manifest.confidence
+    if entries and manifest.task == "regression":
+        raise ManifestError("`confidence` has entries, wanted none: the task is regression")
+    if len(entries) > MAX_SIZES:
+        raise ManifestError(
+            f"`confidence` has {len(entries)} entries, at most {MAX_SIZES} are read"
+        )
+    for i, entry in enumerate(entries):
+        _entry(entry, manifest, f"confidence[{i}]")
+        _check_alike(entry, entries[0], f"confidence[{i}]")
+    ways, shots = (sorted({getattr(e, name) for e in entries}) for name in ("way", "shot"))
+    if [(e.way, e.shot) for e in entries] != [(way, shot) for way in ways for shot in shots]:
+        raise ManifestError(
+            "`confidence` wants each way with each shot once, in the order of way, then shot"
+        )
+
+
+def _entry(entry: Confidence, manifest: Manifest, place: str) -> None:
+    _check_inside(entry.way, manifest.limits.way, f"{place}.way", least=2)
+    _check_inside(entry.shot, manifest.limits.shot, f"{place}.shot", least=manifest.limits.shot.min)
+    if manifest.classes is not None and entry.classes != entry.way:
+        raise ManifestError(
+            f"`{place}.classes` is {entry.classes}, wanted the {entry.way} that are named"
+        )
+    if manifest.classes is None and entry.classes <= entry.way:
+        raise ManifestError(
+            f"`{place}.classes` is {entry.classes}, wanted more than the {entry.way} of a task"
+        )
+    if entry.queries < 1:
+        raise ManifestError(f"`{place}.queries` is {entry.queries}, wanted 1 or more")
+    check_within(entry.others, f"{place}.others", 0, 1)
+    check_within(entry.temperature, f"{place}.temperature", 1 / MAX_TEMPERATURE, MAX_TEMPERATURE)
+    check_within(entry.calibration_error, f"{place}.calibration_error", 0, 1)
+    for name, entries in (("thresholds", entry.thresholds), ("sets", entry.sets)):
+        if not 0 < len(entries) <= MAX_RATES:
+            raise ManifestError(
+                f"`{place}.{name}` has {len(entries)} entries, wanted 1 to {MAX_RATES}"
+            )
+    for j, threshold in enumerate(entry.thresholds):
+        inner = f"{place}.thresholds[{j}]"
+        check_within(threshold.score, f"{inner}.score", -MAX_SCORE, MAX_SCORE)
+        check_within(threshold.known_kept, f"{inner}.known_kept", 0, 1)
+    for j, labels in enumerate(entry.sets):
+        inner = f"{place}.sets[{j}]"
+        check_within(labels.probability, f"{inner}.probability", 0, 1)
+        check_within(labels.size, f"{inner}.size", 0, entry.way)
+    _check_monotonous(
+        [t.false_accepts for t in entry.thresholds],
+        [t.score for t in entry.thresholds],
+        f"{place}.thresholds",
+        ("false_accepts", "score"),
+    )
+    _check_monotonous(
+        [s.coverage for s in entry.sets],
+        [s.probability for s in entry.sets],
+        f"{place}.sets",
+        ("coverage", "probability"),
+    )
+
+
+def _check_inside(value: int, bounds: Bounds, place: str, *, least: int) -> None:
+    least = max(least, bounds.min)
+    if value < least or (bounds.max is not None and value > bounds.max):
+        wanted = f"{least} or more" if bounds.max is None else f"{least} to {bounds.max}"
+        raise ManifestError(f"`{place}` is {value}, wanted {wanted}")
+
+
+def _check_monotonous(
+    rates: Sequence[float], values: Sequence[float], place: str, names: tuple[str, str]
+) -> None:
+    """Rates between 0 and 1 in rising order, each with a value that is no larger than the last."""
+    for rate in rates:
+        if not 0 < rate < 1:
+            raise ManifestError(f"`{place}` has a `{names[0]}` of {rate!r}, wanted between 0 and 1")
+    rising = all(a < b for a, b in pairwise(rates))
+    if not rising or any(a < b for a, b in pairwise(values)):
+        raise ManifestError(f"`{place}` wants rising `{names[0]}` and no rising `{names[1]}`")
+
+
+def _check_alike(entry: Confidence, first: Confidence, place: str) -> None:
+    """All entries have one kind of score and the same rates, so that a value lies between two."""
+    if entry.others != first.others:
+        raise ManifestError(
+            f"`{place}.others` is {entry.others!r}, wanted {first.others!r} as in the first entry"
+        )
+    for name, rate in (("thresholds", "false_accepts"), ("sets", "coverage")):
+        rates, wanted = ([getattr(x, rate) for x in getattr(e, name)] for e in (entry, first))
+        if rates != wanted:
+            raise ManifestError(f"`{place}.{name}` wants the `{rate}` of the first entry")
+
+
+def sound_spec(rate: int, samples: int) -> InputSpec:
+    """The `input` of a package that takes so many samples at `rate` hertz."""
+    return InputSpec(
+        kind="audio", shape=(samples,), range=RANGE, scale=SCALE, offset=OFFSET, rate=rate
+    )

@@ -25,47 +25,6 @@ STUDENT_95 = (
     2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056,
     2.052, 2.048, 2.045, 2.042,
 )  # fmt: skip
-
-
-class Mean(NamedTuple):
-    """A mean over episodes; `interval` is the half width of its 95 % confidence interval."""
-
-    value: float
-    interval: float
-
-
-def mean_of(per_episode: Array) -> Mean:
-    """The mean of values [E] ± 1.96 standard errors; one value alone has the interval 0.
-
-    Of up to 31 values, as of persons, Student's t takes the place of 1.96.
-    """
-    values = np.asarray(per_episode, np.float64)
-    if len(values) < 2:
-        return Mean(float(values.mean()), 0.0)
-    error = float(values.std(ddof=1)) / math.sqrt(len(values))
-    freedom = len(values) - 1
-    wide = STUDENT_95[freedom - 1] if freedom <= len(STUDENT_95) else NORMAL_95
-    return Mean(float(values.mean()), wide * error)
-
-
-def compare(name: str, values: Array, others: Array, *, error: bool = False) -> Comparison:
-    """How far `values` [E] are ahead of `others` [E], which were measured on the same episodes.
-
-    They are accuracies or, with `error`, squared errors, of which fewer are better. The interval is
-    that of the differences: episodes that are hard for both do not widen it.
-    """
-    ahead = np.asarray(values, np.float64) - np.asarray(others, np.float64)
-    difference = mean_of(-ahead if error else ahead)
-    other = mean_of(others).value
-    return Comparison(
-        name=name,
-        accuracy=None if error else other,
-        mean_squared_error=other if error else None,
-        difference=difference.value,
-        interval=difference.interval if error else min(difference.interval, 1.0),
-    )
-
-
 PER_TIME = 256  # examples converted at a time: the whole set may be large, as uint8
 
 
@@ -122,6 +81,23 @@ def evaluate(
     return evaluate_embedded(learner, embed(learner, x[used]), among_used, progress=progress)
 
 
+def check(episodes: Episodes, examples: int, *, named: bool = False) -> None:
+    """Refuse index arrays that do not fit each other or the examples."""
+    parts = (episodes.support, episodes.support_y, episodes.query, episodes.query_y)
+    shapes = [list(part.shape) for part in parts]
+    if shapes[0] != shapes[1] or shapes[2] != shapes[3] or shapes[0][:1] != shapes[2][:1]:
+        raise SupportSetError(f"episodes have shapes {shapes}, wanted [E, S] twice, [E, Q] twice")
+    wrong = any(part.ndim != 2 or part.dtype.kind not in "iu" for part in parts)
+    if wrong or not (episodes.query.size and (named or episodes.support.size)):
+        raise SupportSetError("episodes are not four arrays of integers with two axes")
+    for part, least in ((episodes.support, -1 if named else 0), (episodes.query, 0)):
+        if part.size and (part.min() < least or part.max() >= examples):
+            raise SupportSetError(
+                f"episodes have indices from {part.min()} to {part.max()}, "
+                f"wanted {least} to {examples - 1}"
+            )
+
+
 def evaluate_embedded(
     learner: Learner,
     h: Floats,
@@ -149,6 +125,73 @@ def evaluate_embedded(
     return Accuracy(mean.value, mean.interval, by_step)
 
 
+def _support(learner: Learner, h: Floats, episodes: Episodes, e: int) -> Support:
+    """The support set of episode `e`, check_limits the package's limits."""
+    rows, classes = episodes.support[e], episodes.support_y[e]
+    named = len(learner.classes)
+    if named:
+        rows, classes = rows[rows >= 0], classes[rows >= 0]
+    way = named or int(classes.max()) + 1
+    y = np.eye(way, dtype=np.float32)[classes]
+    support = Support(h[rows], y, tuple(map(str, range(way))), named)
+    check_limits(support, learner.manifest.limits)
+    return support
+
+
+def _states(learner: Learner, support: Support, every_step: bool) -> Iterable[State]:
+    if every_step:
+        return learner._engine.after_each_step(support.x, support.y)
+    return (learner._engine.adapt(support.x, support.y),)
+
+
+class Mean(NamedTuple):
+    """A mean over episodes; `interval` is the half width of its 95 % confidence interval."""
+
+    value: float
+    interval: float
+
+
+def mean_of(per_episode: Array) -> Mean:
+    """The mean of values [E] ± 1.96 standard errors; one value alone has the interval 0.
+
+    Of up to 31 values, as of persons, Student's t takes the place of 1.96.
+    """
+    values = np.asarray(per_episode, np.float64)
+    if len(values) < 2:
+        return Mean(float(values.mean()), 0.0)
+    error = float(values.std(ddof=1)) / math.sqrt(len(values))
+    freedom = len(values) - 1
+    wide = STUDENT_95[freedom - 1] if freedom <= len(STUDENT_95) else NORMAL_95
+    return Mean(float(values.mean()), wide * error)
+
+
+def embed(learner: Learner, x: Any) -> Floats:
+    """The embeddings of all examples x [M, ...], as the stages read them."""
+    parts: list[Floats] = []
+    for at in range(0, len(x), PER_TIME):
+        batch, _ = to_batch(x[at : at + PER_TIME], learner.input, "example")
+        parts.append(learner._engine.embed(batch))
+    return np.concatenate(parts)
+
+
+def compare(name: str, values: Array, others: Array, *, error: bool = False) -> Comparison:
+    """How far `values` [E] are ahead of `others` [E], which were measured on the same episodes.
+
+    They are accuracies or, with `error`, squared errors, of which fewer are better. The interval is
+    that of the differences: episodes that are hard for both do not widen it.
+    """
+    ahead = np.asarray(values, np.float64) - np.asarray(others, np.float64)
+    difference = mean_of(-ahead if error else ahead)
+    other = mean_of(others).value
+    return Comparison(
+        name=name,
+        accuracy=None if error else other,
+        mean_squared_error=other if error else None,
+        difference=difference.value,
+        interval=difference.interval if error else min(difference.interval, 1.0),
+    )
+
+
 def logits_embedded(learner: Learner, h: Floats, episodes: Episodes) -> Floats:
     """What each episode's task answers its queries, [E, Q, N], of embedded examples h [M, ...]."""
     check(episodes, len(h), named=bool(learner.classes))
@@ -173,48 +216,3 @@ def outputs_by_step(
     query = embed(learner, query_x)
     states = _states(learner, support, every_step)
     return np.stack([learner._engine.predict(state, query) for state in states])
-
-
-def embed(learner: Learner, x: Any) -> Floats:
-    """The embeddings of all examples x [M, ...], as the stages read them."""
-    parts: list[Floats] = []
-    for at in range(0, len(x), PER_TIME):
-        batch, _ = to_batch(x[at : at + PER_TIME], learner.input, "example")
-        parts.append(learner._engine.embed(batch))
-    return np.concatenate(parts)
-
-
-def _support(learner: Learner, h: Floats, episodes: Episodes, e: int) -> Support:
-    """The support set of episode `e`, check_limits the package's limits."""
-    rows, classes = episodes.support[e], episodes.support_y[e]
-    named = len(learner.classes)
-    if named:
-        rows, classes = rows[rows >= 0], classes[rows >= 0]
-    way = named or int(classes.max()) + 1
-    y = np.eye(way, dtype=np.float32)[classes]
-    support = Support(h[rows], y, tuple(map(str, range(way))), named)
-    check_limits(support, learner.manifest.limits)
-    return support
-
-
-def _states(learner: Learner, support: Support, every_step: bool) -> Iterable[State]:
-    if every_step:
-        return learner._engine.after_each_step(support.x, support.y)
-    return (learner._engine.adapt(support.x, support.y),)
-
-
-def check(episodes: Episodes, examples: int, *, named: bool = False) -> None:
-    """Refuse index arrays that do not fit each other or the examples."""
-    parts = (episodes.support, episodes.support_y, episodes.query, episodes.query_y)
-    shapes = [list(part.shape) for part in parts]
-    if shapes[0] != shapes[1] or shapes[2] != shapes[3] or shapes[0][:1] != shapes[2][:1]:
-        raise SupportSetError(f"episodes have shapes {shapes}, wanted [E, S] twice, [E, Q] twice")
-    wrong = any(part.ndim != 2 or part.dtype.kind not in "iu" for part in parts)
-    if wrong or not (episodes.query.size and (named or episodes.support.size)):
-        raise SupportSetError("episodes are not four arrays of integers with two axes")
-    for part, least in ((episodes.support, -1 if named else 0), (episodes.query, 0)):
-        if part.size and (part.min() < least or part.max() >= examples):
-            raise SupportSetError(
-                f"episodes have indices from {part.min()} to {part.max()}, "
-                f"wanted {least} to {examples - 1}"
-            )

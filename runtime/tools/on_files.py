@@ -1,7 +1,6 @@
 """Adapting and predicting on files of any kind: `handful adapt`, `add`, `remove` and `predict`.
 
 A task file names the package that made it by its hash; it is opened, changed and written again.
-Examples that are nearly the same, of two classes or twice of one, are warned of.
 """
 
 import os
@@ -10,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -48,224 +46,13 @@ from handful.runtime.task import ANSWERED, Task
 from handful.runtime.task_file import maker
 from handful.runtime.unlike import warn_of_empty
 
-SAME_CLASS, OTHER_CLASS = 0.08, 0.18  # of the usual distance
-COPY = 1e-12  # of the squared lengths, which is rounding
-MOST_EXAMPLES = 5000  # that are compared; of more, those at even steps
-BLOCK = 256  # rows of distances at a time
-MOST_LISTED = 5  # pairs of either kind
+from .near import Origin, warn_of_near
+
 # the parts of the work, as people are told of them
 READING, ADAPTING = "reading", "adapting"
 READING_OTHERS, COMPARING = "reading other things", "comparing with them"
-
-
-class Origin(NamedTuple):
-    """Where an example is from."""
-
-    name: str  # its file often
-    source: str  # the same for windows of a recording, which are alike by nature
-
-
-@dataclass(frozen=True)
-class Near:
-    """Two examples, by their places in the support set, and their share of the usual distance."""
-
-    first: int
-    second: int
-    share: float
-
-
-def near_pairs(x: Array, labels: Sequence[str]) -> list[Near]:
-    """The pairs of examples x [S, ...] that are nearly the same, the nearest first.
-
-    Two examples are compared by the distance of their embeddings, as a share of the usual one: the
-    median over all pairs that are not copies. The limits were chosen so that examples that differ
-    are left alone: in 300 tasks of each of five sizes (2- and 5-way 1-shot, 5- and 20-way 5-shot,
-    5-way 20-shot) no two examples of one class came closer than 0.089, and no two of two classes
-    closer than 0.195. These were the training classes of strokes, the closest, of words, and of
-    Omniglot by two packages, and the validation classes of Caltech-101 by EfficientNet-Lite0.
-    Copies have 0. A movement with 1 % of noise has 0.03 (the median of 300), a character shifted by
-    a pixel 0.17 by the embedding of LEO, a photograph without its outermost two pixels 0.20, and
-    one that was saved again at JPEG quality 70 0.30: of copies that were altered many are not
-    found.
-    """
-    chosen = np.arange(0, len(x), -(-len(x) // MOST_EXAMPLES) or 1)
-    flat = x.reshape(len(x), -1)[chosen].astype(np.float64)
-    flat -= flat.mean(axis=0)  # so that rounding is small beside the distances
-    index = {label: i for i, label in enumerate(dict.fromkeys(labels))}
-    classes = np.array([index[label] for label in labels])[chosen]
-    lengths = (flat * flat).sum(axis=1)
-    usual = _usual_distance(flat)
-    found: list[Near] = []
-    for at in range(0, len(flat), BLOCK):
-        squared = _squared_distances(flat[at : at + BLOCK], flat, lengths[at : at + BLOCK], lengths)
-        share = np.sqrt(squared) / usual if usual else np.where(squared > 0, np.inf, 0.0)
-        same = classes[at : at + BLOCK, None] == classes
-        near = share <= np.where(same, SAME_CLASS, OTHER_CLASS)
-        for i, j in zip(*np.nonzero(near), strict=True):
-            if at + i < j:
-                found.append(Near(int(chosen[at + i]), int(chosen[j]), float(share[i, j])))
-    return sorted(found, key=lambda pair: (pair.share, pair.first, pair.second))
-
-
-def _usual_distance(flat: Array) -> float:
-    """The median distance of those that are not copies, over at most BLOCK · 2 examples."""
-    some = flat[:: -(-len(flat) // (2 * BLOCK)) or 1]
-    lengths = (some * some).sum(axis=1)
-    distances = np.sqrt(
-        _squared_distances(some, some, lengths, lengths)[np.triu_indices(len(some), 1)]
-    )
-    apart = distances[distances > 0]
-    return float(np.median(apart)) if apart.size else 0.0
-
-
-def _squared_distances(a: Array, b: Array, of_a: Array, of_b: Array) -> Array:
-    """Squared distances [A, B] of rows with these squared lengths; of copies exactly 0."""
-    lengths = of_a[:, None] + of_b
-    squared = lengths - 2 * a @ b.T
-    return np.where(squared <= COPY * lengths, 0.0, squared)
-
-
-def warn_of_near(
-    x: Array, labels: Sequence[str], origins: Sequence[Origin], *, since: int = 0
-) -> None:
-    """An InputWarning for each of the nearest pairs, and one for how many more there are.
-
-    Pairs of one class and source are left out, and those of the first `since` examples, which were
-    looked at before.
-    """
-    names, sources = [origin.name for origin in origins], [origin.source for origin in origins]
-    pairs = [pair for pair in near_pairs(x, labels) if pair.second >= since]
-    other = [pair for pair in pairs if labels[pair.first] != labels[pair.second]]
-    alike = [pair for pair in pairs if labels[pair.first] == labels[pair.second]]
-    same = [pair for pair in alike if sources[pair.first] != sources[pair.second]]
-    for pair in other[:MOST_LISTED]:
-        _warn(
-            f"{names[pair.first]} and {names[pair.second]} are nearly the same to this package, but"
-            f" of the classes {labels[pair.first]} and {labels[pair.second]}"
-        )
-    if len(other) > MOST_LISTED:
-        _warn(f"{len(other) - MOST_LISTED} more pairs of two classes are nearly the same")
-    for pair in same[:MOST_LISTED]:
-        _warn(
-            f"{names[pair.first]} and {names[pair.second]}, both of {labels[pair.first]}, are"
-            " nearly the same: together they teach little more than one"
-        )
-    if len(same) > MOST_LISTED:
-        _warn(f"{len(same) - MOST_LISTED} more pairs of one class are nearly the same")
-
-
-def _warn(text: str) -> None:
-    warnings.warn(text, InputWarning, stacklevel=4)
-
-
 TASK_FIRST = "the task file stands first: handful predict TASK FILES"
 NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
-
-
-def open_task(task: Path, package: str | Path | None = None) -> Task:
-    """The task in a file; `package` made it, and may be left out where it ships or was noted."""
-    if is_package(task):
-        raise TaskFileError(
-            f"{make_printable(str(task))} is a package, wanted a task file",
-            hint=f"handful adapt {make_printable(str(task))} FOLDER --out task.npz writes one",
-        )
-    if os.path.isdir(task):
-        raise TaskFileError(
-            f"{make_printable(str(task))} is a folder, wanted a task file", hint=TASK_FIRST
-        )
-    learner = load(package) if package is not None else maker_of(task)
-    return learner.load_task(task)
-
-
-def is_package(place: str | Path) -> bool:
-    """Whether it is the name of a shipped package or a package's folder, and no other file."""
-    if os.path.isdir(place):
-        return os.path.isfile(os.path.join(place, FILE))
-    return not os.path.lexists(place) and str(place) in list_shipped()
-
-
-def _is_task(place: Path) -> bool:
-    """Whether the file begins as an archive does, and is named as one of arrays."""
-    try:
-        with open(place, "rb") as file:
-            return place.suffix.lower() == ".npz" and file.read(4) == b"PK\x03\x04"
-    except (OSError, ValueError):
-        return False
-
-
-def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
-    """TaskFileError where a task file stands among the files instead of before them."""
-    if not _is_task(task) and (tasks := [file for file in files if _is_task(file)]):
-        raise TaskFileError(
-            f"{make_printable(str(task))} is no task file, {make_printable(str(tasks[0]))} is one",
-            hint=TASK_FIRST,
-        )
-
-
-def save_task(task: Task, out: Path) -> None:
-    """Save a task with the place of its package, unless that ships with handful."""
-    path = task.learner.path
-    task.save(out, note_place=path is not None and path.parent != SHIPPED)
-
-
-def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
-    """Where a changed task is written: `out`, or in place of the old one if `force` says so."""
-    if out is None and not force:
-        raise TaskFileError(
-            f"{task} would be replaced",
-            hint="name another file by --out, or replace it with --force",
-        )
-    if out is not None:
-        check_free(out, TaskFileError, force=force)
-    return task if out is None else out
-
-
-def maker_of(task: Path) -> Learner:
-    """The package that made the task: one that ships, or the one in the noted place.
-
-    Each is compared by its hash; a package that was moved or changed since is a TaskFileError.
-    """
-    wanted = maker(task)
-    for name in list_shipped():
-        if identify(read_bytes(SHIPPED / name)) == wanted.identity:
-            return load(SHIPPED / name)  # the very folder that was compared
-    if wanted.place is not None and _lies_at(Path(wanted.place), wanted.identity):
-        return load(Path(wanted.place))
-    raise TaskFileError(
-        f"{task.name} was saved with a package that does not ship with handful",
-        hint="name the package: --package FOLDER",
-    )
-
-
-def _lies_at(place: Path, identity: str) -> bool:
-    """Whether the package is there; a file from anybody makes no call to another machine."""
-    if not place.is_absolute() or str(place).startswith(NETWORK):
-        return False
-    try:
-        return identify(read_bytes(place)) == identity
-    except PackageError:
-        return False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a task says of one file, or of one of the examples in it."""
-
-    file: str  # as given; control characters and undecodable bytes are escaped; of several
-    # examples in a file with its place behind, from 0: `walk.csv[3]`
-    label: str | None  # None: none of the task's classes
-    # of a label alone: a probability says which of the classes, and nothing of none of them
-    score: float | None  # the probability of the label
-    probabilities: dict[str, float] | None
-
-
-@dataclass(frozen=True)
-class Unread:
-    """A file that has no answer, and why."""
-
-    file: str  # as that of an answer
-    error: str
-    hint: str | None = None
 
 
 def adapt_folder(
@@ -306,6 +93,98 @@ def adapt_folder(
     return task
 
 
+def is_package(place: str | Path) -> bool:
+    """Whether it is the name of a shipped package or a package's folder, and no other file."""
+    if os.path.isdir(place):
+        return os.path.isfile(os.path.join(place, FILE))
+    return not os.path.lexists(place) and str(place) in list_shipped()
+
+
+def folder_examples(
+    folder: Path, manifest: Manifest, progress: Progress | None = None
+) -> dict[str, Array]:
+    """{label: examples [n, ...]} of a folder, no more than the package can take."""
+    most = manifest.limits.support.max or MAX_FILES
+    with say_once(notes=True), silence_pillow():
+        read = read_folder(folder, manifest.input, most=most, progress=progress)
+    # each class leaves its list as it is stacked, so that no more than one is in memory twice
+    return {label: np.stack(read.pop(label)) for label in list(read)}
+
+
+def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, Array]) -> list[Origin]:
+    """What each example of a folder is called: its file, or its number where files hold several."""
+    origins: list[Origin] = []
+    for label, files in files_of(folder, spec).items():
+        if len(files) == len(examples[label]):
+            origins += [Origin(make_printable(str(file)), str(file)) for file in files]
+        else:
+            numbers = range(1, len(examples[label]) + 1)
+            origins += [Origin(f"example {number} of {label}", label) for number in numbers]
+    return origins
+
+
+@contextmanager
+def empty_by_name() -> Iterator[None]:
+    """Silence a task's words about examples with nothing in them: the file's name says it here."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", EmptyWarning)
+        yield
+
+
+def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = None) -> list[Array]:
+    """The examples in the files of a folder and of those below it, whatever these are called."""
+    kind = KINDS[spec.kind]
+    kind.ready()
+    found = files_below(folder, kind.files)
+    _say_passed_over(folder, found, None)
+    files = found.files
+    if len(files) > MAX_NEGATIVES:
+        raise SupportSetError(
+            f"{len(files)} {kind.files.word}s in {make_printable(str(folder))},"
+            f" at most {MAX_NEGATIVES} examples of other things are taken",
+            hint="leave some of them out",
+        )
+    bad: dict[Path, InputError] = {}
+    meter = Meter(progress)
+    meter.expect(len(files))
+    with say_once(notes=True), silence_pillow():
+        read = read_each(files, lambda file: kind.read(file, spec), bad, meter)
+        examples = [example for _, few in read for example in few]
+        meter.end()
+    if bad:
+        raise unreadable(bad, len(files), kind.files)
+    return examples
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A file that has no answer, and why."""
+
+    file: str  # as that of an answer
+    error: str
+    hint: str | None = None
+
+
+def _say_passed_over(folder: Path, found: Below, unread: list[Unread] | None) -> None:
+    for line in found.list_passed_over(folder):
+        warnings.warn(line, InputWarning, stacklevel=3)
+    for message, hint in found.faults:
+        if unread is None:
+            raise InputError(message, hint=hint)
+        unread.append(Unread(make_printable(str(folder)), message, hint))
+
+
+def save_task(task: Task, out: Path) -> None:
+    """Save a task with the place of its package, unless that ships with handful."""
+    path = task.learner.path
+    task.save(out, note_place=path is not None and path.parent != SHIPPED)
+
+
+def _warn_of_empty(examples: dict[str, Array], spec: InputSpec, origins: Sequence[Origin]) -> None:
+    found = np.concatenate([find_empty(few, spec) for few in examples.values()])
+    warn_of_empty(found, spec, lambda at: origins[at].name, LEARNT, level=4)
+
+
 def add_folder(
     task: Path,
     folder: Path,
@@ -337,17 +216,34 @@ def add_folder(
     return task_with_more
 
 
-@contextmanager
-def empty_by_name() -> Iterator[None]:
-    """Silence a task's words about examples with nothing in them: the file's name says it here."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", EmptyWarning)
-        yield
+def place_for(task: Path, out: Path | None, *, force: bool) -> Path:
+    """Where a changed task is written: `out`, or in place of the old one if `force` says so."""
+    if out is None and not force:
+        raise TaskFileError(
+            f"{task} would be replaced",
+            hint="name another file by --out, or replace it with --force",
+        )
+    if out is not None:
+        check_free(out, TaskFileError, force=force)
+    return task if out is None else out
 
 
-def _warn_of_empty(examples: dict[str, Array], spec: InputSpec, origins: Sequence[Origin]) -> None:
-    found = np.concatenate([find_empty(few, spec) for few in examples.values()])
-    warn_of_empty(found, spec, lambda at: origins[at].name, LEARNT, level=4)
+def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
+    """TaskFileError where a task file stands among the files instead of before them."""
+    if not _is_task(task) and (tasks := [file for file in files if _is_task(file)]):
+        raise TaskFileError(
+            f"{make_printable(str(task))} is no task file, {make_printable(str(tasks[0]))} is one",
+            hint=TASK_FIRST,
+        )
+
+
+def _is_task(place: Path) -> bool:
+    """Whether the file begins as an archive does, and is named as one of arrays."""
+    try:
+        with open(place, "rb") as file:
+            return place.suffix.lower() == ".npz" and file.read(4) == b"PK\x03\x04"
+    except (OSError, ValueError):
+        return False
 
 
 def remove_classes(
@@ -367,52 +263,16 @@ def remove_classes(
     return new
 
 
-def folder_examples(
-    folder: Path, manifest: Manifest, progress: Progress | None = None
-) -> dict[str, Array]:
-    """{label: examples [n, ...]} of a folder, no more than the package can take."""
-    most = manifest.limits.support.max or MAX_FILES
-    with say_once(notes=True), silence_pillow():
-        read = read_folder(folder, manifest.input, most=most, progress=progress)
-    # each class leaves its list as it is stacked, so that no more than one is in memory twice
-    return {label: np.stack(read.pop(label)) for label in list(read)}
+@dataclass(frozen=True)
+class Answer:
+    """What a task says of one file, or of one of the examples in it."""
 
-
-def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = None) -> list[Array]:
-    """The examples in the files of a folder and of those below it, whatever these are called."""
-    kind = KINDS[spec.kind]
-    kind.ready()
-    found = files_below(folder, kind.files)
-    _say_passed_over(folder, found, None)
-    files = found.files
-    if len(files) > MAX_NEGATIVES:
-        raise SupportSetError(
-            f"{len(files)} {kind.files.word}s in {make_printable(str(folder))},"
-            f" at most {MAX_NEGATIVES} examples of other things are taken",
-            hint="leave some of them out",
-        )
-    bad: dict[Path, InputError] = {}
-    meter = Meter(progress)
-    meter.expect(len(files))
-    with say_once(notes=True), silence_pillow():
-        read = read_each(files, lambda file: kind.read(file, spec), bad, meter)
-        examples = [example for _, few in read for example in few]
-        meter.end()
-    if bad:
-        raise unreadable(bad, len(files), kind.files)
-    return examples
-
-
-def folder_origins(folder: Path, spec: InputSpec, examples: dict[str, Array]) -> list[Origin]:
-    """What each example of a folder is called: its file, or its number where files hold several."""
-    origins: list[Origin] = []
-    for label, files in files_of(folder, spec).items():
-        if len(files) == len(examples[label]):
-            origins += [Origin(make_printable(str(file)), str(file)) for file in files]
-        else:
-            numbers = range(1, len(examples[label]) + 1)
-            origins += [Origin(f"example {number} of {label}", label) for number in numbers]
-    return origins
+    file: str  # as given; control characters and undecodable bytes are escaped; of several
+    # examples in a file with its place behind, from 0: `walk.csv[3]`
+    label: str | None  # None: none of the task's classes
+    # of a label alone: a probability says which of the classes, and nothing of none of them
+    score: float | None  # the probability of the label
+    probabilities: dict[str, float] | None
 
 
 def predict_files(
@@ -444,15 +304,6 @@ def predict_files(
         _say_passed_over(given, found, unread)
         single += found.files
     return answers_of(loaded, single, unknown, unread=unread, windows=windows)
-
-
-def _say_passed_over(folder: Path, found: Below, unread: list[Unread] | None) -> None:
-    for line in found.list_passed_over(folder):
-        warnings.warn(line, InputWarning, stacklevel=3)
-    for message, hint in found.faults:
-        if unread is None:
-            raise InputError(message, hint=hint)
-        unread.append(Unread(make_printable(str(folder)), message, hint))
 
 
 def answers_of(
@@ -502,11 +353,6 @@ def answers_of(
     return answers
 
 
-def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
-    found = find_empty(example[None], spec)
-    warn_of_empty(found, spec, lambda at: make_printable(name), ANSWERED, level=4)
-
-
 def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Answer:
     scores = task.predict_proba(example)
     best = int(scores.argmax())
@@ -515,3 +361,50 @@ def _answer(task: Task, file: str, example: Array, unknown: float | None) -> Ans
         return Answer(make_printable(file), None, None, None)
     probabilities = dict(zip(task.classes, map(float, scores), strict=True))
     return Answer(make_printable(file), label, float(scores[best]), probabilities)
+
+
+def _warn_of_an_empty(name: str, example: Array, spec: InputSpec) -> None:
+    found = find_empty(example[None], spec)
+    warn_of_empty(found, spec, lambda at: make_printable(name), ANSWERED, level=4)
+
+
+def open_task(task: Path, package: str | Path | None = None) -> Task:
+    """The task in a file; `package` made it, and may be left out where it ships or was noted."""
+    if is_package(task):
+        raise TaskFileError(
+            f"{make_printable(str(task))} is a package, wanted a task file",
+            hint=f"handful adapt {make_printable(str(task))} FOLDER --out task.npz writes one",
+        )
+    if os.path.isdir(task):
+        raise TaskFileError(
+            f"{make_printable(str(task))} is a folder, wanted a task file", hint=TASK_FIRST
+        )
+    learner = load(package) if package is not None else maker_of(task)
+    return learner.load_task(task)
+
+
+def maker_of(task: Path) -> Learner:
+    """The package that made the task: one that ships, or the one in the noted place.
+
+    Each is compared by its hash; a package that was moved or changed since is a TaskFileError.
+    """
+    wanted = maker(task)
+    for name in list_shipped():
+        if identify(read_bytes(SHIPPED / name)) == wanted.identity:
+            return load(SHIPPED / name)  # the very folder that was compared
+    if wanted.place is not None and _lies_at(Path(wanted.place), wanted.identity):
+        return load(Path(wanted.place))
+    raise TaskFileError(
+        f"{task.name} was saved with a package that does not ship with handful",
+        hint="name the package: --package FOLDER",
+    )
+
+
+def _lies_at(place: Path, identity: str) -> bool:
+    """Whether the package is there; a file from anybody makes no call to another machine."""
+    if not place.is_absolute() or str(place).startswith(NETWORK):
+        return False
+    try:
+        return identify(read_bytes(place)) == identity
+    except PackageError:
+        return False

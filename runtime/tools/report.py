@@ -20,7 +20,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.support import gather, number_examples
 from handful.runtime.task import Task
 
-from .on_files import folder_examples, folder_origins, near_pairs, open_task
+from .near import near_pairs
+from .on_files import folder_examples, folder_origins, open_task
 from .tested import NONE, Checked, Outcome, measure
 from .text import probability
 
@@ -83,35 +84,55 @@ def write_report(
     return found
 
 
-def _confusion(found: Outcome) -> str:
-    names = [NONE if label is None else label for label in found.answers]
-    rows = []
-    for label, counts in zip(found.classes, found.confusion, strict=True):
-        rows.append((html_text(label), *(str(count or "") for count in counts)))
-    return html_table(("class", *map(html_text, names)), rows)
+class Pictures:
+    """The pictures of the page, each kept once whatever shows it."""
+
+    def __init__(self) -> None:
+        """None yet."""
+        self._symbols: dict[str, str] = {}  # what is drawn → its id
+
+    def add(self, task: Task, example: Array, file: str) -> str:
+        """HTML that shows an example as the package sees it; empty where it cannot be drawn."""
+        drawing = drawing_of(example, task.learner.input)
+        if not drawing:
+            return ""
+        name = self._symbols.setdefault(drawing, f"p{len(self._symbols)}")
+        title = html_text(file)
+        shown = f'<title>{title}</title><use href="#{name}"></use>'
+        return f'<svg class="picture" role="img">{shown}</svg>'
+
+    def symbols(self) -> str:
+        """All of them, for the beginning of the page, where they take no room."""
+        parts = [
+            f'<symbol id="{name}" viewBox="0 0 {SIDE} {SIDE}">{drawing}</symbol>'
+            for drawing, name in self._symbols.items()
+        ]
+        return f'<svg class="symbols">{"".join(parts)}</svg>' if parts else ""
 
 
-def _nearest(task: Task, example: Array) -> int:
-    """The support example whose embedding is nearest to this one's."""
-    batch, _ = to_batch(example, task.learner.input, "query")
-    query = task._engine.embed(batch).reshape(-1)
-    support = task._support.x.reshape(len(task._support.x), -1)
-    return int(((support - query) ** 2).sum(axis=1).argmin())
+def drawing_of(example: Array, spec: InputSpec) -> str:
+    """SVG of an example in a square of SIDE units: a small JPEG, or lines; empty for neither."""
+    kind = KINDS[spec.kind]
+    if kind.pixels is not None:
+        pixels = kind.pixels(example, spec)
+        look = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
+        data = base64.b64encode(jpeg(pixels, SIDE)).decode()
+        size = f'width="{SIDE}" height="{SIDE}"'
+        return f'<image{look} {size} href="data:image/jpeg;base64,{data}"></image>'
+    drawn = [] if kind.lines is None else kind.lines(example, spec)
+    inner = SIDE - 12  # so that no line is cut at the edge
+    lines = []
+    for at, line in enumerate(drawn):
+        points = " ".join(f"{6 + inner * x:.1f},{6 + inner * y:.1f}" for x, y in line)
+        lines.append(f'<polyline class="line{at % 4}" points="{points}"></polyline>')
+    return "".join(lines)
 
 
-def _advise_confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
-    times = f"{count} of its {of} answers"
-    if not known:
-        return (
-            f"Give examples like {html_text(wanted)} as negatives, or ask with a stricter"
-            f" <code>--unknown</code>: {times} were {html_text(label)}."
-        )
-    if label is None:
-        return f"Add examples of {html_text(wanted)}: {times} were none of the classes."
-    return (
-        f"Add examples of {html_text(wanted)} and {html_text(label)} that show the difference:"
-        f" {times} were {html_text(label)}."
-    )
+def html_text(value: object) -> str:
+    """Anybody's text as it stands: nothing in it is markup, and nothing turns the writing round."""
+    marks = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    plain = "".join(f"\\u{ord(c):04x}" if c in marks else c for c in str(value))
+    return escape(make_printable(plain))
 
 
 @dataclass(frozen=True)
@@ -122,37 +143,24 @@ class Shown:
     picture: str  # HTML; empty where there is none
 
 
-def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
-    accuracy = {} if found is None else found.per_class
-    rows = []
-    for label, count in task.counts.items():
-        own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
-        right, tested = accuracy.get(label, (0, 0))
-        share = f"{right} of {tested}" if tested else "not tested"
-        rows.append((html_text(label), str(count), share, "".join(s.picture for s in own)))
-    return html_table(("class", "examples", "right", "pictures"), rows)
-
-
-def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
-    """What is worth the most: wrong labels first, then confused classes, then small ones."""
-    labels = task._support.labels
-    lines = [
-        f"Look at {html_text(shown[pair.first].name)} ({html_text(labels[pair.first])}) and"
-        f" {html_text(shown[pair.second].name)} ({html_text(labels[pair.second])}): they are nearly"
-        " the same, in two classes."
-        for pair in near_pairs(task._support.x, labels)
-        if labels[pair.first] != labels[pair.second]
-    ][:MOST_ADVICE]
-    for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
-        of = found.per_class[wanted][1] if found else 0
-        lines.append(_advise_confused(wanted, label, count, of, wanted in task.classes))
-    few = [(count, label) for label, count in task.counts.items() if count < FEW]
-    lines += [
-        f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
-    ][:MOST_ADVICE]
-    if found is None:
-        lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
-    return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
+def _support(task: Task, folder: Path | None, pictures: Pictures) -> list[Shown]:
+    """Names and pictures of the support examples: those in the folder with the same embedding."""
+    shown = [Shown(name, "") for name in number_examples(task._support.labels)]
+    if folder is None:
+        return shown
+    learner = task.learner
+    examples = folder_examples(folder, learner.manifest)
+    origins = folder_origins(folder, learner.input, examples)
+    given = gather(learner._engine, examples, None)
+    read = [example for of_class in examples.values() for example in of_class]
+    rows = zip(given.x, given.labels, origins, read, strict=True)
+    # an example's embedding has the same bits in any support set
+    known = {(label, row.tobytes()): (origin.source, x) for row, label, origin, x in rows}
+    for i, (row, label) in enumerate(zip(task._support.x, task._support.labels, strict=True)):
+        file, example = known.get((label, row.tobytes()), (label, row))
+        if file != label:  # windows of recordings keep their numbers
+            shown[i] = Shown(file, pictures.add(task, example, file))
+    return shown
 
 
 class Listing:
@@ -180,32 +188,6 @@ class Listing:
             )
 
         return sorted(self._kept, key=place)[:MOST_ANSWERS]
-
-
-class Pictures:
-    """The pictures of the page, each kept once whatever shows it."""
-
-    def __init__(self) -> None:
-        """None yet."""
-        self._symbols: dict[str, str] = {}  # what is drawn → its id
-
-    def add(self, task: Task, example: Array, file: str) -> str:
-        """HTML that shows an example as the package sees it; empty where it cannot be drawn."""
-        drawing = drawing_of(example, task.learner.input)
-        if not drawing:
-            return ""
-        name = self._symbols.setdefault(drawing, f"p{len(self._symbols)}")
-        title = html_text(file)
-        shown = f'<title>{title}</title><use href="#{name}"></use>'
-        return f'<svg class="picture" role="img">{shown}</svg>'
-
-    def symbols(self) -> str:
-        """All of them, for the beginning of the page, where they take no room."""
-        parts = [
-            f'<symbol id="{name}" viewBox="0 0 {SIDE} {SIDE}">{drawing}</symbol>'
-            for drawing, name in self._symbols.items()
-        ]
-        return f'<svg class="symbols">{"".join(parts)}</svg>' if parts else ""
 
 
 def _page(
@@ -238,24 +220,71 @@ def _page(
     return html_page(f"handful: {name}", [pictures.symbols(), *parts])
 
 
-def _support(task: Task, folder: Path | None, pictures: Pictures) -> list[Shown]:
-    """Names and pictures of the support examples: those in the folder with the same embedding."""
-    shown = [Shown(name, "") for name in number_examples(task._support.labels)]
-    if folder is None:
-        return shown
-    learner = task.learner
-    examples = folder_examples(folder, learner.manifest)
-    origins = folder_origins(folder, learner.input, examples)
-    given = gather(learner._engine, examples, None)
-    read = [example for of_class in examples.values() for example in of_class]
-    rows = zip(given.x, given.labels, origins, read, strict=True)
-    # an example's embedding has the same bits in any support set
-    known = {(label, row.tobytes()): (origin.source, x) for row, label, origin, x in rows}
-    for i, (row, label) in enumerate(zip(task._support.x, task._support.labels, strict=True)):
-        file, example = known.get((label, row.tobytes()), (label, row))
-        if file != label:  # windows of recordings keep their numbers
-            shown[i] = Shown(file, pictures.add(task, example, file))
-    return shown
+def _advice(task: Task, shown: list[Shown], found: Outcome | None) -> list[str]:
+    """What is worth the most: wrong labels first, then confused classes, then small ones."""
+    labels = task._support.labels
+    lines = [
+        f"Look at {html_text(shown[pair.first].name)} ({html_text(labels[pair.first])}) and"
+        f" {html_text(shown[pair.second].name)} ({html_text(labels[pair.second])}): they are nearly"
+        " the same, in two classes."
+        for pair in near_pairs(task._support.x, labels)
+        if labels[pair.first] != labels[pair.second]
+    ][:MOST_ADVICE]
+    for wanted, label, count in [] if found is None else found.confused[:MOST_ADVICE]:
+        of = found.per_class[wanted][1] if found else 0
+        lines.append(_advise_confused(wanted, label, count, of, wanted in task.classes))
+    few = [(count, label) for label, count in task.counts.items() if count < FEW]
+    lines += [
+        f"Add examples of {html_text(label)}: it has {count}." for count, label in sorted(few)
+    ][:MOST_ADVICE]
+    if found is None:
+        lines.append("Test the task on other files: <code>--test FOLDER</code> shows its answers.")
+    return lines or [f"Nothing was confused, and every class has {FEW} examples or more."]
+
+
+def _advise_confused(wanted: str, label: str | None, count: int, of: int, known: bool) -> str:
+    times = f"{count} of its {of} answers"
+    if not known:
+        return (
+            f"Give examples like {html_text(wanted)} as negatives, or ask with a stricter"
+            f" <code>--unknown</code>: {times} were {html_text(label)}."
+        )
+    if label is None:
+        return f"Add examples of {html_text(wanted)}: {times} were none of the classes."
+    return (
+        f"Add examples of {html_text(wanted)} and {html_text(label)} that show the difference:"
+        f" {times} were {html_text(label)}."
+    )
+
+
+def _classes(task: Task, shown: list[Shown], found: Outcome | None) -> str:
+    accuracy = {} if found is None else found.per_class
+    rows = []
+    for label, count in task.counts.items():
+        own = [s for s, of in zip(shown, task._support.labels, strict=True) if of == label]
+        right, tested = accuracy.get(label, (0, 0))
+        share = f"{right} of {tested}" if tested else "not tested"
+        rows.append((html_text(label), str(count), share, "".join(s.picture for s in own)))
+    return html_table(("class", "examples", "right", "pictures"), rows)
+
+
+def html_table(
+    head: Sequence[str], rows: Iterable[Sequence[str]], wrong: Sequence[bool] = ()
+) -> str:
+    """A table of cells that are HTML already; rows that are `wrong` are marked."""
+    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
+    for at, row in enumerate(rows):
+        mark = ' class="wrong"' if at < len(wrong) and wrong[at] else ""
+        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
+    return "<table>\n" + "\n".join(lines) + "\n</table>"
+
+
+def _confusion(found: Outcome) -> str:
+    names = [NONE if label is None else label for label in found.answers]
+    rows = []
+    for label, counts in zip(found.classes, found.confusion, strict=True):
+        rows.append((html_text(label), *(str(count or "") for count in counts)))
+    return html_table(("class", *map(html_text, names)), rows)
 
 
 def _answers(
@@ -290,22 +319,12 @@ def _answers(
     )
 
 
-def drawing_of(example: Array, spec: InputSpec) -> str:
-    """SVG of an example in a square of SIDE units: a small JPEG, or lines; empty for neither."""
-    kind = KINDS[spec.kind]
-    if kind.pixels is not None:
-        pixels = kind.pixels(example, spec)
-        look = ' class="small"' if max(pixels.shape[:2]) <= SMALL else ""
-        data = base64.b64encode(jpeg(pixels, SIDE)).decode()
-        size = f'width="{SIDE}" height="{SIDE}"'
-        return f'<image{look} {size} href="data:image/jpeg;base64,{data}"></image>'
-    drawn = [] if kind.lines is None else kind.lines(example, spec)
-    inner = SIDE - 12  # so that no line is cut at the edge
-    lines = []
-    for at, line in enumerate(drawn):
-        points = " ".join(f"{6 + inner * x:.1f},{6 + inner * y:.1f}" for x, y in line)
-        lines.append(f'<polyline class="line{at % 4}" points="{points}"></polyline>')
-    return "".join(lines)
+def _nearest(task: Task, example: Array) -> int:
+    """The support example whose embedding is nearest to this one's."""
+    batch, _ = to_batch(example, task.learner.input, "query")
+    query = task._engine.embed(batch).reshape(-1)
+    support = task._support.x.reshape(len(task._support.x), -1)
+    return int(((support - query) ** 2).sum(axis=1).argmin())
 
 
 def html_page(title: str, parts: Iterable[str]) -> str:
@@ -318,21 +337,3 @@ def html_page(title: str, parts: Iterable[str]) -> str:
         f"<title>{html_text(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n"
         f"<h1>{html_text(title)}</h1>\n{body}\n</body>\n</html>\n"
     )
-
-
-def html_text(value: object) -> str:
-    """Anybody's text as it stands: nothing in it is markup, and nothing turns the writing round."""
-    marks = "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    plain = "".join(f"\\u{ord(c):04x}" if c in marks else c for c in str(value))
-    return escape(make_printable(plain))
-
-
-def html_table(
-    head: Sequence[str], rows: Iterable[Sequence[str]], wrong: Sequence[bool] = ()
-) -> str:
-    """A table of cells that are HTML already; rows that are `wrong` are marked."""
-    lines = ["<tr>" + "".join(f"<th>{cell}</th>" for cell in head) + "</tr>"]
-    for at, row in enumerate(rows):
-        mark = ' class="wrong"' if at < len(wrong) and wrong[at] else ""
-        lines.append(f"<tr{mark}>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>")
-    return "<table>\n" + "\n".join(lines) + "\n</table>"

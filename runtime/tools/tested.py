@@ -14,6 +14,7 @@ from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
 from handful.runtime.inputs.folders import make_printable
 from handful.runtime.package.files import check_free, write_atomic
+from handful.runtime.support import list_classes
 from handful.runtime.task import Task
 
 from .on_files import Answer, Unread, answers_of, open_task
@@ -131,8 +132,8 @@ def measure(
         more = ", …" if len(others) > MOST_COLUMNS else ""
         raise SupportSetError(
             f"the task has no class {', '.join(others[:MOST_COLUMNS])}{more}",
-            hint=f"its classes: {', '.join(task.classes[:MOST_COLUMNS])}; what is none of them is"
-            " tested by --unknown 5%",
+            hint=f"{list_classes(task.classes, others)}; what is none of them is tested by"
+            " --unknown 5%",
         )
     classes = (*(label for label in task.classes if label in found), *others)
     wanted = {file: label for label in classes for file in found[label]}

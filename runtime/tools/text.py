@@ -23,147 +23,6 @@ MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
 PLAIN = {"→": "->", "−": "-", "±": "+/-", "×": "x", "…": "...", "·": "*", "≤": "<=", "≥": ">="}
 
 
-class Measured(Protocol):
-    """An accuracy: of the trainer, or in a manifest."""
-
-    @property
-    def way(self) -> int: ...  # noqa: D102
-    @property
-    def shot(self) -> int: ...  # noqa: D102
-    @property
-    def given(self) -> int | None: ...  # noqa: D102
-    @property
-    def persons(self) -> int | None: ...  # noqa: D102
-    @property
-    def episodes(self) -> int: ...  # noqa: D102
-    @property
-    def accuracy(self) -> float | None: ...  # noqa: D102
-    @property
-    def value(self) -> float: ...  # noqa: D102
-    @property
-    def interval(self) -> float: ...  # noqa: D102
-    @property
-    def transductive(self) -> bool: ...  # noqa: D102
-    @property
-    def compared(self) -> tuple[Comparison, ...]: ...  # noqa: D102
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Numbers to the right, words to the left."""
-    body = list(rows)
-    cells = [list(head), *[[str(cell) for cell in row] for row in body]]
-    widths = [max(columns(row[i]) for row in cells) for i in range(len(head))]
-    right = [bool(body) and isinstance(body[0][i], int | float) for i in range(len(head))]
-    lines = (
-        "  ".join(
-            f"{_room(cell, width)}{cell}" if number else f"{cell}{_room(cell, width)}"
-            for cell, width, number in zip(row, widths, right, strict=True)
-        )
-        for row in cells
-    )
-    return "\n".join(line.rstrip() for line in lines)
-
-
-def pairs(rows: Iterable[tuple[str, Any]]) -> str:
-    """Names, and what there is to say of each."""
-    lines = list(rows)
-    width = max((columns(name) for name, _ in lines), default=0)
-    return "\n".join(f"{name}{_room(name, width)}  {value}" for name, value in lines)
-
-
-def columns(text: str) -> int:
-    """How many columns of a terminal the text takes: signs of East Asia two, marks on others none.
-
-    By Unicode's East Asian width (UAX #11).
-    """
-    return sum(
-        0
-        if unicodedata.category(c) in ("Mn", "Me", "Cf")
-        else 2
-        if unicodedata.east_asian_width(c) in ("W", "F")
-        else 1
-        for c in text
-    )
-
-
-def _room(text: str, width: int) -> str:
-    """The blanks that fill it up to a width."""
-    return " " * (width - columns(text))
-
-
-def use_any_encoding() -> None:
-    """Let stdout and stderr write all text, whatever their encoding: what it lacks in other signs.
-
-    A terminal or a file may have a code page of 256 characters, or ASCII alone.
-    """
-    codecs.register_error("handful", _in_other_signs)
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, ValueError, OSError):  # None, closed, or somebody's own
-            stream.reconfigure(errors="handful")  # type: ignore[union-attr]
-
-
-def _in_other_signs(error: UnicodeError) -> tuple[str, int]:
-    """`->` for an arrow, `\\u732b` for a character without any likeness."""
-    if not isinstance(error, UnicodeEncodeError):
-        raise error
-    lacking = error.object[error.start : error.end]
-    text = "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
-    return text, error.end
-
-
-def accuracies(results: Sequence[Measured]) -> str:
-    """A line for each size of task; below, where it was measured, what each has to beat."""
-    regression = any(r.accuracy is None for r in results)
-    sizes = ("shot",) if regression else ("way", "shot")
-    name = ERROR if regression else "accuracy %"
-
-    def size(result: Measured) -> tuple[int | str, ...]:
-        return (shots(result),) if regression else (result.way, shots(result))
-
-    rows = [(*size(r), over(r), mean(r), "transductive" if r.transductive else "") for r in results]
-    measured = table((*sizes, "episodes", name, ""), rows)
-    compared = [
-        (*size(r), comparison.name, value(comparison), difference(comparison))
-        for r in results
-        for comparison in r.compared
-    ]
-    if not compared:
-        return measured
-    ahead = "the learner is below it by" if regression else "the learner is above it by"
-    return f"{measured}\n\n{table((*sizes, 'on the same episodes', name, ahead), compared)}"
-
-
-def shots(result: Measured) -> int | str:
-    """Examples of a class, and of how many classes where it is not of all: `5 of 4 classes`."""
-    return result.shot if result.given is None else f"{result.shot} of {result.given} classes"
-
-
-def over(result: Measured) -> int | str:
-    """What the mean is over: episodes, and of how many persons where each has its own mean."""
-    return result.episodes if result.persons is None else f"{result.episodes} of {result.persons}"
-
-
-def mean(result: Measured) -> str:
-    """As `98.47 ± 0.20`, in percent; an error as `0.01230 ± 0.00040`, in squared units."""
-    return f"{value(result)} ± {_number(result, result.interval)}"
-
-
-def value(measured: Measured | Comparison) -> str:
-    """The mean alone."""
-    return _number(measured, measured.value)
-
-
-def difference(comparison: Comparison) -> str:
-    """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
-    signed = _number(comparison, comparison.difference, sign="+").replace("-", "−")
-    return f"{signed} ± {_number(comparison, comparison.interval)}"
-
-
-def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -> str:
-    """In percent where an accuracy was measured; an error, or a difference of two, as it is."""
-    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.5f}"
-
-
 def format_description(package: "Description") -> str:
     """A package: what it takes, what it runs, what it reached."""
     manifest = package.manifest
@@ -191,6 +50,46 @@ def format_description(package: "Description") -> str:
         parts += ["", f"confidence, on {classes} meta-validation classes and queries of others:"]
         parts += [format_confidence(manifest.confidence)]
     return "\n".join(parts)
+
+
+def _at_rate(manifest: Manifest) -> str:
+    """The rate of audio or of a series, and how long an example is."""
+    rate = manifest.input.rate
+    return "" if rate is None else f" at {rate} Hz: {manifest.input.shape[0] / rate:g} s"
+
+
+def reading(spec: InputSpec) -> str:
+    """What a reading of a series is, and what becomes of a recording; "" where nothing is said."""
+    channels = ", ".join(
+        channel.name + (f" ({channel.text})" if channel.text else "")
+        for channel in spec.channels or ()
+    )
+    places = " and ".join(c.name for c in spec.channels or () if c.kind == "place")
+    ways = {"time": "at even times", "path": f"at even steps along the path of {places}"}
+    taken = (
+        f"a recording is one example, read at {spec.shape[0]} places {ways[spec.whole]}"
+        if (spec.whole)
+        else ""
+    )
+    return "; ".join(filter(None, (channels, taken)))
+
+
+def _limits(manifest: Manifest) -> str:
+    limits = manifest.limits
+    if manifest.task == "regression":  # a function has no ways
+        return f"examples {_bounds(limits.shot)}"
+    most = limits.support.max
+    support = f", at most {most} examples in all" if most else ""
+    return f"way {_bounds(limits.way)}, shot {_bounds(limits.shot)}{support}"
+
+
+def _bounds(bounds: Bounds) -> str:
+    return f"{bounds.min} or more" if bounds.max is None else f"{bounds.min} to {bounds.max}"
+
+
+def _most(operators: dict[str, int]) -> str:
+    most = [f"{name} {count}" for name, count in list(operators.items())[:MOST_OPERATORS]]
+    return ", ".join([*most, "…"] if len(operators) > len(most) else most)
 
 
 def format_confidence(entries: Sequence[Confidence]) -> str:
@@ -249,41 +148,142 @@ def format_bench(measured: "Bench") -> str:
     return pairs(words.items())
 
 
-def _at_rate(manifest: Manifest) -> str:
-    """The rate of audio or of a series, and how long an example is."""
-    rate = manifest.input.rate
-    return "" if rate is None else f" at {rate} Hz: {manifest.input.shape[0] / rate:g} s"
+class Measured(Protocol):
+    """An accuracy: of the trainer, or in a manifest."""
+
+    @property
+    def way(self) -> int: ...  # noqa: D102
+    @property
+    def shot(self) -> int: ...  # noqa: D102
+    @property
+    def given(self) -> int | None: ...  # noqa: D102
+    @property
+    def persons(self) -> int | None: ...  # noqa: D102
+    @property
+    def episodes(self) -> int: ...  # noqa: D102
+    @property
+    def accuracy(self) -> float | None: ...  # noqa: D102
+    @property
+    def value(self) -> float: ...  # noqa: D102
+    @property
+    def interval(self) -> float: ...  # noqa: D102
+    @property
+    def transductive(self) -> bool: ...  # noqa: D102
+    @property
+    def compared(self) -> tuple[Comparison, ...]: ...  # noqa: D102
 
 
-def reading(spec: InputSpec) -> str:
-    """What a reading of a series is, and what becomes of a recording; "" where nothing is said."""
-    channels = ", ".join(
-        channel.name + (f" ({channel.text})" if channel.text else "")
-        for channel in spec.channels or ()
+def value(measured: Measured | Comparison) -> str:
+    """The mean alone."""
+    return _number(measured, measured.value)
+
+
+def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -> str:
+    """In percent where an accuracy was measured; an error, or a difference of two, as it is."""
+    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.5f}"
+
+
+def accuracies(results: Sequence[Measured]) -> str:
+    """A line for each size of task; below, where it was measured, what each has to beat."""
+    regression = any(r.accuracy is None for r in results)
+    sizes = ("shot",) if regression else ("way", "shot")
+    name = ERROR if regression else "accuracy %"
+
+    def size(result: Measured) -> tuple[int | str, ...]:
+        return (shots(result),) if regression else (result.way, shots(result))
+
+    rows = [(*size(r), over(r), mean(r), "transductive" if r.transductive else "") for r in results]
+    measured = table((*sizes, "episodes", name, ""), rows)
+    compared = [
+        (*size(r), comparison.name, value(comparison), difference(comparison))
+        for r in results
+        for comparison in r.compared
+    ]
+    if not compared:
+        return measured
+    ahead = "the learner is below it by" if regression else "the learner is above it by"
+    return f"{measured}\n\n{table((*sizes, 'on the same episodes', name, ahead), compared)}"
+
+
+def shots(result: Measured) -> int | str:
+    """Examples of a class, and of how many classes where it is not of all: `5 of 4 classes`."""
+    return result.shot if result.given is None else f"{result.shot} of {result.given} classes"
+
+
+def over(result: Measured) -> int | str:
+    """What the mean is over: episodes, and of how many persons where each has its own mean."""
+    return result.episodes if result.persons is None else f"{result.episodes} of {result.persons}"
+
+
+def mean(result: Measured) -> str:
+    """As `98.47 ± 0.20`, in percent; an error as `0.01230 ± 0.00040`, in squared units."""
+    return f"{value(result)} ± {_number(result, result.interval)}"
+
+
+def difference(comparison: Comparison) -> str:
+    """As `−0.31 ± 0.07`, in percent; a typographic minus is as wide as the plus."""
+    signed = _number(comparison, comparison.difference, sign="+").replace("-", "−")
+    return f"{signed} ± {_number(comparison, comparison.interval)}"
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """Numbers to the right, words to the left."""
+    body = list(rows)
+    cells = [list(head), *[[str(cell) for cell in row] for row in body]]
+    widths = [max(columns(row[i]) for row in cells) for i in range(len(head))]
+    right = [bool(body) and isinstance(body[0][i], int | float) for i in range(len(head))]
+    lines = (
+        "  ".join(
+            f"{_room(cell, width)}{cell}" if number else f"{cell}{_room(cell, width)}"
+            for cell, width, number in zip(row, widths, right, strict=True)
+        )
+        for row in cells
     )
-    places = " and ".join(c.name for c in spec.channels or () if c.kind == "place")
-    ways = {"time": "at even times", "path": f"at even steps along the path of {places}"}
-    taken = (
-        f"a recording is one example, read at {spec.shape[0]} places {ways[spec.whole]}"
-        if (spec.whole)
-        else ""
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def columns(text: str) -> int:
+    """How many columns of a terminal the text takes: signs of East Asia two, marks on others none.
+
+    By Unicode's East Asian width (UAX #11).
+    """
+    return sum(
+        0
+        if unicodedata.category(c) in ("Mn", "Me", "Cf")
+        else 2
+        if unicodedata.east_asian_width(c) in ("W", "F")
+        else 1
+        for c in text
     )
-    return "; ".join(filter(None, (channels, taken)))
 
 
-def _limits(manifest: Manifest) -> str:
-    limits = manifest.limits
-    if manifest.task == "regression":  # a function has no ways
-        return f"examples {_bounds(limits.shot)}"
-    most = limits.support.max
-    support = f", at most {most} examples in all" if most else ""
-    return f"way {_bounds(limits.way)}, shot {_bounds(limits.shot)}{support}"
+def _room(text: str, width: int) -> str:
+    """The blanks that fill it up to a width."""
+    return " " * (width - columns(text))
 
 
-def _bounds(bounds: Bounds) -> str:
-    return f"{bounds.min} or more" if bounds.max is None else f"{bounds.min} to {bounds.max}"
+def pairs(rows: Iterable[tuple[str, Any]]) -> str:
+    """Names, and what there is to say of each."""
+    lines = list(rows)
+    width = max((columns(name) for name, _ in lines), default=0)
+    return "\n".join(f"{name}{_room(name, width)}  {value}" for name, value in lines)
 
 
-def _most(operators: dict[str, int]) -> str:
-    most = [f"{name} {count}" for name, count in list(operators.items())[:MOST_OPERATORS]]
-    return ", ".join([*most, "…"] if len(operators) > len(most) else most)
+def use_any_encoding() -> None:
+    """Let stdout and stderr write all text, whatever their encoding: what it lacks in other signs.
+
+    A terminal or a file may have a code page of 256 characters, or ASCII alone.
+    """
+    codecs.register_error("handful", _in_other_signs)
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, ValueError, OSError):  # None, closed, or somebody's own
+            stream.reconfigure(errors="handful")  # type: ignore[union-attr]
+
+
+def _in_other_signs(error: UnicodeError) -> tuple[str, int]:
+    """`->` for an arrow, `\\u732b` for a character without any likeness."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    lacking = error.object[error.start : error.end]
+    text = "".join(PLAIN.get(c) or c.encode("ascii", "backslashreplace").decode() for c in lacking)
+    return text, error.end

@@ -36,24 +36,6 @@ TOLERANCES = {"int8": 0.1}
 ONE_BY_ONE = "one by one"
 
 
-def relative_difference(a: Any, b: Any, name: str = "") -> float:
-    """max|a − b| / max(max|b|, floor); infinite where shapes differ or a value is not finite.
-
-    The floor is 1e-3, so that differences of 1e-7 never count: they are float32's rounding of
-    numbers of order 1, of which a small value is a difference (the step of a bias on equal shots).
-    Of a loss (by its name) it is 0.1: a cross-entropy near 0 is a difference of logits of order 10.
-    """
-    floor = 0.1 if name.rsplit("/", 1)[-1] == "loss" else 1e-3
-    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
-    if x.shape != y.shape:
-        return float("inf")
-    if not x.size:
-        return 0.0
-    if not (np.isfinite(x).all() and np.isfinite(y).all()):
-        return float("inf")
-    return float(np.abs(x - y).max() / max(np.abs(y).max(), floor))
-
-
 @dataclass(frozen=True)
 class Report:
     """What `verify` found; reading the package at all has shown its hashes and graphs right."""
@@ -95,11 +77,6 @@ class Report:
     def ok(self) -> bool:
         """Whether all agrees."""
         return not self.failed
-
-
-def tolerance_of(precision: Precision) -> float:
-    """How far a golden vector may be where the package does not say that it magnifies rounding."""
-    return TOLERANCES.get(precision, TOLERANCE)
 
 
 def verify(path: str | Path, *, providers: Any = None, tolerance: float | None = None) -> Report:
@@ -146,6 +123,24 @@ def verify(path: str | Path, *, providers: Any = None, tolerance: float | None =
     )
 
 
+def relative_difference(a: Any, b: Any, name: str = "") -> float:
+    """max|a − b| / max(max|b|, floor); infinite where shapes differ or a value is not finite.
+
+    The floor is 1e-3, so that differences of 1e-7 never count: they are float32's rounding of
+    numbers of order 1, of which a small value is a difference (the step of a bias on equal shots).
+    Of a loss (by its name) it is 0.1: a cross-entropy near 0 is a difference of logits of order 10.
+    """
+    floor = 0.1 if name.rsplit("/", 1)[-1] == "loss" else 1e-3
+    x, y = np.asarray(a, np.float64), np.asarray(b, np.float64)
+    if x.shape != y.shape:
+        return float("inf")
+    if not x.size:
+        return 0.0
+    if not (np.isfinite(x).all() and np.isfinite(y).all()):
+        return float("inf")
+    return float(np.abs(x - y).max() / max(np.abs(y).max(), floor))
+
+
 def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
     """The relative difference of each golden vector, and of predicting one by one."""
     differences: dict[str, float] = {}
@@ -177,3 +172,8 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
         raise PackageError(f"{FILE} has an unknown `{missing}`", hint=HINT)
     alone = [engine.predict(state, engine.embed(query_x[i : i + 1])) for i in range(len(query_x))]
     return differences, relative_difference(np.concatenate(alone), answer)
+
+
+def tolerance_of(precision: Precision) -> float:
+    """How far a golden vector may be where the package does not say that it magnifies rounding."""
+    return TOLERANCES.get(precision, TOLERANCE)

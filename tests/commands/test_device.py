@@ -54,6 +54,14 @@ def test_bench_measures(package: Path) -> None:
     assert measured["cold_start_ms"] > measured["adapt_ms"] > 0
 
 
+def test_the_next_command_stands_as_it_is_given(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    adapted = run("adapt", "omniglot-leo", photos, "--out", "./-my task.npz")
+    assert adapted.stderr.endswith("next: handful predict './-my task.npz' FILE\n")
+
+
 def test_from_photographs_to_answers(photos: Path, tmp_path: Path) -> None:
     task = tmp_path / "task.npz"
     adapted = run("adapt", "omniglot-leo", photos, "--out", task)

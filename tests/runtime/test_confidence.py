@@ -1,4 +1,4 @@
-"""How sure a task is: temperature, none of these, sets; by hand, and between measured sizes."""
+"""The confidence of a task: temperature, thresholds, sets; by hand, and between measured sizes."""
 
 from __future__ import annotations
 

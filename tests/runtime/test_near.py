@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from handful.runtime.errors import InputWarning
-from handful.runtime.tools.on_files import Near, Origin, near_pairs, warn_of_near
+from handful.runtime.tools.near import Near, Origin, near_pairs, warn_of_near
 
 
 def test_the_share_is_of_the_median_distance() -> None:

@@ -13,6 +13,7 @@ from torch.utils._pytree import tree_leaves
 from handful.trainer.episodes import Episode, sample
 from handful.trainer.evaluation import embed_set
 from handful.trainer.form.stage import Tensors
+from handful.trainer.learners import LEARNERS
 from handful.trainer.training.gradient import meta_gradient
 
 from .cases import CASES, case
@@ -42,9 +43,20 @@ class OneDevice(TorchDispatchMode):  # type: ignore[misc, unused-ignore]  # torc
         return func(*args, **kwargs)
 
 
-@pytest.mark.parametrize("chunk", [1, TASKS], ids=["loop", "vmap"])
+FIRST = [next(iter(kind.variants())) for kind in LEARNERS.values()]
+
+
 @pytest.mark.parametrize("name", CASES)
-def test_a_meta_gradient_stays_on_its_device(name: str, chunk: int) -> None:
+def test_a_meta_gradient_stays_on_its_device(name: str) -> None:
+    a_meta_gradient_stays_on_its_device(name, chunk=TASKS)
+
+
+@pytest.mark.parametrize("name", FIRST)
+def test_and_that_of_one_task_after_another(name: str) -> None:
+    a_meta_gradient_stays_on_its_device(name, chunk=1)
+
+
+def a_meta_gradient_stays_on_its_device(name: str, *, chunk: int) -> None:
     subject = case(name)
     learner, data = subject.learner, subject.data
     if learner.embeds_ahead:

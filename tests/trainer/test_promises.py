@@ -1,4 +1,4 @@
-"""How sure a package is beside what it promises: the runtime's rules on given logits, by hand."""
+"""A package's confidence beside what it promises: the runtime's rules on given logits, by hand."""
 
 from __future__ import annotations
 

@@ -157,9 +157,19 @@ def test_a_folder_without_a_run(tmp_path: Path) -> None:
     assert str(caught.value) == f"no config.json in {tmp_path}"
     assert caught.value.hint == "a run is a folder made by `handful train`"
     (tmp_path / "config.json").write_text(json.dumps({"learner": {"name": "nearest"}}))
-    with pytest.raises(CheckpointError) as error:
-        load_run(tmp_path, vectors())
-    assert str(error.value) == f"no best.safetensors in {tmp_path}"
+
+
+def test_a_run_that_was_not_validated_yet_is_gone_on_with(tmp_path: Path, config: Config) -> None:
+    folder = tmp_path / "run"
+    train(config("maml"), folder)
+    (folder / BEST).unlink()
+    with pytest.raises(CheckpointError, match=r"no best\.safetensors in"):
+        load_run(folder, vectors())
+    (folder / LAST).unlink()  # interrupted while it was pre-trained
+    with pytest.raises(RunError) as caught:
+        load_run(folder, vectors())
+    assert str(caught.value) == f"{folder} has not come to its first validation"
+    assert caught.value.hint == f"go on with it: handful train --resume --out {folder}"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="mallopt is glibc's")

@@ -77,7 +77,7 @@ def photos_command(
     """Closed forms on what the backbone gives, without any other classes.
 
     The package is checked against torch on drawn pictures; `say` is told what is doubtful about the
-    backbone's embeddings of them. How sure it is is measured on tasks of the classes in `others`,
+    backbone's embeddings of them. Its confidence is measured on tasks of the classes in `others`,
     where they are given. Returns the size of its graphs in bytes.
     """
     check_place(folder, request.name or folder.name, force=request.force)

@@ -32,108 +32,24 @@ TOLERANCE = 1e-6  # of the gradient's norm
 NEWTON, CONJUGATE, HALVINGS = 100, 200, 40  # at most so many steps of each
 SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo)
 ROUNDING = 1e-12  # of the objective, which a step may appear to raise it by
-
-
-class NotConverged(HandfulError):
-    """A fit whose gradient has not vanished, which no finite input should bring about."""
-
-
-def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tensor:
-    """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
-
-    Multinomial logistic regression with an L2 penalty, for many small problems at once.
-
-        min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
-
-    Newton's method: conjugate gradients give the direction, halving the length of the step. The
-    objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
-    random. An intercept is the weight of a coordinate of x that is constant. `start` [E, S, N] is
-    added to the logits ⟨x_i, w_n⟩: what another classifier says, which w is to correct.
-    """
-    w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
-    norm = x.new_zeros(x.shape[0])
-    for _ in range(NEWTON):
-        p = torch.softmax(_logits(x, w, start), dim=2)
-        gradient = w + c * x.mT @ (p - y)
-        norm = gradient.flatten(1).norm(dim=1)
-        if bool((norm <= TOLERANCE).all()):
-            return w
-        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c, start)
-    raise NotConverged(
-        f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
-        hint="look for features that are not finite",
-    )
-
-
-def _logits(x: Tensor, w: Tensor, start: Tensor | None) -> Tensor:
-    return x @ w if start is None else start + x @ w
-
-
-def objective(x: Tensor, y: Tensor, w: Tensor, c: float, start: Tensor | None = None) -> Tensor:
-    """What is minimised, [E]."""
-    logits = _logits(x, w, start)
-    losses = torch.logsumexp(logits, dim=2) - (logits * y).sum(dim=2)
-    return (w * w).sum(dim=(1, 2)) / 2 + c * losses.sum(dim=1)
-
-
-def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
-    """d with H d = −gradient, as exactly as the distance from the optimum deserves."""
-
-    def hessian(v: Tensor) -> Tensor:
-        u = p * (x @ v)
-        return v + c * x.mT @ (u - p * u.sum(dim=2, keepdim=True))
-
-    d = torch.zeros_like(gradient)
-    residual = -gradient
-    conjugate = residual
-    square = _dot(residual, residual)
-    # the forcing sequence of Dembo and Steihaug: quadratic convergence in the end
-    enough = square * torch.clamp(square.sqrt(), max=0.25)
-    for _ in range(CONJUGATE):
-        going = square > enough
-        if not bool(going.any()):
-            break
-        image = hessian(conjugate)
-        length = torch.where(going, square / _dot(conjugate, image), 0.0)
-        d = d + length * conjugate
-        residual = residual - length * image
-        old_square, square = square, _dot(residual, residual)
-        conjugate = torch.where(going, residual + square / old_square * conjugate, conjugate)
-    return d
-
-
-def _shorten(
-    x: Tensor,
-    y: Tensor,
-    w: Tensor,
-    d: Tensor,
-    gradient: Tensor,
-    c: float,
-    start: Tensor | None,
-) -> Tensor:
-    """d, halved in each problem until the objective falls by what the slope promises."""
-    before = objective(x, y, w, c, start)
-    slope = _dot(gradient, d).flatten()
-    length = torch.ones_like(before)
-    for _ in range(HALVINGS):
-        moved = objective(x, y, w + length[:, None, None] * d, c, start)
-        allowed = before + SUFFICIENT * length * slope + ROUNDING * before
-        short = moved > allowed
-        if not bool(short.any()):
-            break
-        length = torch.where(short, length / 2, length)
-    return length[:, None, None] * d
-
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    """The inner product of each problem, [E, 1, 1]."""
-    return (a * b).sum(dim=(1, 2), keepdim=True)
-
-
 C, LENGTH = 10.0, 3.0  # of logistic regression: its inverse L2 weight, the length of its features
 VALUES = 2**23  # feature values of the episodes that are classified at a time: 64 MiB in float64
-
 Rule = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [E, S, D], y [E, S, N], query → [E, Q, N]
+Fit = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [S, D], y [S, O], query [Q, D] → [Q, O]
+
+
+def yardsticks(features: Features, size: TaskSize, rows: Rows) -> dict[str, Array]:
+    """The accuracy of each rule on each task, [E], by the rule's name."""
+    name = features.called
+    return {
+        f"class means of {name}, squared distance": on_tasks(nearest_mean, features.x, size, rows),
+        f"class means of {name}, centred, unit length": on_tasks(
+            nearest_mean, features.centre_features(), size, rows
+        ),
+        f"logistic regression on {name}, centred": on_tasks(
+            logistic_regression, features.for_regression(), size, rows
+        ),
+    }
 
 
 @dataclass(frozen=True)
@@ -162,20 +78,6 @@ class Features:
         """The same of length 3, and a constant coordinate: its weight is the intercept."""
         x = LENGTH * self.centre_features()
         return torch.cat([x, torch.full_like(x[:, :1], LENGTH)], dim=1)
-
-
-def yardsticks(features: Features, size: TaskSize, rows: Rows) -> dict[str, Array]:
-    """The accuracy of each rule on each task, [E], by the rule's name."""
-    name = features.called
-    return {
-        f"class means of {name}, squared distance": on_tasks(nearest_mean, features.x, size, rows),
-        f"class means of {name}, centred, unit length": on_tasks(
-            nearest_mean, features.centre_features(), size, rows
-        ),
-        f"logistic regression on {name}, centred": on_tasks(
-            logistic_regression, features.for_regression(), size, rows
-        ),
-    }
 
 
 @torch.no_grad()
@@ -219,7 +121,100 @@ def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
     return query @ fit(x, y, c=C)
 
 
-Fit = Callable[[Tensor, Tensor, Tensor], Tensor]  # x [S, D], y [S, O], query [Q, D] → [Q, O]
+def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tensor:
+    """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
+
+    Multinomial logistic regression with an L2 penalty, for many small problems at once.
+
+        min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
+
+    Newton's method: conjugate gradients give the direction, halving the length of the step. The
+    objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
+    random. An intercept is the weight of a coordinate of x that is constant. `start` [E, S, N] is
+    added to the logits ⟨x_i, w_n⟩: what another classifier says, which w is to correct.
+    """
+    w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
+    norm = x.new_zeros(x.shape[0])
+    for _ in range(NEWTON):
+        p = torch.softmax(_logits(x, w, start), dim=2)
+        gradient = w + c * x.mT @ (p - y)
+        norm = gradient.flatten(1).norm(dim=1)
+        if bool((norm <= TOLERANCE).all()):
+            return w
+        w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c, start)
+    raise NotConverged(
+        f"logistic regression did not converge in {NEWTON} steps: gradient {float(norm.max()):.1e}",
+        hint="look for features that are not finite",
+    )
+
+
+def _logits(x: Tensor, w: Tensor, start: Tensor | None) -> Tensor:
+    return x @ w if start is None else start + x @ w
+
+
+def _shorten(
+    x: Tensor,
+    y: Tensor,
+    w: Tensor,
+    d: Tensor,
+    gradient: Tensor,
+    c: float,
+    start: Tensor | None,
+) -> Tensor:
+    """d, halved in each problem until the objective falls by what the slope promises."""
+    before = objective(x, y, w, c, start)
+    slope = _dot(gradient, d).flatten()
+    length = torch.ones_like(before)
+    for _ in range(HALVINGS):
+        moved = objective(x, y, w + length[:, None, None] * d, c, start)
+        allowed = before + SUFFICIENT * length * slope + ROUNDING * before
+        short = moved > allowed
+        if not bool(short.any()):
+            break
+        length = torch.where(short, length / 2, length)
+    return length[:, None, None] * d
+
+
+def objective(x: Tensor, y: Tensor, w: Tensor, c: float, start: Tensor | None = None) -> Tensor:
+    """What is minimised, [E]."""
+    logits = _logits(x, w, start)
+    losses = torch.logsumexp(logits, dim=2) - (logits * y).sum(dim=2)
+    return (w * w).sum(dim=(1, 2)) / 2 + c * losses.sum(dim=1)
+
+
+def _dot(a: Tensor, b: Tensor) -> Tensor:
+    """The inner product of each problem, [E, 1, 1]."""
+    return (a * b).sum(dim=(1, 2), keepdim=True)
+
+
+def _direction(x: Tensor, p: Tensor, gradient: Tensor, c: float) -> Tensor:
+    """d with H d = −gradient, as exactly as the distance from the optimum deserves."""
+
+    def hessian(v: Tensor) -> Tensor:
+        u = p * (x @ v)
+        return v + c * x.mT @ (u - p * u.sum(dim=2, keepdim=True))
+
+    d = torch.zeros_like(gradient)
+    residual = -gradient
+    conjugate = residual
+    square = _dot(residual, residual)
+    # the forcing sequence of Dembo and Steihaug: quadratic convergence in the end
+    enough = square * torch.clamp(square.sqrt(), max=0.25)
+    for _ in range(CONJUGATE):
+        going = square > enough
+        if not bool(going.any()):
+            break
+        image = hessian(conjugate)
+        length = torch.where(going, square / _dot(conjugate, image), 0.0)
+        d = d + length * conjugate
+        residual = residual - length * image
+        old_square, square = square, _dot(residual, residual)
+        conjugate = torch.where(going, residual + square / old_square * conjugate, conjugate)
+    return d
+
+
+class NotConverged(HandfulError):
+    """A fit whose gradient has not vanished, which no finite input should bring about."""
 
 
 @dataclass(frozen=True)

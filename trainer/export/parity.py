@@ -32,38 +32,6 @@ from .conditioning import run_in_torch, tolerances
 from .source import Source
 
 SHOTS = (2, 1, 1)
-
-
-def extremes(
-    spec: InputSpec,
-    example: Tensor,
-    *,
-    max_way: int | None,
-    targets: int | None,
-    named_way: int | None = None,
-) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
-    """What it is, raw support [S, ...], labels [S, N] or targets [S, O], and queries [3, ...].
-
-    All zeros and all ones, which lie within the declared range, and one real example under every
-    label, or with several targets; each is asked about all three.
-    """
-    shots = SHOTS[: max_way or len(SHOTS)]
-    labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
-    y = torch.eye(named_way or len(shots))[labels]
-    if targets is not None:
-        y = labels[:, None].float().expand(-1, targets) - 1
-    low, high = spec.range or (0.0, 1.0)
-    zeros = torch.full_like(example, min(max(0.0, low), high))
-    ones = torch.full_like(example, min(max(1.0, low), high))
-    query = torch.stack([zeros, ones, example])
-    for name, x in (
-        ("on zeros", zeros),
-        ("on ones", ones),
-        ("on equal examples under different labels", example),
-    ):
-        yield name, x.expand(len(labels), *x.shape).contiguous(), y, query
-
-
 # (shots of each class): several ways, several shots, uneven shots; other sizes than traced with
 EPISODES: tuple[tuple[int, ...], ...] = (
     (1, 1),
@@ -73,28 +41,9 @@ EPISODES: tuple[tuple[int, ...], ...] = (
     (2,) * 8,
     (1,) * 20,
 )
-
-
 UNEVEN = (5, 1, 3, 0, 2)  # shots of named classes
-
-
-def episodes_of(learner: Learner, data: EpisodeSource) -> list[tuple[int, ...]]:
-    """The shots of each class, in episodes that the learner and the data allow.
-
-    Of named classes: none at all, all alike, uneven ones, and half of the classes without any.
-    """
-    if learner.named_way:
-        way = learner.named_way
-        uneven = [tuple(UNEVEN[(n + i) % len(UNEVEN)] for n in range(way)) for i in (0, 2)]
-        half = tuple(5 if 2 * n < way else 0 for n in range(way))
-        return [*((shot,) * way for shot in (0, 1, 5)), *uneven, half]
-    return [
-        shots
-        for shots in EPISODES
-        if len(shots) <= (learner.max_way or len(shots))
-        and data.holds(shots)
-        and sum(shots) <= (learner.max_support or sum(shots))
-    ]
+CLASSES, EXAMPLES = 24, 8  # as many as parity asks for
+TONES, OVERTONES = 3, 4
 
 
 def check_parity(source: Source, folder: Path) -> dict[str, float]:
@@ -184,8 +133,53 @@ class _Differences:
                 ) from error
 
 
-CLASSES, EXAMPLES = 24, 8  # as many as parity asks for
-TONES, OVERTONES = 3, 4
+def episodes_of(learner: Learner, data: EpisodeSource) -> list[tuple[int, ...]]:
+    """The shots of each class, in episodes that the learner and the data allow.
+
+    Of named classes: none at all, all alike, uneven ones, and half of the classes without any.
+    """
+    if learner.named_way:
+        way = learner.named_way
+        uneven = [tuple(UNEVEN[(n + i) % len(UNEVEN)] for n in range(way)) for i in (0, 2)]
+        half = tuple(5 if 2 * n < way else 0 for n in range(way))
+        return [*((shot,) * way for shot in (0, 1, 5)), *uneven, half]
+    return [
+        shots
+        for shots in EPISODES
+        if len(shots) <= (learner.max_way or len(shots))
+        and data.holds(shots)
+        and sum(shots) <= (learner.max_support or sum(shots))
+    ]
+
+
+def extremes(
+    spec: InputSpec,
+    example: Tensor,
+    *,
+    max_way: int | None,
+    targets: int | None,
+    named_way: int | None = None,
+) -> Iterator[tuple[str, Tensor, Tensor, Tensor]]:
+    """What it is, raw support [S, ...], labels [S, N] or targets [S, O], and queries [3, ...].
+
+    All zeros and all ones, which lie within the declared range, and one real example under every
+    label, or with several targets; each is asked about all three.
+    """
+    shots = SHOTS[: max_way or len(SHOTS)]
+    labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
+    y = torch.eye(named_way or len(shots))[labels]
+    if targets is not None:
+        y = labels[:, None].float().expand(-1, targets) - 1
+    low, high = spec.range or (0.0, 1.0)
+    zeros = torch.full_like(example, min(max(0.0, low), high))
+    ones = torch.full_like(example, min(max(1.0, low), high))
+    query = torch.stack([zeros, ones, example])
+    for name, x in (
+        ("on zeros", zeros),
+        ("on ones", ones),
+        ("on equal examples under different labels", example),
+    ):
+        yield name, x.expand(len(labels), *x.shape).contiguous(), y, query
 
 
 def make_sounds(rate: int, samples: int) -> LabelledSet:

@@ -49,263 +49,9 @@ from .convolutions import convolution_backward
 
 aten = torch.ops.aten
 _FROM_TORCHLIB = ONNXRegistry.from_torchlib
-
-
-@cache
-def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
-    """What `make_fx` replaces while tracing a learner."""
-    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
-    # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
-    table |= get_decompositions([aten.native_group_norm])
-    table[aten.slice_backward.default] = slice_backward
-    table[aten.select_backward.default] = select_backward
-    table[aten.threshold_backward.default] = threshold_backward
-    table[aten.convolution_backward.default] = convolution_backward
-    table[aten.constant_pad_nd.default] = pad_or_cut
-    return table
-
-
-def slice_backward(
-    gradient: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int
-) -> Tensor:
-    """The gradient of x[start:end] along `dim`: zeros before and after.
-
-    As concatenations: the exporter's ScatterND with transposes takes 36 ms of a MAML step.
-    """
-    if step != 1:
-        raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
-    size = sizes[dim]
-    start = start + size if start < 0 else start
-    end = end + size if end < 0 else end
-    end = size if end > size else end
-    return _pad(gradient, dim, start, size - end)
-
-
-def select_backward(gradient: Tensor, sizes: list[int], dim: int, index: int) -> Tensor:
-    """The gradient of x.select(dim, index)."""
-    dim = dim % len(sizes)
-    index = index + sizes[dim] if index < 0 else index
-    return _pad(gradient.unsqueeze(dim), dim, index, sizes[dim] - index - 1)
-
-
-def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
-    """The gradient of ReLU: one product instead of a Where."""
-    return gradient * (x > threshold).to(gradient.dtype)
-
-
-def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
-    """Pads below 0, with which torch writes the gradient of padding, as slices."""
-    if min(pads) >= 0:
-        return NotImplemented  # as it is
-    for i, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
-        dim = x.ndim - 1 - i
-        start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
-        x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
-    around = [max(pad, 0) for pad in pads]
-    return aten.constant_pad_nd(x, around, value) if any(around) else x
-
-
-def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
-    dim = dim % x.ndim
-    return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
-
-
 SIZE = torch.ops.aten.sym_size.int
-
-
-class Decomposed(ExportedProgram):
-    """A program of operators that the exporter translates as they are."""
-
-    def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
-        """The program as it is: the graph holds only operators that the exporter knows."""
-        return self
-
-
-def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
-    """The program of a graph whose inputs are the examples and whose outputs are a tuple.
-
-    `torch.onnx.export` would take the graph itself. It then traces it again to make a program of
-    it, and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes
-    and sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
-    decomposed the operators. Where one is left that the exporter decomposes and we do not, it says
-    that it has no function for it, and `trace` gives it the graph itself.
-    """
-    graph = fx.Graph()  # the traced one stays as it is
-    graph.output(graph.graph_copy(traced.graph, {}))
-    inputs = [node for node in graph.nodes if node.op == "placeholder"]
-    _sizes_of_inputs(graph, inputs)
-    graph.eliminate_dead_code()
-    constants = _lift_constants(traced, graph, inputs[0])
-    (output,) = (node for node in graph.nodes if node.op == "output")
-    outputs = tuple(output.args[0])
-    output.args = (outputs,)
-    signature = ExportGraphSignature(
-        input_specs=[
-            *(
-                InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), name)
-                for name, (node, _) in constants.items()
-            ),
-            *(InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None) for node in inputs),
-        ],
-        output_specs=[
-            OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in outputs
-        ],
-    )
-    call = ModuleCallSignature(
-        inputs=[],
-        outputs=[],
-        in_spec=pytree.tree_flatten((examples, {}))[1],
-        out_spec=pytree.tree_flatten(tuple(0 for _ in outputs))[1],
-    )
-    return Decomposed(
-        root=traced,
-        graph=graph,
-        graph_signature=signature,
-        state_dict={},
-        range_constraints={},
-        module_call_graph=[ModuleCallEntry(fqn="", signature=call)],
-        example_inputs=(examples, {}),
-        constants={name: value for name, (_, value) in constants.items()},
-    )
-
-
-def _lift_constants(
-    traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
-) -> dict[str, tuple[fx.Node, Tensor]]:
-    """The graph's constants as inputs before the `first`: name → node and value."""
-    constants: dict[str, tuple[fx.Node, Tensor]] = {}
-    for node in list(graph.nodes):
-        if node.op != "get_attr":
-            continue
-        name = str(node.target)
-        if name not in constants:
-            value = getattr(traced, name)
-            with graph.inserting_before(first):
-                lifted = graph.placeholder(f"constant_{name.lstrip('_')}")
-            lifted.meta["val"] = node.meta.get("val", value)
-            constants[name] = lifted, value.detach()
-        node.replace_all_uses_with(constants[name][0])
-        graph.erase_node(node)
-    return constants
-
-
-def _sizes_of_inputs(graph: fx.Graph, inputs: list[fx.Node]) -> None:
-    """Each free size read once, of the last input whose first axis it is: S of `support_y`, say.
-
-    `make_fx` reads it of whatever tensor was asked, several times.
-    """
-    places: dict[str, tuple[fx.Node, int]] = {}
-    for node in inputs:
-        for axis, size in enumerate(node.meta["val"].shape):
-            if isinstance(size, torch.SymInt) and (axis == 0 or str(size) not in places):
-                places[str(size)] = node, axis
-    asked: dict[str, list[fx.Node]] = {size: [] for size in places}
-    for node in graph.nodes:
-        if node.target is SIZE and str(node.meta["val"]) in places:
-            asked[str(node.meta["val"])].append(node)
-    order = {node: i for i, node in enumerate(inputs)}
-    for size in sorted(places, key=lambda size: -order[places[size][0]]):
-        if not asked[size]:
-            continue
-        with graph.inserting_after(inputs[-1]):
-            read = graph.call_function(SIZE, places[size])
-        read.meta["val"] = asked[size][0].meta["val"]
-        for node in asked[size]:
-            node.replace_all_uses_with(read)
-            graph.erase_node(node)
-
-
-def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """What `torch.onnx.export` is told of them."""
-    aten = torch.ops.aten
-    return {
-        torch.ops.handful.lstm.default: lstm,
-        aten.squeeze.dims: squeeze,
-        aten.sym_numel.default: lambda x: op.Size(x),
-    }
-
-
-def squeeze(x: Any, dims: list[int]) -> Any:
-    """x without those of `dims` that are 1; onnx would refuse the others."""
-    ones = [dim for dim in dims if x.shape[dim] == 1]
-    axes: Any = op.Constant(value_ints=ones)
-    return op.Squeeze(x, axes) if ones else op.Identity(x)
-
-
-def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
-    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
-
-    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
-    """
-    directions, _, width = w.shape
-    if x.shape[1] != 1:
-        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
-    hidden = int(r.shape[2])
-    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
-    sequence = op.Reshape(x, shape)
-    every_state, _, _ = op.LSTM(
-        sequence,
-        w,
-        r,
-        b,
-        hidden_size=hidden,
-        direction="bidirectional" if int(directions) == 2 else "forward",
-    )
-    return every_state
-
-
 OPSET = 18  # the exporter's floor, and what every runtime since 2022 reads
 IR_VERSION = 8  # pinned: a current onnx writes 14, which no onnxruntime reads
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a graph: its name and its shape, with symbols for free sizes."""
-
-    name: str
-    shape: tuple[int | str, ...]
-    dtype: str = "float32"
-
-
-@contextmanager
-def silence_exporter() -> Iterator[None]:
-    """Without the exporter's own deprecations and remarks, which no user can mend."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@cache
-def _read_translations(opset_version: int) -> ONNXRegistry:
-    return _FROM_TORCHLIB(opset_version)
-
-
-def _copy_translations(opset_version: int) -> ONNXRegistry:
-    registry = copy(_read_translations(opset_version))
-    registry.functions = {op: [*known] for op, known in registry.functions.items()}
-    return registry
-
-
-@contextmanager
-def reuse_translations() -> Iterator[None]:
-    """The exporter's translations of torch's operators, read once a process and not once a graph.
-
-    It parses the source of all 1500 of them, which takes longer than all else of most exports.
-    """
-    kept = ONNXRegistry.__dict__["from_torchlib"]
-    ONNXRegistry.from_torchlib = staticmethod(_copy_translations)  # type: ignore[assignment, method-assign]
-    try:
-        yield
-    finally:
-        ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
 
 
 def trace(
@@ -364,13 +110,13 @@ def trace(
     return model
 
 
-def _dynamic_axes(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
-    """Which axes are free, as `torch.export` is told."""
-    dynamic, static = torch.export.Dim.DYNAMIC, torch.export.Dim.STATIC
-    return tuple(
-        {axis: dynamic if isinstance(size, str) else static for axis, size in enumerate(port.shape)}
-        for port in ports
-    )
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph: its name and its shape, with symbols for free sizes."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    dtype: str = "float32"
 
 
 def _free_sizes(port: Port) -> StatelessSymbolicContext[Any, Any]:
@@ -382,4 +128,254 @@ def _free_sizes(port: Port) -> StatelessSymbolicContext[Any, Any]:
         dynamic_sizes=[
             DimDynamic.DUCK if isinstance(size, str) else DimDynamic.STATIC for size in port.shape
         ]
+    )
+
+
+@cache
+def decomposition_table() -> Mapping[Any, Callable[..., Any]]:
+    """What `make_fx` replaces while tracing a learner."""
+    table: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
+    # the exporter makes of it an InstanceNormalization, whose kernel a package may not reach
+    table |= get_decompositions([aten.native_group_norm])
+    table[aten.slice_backward.default] = slice_backward
+    table[aten.select_backward.default] = select_backward
+    table[aten.threshold_backward.default] = threshold_backward
+    table[aten.convolution_backward.default] = convolution_backward
+    table[aten.constant_pad_nd.default] = pad_or_cut
+    return table
+
+
+def slice_backward(
+    gradient: Tensor, sizes: list[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """The gradient of x[start:end] along `dim`: zeros before and after.
+
+    As concatenations: the exporter's ScatterND with transposes takes 36 ms of a MAML step.
+    """
+    if step != 1:
+        raise ValueError(f"a slice with step {step} is not traced: reshape into phases instead")
+    size = sizes[dim]
+    start = start + size if start < 0 else start
+    end = end + size if end < 0 else end
+    end = size if end > size else end
+    return _pad(gradient, dim, start, size - end)
+
+
+def _pad(x: Tensor, dim: int, before: int, after: int) -> Tensor:
+    dim = dim % x.ndim
+    return F.pad(x, [0, 0] * (x.ndim - 1 - dim) + [before, after])
+
+
+def select_backward(gradient: Tensor, sizes: list[int], dim: int, index: int) -> Tensor:
+    """The gradient of x.select(dim, index)."""
+    dim = dim % len(sizes)
+    index = index + sizes[dim] if index < 0 else index
+    return _pad(gradient.unsqueeze(dim), dim, index, sizes[dim] - index - 1)
+
+
+def threshold_backward(gradient: Tensor, x: Tensor, threshold: float) -> Tensor:
+    """The gradient of ReLU: one product instead of a Where."""
+    return gradient * (x > threshold).to(gradient.dtype)
+
+
+def pad_or_cut(x: Tensor, pads: list[int], value: float = 0) -> Any:
+    """Pads below 0, with which torch writes the gradient of padding, as slices."""
+    if min(pads) >= 0:
+        return NotImplemented  # as it is
+    for i, (before, after) in enumerate(zip(pads[::2], pads[1::2], strict=True)):
+        dim = x.ndim - 1 - i
+        start, end = max(-before, 0), x.shape[dim] - max(-after, 0)
+        x = x.narrow(dim, start, end - start) if min(before, after) < 0 else x
+    around = [max(pad, 0) for pad in pads]
+    return aten.constant_pad_nd(x, around, value) if any(around) else x
+
+
+def translation_table() -> dict[Callable[..., Any], Callable[..., Any]]:
+    """What `torch.onnx.export` is told of them."""
+    aten = torch.ops.aten
+    return {
+        torch.ops.handful.lstm.default: lstm,
+        aten.squeeze.dims: squeeze,
+        aten.sym_numel.default: lambda x: op.Size(x),
+    }
+
+
+def lstm(x: Any, w: Any, r: Any, b: Any) -> Any:
+    """learners/recurrence.py as one LSTM: x [S, 1, D] and constant weights → [S, directions, 1, H].
+
+    The Reshape says once more what x is: docs/package-format.md wants it in front of an LSTM.
+    """
+    directions, _, width = w.shape
+    if x.shape[1] != 1:
+        raise ValueError(f"an LSTM over {x.shape[1]} sequences at a time is not exported, only one")
+    hidden = int(r.shape[2])
+    shape: Any = op.Constant(value_ints=[-1, 1, int(width)])
+    sequence = op.Reshape(x, shape)
+    every_state, _, _ = op.LSTM(
+        sequence,
+        w,
+        r,
+        b,
+        hidden_size=hidden,
+        direction="bidirectional" if int(directions) == 2 else "forward",
+    )
+    return every_state
+
+
+def squeeze(x: Any, dims: list[int]) -> Any:
+    """x without those of `dims` that are 1; onnx would refuse the others."""
+    ones = [dim for dim in dims if x.shape[dim] == 1]
+    axes: Any = op.Constant(value_ints=ones)
+    return op.Squeeze(x, axes) if ones else op.Identity(x)
+
+
+@contextmanager
+def silence_exporter() -> Iterator[None]:
+    """Without the exporter's own deprecations and remarks, which no user can mend."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnx_ir", "onnxscript")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextmanager
+def reuse_translations() -> Iterator[None]:
+    """The exporter's translations of torch's operators, read once a process and not once a graph.
+
+    It parses the source of all 1500 of them, which takes longer than all else of most exports.
+    """
+    kept = ONNXRegistry.__dict__["from_torchlib"]
+    ONNXRegistry.from_torchlib = staticmethod(_copy_translations)  # type: ignore[assignment, method-assign]
+    try:
+        yield
+    finally:
+        ONNXRegistry.from_torchlib = kept  # type: ignore[method-assign]
+
+
+def _copy_translations(opset_version: int) -> ONNXRegistry:
+    registry = copy(_read_translations(opset_version))
+    registry.functions = {op: [*known] for op, known in registry.functions.items()}
+    return registry
+
+
+@cache
+def _read_translations(opset_version: int) -> ONNXRegistry:
+    return _FROM_TORCHLIB(opset_version)
+
+
+def program_of(traced: fx.GraphModule, examples: tuple[Tensor, ...]) -> Decomposed:
+    """The program of a graph whose inputs are the examples and whose outputs are a tuple.
+
+    `torch.onnx.export` would take the graph itself. It then traces it again to make a program of
+    it, and once more to decompose that: half the time of exporting MAML's step, with its 700 nodes
+    and sizes that are symbols. Both are left out here, because nothing is left to do: `make_fx` has
+    decomposed the operators. Where one is left that the exporter decomposes and we do not, it says
+    that it has no function for it, and `trace` gives it the graph itself.
+    """
+    graph = fx.Graph()  # the traced one stays as it is
+    graph.output(graph.graph_copy(traced.graph, {}))
+    inputs = [node for node in graph.nodes if node.op == "placeholder"]
+    _sizes_of_inputs(graph, inputs)
+    graph.eliminate_dead_code()
+    constants = _lift_constants(traced, graph, inputs[0])
+    (output,) = (node for node in graph.nodes if node.op == "output")
+    outputs = tuple(output.args[0])
+    output.args = (outputs,)
+    signature = ExportGraphSignature(
+        input_specs=[
+            *(
+                InputSpec(InputKind.CONSTANT_TENSOR, TensorArgument(node.name), name)
+                for name, (node, _) in constants.items()
+            ),
+            *(InputSpec(InputKind.USER_INPUT, TensorArgument(node.name), None) for node in inputs),
+        ],
+        output_specs=[
+            OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in outputs
+        ],
+    )
+    call = ModuleCallSignature(
+        inputs=[],
+        outputs=[],
+        in_spec=pytree.tree_flatten((examples, {}))[1],
+        out_spec=pytree.tree_flatten(tuple(0 for _ in outputs))[1],
+    )
+    return Decomposed(
+        root=traced,
+        graph=graph,
+        graph_signature=signature,
+        state_dict={},
+        range_constraints={},
+        module_call_graph=[ModuleCallEntry(fqn="", signature=call)],
+        example_inputs=(examples, {}),
+        constants={name: value for name, (_, value) in constants.items()},
+    )
+
+
+class Decomposed(ExportedProgram):
+    """A program of operators that the exporter translates as they are."""
+
+    def run_decompositions(self, *args: Any, **kwargs: Any) -> ExportedProgram:
+        """The program as it is: the graph holds only operators that the exporter knows."""
+        return self
+
+
+def _sizes_of_inputs(graph: fx.Graph, inputs: list[fx.Node]) -> None:
+    """Each free size read once, of the last input whose first axis it is: S of `support_y`, say.
+
+    `make_fx` reads it of whatever tensor was asked, several times.
+    """
+    places: dict[str, tuple[fx.Node, int]] = {}
+    for node in inputs:
+        for axis, size in enumerate(node.meta["val"].shape):
+            if isinstance(size, torch.SymInt) and (axis == 0 or str(size) not in places):
+                places[str(size)] = node, axis
+    asked: dict[str, list[fx.Node]] = {size: [] for size in places}
+    for node in graph.nodes:
+        if node.target is SIZE and str(node.meta["val"]) in places:
+            asked[str(node.meta["val"])].append(node)
+    order = {node: i for i, node in enumerate(inputs)}
+    for size in sorted(places, key=lambda size: -order[places[size][0]]):
+        if not asked[size]:
+            continue
+        with graph.inserting_after(inputs[-1]):
+            read = graph.call_function(SIZE, places[size])
+        read.meta["val"] = asked[size][0].meta["val"]
+        for node in asked[size]:
+            node.replace_all_uses_with(read)
+            graph.erase_node(node)
+
+
+def _lift_constants(
+    traced: fx.GraphModule, graph: fx.Graph, first: fx.Node
+) -> dict[str, tuple[fx.Node, Tensor]]:
+    """The graph's constants as inputs before the `first`: name → node and value."""
+    constants: dict[str, tuple[fx.Node, Tensor]] = {}
+    for node in list(graph.nodes):
+        if node.op != "get_attr":
+            continue
+        name = str(node.target)
+        if name not in constants:
+            value = getattr(traced, name)
+            with graph.inserting_before(first):
+                lifted = graph.placeholder(f"constant_{name.lstrip('_')}")
+            lifted.meta["val"] = node.meta.get("val", value)
+            constants[name] = lifted, value.detach()
+        node.replace_all_uses_with(constants[name][0])
+        graph.erase_node(node)
+    return constants
+
+
+def _dynamic_axes(ports: Sequence[Port]) -> tuple[dict[int, Any], ...]:
+    """Which axes are free, as `torch.export` is told."""
+    dynamic, static = torch.export.Dim.DYNAMIC, torch.export.Dim.STATIC
+    return tuple(
+        {axis: dynamic if isinstance(size, str) else static for axis, size in enumerate(port.shape)}
+        for port in ports
     )

@@ -22,6 +22,85 @@ from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Stage, Support, Tensors, name_of
 from handful.trainer.settings.errors import ExportError, LearnerError
 
+Shape = tuple[int | str, ...]
+R = TypeVar("R")
+
+
+@torch.no_grad()
+def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Trial:
+    """Embed, adapt and predict once; a LearnerError names the function that does not keep the form.
+
+    A step is run once, and the next stage starts from where this one's init left the state.
+    """
+    x = torch.rand(sizes["B"], *learner.spec.shape)
+    inner = tuple(_embed(learner, params, x).shape[1:])
+    y = _labels(learner, sizes)
+    support = Support(torch.rand(sizes["S"], *inner), y)
+    trial = Trial(sizes, x, support, torch.rand(sizes["Q"], *inner))
+    state: Tensors = {}
+    for stage in learner.stages():
+        if stage.name in trial.returned:
+            raise LearnerError(f"two stages of {learner.name} are called `{stage.name}`")
+        trial.noise[stage.name] = stage.zero_noise(support)
+        returned = _call(stage.init, sizes, stage.begin, params, state, support)
+        for name, tensor in returned.items():
+            _check_type(tensor, (torch.float32, torch.int64), f"`{name}`", name_of(stage.init))
+        trial.returned[stage.name] = returned
+        state |= returned
+        if stage.step is not None and stage.steps:
+            _, loss = _call(stage.step, sizes, stage.advance, params, state, returned, support)
+            _check_type(loss, (torch.float32,), "the loss", name_of(stage.step))
+    answers = _call(learner.predict, sizes, learner.predict, params, state, trial.query_x)
+    _answers(learner, answers, sizes)
+    return trial
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of the learner, and the tensors on the way."""
+
+    sizes: Mapping[str, int]  # of B, Q, S and N
+    x: Tensor  # [B, ...]
+    support: Support
+    query_x: Tensor  # [Q, ...], embedded
+    noise: dict[str, Tensors] = field(default_factory=dict)  # stage → its noise
+    returned: dict[str, Tensors] = field(default_factory=dict)  # stage → what its init returned
+
+
+def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
+    if learner.embedding is None:
+        return x
+    function = learner.embedding.function
+    result = _call(function, {"B": len(x)}, function, params, x, False)
+    name = name_of(function)
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise LearnerError(
+            f"`{name}` returns {_shape(result)}, wanted the embedded examples and new buffers",
+            hint="return h, {} where embedding a task moves no parameter",
+        )
+    embedded = result[0]
+    if not isinstance(embedded, Tensor) or embedded.ndim < 2 or len(embedded) != len(x):
+        raise LearnerError(
+            f"`{name}` returns {_shape(embedded)} for {len(x)} examples, wanted [{len(x)}, ...]"
+        )
+    _check_type(embedded, (torch.float32,), "embeddings", name)
+    return embedded
+
+
+def _call(function: object, sizes: Mapping[str, int], call: Callable[..., R], *arguments: Any) -> R:
+    try:
+        return call(*arguments)
+    except HandfulError:
+        raise
+    except Exception as error:  # a user's function may raise anything
+        raise ExportError(
+            f"`{name_of(function)}` fails at {_quote(sizes)}: {reason(error, function)}"
+        ) from error
+
+
+def _quote(sizes: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} = {size}" for name, size in sizes.items())
+
 
 def reason(error: BaseException, function: object) -> str:
     """The first line of the innermost cause, and the line of the function's file that led to it.
@@ -61,20 +140,39 @@ def _place(error: BaseException, function: object) -> str:
     return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
 
 
-Shape = tuple[int | str, ...]
-R = TypeVar("R")
+def _shape(value: object) -> str:
+    if isinstance(value, Tensor):
+        return str(list(value.shape))
+    return f"a value of type {type(value).__name__}"
 
 
-@dataclass(frozen=True)
-class Trial:
-    """One run of the learner, and the tensors on the way."""
+def _check_type(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function: str) -> None:
+    if tensor.dtype not in dtypes:
+        words = [str(dtype).removeprefix("torch.") for dtype in (tensor.dtype, *dtypes)]
+        raise LearnerError(
+            f"`{function}` returns {what} as {words[0]}, wanted {' or '.join(words[1:])}"
+        )
 
-    sizes: Mapping[str, int]  # of B, Q, S and N
-    x: Tensor  # [B, ...]
-    support: Support
-    query_x: Tensor  # [Q, ...], embedded
-    noise: dict[str, Tensors] = field(default_factory=dict)  # stage → its noise
-    returned: dict[str, Tensors] = field(default_factory=dict)  # stage → what its init returned
+
+def _labels(learner: Learner, sizes: Mapping[str, int]) -> Tensor:
+    """One-hot labels [S, N], every class with an example; in regression targets [S, O]."""
+    if learner.targets is not None:
+        return torch.rand(sizes["S"], learner.targets)
+    return torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
+
+
+def _answers(learner: Learner, answers: object, sizes: Mapping[str, int]) -> None:
+    """Refuse what `predict` returned, unless it is float32 [Q, N], or in regression [Q, O]."""
+    width, symbol, asked = sizes["N"], "N", f"{sizes['N']} classes"
+    if learner.targets is not None:
+        width, symbol, asked = learner.targets, "O", f"{learner.targets} targets"
+    wanted = (sizes["Q"], width)
+    if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
+        raise LearnerError(
+            f"`{name_of(learner.predict)}` returns {_shape(answers)} for {wanted[0]}"
+            f" queries and {asked}, wanted [Q, {symbol}]: {list(wanted)}"
+        )
+    _check_type(answers, (torch.float32,), learner.task.outputs, name_of(learner.predict))
 
 
 def example_sizes(learner: Learner, params: Tensors) -> dict[str, int]:
@@ -112,56 +210,6 @@ def other_sizes(learner: Learner, sizes: Mapping[str, int]) -> dict[str, int]:
     return {"N": sizes["N"] + more, "Q": sizes["Q"] + 1, "S": sizes["S"] + 3, "B": sizes["B"] + 2}
 
 
-@torch.no_grad()
-def attempt(learner: Learner, params: Tensors, sizes: Mapping[str, int]) -> Trial:
-    """Embed, adapt and predict once; a LearnerError names the function that does not keep the form.
-
-    A step is run once, and the next stage starts from where this one's init left the state.
-    """
-    x = torch.rand(sizes["B"], *learner.spec.shape)
-    inner = tuple(_embed(learner, params, x).shape[1:])
-    y = _labels(learner, sizes)
-    support = Support(torch.rand(sizes["S"], *inner), y)
-    trial = Trial(sizes, x, support, torch.rand(sizes["Q"], *inner))
-    state: Tensors = {}
-    for stage in learner.stages():
-        if stage.name in trial.returned:
-            raise LearnerError(f"two stages of {learner.name} are called `{stage.name}`")
-        trial.noise[stage.name] = stage.zero_noise(support)
-        returned = _call(stage.init, sizes, stage.begin, params, state, support)
-        for name, tensor in returned.items():
-            _check_type(tensor, (torch.float32, torch.int64), f"`{name}`", name_of(stage.init))
-        trial.returned[stage.name] = returned
-        state |= returned
-        if stage.step is not None and stage.steps:
-            _, loss = _call(stage.step, sizes, stage.advance, params, state, returned, support)
-            _check_type(loss, (torch.float32,), "the loss", name_of(stage.step))
-    answers = _call(learner.predict, sizes, learner.predict, params, state, trial.query_x)
-    _answers(learner, answers, sizes)
-    return trial
-
-
-def _labels(learner: Learner, sizes: Mapping[str, int]) -> Tensor:
-    """One-hot labels [S, N], every class with an example; in regression targets [S, O]."""
-    if learner.targets is not None:
-        return torch.rand(sizes["S"], learner.targets)
-    return torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
-
-
-def _answers(learner: Learner, answers: object, sizes: Mapping[str, int]) -> None:
-    """Refuse what `predict` returned, unless it is float32 [Q, N], or in regression [Q, O]."""
-    width, symbol, asked = sizes["N"], "N", f"{sizes['N']} classes"
-    if learner.targets is not None:
-        width, symbol, asked = learner.targets, "O", f"{learner.targets} targets"
-    wanted = (sizes["Q"], width)
-    if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
-        raise LearnerError(
-            f"`{name_of(learner.predict)}` returns {_shape(answers)} for {wanted[0]}"
-            f" queries and {asked}, wanted [Q, {symbol}]: {list(wanted)}"
-        )
-    _check_type(answers, (torch.float32,), learner.task.outputs, name_of(learner.predict))
-
-
 def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, ...]:
     """The shape of one embedded example, which no batch may change."""
     shape, other_shape = (tuple(t.support.x.shape[1:]) for t in (trial, other))
@@ -172,6 +220,11 @@ def same_embedding(learner: Learner, trial: Trial, other: Trial) -> tuple[int, .
             " wanted the same shape"
         )
     return shape
+
+
+def _embedder(learner: Learner) -> str:
+    """What the learner's file calls the function of its embedding."""
+    return name_of(learner.embedding.function if learner.embedding else learner.embed)
 
 
 def symbolic_shapes(trial: Trial, other: Trial, stage: Stage) -> dict[str, Shape]:
@@ -205,57 +258,3 @@ def _symbol(
         if pair == (sizes[symbol], others[symbol]) and len(set(pair)) > 1:
             return symbol
     return pair[0] if pair[0] == pair[1] else None
-
-
-def _embedder(learner: Learner) -> str:
-    """What the learner's file calls the function of its embedding."""
-    return name_of(learner.embedding.function if learner.embedding else learner.embed)
-
-
-def _embed(learner: Learner, params: Tensors, x: Tensor) -> Tensor:
-    if learner.embedding is None:
-        return x
-    function = learner.embedding.function
-    result = _call(function, {"B": len(x)}, function, params, x, False)
-    name = name_of(function)
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise LearnerError(
-            f"`{name}` returns {_shape(result)}, wanted the embedded examples and new buffers",
-            hint="return h, {} where embedding a task moves no parameter",
-        )
-    embedded = result[0]
-    if not isinstance(embedded, Tensor) or embedded.ndim < 2 or len(embedded) != len(x):
-        raise LearnerError(
-            f"`{name}` returns {_shape(embedded)} for {len(x)} examples, wanted [{len(x)}, ...]"
-        )
-    _check_type(embedded, (torch.float32,), "embeddings", name)
-    return embedded
-
-
-def _check_type(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, function: str) -> None:
-    if tensor.dtype not in dtypes:
-        words = [str(dtype).removeprefix("torch.") for dtype in (tensor.dtype, *dtypes)]
-        raise LearnerError(
-            f"`{function}` returns {what} as {words[0]}, wanted {' or '.join(words[1:])}"
-        )
-
-
-def _call(function: object, sizes: Mapping[str, int], call: Callable[..., R], *arguments: Any) -> R:
-    try:
-        return call(*arguments)
-    except HandfulError:
-        raise
-    except Exception as error:  # a user's function may raise anything
-        raise ExportError(
-            f"`{name_of(function)}` fails at {_quote(sizes)}: {reason(error, function)}"
-        ) from error
-
-
-def _shape(value: object) -> str:
-    if isinstance(value, Tensor):
-        return str(list(value.shape))
-    return f"a value of type {type(value).__name__}"
-
-
-def _quote(sizes: Mapping[str, int]) -> str:
-    return ", ".join(f"{name} = {size}" for name, size in sizes.items())

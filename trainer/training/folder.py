@@ -277,6 +277,11 @@ def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
 def load_run(folder: Path, data: EpisodeSource, device: str | torch.device = "cpu") -> Trained:
     """The best validated parameters of the run in `folder`, on a device."""
     config = read_config(folder)
+    if not (folder / BEST).exists() and steps_left(folder):
+        raise RunError(
+            f"{folder} has not come to its first validation",
+            hint=f"go on with it: handful train --resume --out {folder}",
+        )
     params, facts = read_checkpoint(folder / BEST)
     learner = build_learner(config, data)
     return Trained(learner, {n: p.to(device) for n, p in params.items()}, config, facts)

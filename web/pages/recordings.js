@@ -17,7 +17,7 @@ import { recordingExamples } from './handful/inputs/series.js'
 
 const OWN = ['label', 'recording', 'time']
 const MOST = 2 ** 24 // characters of a file: some minutes of signals
-const SLICE = 2000 // lines read before the page may do something else
+const SLICE = 400 // lines read before the page may do something else
 
 /** @param {any} file a File, of which a folder's has a path, or {name, text} */
 const folderOf = (file) => (file.webkitRelativePath ?? '').split('/').at(-2) ?? ''

@@ -36,9 +36,8 @@ export async function golden(name) {
   return { support: rows('support_x'), y, labels: y.map((row) => classes[row.indexOf(1)] ?? `class ${row.indexOf(1)}`), queries: rows('query_x'), arrays }
 }
 
-/** A package as one file. */
-export function oneFile(name) {
-  const folder = `${EXPORTED}${name}/`
+/** A package as one file: one that ships, or that of a folder. */
+export function oneFile(name, folder = `${EXPORTED}${name}/`) {
   const files = readdirSync(folder).sort()
   return archive(files.map((file) => [file, new Uint8Array(readFileSync(folder + file))]))
 }
