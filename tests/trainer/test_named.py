@@ -268,7 +268,8 @@ def test_a_named_package_is_timed_with_its_own_classes(learner: Learner) -> None
 def folders(run: Path, tmp_path: Path) -> tuple[Path, Path]:
     """Of one person files to adapt to, of two classes, and others of all classes to test on."""
     for name, x in of_one_person(run).items():
-        for place, rows in (("own", x[:3] if name in ("rest", "fist") else []), ("other", x[6:])):
+        own = x[: 3 if name in ("rest", "fist") else 0]
+        for place, rows in (("own", own), ("other", x[6:])):
             for n, row in enumerate(rows):
                 (tmp_path / place / name).mkdir(parents=True, exist_ok=True)
                 np.save(tmp_path / place / name / f"{n}.npy", row)
