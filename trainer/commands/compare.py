@@ -170,6 +170,7 @@ def compare(
             references,
             task=task,
             costs=_costs(subjects, measures[0][0]),
+            like=results[first],
         ),
         notes=(*([f"the yardsticks read {read}"] if yardsticks else []), *remarks),
     )

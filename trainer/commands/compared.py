@@ -12,6 +12,7 @@ from handful.runtime.tools.bench import Bench
 from handful.runtime.tools.text import MEASURED_AS, difference, mean, table
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.accuracy import count_as
 from handful.trainer.export.card import markdown_table
 
 Kind = Literal["run", "package", "learner", "yardstick"]
@@ -116,8 +117,11 @@ class Compared:
             )
         asked = {"classification": "queries a class", "regression": "queries"}.get(self.task)
         queries = f", {size.queries} {asked}" if asked else ""
-        episodes = self.entries[0].results[at].episodes
-        return f"{size}{queries}, {episodes} episodes, seed {self.seed}:", head, rows
+        first = self.entries[0].results[at]
+        episodes = f"{first.episodes} episodes"
+        if first.persons is not None:
+            episodes += f" of {first.persons} persons"
+        return f"{size}{queries}, {episodes}, seed {self.seed}:", head, rows
 
     def _costs(self) -> tuple[str, Sequence[str], Rows]:
         costs = [(e.name, e.cost) for e in self.entries if e.kind in ("run", "package")]
@@ -153,25 +157,35 @@ def entries_of(
     *,
     task: TaskName = "classification",
     costs: Mapping[str, Cost] | None = None,
+    like: Sequence[Result] = (),
 ) -> tuple[Entry, ...]:
     """An entry for each name in `kinds`, compared with the references on the same episodes.
 
-    `measures` has for each size the accuracy or error on each episode, [E], by name.
+    `measures` has for each size the accuracy or error on each episode, [E], by name; or that of
+    each person, [P], and `like` a result for each size which says on how many episodes.
     """
+    counted = like or (None,) * len(measures)
     return tuple(
         Entry(
             name=name,
             kind=kind,
             results=tuple(
-                summarise(
-                    by_name[name],
-                    size,
-                    task=task,
-                    against={other: by_name[other] for other in references if other != name},
+                _count(
+                    summarise(
+                        by_name[name],
+                        size,
+                        task=task,
+                        against={other: by_name[other] for other in references if other != name},
+                    ),
+                    of,
                 )
-                for size, by_name in measures
+                for (size, by_name), of in zip(measures, counted, strict=True)
             ),
             cost=(costs or {}).get(name),
         )
         for name, kind in kinds.items()
     )
+
+
+def _count(result: Result, like: Result | None) -> Result:
+    return result if like is None else count_as(result, like)

@@ -33,6 +33,7 @@ from handful.trainer.data.sources.sounds import front_of
 from handful.trainer.data.splits import Part
 from handful.trainer.episodes import TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.accuracy import count_as
 from handful.trainer.evaluation.confidence import (
     AskedLogits,
     ask,
@@ -191,11 +192,14 @@ def compare_float32(
         alone = replace(plan, yardsticks=False, inner_steps=False)
         others = evaluate_package(twin, alone, pool, count=count, recorded=recorded)
     return [
-        summarise(
-            result.values,
-            result.size,
-            task=source.learner.task.name,
-            against={**result.others, IN_FLOAT32: other.values},
+        count_as(
+            summarise(
+                result.values,
+                result.size,
+                task=source.learner.task.name,
+                against={**result.others, IN_FLOAT32: other.values},
+            ),
+            result,
         )
         for result, other in zip(results, others, strict=True)
     ]

@@ -132,6 +132,11 @@ def summarise(
     )
 
 
+def count_as(result: Result, other: Result) -> Result:
+    """A result of values that were averaged as the other's: over its episodes and its persons."""
+    return replace(result, episodes=other.episodes, persons=other.persons)
+
+
 def mean_by_person(values: Array, persons: Array) -> Array:
     """The mean of each person's values: [P] of values [E] and their persons [E]."""
     _, number, count = np.unique(persons, return_inverse=True, return_counts=True)
