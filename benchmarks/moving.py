@@ -38,7 +38,7 @@ from handful.runtime.tools.evaluate import compare, mean_of
 from handful.runtime.tools.text import difference
 from handful.trainer.data import LabelledSet, load_pictures
 from handful.trainer.data.backbone import prepare_pictures
-from handful.trainer.data.backbones.layers import Layer, read_layers
+from handful.trainer.data.backbones.layers import PLACES, Layer, read_layers
 from handful.trainer.episodes import TaskSize, rows_of
 from handful.trainer.form.learner import adapt, part
 from handful.trainer.form.stage import Support
@@ -57,6 +57,7 @@ HEADS = (  # a way to answer, and the one that it is compared with
 CROP = 0.8  # of the side, anywhere
 BATCH = 25
 AT_ONCE = 20  # tasks, between which the table is written
+Key = tuple[str, int, int]
 Shares = dict[str, list[float]]  # of right answers in each task, by the way to answer
 
 
@@ -129,13 +130,13 @@ class Tail:
         return x.mean(dim=(2, 3)), x, kept[self.finer]
 
     def parts(self, x: Tensor, shifts: Tensor) -> Tensor:
-        """Pooled features and both maps in 4 × 4 windows: [B, D]."""
+        """Pooled features and both maps in windows: [B, D]."""
         found = []
         with torch.no_grad():
             for batch in torch.split(x, BATCH):
                 pooled, coarse, fine = self(batch, shifts)
-                windows = F.avg_pool2d(coarse, 2, stride=1), F.avg_pool2d(fine, 4, stride=2)
-                found.append(torch.cat([pooled, *(window.flatten(1) for window in windows)], dim=1))
+                places = [average(x).flatten(1) for x in (coarse, fine)]
+                found.append(torch.cat([pooled, *places], dim=1))
         return torch.cat(found)
 
     def move(self, x: Tensor, y: Tensor) -> Tensor:
@@ -151,6 +152,13 @@ class Tail:
             (shifts.grad,) = torch.autograd.grad(loss, shifts)
             adam.step()
         return shifts.detach()
+
+
+def average(x: Tensor) -> Tensor:
+    """A map [B, C, H, H] in PLACES × PLACES windows, as `with_places` has them."""
+    side = x.shape[-1]
+    stride = side // PLACES
+    return F.avg_pool2d(x, side - (PLACES - 1) * stride, stride=stride)
 
 
 def left_out_loss(features: Tensor, y: Tensor) -> Tensor:
@@ -189,7 +197,7 @@ def measure(
                 shares = found.setdefault((name, shot), {})
                 some = range(first, min(first + AT_ONCE, tasks))
                 answer_tasks(tail, of, TaskSize(WAY, shot, QUERIES), some, tasks, shares)
-                yield row(name, shot, shares)
+                yield row(backbone.stem, name, shot, shares)
 
 
 def answer_tasks(
@@ -205,11 +213,11 @@ def answer_tasks(
             shares.setdefault(answer, []).append(float((logits.argmax(1) == right).float().mean()))
 
 
-def row(name: str, shot: int, shares: Shares) -> str:
+def row(backbone: str, name: str, shot: int, shares: Shares) -> str:
     """All answers on the same tasks."""
     values = {answer: np.array(of) for answer, of in shares.items()}
     pooled = values["pooled"]
-    cells = [name, str(shot), str(len(pooled)), f"{100 * mean_of(pooled).value:.1f}"]
+    cells = [backbone, name, str(shot), str(len(pooled)), f"{100 * mean_of(pooled).value:.1f}"]
     for answer, beside in HEADS:
         cells.append(difference(compare(beside, values[answer], values[beside])))
     return f"| {' | '.join(cells)} |"
@@ -263,33 +271,30 @@ def part_scores(tail: Tail, x: Tensor, y: Tensor, q: Tensor) -> tuple[list[Tenso
     return scores, float(wrong.float().mean())
 
 
-def key(line: str) -> tuple[str, int]:
-    """The collection and the shots of a row."""
-    name, shot, *_ = line.removeprefix("| ").split(" | ")
-    return name, int(shot)
+def key(line: str) -> Key:
+    """The network, the collection and the shots of a row."""
+    backbone, name, shot, *_ = line.removeprefix("| ").split(" | ")
+    return backbone, list(COLLECTIONS).index(name), int(shot)
 
 
-def read() -> dict[tuple[str, int], str]:
+def read() -> dict[Key, str]:
     """The rows that were measured before."""
     file = FOLDER / "moving.md"
     lines = file.read_text("utf-8").splitlines() if file.exists() else []
-    return {
-        key(line): line for line in lines if line.startswith(tuple(f"| {n} " for n in COLLECTIONS))
-    }
+    return {key(line): line for line in lines if line.startswith("| mobilenet")}
 
 
-def write(backbone: str, rows: dict[tuple[str, int], str]) -> None:
+def write(rows: dict[Key, str]) -> None:
     """All rows there are."""
     heads = [f"{answer} ahead of {beside}" for answer, beside in HEADS]
-    names = list(COLLECTIONS)
     text = "\n".join(
         [
-            f"{backbone}, {WAY}-way, {QUERIES} queries a class, accuracy in percent and paired"
-            f" differences with 95 % intervals; {STEPS} steps.",
+            f"{WAY}-way, {QUERIES} queries a class, accuracy in percent and paired differences"
+            f" with 95 % intervals; {STEPS} steps.",
             "",
-            f"| | shot | tasks | pooled, % | {' | '.join(heads)} |",
-            "| --- " * (4 + len(heads)) + "|",
-            *(rows[at] for at in sorted(rows, key=lambda at: (names.index(at[0]), at[1]))),
+            f"| network | pictures | shot | tasks | pooled, % | {' | '.join(heads)} |",
+            "| --- " * (5 + len(heads)) + "|",
+            *(rows[at] for at in sorted(rows)),
         ]
     )
     title = "What moving the network, and crops, gain beyond closed forms"
@@ -315,7 +320,7 @@ def main() -> None:
     ):
         print(line, flush=True)
         rows[key(line)] = line
-        write(asked.backbone.stem, rows)
+        write(rows)
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ export async function learnerOf(name, address = `packages/${name}/`) {
   say(`Loading ${name} …`)
   const learner = await load(address, {
     runtime: 'ort/',
-    progress: (share) => say(`Loading ${name} … ${Math.round(100 * share)} %`),
+    progress: (share) => say(`Loading ${name} … ${percent(share)}`),
     warn: ({ message }) => say(message),
   })
   say(`${name} is ready. Nothing you do here leaves this page.`)
@@ -116,12 +116,12 @@ export class Answers {
       const bar = this.bars.children[i]
       const share = answer?.probabilities.get(label) ?? 0
       bar.classList.toggle('best', answer?.label === label)
-      const [name, track, percent] = bar.children
+      const [name, track, shown] = bar.children
       name.textContent = label
       const fill = /** @type {HTMLElement} */ (track.firstElementChild)
       fill.style.transform = `scaleX(${none ? 0.15 * share : share})`
       // a probability never stands beside none of these: it would be of the classes alone
-      percent.textContent = answer && !none ? `${Math.round(100 * share)} %` : ''
+      shown.textContent = answer && !none ? percent(share) : ''
     })
     clearTimeout(this.#timer)
     this.#timer = setTimeout(() => {

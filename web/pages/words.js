@@ -1,6 +1,6 @@
 // Teach it your words: recorded or from files, a meter, silence and clipping refused, and a window heard.
 import { listen, openMicrophone } from './handful/browser.js'
-import { Answers, Classes, element, explain, find, keepOffline, learnerOf, say, wanted } from './page.js'
+import { Answers, Classes, element, explain, find, keepOffline, learnerOf, percent, say, wanted } from './page.js'
 
 const USUAL = 'keywords-proto-maml'
 const SECONDS = 1.6 // of a recording: a word, said when one is ready
@@ -121,7 +121,7 @@ const classes = new Classes({
 /** @param {any} answer @param {string} when */
 function note(answer, when) {
   answers.show(task?.classes ?? [], answer)
-  const words = answer.label === null ? 'none of these' : `${answer.label}, ${Math.round(100 * answer.probability)} %`
+  const words = answer.label === null ? 'none of these' : `${answer.label}, ${percent(answer.probability)}`
   find('#heard').prepend(element('li', {}, `${when}: ${words}`))
 }
 

@@ -8,13 +8,23 @@ export { readWav } from './inputs/sounds.js'
 export { listen, openMicrophone } from './microphone.js'
 
 /**
+ * @template Q, T
+ * @typedef {import('./inputs/examples.js').Each<Q, T>} Each
+ */
+
+/**
  * @typedef {import('./manifest.js').Manifest} Manifest
+ * @typedef {import('./dom.js').Example} Example
+ * @typedef {import('./dom.js').Examples} Examples
+ * @typedef {import('./dom.js').Labelled} Labelled
+ * @typedef {import('./learner.js').Labels} Labels
  * @typedef {import('./task.js').Ask} Ask
  * @typedef {import('./task.js').Answer} Answer
  * @typedef {import('./learner.js').Draws} Draws
  * @typedef {import('./listener.js').Heard} Heard
  * @typedef {import('./listener.js').Hearing} Hearing
  * @typedef {import('./verify.js').Report} Report
+ * @typedef {import('./unlike.js').Warning} Warning
  * @typedef {object} How
  * @property {string | URL} [runtime] the folder that has ort.wasm.bundle.min.mjs and its .wasm, where no
  *   bundler resolves onnxruntime-web
@@ -109,8 +119,8 @@ export class Learner extends Remote {
   /**
    * A task from labelled examples: as `Learner.adapt` of the runtime itself. Pictures may also be
    * canvases, images, videos, files, ImageBitmaps and VideoFrames; sounds files.
-   * @param {any} examples
-   * @param {any} [labels]
+   * @param {Labelled} examples
+   * @param {Labels | Draws} [labels]
    * @param {Draws} [draws]
    * @returns {Promise<Task>}
    */
@@ -164,30 +174,31 @@ export class Task extends Remote {
 
   /**
    * The answer to one query, or a list of answers to several; of a regression its outputs.
-   * @param {any} queries
+   * @template {Examples} Q
+   * @param {Q} queries
    * @param {Ask} [ask]
-   * @returns {Promise<any>} an Answer, or a list of them; Float32Arrays of a regression
+   * @returns {Promise<Each<Q, Answer>>} of a regression what `outputs` gives
    */
   async predict(queries, ask) {
     return this.call('predict', await this.#sent(queries), ask)
   }
 
-  /** The outputs of a regression. @param {any} queries @returns {Promise<any>} */
+  /** The outputs of a regression. @template {Examples} Q @param {Q} queries @returns {Promise<Each<Q, Float32Array>>} */
   async outputs(queries) {
     return this.call('outputs', await this.#sent(queries))
   }
 
-  /** What the package gave before the temperature. @param {any} queries @returns {Promise<any>} */
+  /** What the package gave before the temperature. @template {Examples} Q @param {Q} queries @returns {Promise<Each<Q, Float32Array>>} */
   async logits(queries) {
     return this.call('logits', await this.#sent(queries))
   }
 
-  /** The standard deviation over samples. @param {any} queries @returns {Promise<any>} */
+  /** The standard deviation over samples. @template {Examples} Q @param {Q} queries @returns {Promise<Each<Q, Float32Array>>} */
   async uncertainty(queries) {
     return this.call('uncertainty', await this.#sent(queries))
   }
 
-  /** A new task: this support set and more. @param {any} examples @param {any} [labels] @param {{fresh?: Iterable<string>}} [how] @returns {Promise<Task>} */
+  /** A new task: this support set and more. @param {Labelled} examples @param {Labels} [labels] @param {{fresh?: Iterable<string>}} [how] @returns {Promise<Task>} */
   async add(examples, labels, how) {
     return new Task(this.learner, await this.call('add', await this.#sent(examples), labels, how))
   }
@@ -197,7 +208,7 @@ export class Task extends Remote {
     return new Task(this.learner, await this.call('remove', label))
   }
 
-  /** A new task with examples of none of its classes. @param {any} examples @returns {Promise<Task>} */
+  /** A new task with examples of none of its classes. @param {Examples} examples @returns {Promise<Task>} */
   async withNegatives(examples) {
     return new Task(this.learner, await this.call('withNegatives', await this.#sent(examples)))
   }

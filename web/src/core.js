@@ -13,6 +13,13 @@ export { verify } from './verify.js'
 export { vet } from './vetting/vet.js'
 
 /**
+ * @typedef {import('./task.js').Answer} Answer
+ * @typedef {import('./task.js').Ask} Ask
+ * @typedef {import('./learner.js').Draws} Draws
+ * @typedef {import('./inputs/examples.js').Example} Example
+ * @typedef {import('./manifest.js').Manifest} Manifest
+ * @typedef {import('./unlike.js').Warning} Warning
+ * @typedef {import('./verify.js').Report} Report
  * @typedef {object} How
  * @property {import('./engine.js').Ort} ort onnxruntime
  * @property {(share: number) => void} [progress] how much has been read, 0 to 1

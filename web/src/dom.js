@@ -2,7 +2,14 @@
 import { InputError } from './errors.js'
 import { readWav } from './inputs/sounds.js'
 
-/** @typedef {import('./manifest.js').InputSpec} InputSpec */
+/**
+ * @typedef {import('./manifest.js').InputSpec} InputSpec
+ * @typedef {import('./inputs/examples.js').Example | HTMLCanvasElement | OffscreenCanvas | HTMLImageElement
+ *   | HTMLVideoElement | ImageBitmap | VideoFrame | AudioBuffer | Blob} Example of a page; a file is a Blob
+ * @typedef {Example | readonly unknown[]} Examples one, or a list of them
+ * @typedef {Iterable<readonly [string, Examples]> | Examples} Labelled pairs or a Map; or examples, their
+ *   labels apart
+ */
 
 /** @type {ImageBitmapOptions} colour profiles are ignored, pictures are turned upright */
 const AS_IT_IS = { colorSpaceConversion: 'none', premultiplyAlpha: 'none', imageOrientation: 'from-image' }

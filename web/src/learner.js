@@ -10,6 +10,9 @@ import { Watch } from './unlike.js'
  * @typedef {import('./engine.js').Ort} Ort
  * @typedef {import('./package.js').Package} Package
  * @typedef {import('./task.js').Task} Task
+ * @typedef {import('./inputs/examples.js').Labelled} Labelled
+ * @typedef {readonly string[] | ArrayLike<number> | readonly ArrayLike<number>[]} Labels of examples in order,
+ *   or the targets of a regression
  * @typedef {{samples?: number, seed?: number | bigint, fresh?: Iterable<string>}} Draws so many draws of
  *   the learner's noise, which follow from the seed: answers are means over them; and classes beyond those
  *   that the package names
@@ -50,8 +53,8 @@ export class Learner {
    * - `array`: an array of the package's shape, integers or floats; a recording {readings, times}.
    *
    * An array is a typed array, lists of numbers (floats), or {data, shape}.
-   * @param {any} examples
-   * @param {any} [labels] of examples in order, or their targets
+   * @param {Labelled} examples
+   * @param {Labels | Draws} [labels] of examples in order, or their targets
    * @param {Draws} [draws]
    * @returns {Promise<Task>}
    */

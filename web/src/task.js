@@ -8,16 +8,24 @@ import { argmax, concatenated, mean, normal, variance } from './numbers.js'
 import { chosen, gather, joined, labelOf, shotsOf, within } from './support.js'
 
 /**
+ * @template Q, T
+ * @typedef {import('./inputs/examples.js').Each<Q, T>} Each
+ */
+
+/**
  * @typedef {import('./learner.js').Learner} Learner
+ * @typedef {import('./inputs/examples.js').Examples} Examples
+ * @typedef {import('./inputs/examples.js').Labelled} Labelled
+ * @typedef {import('./learner.js').Labels} Labels
  * @typedef {import('./engine.js').State} State
  * @typedef {import('./support.js').Support} Support
  * @typedef {{unknown?: number, coverage?: number}} Ask `unknown`: the share of queries of none of the
  *   classes that is still given a label, as 0.05; `coverage`: how often `labels` hold the right one
- * @typedef {object} Answer
- * @property {string | null} label null: it is none of the classes, as `unknown` asked to tell
- * @property {number} [probability] of the label; there is none beside null
- * @property {Map<string, number>} probabilities of each class, were it one of them; they add up to 1
- * @property {string[]} [labels] those that hold the right one in `coverage` of cases, likeliest first
+ * @typedef {{label: string, probability: number} | {label: null, probability?: undefined}} Said null: it is
+ *   none of the classes, as `unknown` asked to tell; no probability stands beside that
+ * @typedef {Said & {probabilities: Map<string, number>, labels?: string[]}} Answer `probabilities` of each
+ *   class, were it one of them: they add up to 1; `labels` that hold the right one in `coverage` of cases,
+ *   likeliest first
  */
 
 const NAMED = 20 // classes in a hint
@@ -55,15 +63,16 @@ export class Task {
    *
    * A query is whatever is an example for `Learner.adapt`, alone or in a list. No answer depends on the
    * other queries.
-   * @param {any} queries
+   * @template {Examples} Q
+   * @param {Q} queries
    * @param {Ask} [ask]
-   * @returns {Promise<any>} an Answer, or a list of them; Float32Arrays of a regression
+   * @returns {Promise<Each<Q, Answer>>} of a regression what `outputs` gives
    */
   async predict(queries, { unknown, coverage } = {}) {
     const { manifest } = this.learner
     if (manifest.task === 'regression') {
       if (unknown !== undefined || coverage !== undefined) this.#classification('unknown or coverage')
-      return this.outputs(queries)
+      return /** @type {any} */ (this.outputs(queries))
     }
     const { h, count, single, found } = await this.#embedded(queries)
     const rows = await this.#logits(h, count)
@@ -77,10 +86,11 @@ export class Task {
     const least = coverage === undefined ? null : new Sizes(manifest).probability(coverage, this.shots)
     const answers = probabilities.map((row, i) => {
       const known = !accepted || (accepted[i] && !found[i])
+      /** @type {Said} */
+      const said = known ? { label: this.classes[best[i]], probability: row[best[i]] } : { label: null }
       /** @type {Answer} */
       const answer = {
-        label: known ? this.classes[best[i]] : null,
-        ...known && { probability: row[best[i]] },
+        ...said,
         probabilities: new Map(this.classes.map((label, n) => [label, row[n]])),
       }
       if (least !== null) {
@@ -90,13 +100,14 @@ export class Task {
       }
       return answer
     })
-    return single ? answers[0] : answers
+    return /** @type {any} */ (single ? answers[0] : answers)
   }
 
   /**
    * The outputs of a regression in the units of the targets, Float32Array [O], or a list of them.
-   * @param {any} queries
-   * @returns {Promise<any>}
+   * @template {Examples} Q
+   * @param {Q} queries
+   * @returns {Promise<Each<Q, Float32Array>>}
    */
   async outputs(queries) {
     if (this.learner.manifest.task !== 'regression') {
@@ -107,8 +118,9 @@ export class Task {
 
   /**
    * What the package gave before the temperature, in the order of `classes`: of one query, or a list.
-   * @param {any} queries
-   * @returns {Promise<any>}
+   * @template {Examples} Q
+   * @param {Q} queries
+   * @returns {Promise<Each<Q, Float32Array>>}
    */
   async logits(queries) {
     this.#classification('logits')
@@ -119,14 +131,15 @@ export class Task {
       return Float32Array.from(this.classes, (__, n) =>
         Math.log(mean(draws.map((draw) => draw[n])) + 2 ** -126))
     })
-    return single ? found[0] : found
+    return /** @type {any} */ (single ? found[0] : found)
   }
 
   /**
    * The standard deviation over samples of the probabilities, in the order of `classes`, or of a
    * regression's outputs.
-   * @param {any} queries
-   * @returns {Promise<any>}
+   * @template {Examples} Q
+   * @param {Q} queries
+   * @returns {Promise<Each<Q, Float32Array>>}
    */
   async uncertainty(queries) {
     if (this.seed === null) {
@@ -137,8 +150,8 @@ export class Task {
 
   /**
    * A new task: this support set and more, of old classes or new ones; as for `Learner.adapt`.
-   * @param {any} examples
-   * @param {any} [labels]
+   * @param {Labelled} examples
+   * @param {Labels} [labels]
    * @param {{fresh?: Iterable<string>}} [how] classes beyond those that the package names
    * @returns {Promise<Task>}
    */
@@ -169,7 +182,7 @@ export class Task {
   /**
    * A new task that `predict(…, {unknown})` answers for with examples of none of its classes; those
    * given before are kept. A package without thresholds takes 5 or more, of which they are made.
-   * @param {any} examples
+   * @param {Examples} examples
    * @returns {Promise<Task>}
    */
   async withNegatives(examples) {
@@ -227,7 +240,7 @@ export class Task {
     return rows
   }
 
-  /** @param {any} queries @param {(list: number[]) => number} reduce */
+  /** @param {any} queries @param {(list: number[]) => number} reduce @returns {Promise<any>} */
   async #reduced(queries, reduce) {
     const { manifest } = this.learner
     const { h, count, single } = await this.#embedded(queries)
@@ -239,7 +252,7 @@ export class Task {
     const width = manifest.task === 'regression' ? targetsOf(manifest) : this.classes.length
     const found = Array.from({ length: count }, (_, i) =>
       Float32Array.from({ length: width }, (__, n) => reduce(rows.map((of) => of[i][n]))))
-    return single ? found[0] : found
+    return /** @type {any} */ (single ? found[0] : found)
   }
 
   /**

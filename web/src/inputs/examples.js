@@ -10,7 +10,25 @@ import { isSilent, prepareSound } from './sounds.js'
 
 /**
  * @typedef {import('../manifest.js').InputSpec} InputSpec
+ * @typedef {import('./arrays.js').Typed} Typed
+ * @typedef {import('./arrays.js').Shaped} Shaped
+ * @typedef {import('./sounds.js').Sound} Sound
+ * @typedef {{data: Uint8Array | Uint8ClampedArray, width: number, height: number}} Picture RGB or RGBA: an
+ *   ImageData is one
+ * @typedef {{readings: Typed | Shaped | readonly (readonly number[])[], times?: ArrayLike<number> | null,
+ *   hop?: number}} Recording of a series [n, C]; times in seconds
+ * @typedef {Picture | Sound | Recording | Typed | Shaped} Example whatever is one; lists of numbers are taken too
+ * @typedef {Example | readonly unknown[]} Examples one, or a list of them
+ * @typedef {Iterable<readonly [string, Examples]> | Examples} Labelled pairs or a Map; or examples, their
+ *   labels apart
  * @typedef {{x: Float32Array, count: number, single: boolean}} Batch `count` examples in a row
+ */
+
+/**
+ * One for one example, a list for a list; of lists of numbers the package's shape says which.
+ * @template Q, T
+ * @typedef {Q extends readonly number[] ? T : Q extends readonly (readonly number[])[] ? T | T[]
+ *   : Q extends readonly unknown[] ? T[] : T} Each
  */
 
 const SLACK = 1e-5 // of the range's width: resampled floats may overshoot by a rounding
