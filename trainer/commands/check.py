@@ -63,7 +63,7 @@ class Request:
         """The settings of the data."""
         if is_functions(source):
             raise DataError(
-                f"{source} is a family of functions, which has no examples to check",
+                f"tasks of {source} are made by a program, which has no examples to check",
                 hint="what can be checked: a folder, an .npz file, omniglot, glyphs",
             )
         changed = data_changes(
