@@ -140,7 +140,7 @@ def test_episodes_are_the_policys_own() -> None:
     environment = Navigation()
     learner = maml(environment, inner_lr=0.5)
     params = learner.init(generator())
-    played = environment.played_by(learner, params)
+    played = environment.played_by(learner, params, rounds=3)
     drawn = played.episodes(SIZE, tasks=2, generator=generator())
     rounds = drawn.support_x.shape[1]
     assert [tuple(part.shape) for part in drawn] == [

@@ -87,7 +87,7 @@ class Environment(EpisodeSource):
     actions: int  # A; they are cut to ±1 by the world
     horizon: int  # H, readings of a rollout
     told: str  # what the expert knows, for tables
-    rounds: int = 3  # of rollouts at most, which a policy is trained for
+    rounds: int = 1  # of rollouts at most, which a policy is trained for
     player: Player | None = None
 
     def __init__(self) -> None:
@@ -114,9 +114,10 @@ class Environment(EpisodeSource):
     def expert(self, worlds: Tensor, state: Tensor) -> Tensor:
         """The actions [T, K, A] of who knows the world."""
 
-    def played_by(self, learner: Learner, params: Mapping[str, Tensor]) -> Self:
-        """The same worlds, whose episodes this policy plays as it is now."""
+    def played_by(self, learner: Learner, params: Mapping[str, Tensor], *, rounds: int = 1) -> Self:
+        """The same worlds, whose episodes this policy plays as it is now, in one to `rounds`."""
         other = copy(self)
+        other.rounds = rounds
         other.player = LearnerPlayer(learner, dict(params))
         return other
 
