@@ -30,6 +30,8 @@ UNIX, MODE = 3, 0o644 << 16
 STORED = 0  # the method of a member that is not compressed
 WHOLE = "copy the package again, as a whole"
 PACK = "`handful pack FOLDER` writes a package as one file"
+TASK = "about.npy"  # a member of every task file
+TASKS = "a task is given to predict, test, add, remove, report and freeze"
 
 
 class Files(ABC):
@@ -155,6 +157,8 @@ def unpack(data: bytes, name: str) -> dict[str, bytes]:
 
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            if TASK in archive.namelist():
+                raise PackageError(f"{name} is a task file, wanted a package", hint=TASKS)
             for member in archive.infolist():
                 _check_member(member, wrong)
             files = {member.filename: archive.read(member) for member in archive.infolist()}

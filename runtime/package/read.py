@@ -139,7 +139,8 @@ def find(path: Any) -> Path:
     if mode_of(folder):
         return folder
     raise PackageError(
-        f"no folder or file {brief_path(path)}, and no shipped package of that name", hint=_hint()
+        f"no folder or file {brief_path(path)}, and no shipped package of that name",
+        hint=_hint(folder.name),
     )
 
 
@@ -152,5 +153,10 @@ def _text(path: Any) -> str:
     return text
 
 
-def _hint() -> str:
-    return f"shipped packages: {', '.join(list_shipped()) or 'none'}"
+def _hint(meant: str = "") -> str:
+    import difflib  # where a name was wrong, and nowhere else
+
+    shipped = list_shipped()
+    close = difflib.get_close_matches(meant.lower(), shipped, n=1)
+    listed = f"hipped packages: {', '.join(shipped) or 'none'}"
+    return f"did you mean {close[0]}? S{listed}" if close else f"s{listed}"

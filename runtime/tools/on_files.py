@@ -51,7 +51,7 @@ from .near import Origin, warn_of_near
 # the parts of the work, as people are told of them
 READING, ADAPTING = "reading", "adapting"
 READING_OTHERS, COMPARING = "reading other things", "comparing with them"
-TASK_FIRST = "the task file stands first: handful predict TASK FILES"
+TASK_FIRST = "the task file stands first: handful predict TASK FILES, handful remove TASK LABELS"
 NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
 
 
@@ -256,6 +256,7 @@ def remove_classes(
 ) -> Task:
     """Adapt a saved task without some of its classes; written as `add_folder` writes it."""
     place = place_for(task, out, force=force)
+    _refuse_swapped(task, [Path(label) for label in labels])
     new = open_task(task, package)
     for label in dict.fromkeys(labels):
         new = new.remove(label)

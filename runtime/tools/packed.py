@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import tempfile
 from pathlib import Path
 
 from handful.runtime.errors import PackageError
@@ -31,10 +33,17 @@ def unpack_package(file: Path, out: Path | None = None) -> Path:
     found = read_package(find(Path(file)))
     folder = out if out is not None else Path(found.manifest.name)
     check_free(folder, PackageError, kind="folder")
+    files = _files(found)
     try:
-        folder.mkdir(parents=True)
-        for name, data in _files(found).items():
-            write_atomic(folder / name, data)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(
+            dir=folder.parent, prefix=f".{folder.name}.", ignore_cleanup_errors=True
+        ) as beside:  # the folder appears when it is whole
+            whole = Path(beside) / folder.name
+            whole.mkdir()
+            for name, data in files.items():
+                write_atomic(whole / name, data)
+            os.rename(whole, folder)
     except OSError as cause:
         raise PackageError(f"cannot write {folder}: {cause.strerror}") from cause
     return folder

@@ -108,6 +108,9 @@ def test_what_cannot_be_changed_leaves_the_task(task: Path, more: Path) -> None:
     assert error(run("remove", task, "cup", "--force")) == (
         "error: no class 'cup' in the task\n\nhint: its classes: bar, dash\n"
     )
+    assert error(run("remove", "bar", task, "--force")).startswith(
+        f"error: bar is no task file, {task} is one\n"
+    )
     assert error(run("remove", task, "BARR", "--force")) == (
         "error: no class 'BARR' in the task\n\nhint: did you mean bar? Its classes: bar, dash\n"
     )

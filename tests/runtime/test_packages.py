@@ -44,6 +44,9 @@ def test_shipped_packages_are_found_by_name(
         handful.load("tail")
     assert str(error.value) == "no folder or file tail, and no shipped package of that name"
     assert error.value.hint == "shipped packages: head"
+    with pytest.raises(PackageError) as error:
+        handful.load("Haed")
+    assert error.value.hint == "did you mean head? Shipped packages: head"
 
 
 @pytest.mark.parametrize("name", finding.list_shipped())

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import handful
+from handful.runtime.errors import PackageError
 from handful.runtime.package.archive import pack, unpack
+from handful.runtime.tools import packed
 from handful.runtime.tools.packed import pack_package, unpack_package
 from handful.runtime.tools.verify import verify
 
@@ -118,6 +120,32 @@ def test_an_archive_with_another_file_is_refused(packages: Any, tmp_path: Path) 
     with pytest.raises(handful.PackageError) as error:
         handful.load(file)
     assert str(error.value) == f"{file} holds run.py, which is no part of the package"
+
+
+def test_an_unpacked_folder_is_there_when_it_is_whole(
+    packages: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = pack_package(packages("head"), tmp_path / "one.handful")
+    written: list[Path] = []
+
+    def write(path: Path, data: bytes) -> None:
+        written.append(path)
+        if len(written) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(packed, "write_atomic", write)
+    with pytest.raises(KeyboardInterrupt):
+        unpack_package(file, tmp_path / "folder")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.handful"]
+
+
+def test_a_task_file_is_no_package(packages: Any, tmp_path: Path) -> None:
+    x = np.random.default_rng(0).random((2, 6, 6, 1), np.float32)
+    handful.load(packages("head")).adapt(list(x), ["a", "b"]).save(tmp_path / "task.npz")
+    with pytest.raises(PackageError) as error:
+        handful.load(tmp_path / "task.npz")
+    assert str(error.value) == f"{tmp_path}/task.npz is a task file, wanted a package"
+    assert error.value.hint == "a task is given to predict, test, add, remove, report and freeze"
 
 
 def test_nothing_is_written_over(packages: Any, tmp_path: Path) -> None:

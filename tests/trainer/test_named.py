@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from handful.trainer.learners.prior_means import PriorMeans, PriorMeansConfig, s
 from handful.trainer.training.config import from_dict
 from handful.trainer.training.run import train
 
+from ..commands.called import run as command
 from ..each import each
 from .small import VECTOR
 
@@ -260,3 +262,59 @@ def test_a_named_package_is_timed_with_its_own_classes(learner: Learner) -> None
     measured = bench(learner.path, shot=1, runs=1, cold_runs=1)
     assert measured.way == 4
     assert measured.adapt_ms > 0
+
+
+@pytest.fixture
+def folders(run: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """Of one person files to adapt to, of two classes, and others of all classes to test on."""
+    for name, x in of_one_person(run).items():
+        own = x[: 3 if name in ("rest", "fist") else 0]
+        for place, rows in (("own", own), ("other", x[6:])):
+            for n, row in enumerate(rows):
+                (tmp_path / place / name).mkdir(parents=True, exist_ok=True)
+                np.save(tmp_path / place / name / f"{n}.npy", row)
+    return tmp_path / "own", tmp_path / "other"
+
+
+def test_commands_on_files_know_the_classes_without_examples(
+    learner: Learner, folders: tuple[Path, Path], tmp_path: Path
+) -> None:
+    own, other = folders
+    saved = tmp_path / "task.npz"
+    adapted = command("adapt", learner.path, own, "--out", saved)
+    assert adapted.exit_code == 0, adapted.stderr
+
+    tested = json.loads(command("test", saved, other, "--json").stdout)
+    assert tested["classes"] == NAMES.tolist()
+    assert set(tested["per_class"]) == set(NAMES.tolist())
+    assert sum(map(sum, tested["confusion"])) == 4 * 6
+    task = learner.load_task(saved)
+    answers = [task.predict(np.load(file)) for file in sorted(other.glob("*/*.npy"))]
+    wanted = [file.parent.name for file in sorted(other.glob("*/*.npy"))]
+    assert tested["right"] == sum(a == b for a, b in zip(answers, wanted, strict=True))
+
+    (other / "rest").rename(other / "rset")
+    refused = command("test", saved, other)
+    assert refused.exit_code == 1
+    assert "rset" in refused.stderr
+    (other / "rset").rename(other / "rest")
+
+    page = tmp_path / "report.html"
+    reported = command("report", saved, "--out", page, "--test", other)
+    assert reported.exit_code == 0, reported.stderr
+    text = page.read_text(encoding="utf-8")
+    assert all(name in text for name in NAMES)
+
+
+def test_a_run_and_its_package_are_compared_by_person(run: Path, learner: Learner) -> None:
+    compared = command(
+        *("compare", run, learner.path, "--shot", "1", "--episodes", "12", "--queries", "3"),
+        *("--json", "--workers", "1"),
+    )
+    assert compared.exit_code == 0, compared.stderr
+    in_torch, in_runtime, *rules = json.loads(compared.stdout)["entries"]
+    assert [(r["shot"], r["given"]) for r in in_torch["results"]] == [(1, None), (1, 2)]
+    assert all(r["persons"] == 3 for r in in_runtime["results"])
+    for one, other in zip(in_torch["results"], in_runtime["results"], strict=True):
+        assert one["accuracy"] == pytest.approx(other["accuracy"], abs=1e-6)
+    assert "everybody's classifier, no examples" in [rule["name"] for rule in rules]

@@ -7,12 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from handful.runtime.arrays import Array
+from handful.runtime.package.manifest import TaskName
 from handful.runtime.tools.bench import Bench
-from handful.runtime.tools.text import ERROR, difference, mean, table
+from handful.runtime.tools.text import MEASURED_AS, difference, mean, table
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Result, summarise
+from handful.trainer.evaluation.accuracy import count_as
 from handful.trainer.export.card import markdown_table
-from handful.trainer.form.task import TaskName
 
 Kind = Literal["run", "package", "learner", "yardstick"]
 Rows = Sequence[Sequence[Any]]
@@ -96,11 +97,10 @@ class Compared:
         return tables
 
     def _of_size(self, at: int, size: TaskSize) -> tuple[str, Sequence[str], Rows]:
-        regression = self.task == "regression"
         number = {entry.name: place for place, entry in enumerate(self.entries, start=1)}
-        better = "below" if regression else "above"
+        better = "below" if self.task == "regression" else "above"
         head = [
-            *("", "measured", "", ERROR if regression else "accuracy %"),
+            *("", "measured", "", MEASURED_AS[self.task]),
             *(f"{better} {number[name]} by" for name in self.references),
         ]
         rows = []
@@ -115,9 +115,13 @@ class Compared:
                     *(ahead.get(name, "") for name in self.references),
                 )
             )
-        queries = f"{size.queries} {'queries' if regression else 'queries a class'}"
-        episodes = self.entries[0].results[at].episodes
-        return f"{size}, {queries}, {episodes} episodes, seed {self.seed}:", head, rows
+        asked = {"classification": "queries a class", "regression": "queries"}.get(self.task)
+        queries = f", {size.queries} {asked}" if asked else ""
+        first = self.entries[0].results[at]
+        episodes = f"{first.episodes} episodes"
+        if first.persons is not None:
+            episodes += f" of {first.persons} persons"
+        return f"{size}{queries}, {episodes}, seed {self.seed}:", head, rows
 
     def _costs(self) -> tuple[str, Sequence[str], Rows]:
         costs = [(e.name, e.cost) for e in self.entries if e.kind in ("run", "package")]
@@ -153,25 +157,35 @@ def entries_of(
     *,
     task: TaskName = "classification",
     costs: Mapping[str, Cost] | None = None,
+    like: Sequence[Result] = (),
 ) -> tuple[Entry, ...]:
     """An entry for each name in `kinds`, compared with the references on the same episodes.
 
-    `measures` has for each size the accuracy or error on each episode, [E], by name.
+    `measures` has for each size the accuracy or error on each episode, [E], by name; or that of
+    each person, [P], and `like` a result for each size which says on how many episodes.
     """
+    counted = like or (None,) * len(measures)
     return tuple(
         Entry(
             name=name,
             kind=kind,
             results=tuple(
-                summarise(
-                    by_name[name],
-                    size,
-                    task=task,
-                    against={other: by_name[other] for other in references if other != name},
+                _count(
+                    summarise(
+                        by_name[name],
+                        size,
+                        task=task,
+                        against={other: by_name[other] for other in references if other != name},
+                    ),
+                    of,
                 )
-                for size, by_name in measures
+                for (size, by_name), of in zip(measures, counted, strict=True)
             ),
             cost=(costs or {}).get(name),
         )
         for name, kind in kinds.items()
     )
+
+
+def _count(result: Result, like: Result | None) -> Result:
+    return result if like is None else count_as(result, like)

@@ -10,7 +10,8 @@ arabic_speech_commands (Ghandoura et al. 2021, CC-BY-4.0): asc_logmel.npz has `l
   deviation, by two constants that a device applies as well. The split by keyword is combined with
   the official one by speaker, so the meta-test words are new and their speakers too; recordings of
   a word of one part by a speaker of another are left out.
-- keywords.npz: the same with each meta-training word backwards as a class of its own, since 25
+- commands.npz: all words by all speakers, who are split into the parts; `speaker`, `take`.
+- keywords.npz: as words.npz, with each meta-training word backwards as a class of its own, since 25
   words are few to learn from.
 
 pen_strokes (of Omniglot's drawings; Lake et al. 2015, MIT): pen_strokes.npz has `x` [M, 64, 3] and
@@ -51,10 +52,6 @@ PARTS = {"meta_train": "train", "meta_val": "val", "meta_test": "test"}
 Split = dict[str, list[str]]
 Prepared = dict[str, tuple[dict[str, Array], Split]]  # arrays of x, label and more, by file name
 
-COMMANDS = (
-    *("backward", "cancel", "close", "disable", "down", "enable", "enter", "forward", "left"),
-    *("move", "next", "no", "ok", "open", "right", "start", "stop", "undo", "up", "yes"),
-)
 GESTURES = (
     *("rest", "flexion", "extension", "radial deviation", "ulnar deviation", "pronation"),
     *("supination", "fist"),
@@ -98,14 +95,13 @@ def words(folder: Path) -> Prepared:
     index = _index(folder / "asc_index.json", "keywords", "keyword_split", "speaker_split_official")
     label = np.array(index["keywords"])[arrays["keyword"]]
     x = ((arrays["logmel"].astype(np.float32) / 10 - 14 + 5) / 4)[..., None]  # as its README says
-    commands = np.isin(label, COMMANDS)
-    spoken = {name: arrays[name][commands] for name in ("speaker", "take")}
+    spoken = {name: arrays[name] for name in ("speaker", "take")}
     kept = np.zeros(len(label), dtype=bool)
     for part in PARTS.values():
         words_of_part = np.isin(label, index["keyword_split"][part])
         speakers = np.isin(arrays["speaker"], index["speaker_split_official"][part])
         kept |= words_of_part & speakers
-    of_commands = {"x": x[commands], "label": label[commands], **spoken}
+    of_commands = {"x": x, "label": label, **spoken}
     x, label = x[kept], label[kept]
     split: Split = {part: index["keyword_split"][short] for part, short in PARTS.items()}
     trained = np.isin(label, split["meta_train"])
