@@ -7,8 +7,8 @@ READY := $(VENV)/.ready
 # a worker a core, with one thread each: two threads of torch on two cores would wait for each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
-# where the rounding of torch's kernels shows most
-OTHER_CPU := tests/trainer/test_export_adam.py tests/trainer/test_export_magnified.py
+# where the rounding of torch's kernels shows: exported graphs beside torch
+OTHER_CPU := $(addprefix tests/trainer/test_export,.py _adam.py _magnified.py)
 
 .PHONY: demo test test-all test-other-cpu test-web check docs format clean
 
@@ -51,7 +51,7 @@ test-web: $(READY) # the runtime in JavaScript and its pages, where Node is at h
 	HANDFUL_PYTHON="$(abspath $(BIN))/python" npm test --silent
 
 test-other-cpu: $(READY) # some of them as a CPU without vector instructions computes
-	ATEN_CPU_CAPABILITY=default $(PYTEST) $(OTHER_CPU)
+	ATEN_CPU_CAPABILITY=default $(PYTEST) -m "not slow" $(OTHER_CPU)
 
 test-all: $(READY) # every check, the long ones too
 	$(PYTEST)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from .learner import Learner, load
     from .listener import Heard, Listener, words
+    from .rollout import Rollout, advantages
     from .task import Task
 
 __all__ = [
@@ -33,12 +34,14 @@ __all__ = [
     "Listener",
     "ManifestError",
     "PackageError",
+    "Rollout",
     "SessionError",
     "Sound",
     "SupportSetError",
     "Task",
     "TaskFileError",
     "Windows",
+    "advantages",
     "files_of",
     "load",
     "read_folder",
@@ -52,9 +55,11 @@ _LAZY = {
     "Heard": "listener",
     "Learner": "learner",
     "Listener": "listener",
+    "Rollout": "rollout",
     "Sound": "inputs.sounds",
     "Task": "task",
     "Windows": "inputs.series",
+    "advantages": "rollout",
     "files_of": "inputs.examples",
     "load": "learner",
     "read_folder": "inputs.examples",

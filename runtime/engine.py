@@ -29,7 +29,7 @@ MAX_NOISE = 2**24  # values of one noise tensor
 
 
 class State(NamedTuple):
-    """What predict reads, and the sizes of the support set that it came from."""
+    """What a task keeps, and the sizes of the support set that it came from."""
 
     tensors: dict[str, Value]  # on the host, or on the device
     sizes: Sizes  # S and N; N is the width of the answers
@@ -85,18 +85,24 @@ class Engine:
         noise: Mapping[str, Floats] | None = None,
         observe: Observe | None = None,
         meter: Meter = UNTOLD,
+        begun: State | None = None,
     ) -> State:
-        """The state that predict reads, from embedded examples; noise is zero unless given.
+        """The state that a task keeps, from embedded examples; noise is zero unless given.
 
-        `meter`, which expects `adapting_runs` pieces already, counts the graphs.
+        `meter`, which expects `adapting_runs` pieces already, counts the graphs. From a state that
+        is `begun` it goes on: the first stage is not started, but starts there.
         """
         running = self._begin(support_x, support_y, noise)
+        first = self.manifest.stages[0]
+        if begun is not None:
+            running.known.update(begun.tensors)
         for stage in self.manifest.stages:
-            self._stage(stage, running, observe, meter)
+            begins = begun is None or stage is not first
+            self._stage(stage, running, observe, meter, start=begins)
         return self._state(running)
 
     def after_each_step(self, support_x: Floats, support_y: Floats) -> Iterator[State]:
-        """What predict reads after 0, 1, … n inner steps in all, spent in the stages' order.
+        """What a task keeps after 0, 1, … n inner steps in all, spent in the stages' order.
 
         Stages that the steps do not reach start from the state as it is and are not stepped, so
         the last state is that of `adapt`.
@@ -132,7 +138,7 @@ class Engine:
         )
 
     def _state(self, running: _Running) -> State:
-        tensors = {t.name: running.known[t.name] for t in self.manifest.read_by_predict}
+        tensors = {t.name: running.known[t.name] for t in self.manifest.kept}
         return State(tensors, running.sizes)
 
     def _start(self, stage: StageSpec, running: _Running) -> None:
@@ -149,14 +155,21 @@ class Engine:
         return loss
 
     def _stage(
-        self, stage: StageSpec, running: _Running, observe: Observe | None, meter: Meter
+        self,
+        stage: StageSpec,
+        running: _Running,
+        observe: Observe | None,
+        meter: Meter,
+        *,
+        start: bool = True,
     ) -> None:
         def state() -> dict[str, Array]:
             return {name: to_numpy(running.known[name]) for name in stage.state}
 
-        self._start(stage, running)
-        meter.tick()
-        if observe:
+        if start:
+            self._start(stage, running)
+            meter.tick()
+        if observe and start:
             observe(stage.name, 0, state())
         loss = None
         for i in range(1, stage.steps + 1):

@@ -14,6 +14,7 @@ from handful.runtime.package.read import Package, find, read_package
 from .engine import Engine, LoadedPackage
 from .errors import AdaptError, SupportSetError, quote
 from .progress import Meter, Progress
+from .rollout import Rollout
 from .sessions import Graph, Provider, Setup, setup
 from .support import build_empty, few, gather
 from .task import Task, adapt
@@ -28,7 +29,9 @@ class Learner(LoadedPackage):
         spec, limits = self.input, self.manifest.limits
         rate = f" at {spec.rate} Hz" if spec.rate else ""
         most = f"{limits.way.min} " + (f"to {limits.way.max}" if limits.way.max else "or more")
-        answers = "numbers" if self.manifest.task == "regression" else f"{most} classes"
+        width = self.manifest.targets
+        answers = f"{most} classes" if width is None else "numbers"
+        answers = "actions" if self.manifest.task == "policy" else answers
         answers = few(self.classes) if self.classes else answers
         return f"Learner({self.name}: {spec.kind} {list(spec.shape)}{rate} → {answers})"
 
@@ -38,10 +41,14 @@ class Learner(LoadedPackage):
         return self.manifest.classes or ()
 
     def start(self) -> Task:
-        """The task without any example: it answers as everybody's classifier.
+        """The task without any example: everybody's classifier, or a policy that has not acted yet.
 
-        `Task.add` gives it examples. Raises SupportSetError where the package names no classes.
+        `Task.add` gives it examples, or a rollout. Raises SupportSetError where the package neither
+        names its classes nor is a policy.
         """
+        if self.manifest.task == "policy":
+            support = build_empty(self._engine)
+            return Task(self, support, (next(self._engine.after_each_step(support.x, support.y)),))
         if not self.classes:
             raise SupportSetError(
                 f"package {self.name} names no classes",
@@ -73,6 +80,11 @@ class Learner(LoadedPackage):
         progress: Progress | None = None,
     ) -> Task: ...
 
+    @overload
+    def adapt(
+        self, examples: Rollout, labels: None = None, *, progress: Progress | None = None
+    ) -> Task: ...
+
     def adapt(
         self,
         examples: Any,
@@ -87,7 +99,8 @@ class Learner(LoadedPackage):
 
         `examples` is {label: [examples]}, or a list or stacked array of S examples with a list of S
         `labels`, which are strings; shots may differ from class to class. In a regression `labels`
-        are the targets, an array [S, O] or [S].
+        are the targets, an array [S, O] or [S]. A policy is given a `Rollout` and nothing else:
+        what the task of `start` did.
 
         Where the package names its classes (`learner.classes`) the labels are among these, any of
         which may have no example; `new` names classes beyond them, where it takes such.

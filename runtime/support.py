@@ -17,6 +17,7 @@ from .arrays import FILLED, Array, Floats, is_masked
 from .engine import Engine
 from .errors import SupportSetError, quote
 from .progress import UNTOLD, Meter
+from .rollout import Rollout
 from .unlike import warn_of_empty
 
 NAMED = 20  # classes in a hint
@@ -30,8 +31,8 @@ class Support:
     """Embedded examples with their classes, or with their targets."""
 
     x: Floats  # [S, ...] embedded
-    y: Floats  # [S, N] one-hot; regression: targets [S, O]
-    classes: tuple[str, ...]  # in the order of first appearance; regression: none
+    y: Floats  # [S, N] one-hot; else targets: [S, O], of a policy [S, A + 1]
+    classes: tuple[str, ...]  # in the order of first appearance; none where there are targets
     named: int = (
         0  # how many of them, the first, are those of the package: they stay without examples
     )
@@ -67,6 +68,13 @@ def gather(
     Where the package names its classes, `new` names those beyond them, and `known` those that a
     task has already. `meter` counts the examples that are embedded.
     """
+    if engine.manifest.task == "policy":
+        return _policy(engine, examples, labels, meter)
+    if isinstance(examples, Rollout):
+        raise SupportSetError(
+            f"a rollout, but package {engine.manifest.name} is no policy",
+            hint="give it labelled examples: learner.adapt({label: [examples]})",
+        )
     if engine.manifest.task == "regression":
         return _regression(engine, examples, labels, meter)
     pairs = _pairs(engine.manifest, examples, labels)
@@ -84,7 +92,10 @@ def gather(
 
 
 def build_empty(engine: Engine) -> Support:
-    """The support set without an example, of a package that names its classes."""
+    """The support set without an example, of a package that names its classes, or of a policy."""
+    if engine.manifest.task == "policy":
+        nothing = np.zeros((0, target_width(engine.manifest) or 0), np.float32)
+        return Support(engine.embed(_none(engine)), nothing, ())
     return build_support(engine.embed(_none(engine)), [], engine.manifest.classes or ())
 
 
@@ -243,12 +254,33 @@ def _regression(engine: Engine, examples: Any, targets: Any, meter: Meter) -> Su
     x = _batch(engine.manifest, examples, "example")
     y = _numbers(targets)
     y = y[:, None] if y.ndim == 1 else y
-    width = outputs(engine.manifest)
+    width = target_width(engine.manifest)
     if y.ndim != 2 or not y.shape[1] or y.shape[1] != (width or y.shape[1]):
         raise SupportSetError(f"targets have shape {list(y.shape)}, wanted [S, {width or 'O'}]")
     _check_as_many(len(x), len(y), "targets")
     _check_cap(len(x))
     engine.watch.look([x], EXAMPLES)
+    return Support(_embed(engine, [x], meter), y, ())
+
+
+def _policy(engine: Engine, rollout: Any, labels: Any, meter: Meter) -> Support:
+    """The readings of a rollout; an advantage of its own stands behind the actions of each."""
+    if not isinstance(rollout, Rollout) or labels is not None:
+        raise SupportSetError(
+            f"package {engine.manifest.name} is a policy: it learns from what it did, not from"
+            " labelled examples",
+            hint="learner.adapt(handful.Rollout(observations, actions, advantages))",
+        )
+    observations, y = rollout.rows()
+    x = _batch(engine.manifest, observations, "observation")
+    width = target_width(engine.manifest)
+    if not len(x) or y.shape[1] != width:
+        raise SupportSetError(
+            f"a rollout of {len(x)} readings and {y.shape[1] - 1} actions, wanted 1 reading or"
+            f" more and {(width or 1) - 1}"
+        )
+    _check_cap(len(x))
+    engine.watch.look([x], "the observations are")
     return Support(_embed(engine, [x], meter), y, ())
 
 
@@ -266,10 +298,10 @@ def _numbers(targets: Any) -> Floats:
     return y
 
 
-def outputs(manifest: Manifest) -> int | None:
-    """How many numbers a regression package predicts, where the manifest fixes it."""
-    size = manifest.graphs[manifest.predict].outputs[0].shape[-1]
-    return size if isinstance(size, int) else None
+def target_width(manifest: Manifest) -> int | None:
+    """How many numbers a target of a regression or of a policy is; None where there are labels."""
+    width = manifest.targets
+    return width if isinstance(width, int) else None
 
 
 def is_one_hot(y: Array, named: int = 0) -> bool:

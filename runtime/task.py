@@ -20,18 +20,32 @@ from handful.runtime.inputs.examples import (
     to_batch,
 )
 from handful.runtime.inputs.folders import label_of
+from handful.runtime.package.manifest import TaskName
 
-from .arrays import Array, Floats
+from .arrays import Array, Floats, as_array
 from .confidence import Numbers, Sizes, score, softmax, temperature_of
 from .engine import Engine, LoadedPackage, Shared, State
 from .errors import AdaptError, SupportSetError, quote
 from .negatives import Negatives, left_out
 from .progress import UNTOLD, Meter, Progress
+from .rollout import Rollout
 from .support import NAMED, Support, check_limits, embed_unlabelled, gather, join, list_classes
 from .task_file import Saved, write
 from .unlike import warn_of_empty
 
 ANSWERED = "an answer to that means nothing"  # of a query with nothing in it
+ASKED: dict[TaskName, str] = {  # what a task of each kind is asked
+    "classification": "predict gives a classification task's labels",
+    "regression": "predict gives a regression task's outputs",
+    "policy": "act gives a policy's actions, add lets it go on learning",
+}
+
+
+class Act(NamedTuple):
+    """What a policy does: float32 [A] each, or [Q, A]."""
+
+    mean: Floats
+    deviation: Floats
 
 
 class Rejection(NamedTuple):
@@ -72,8 +86,8 @@ class Task(Shared):
         parts = [f"{quote(label)} {shot}" for label, shot in self.counts.items()]
         if len(parts) > NAMED:
             parts[NAMED:] = [f"… {len(parts) - NAMED} more classes, {count} examples in all"]
-        if self._regression:
-            parts = [f"{count} examples"]
+        if self._kind != "classification":
+            parts = [f"{count} {'readings' if self._kind == 'policy' else 'examples'}"]
         if self._samples is not None:
             parts.append(f"{self._samples} samples")
         if self._negatives is not None:
@@ -94,7 +108,7 @@ class Task(Shared):
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many examples of each class the task was adapted to; of a regression nothing."""
+        """How many examples of each class the task was adapted to; nothing without classes."""
         shots = self._support.y.sum(axis=0)
         return {label: int(shot) for label, shot in zip(self.classes, shots, strict=False)}
 
@@ -134,9 +148,10 @@ class Task(Shared):
         Of a regression it gives what `outputs` gives.
 
         Raises AdaptError for `unknown` where the package has no thresholds, at a share that it was
-        not measured at, and in a regression.
+        not measured at, and in a regression; and in a policy, which acts.
         """
-        if self._regression:
+        if self._kind != "classification":
+            self._of("regression", "predict")
             self._no_unknown(unknown, unknown_label)
             return self._answer(queries, lambda states: states.mean(axis=0))
         query_x, single, found = self._query(queries)
@@ -159,18 +174,45 @@ class Task(Shared):
         They are in the units of the targets; with samples, their mean. Raises AdaptError where the
         task has classes.
         """
-        if not self._regression:
-            raise AdaptError("outputs of a task with classes", hint="predict gives their labels")
+        self._of("regression", "outputs")
         return self._answer(queries, lambda states: states.mean(axis=0))
+
+    @overload
+    def act(self, observations: Examples, noise: None = None) -> Act: ...
+
+    @overload
+    def act(self, observations: Examples, noise: HasArray | Sequence[Any]) -> Floats: ...
+
+    def act(self, observations: Any, noise: Any = None) -> Act | Floats:
+        """What a policy does: the mean of each action and its standard deviation; or an action.
+
+        Both are float32, [A] of one observation or [Q, A] of several. With `noise` of their shape,
+        standard normal draws such as `rng.standard_normal(A)`, it is the action mean + deviation ·
+        noise. Learning needs noise: an action that is never tried is never found to be good. Raises
+        AdaptError where the task is no policy.
+        """
+        self._of("policy", "act")
+        answer = self._answer(observations, lambda states: states.mean(axis=0))
+        act = Act(*np.split(answer, 2, axis=-1))
+        if noise is None:
+            return act
+        drawn = as_array(noise, "noise")
+        if drawn.shape != act.mean.shape or drawn.dtype.kind != "f":
+            raise AdaptError(
+                f"noise is {drawn.dtype} {list(drawn.shape)},"
+                f" wanted floats of the shape {list(act.mean.shape)}"
+            )
+        actions: Floats = act.mean + act.deviation * drawn.astype(np.float32)
+        return actions
 
     def predict_proba(self, queries: Examples) -> Floats:
         """Probabilities, float32 [N] of one query or [Q, N] of several, in the order of `classes`.
 
         They are softmax(logits / temperature), the temperature being the package's for a task of
         this size, or 1 where the package has none; with samples, their mean. A row adds up to 1.
-        Raises AdaptError in a regression.
+        Raises AdaptError where the task has no classes.
         """
-        self._classification("predict_proba")
+        self._of("classification", "predict_proba")
         return self._answer(queries, lambda states: states.mean(axis=0))
 
     @overload
@@ -191,9 +233,9 @@ class Task(Shared):
 
         A tuple of one query, or a list of tuples of several. The right label has to be one of the
         task's: for a query of none of them a set says nothing. Raises AdaptError at a coverage that
-        the package was not measured at, and in a regression.
+        the package was not measured at, and where the task has no classes.
         """
-        self._classification("predict_set")
+        self._of("classification", "predict_set")
         least = Sizes(self.learner.manifest).probability(coverage, self._shots)
         states, single = self._per_state(queries)
         sets = [self._labels_above(row, least) for row in states.mean(axis=0)]
@@ -203,9 +245,9 @@ class Task(Shared):
         """What the package gave before the temperature: float32 [N] of one query, or [Q, N].
 
         With samples, the logarithm of the mean of their probabilities at temperature 1. Raises
-        AdaptError in a regression.
+        AdaptError where the task has no classes.
         """
-        self._classification("logits")
+        self._of("classification", "logits")
         query_x, single, _ = self._query(queries)
         logits = self._logits(query_x)
         answers: Floats = logits[0]
@@ -248,6 +290,11 @@ class Task(Shared):
         progress: Progress | None = None,
     ) -> Task: ...
 
+    @overload
+    def add(
+        self, examples: Rollout, labels: None = None, *, progress: Progress | None = None
+    ) -> Task: ...
+
     def add(
         self,
         examples: Any,
@@ -260,12 +307,19 @@ class Task(Shared):
 
         `examples`, `labels`, `new` and `progress` are as for `Learner.adapt`, and so are the
         errors.
+
+        A policy goes on from where it stands, by what this task itself has done since and by that
+        alone: a policy gradient is of the policy that acted.
         """
         meter = Meter(progress)
         meter.expect(len(self._states) * self._engine.adapting_runs)
         if self._negatives is not None:
             self._expect_left_out(meter)
         more = gather(self._engine, examples, labels, new=new, known=self.classes, meter=meter)
+        if self._kind == "policy":
+            check_limits(more, self.learner.manifest.limits)
+            state = self._engine.adapt(more.x, more.y, meter=meter, begun=self._states[0])
+            return replace(self, _support=more, _states=(state,))
         if not len(more.x):
             raise SupportSetError("no examples", hint="give at least one example to add")
         task = self._readapt(join(self._support, more), meter)
@@ -278,7 +332,7 @@ class Task(Shared):
         It is then without examples. Raises SupportSetError where the task has no such class, or too
         few are left.
         """
-        self._classification("remove")
+        self._of("classification", "remove")
         label = label_of(label, "label")
         if label not in self.classes:
             raise SupportSetError(
@@ -293,7 +347,7 @@ class Task(Shared):
         met, or that are mistaken for one of them. Examples given before are kept. A package without
         thresholds takes 5 or more, of which they are made. `progress` is as for `Learner.adapt`.
         """
-        self._classification("with_negatives")
+        self._of("classification", "with_negatives")
         meter = Meter(progress)
         self._expect_left_out(meter)
         x = embed_unlabelled(self._engine, examples, meter)
@@ -325,8 +379,8 @@ class Task(Shared):
         return None if self._seed is None else len(self._states)
 
     @property
-    def _regression(self) -> bool:
-        return self.learner.manifest.task == "regression"
+    def _kind(self) -> TaskName:
+        return self.learner.manifest.task
 
     @property
     def _shots(self) -> Array:
@@ -338,15 +392,14 @@ class Task(Shared):
     def _temperature(self) -> float:
         return temperature_of(self.learner.manifest, self._shots)
 
-    def _classification(self, name: str) -> None:
-        if self._regression:
-            raise AdaptError(
-                f"{name} on a regression task", hint="predict gives a regression task's outputs"
-            )
+    def _of(self, wanted: TaskName, name: str) -> None:
+        """Refuse `name` of a task of another kind."""
+        if self._kind != wanted:
+            raise AdaptError(f"{name} on a {self._kind} task", hint=ASKED[self._kind])
 
     def _no_unknown(self, unknown: float | None, unknown_label: str | None) -> None:
         if unknown is not None:
-            self._classification("unknown")
+            self._of("classification", "unknown")
         if unknown_label is not None:
             raise AdaptError("unknown_label alone", hint="give both: unknown=0.05, unknown_label=…")
 
@@ -380,7 +433,7 @@ class Task(Shared):
 
         Raises AdaptError as `predict` does.
         """
-        self._classification("unknown")
+        self._of("classification", "unknown")
         given, manifest = self._negatives, self.learner.manifest
         thresholds: Numbers
         if given is not None and not manifest.confidence:
@@ -431,7 +484,7 @@ class Task(Shared):
         """[samples, Q, N] probabilities, or [samples, Q, O] outputs."""
         query_x, single, _ = self._query(queries)
         answers = self._logits(query_x)
-        return answers if self._regression else self._probabilities(answers), single
+        return self._probabilities(answers) if self._kind == "classification" else answers, single
 
     def _answer(self, queries: Any, reduce: Any) -> Floats:
         states, single = self._per_state(queries)

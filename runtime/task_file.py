@@ -16,7 +16,7 @@ from .engine import State, sizes_of
 from .errors import HandfulError, TaskFileError, quote
 from .negatives import LEAST, MAX_NEGATIVES
 from .sessions import ANY, Sizes, resolve, to_numpy
-from .support import Support, check_limits, is_one_hot, outputs
+from .support import Support, check_limits, is_one_hot, target_width
 
 MAX_PATH_BYTES = 4096  # of a path; Linux takes no longer one
 FORMAT = 1
@@ -120,7 +120,7 @@ def _check_arrays(name: str, arrays: dict[str, Array], manifest: Manifest, ident
     for i in range(about["samples"]):
         tensors = {
             tensor.name: _take(name, arrays, f"state/{i}/{tensor.name}", tensor, sizes)
-            for tensor in manifest.read_by_predict
+            for tensor in manifest.kept
         }
         states.append(State(tensors, sizes))
     negatives = _negatives(name, arrays, manifest) if "negatives" in arrays else None
@@ -177,15 +177,15 @@ def _support(
     inner = _embedded_shape(manifest)
     targets = arrays.get("support_y")
     count, any_width = targets.shape if targets is not None and targets.ndim == 2 else (0, 0)
-    width = len(classes) or outputs(manifest) or any_width
+    width = len(classes) or target_width(manifest) or any_width
     sizes = {"S": count, "N": width}
     x = _take(name, arrays, "support_x", TensorSpec("", "float32", ("S", *inner)), sizes)
     y = _take(name, arrays, "support_y", TensorSpec("", "float32", ("S", "N")), sizes)
-    regression = manifest.task == "regression"
+    numbers = manifest.task != "classification"
     named = manifest.classes or ()
     ours = tuple(classes[: len(named)]) == named
-    fits = ours and (regression or is_one_hot(y, len(named)))
-    if regression == bool(classes) or not fits:
+    fits = ours and (numbers or is_one_hot(y, len(named)))
+    if numbers == bool(classes) or not fits:
         raise TaskFileError(f"{name}: `support_y` does not fit the classes")
     support = Support(x, y, tuple(classes), len(named))
     try:
@@ -223,7 +223,7 @@ def _negatives(name: str, arrays: dict[str, Array], manifest: Manifest) -> Float
     spec = TensorSpec("", "float32", ("S", *_embedded_shape(manifest)))
     negatives = _take(name, arrays, "negatives", spec, {"S": count})
     least = 1 if manifest.confidence else LEAST
-    if not least <= count <= MAX_NEGATIVES or manifest.task == "regression":
+    if not least <= count <= MAX_NEGATIVES or manifest.task != "classification":
         raise TaskFileError(
             f"{name} has {count} negatives, wanted {least} to {MAX_NEGATIVES}, of classification"
         )

@@ -204,8 +204,8 @@ def test_a_folder_that_is_no_run_says_so(command: tuple[str, ...], tmp_path: Pat
             ("leo", "--data", "absent"),
             "error: no data source absent\n"
             "\n"
-            "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz,"
-            " MODULE:CLASS; no folder of that name exists\n",
+            "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, navigation, cart, FOLDER,"
+            " FILE.npz, MODULE:CLASS; no folder of that name exists\n",
         ),
         (
             ("leo", "--device", "abacus"),

@@ -23,9 +23,11 @@ from PIL import Image, ImageDraw
 
 import handful
 from handful.runtime.arrays import Array
+from handful.runtime.package.decode import to_json
 from handful.runtime.package.read import SHIPPED, list_shipped
 from handful.runtime.tools.golden import read_golden
 
+from .runtime.small_policy import bandit
 from .runtime.small_sounds import wav
 
 ROOT = Path(__file__).parents[1]
@@ -118,6 +120,24 @@ def windows_of_a_person() -> dict[str, Any]:
     return dict(zip(("window", *"abcdef"), rows[:7], strict=True))
 
 
+class Machine:
+    """What a policy of one action moves: its reward is that action."""
+
+    def read(self) -> list[float]:
+        return [0.0, 1.0]
+
+    def move(self, action: Array) -> float:
+        return float(action[0])
+
+
+def machines() -> dict[str, Any]:
+    """A policy in the folder `cart`, and what it moves."""
+    folder = Path("cart")
+    folder.mkdir()
+    (folder / "manifest.json").write_text(to_json(bandit(folder)), encoding="utf-8")
+    return {"machine": Machine()}
+
+
 GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "README.md": dict,
     "docs/architecture.md": characters,
@@ -127,6 +147,7 @@ GIVEN: dict[str, Callable[[], dict[str, Any]]] = {
     "docs/own-learner.md": dict,
     "docs/personal.md": windows_of_a_person,
     "docs/photos.md": photographs,
+    "docs/policies.md": machines,
 } | {f"exported/{name}/README.md": lambda name=name: of_card(name) for name in list_shipped()}
 
 

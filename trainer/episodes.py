@@ -1,11 +1,11 @@
-"""Episodes: what a task is, how large, and where tasks come from: classes or functions."""
+"""Episodes: what a task is, how large, and where tasks come from: classes, functions, worlds."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -45,7 +45,8 @@ class TaskSize:
 class Episode(NamedTuple):
     """An N-way K-shot task, or a batch of T of them with a leading [T].
 
-    In regression the targets [S, O] stand in place of one-hot labels [S, N].
+    In regression the targets [S, O] stand in place of one-hot labels [S, N]; of a policy what it
+    did, see `trainer/form/task.py`.
     """
 
     support_x: Tensor  # [S, ...] float32, S = N * K
@@ -59,7 +60,10 @@ class EpisodeSource(ABC):
     """Where tasks come from: `episodes` draws them, and a source of one's own has no more to do."""
 
     input: InputSpec  # what one example is
-    targets: int | None = None  # O, the numbers that a regression predicts; None: classes
+    # O, the numbers that a regression predicts, of a policy its actions and their advantage;
+    # None: classes
+    targets: int | None = None
+    actions: int | None = None  # A, the numbers that a policy sets; None: no policy is asked for
 
     @property
     def named(self) -> tuple[str, ...] | None:
@@ -87,6 +91,10 @@ class EpisodeSource(ABC):
     def embed_with(self, embed: Callable[[Tensor], Tensor]) -> EpisodeSource:
         """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
         return Embedded(self, embed)
+
+    def played_by(self, learner: Any, params: Mapping[str, Tensor]) -> EpisodeSource:
+        """The source whose tasks this learner makes as it is now; most do not depend on it."""
+        return self
 
     def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """At most `count` examples [M, ...] as the learner sees them, to prepare its start on.
@@ -149,12 +157,25 @@ class OnDevice(EpisodeSource):
     def __init__(self, source: EpisodeSource, device: torch.device) -> None:
         """`source` draws on the CPU."""
         self.source, self.device = source, device
-        self.input, self.targets = source.input, source.targets
+        self.input, self.targets, self.actions = source.input, source.targets, source.actions
 
     @property
     def named(self) -> tuple[str, ...] | None:
         """Those of the other source."""
         return self.source.named
+
+    def played_by(self, learner: Any, params: Mapping[str, Tensor]) -> EpisodeSource:
+        """The other source's, where it draws: on the CPU."""
+        there = {name: value.cpu() for name, value in params.items()}
+        return OnDevice(self.source.played_by(learner, there), self.device)
+
+    def size(self, way: int, shot: int, queries: int) -> TaskSize:
+        """As the other source has it."""
+        return self.source.size(way, shot, queries)
+
+    def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
+        """As the other source does."""
+        self.source.check(size, where=where, prefix=prefix)
 
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """As the other source draws them."""

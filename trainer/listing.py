@@ -21,6 +21,8 @@ SOURCES = {
     "bands": "gestures of made-up persons with wrist bands: named classes; needs no files",
     "sinusoid": "regression: sinusoids of unknown amplitude and phase; needs no files",
     "sensor": "regression: sensors of unknown gain, offset, drift and saturation; needs no files",
+    "navigation": "policies: a point that looks for a place it is not told; needs no files",
+    "cart": "policies: carts of unknown mass, motor and friction; needs no files",
     "FOLDER": "images, one sub-folder a class",
     "FILE.npz": "arrays or embeddings with labels",
     "MODULE:CLASS": "an episode source of your own",
@@ -75,7 +77,8 @@ def _purpose(manifest: Manifest) -> str:
     if spec.rate is not None:
         size = f"{spec.shape[0] / spec.rate:g} s at {spec.rate} Hz"
     what = KINDS[spec.kind].takes
-    text = f"{'functions' if manifest.task == 'regression' else 'classes'} of {what}, {size}"
+    things = {"classification": "classes", "regression": "functions", "policy": "policies"}
+    text = f"{things[manifest.task]} of {what}, {size}"
     if recipe not in recipes():
         return text
     lines = (RECIPES / f"{recipe}.toml").read_text(encoding="utf-8").splitlines()

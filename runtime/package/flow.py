@@ -92,6 +92,8 @@ class _Flow:
         init = self._graph(stage.init, f"{place}.init")
         at = f"graphs.{stage.init}"
         draws = self._draws(stage, init, place)
+        if draws and self.manifest.task == "policy":
+            raise ManifestError(f"`{place}.noise` is given, wanted none: the task is policy")
         self._inputs(init.inputs, at, {**self.state, **draws})
         _exactly(init.outputs, stage.state, f"{at}.outputs")
         for tensor in init.outputs:
@@ -167,6 +169,11 @@ class _Flow:
         shape = graph.outputs[0].shape
         if len(shape) != 2 or shape[0] != "Q" or isinstance(shape[1], str):
             raise ManifestError(f"`{at}.outputs` has `outputs`, wanted a shape of Q and a number")
+        if manifest.task == "policy" and int(shape[1]) % 2:
+            raise ManifestError(
+                f"`{at}.outputs` has `outputs` of {shape[1]} numbers, wanted an even number:"
+                " of each action a mean and a deviation"
+            )
         _shape(graph.outputs[0], shape, f"{at}.outputs")
 
     def _graph(self, name: str, place: str) -> GraphSpec:
@@ -190,11 +197,10 @@ class _Flow:
                 )
 
     def _width(self) -> int | str:
-        """Of the labels: the classes, or the numbers that a regression predicts."""
-        if self.manifest.task == "classification":
-            return "N"
-        graph = self._graph(self.manifest.predict, "predict")
-        return graph.outputs[0].shape[-1] if graph.outputs and graph.outputs[0].shape else 0
+        """Of the labels: the classes; or of the targets."""
+        self._graph(self.manifest.predict, "predict")
+        width = self.manifest.targets
+        return "N" if width is None else width
 
 
 def _values(tensor: TensorSpec) -> int:

@@ -131,31 +131,39 @@ class Limits:
     support: Bounds = Bounds(1)
 
 
-def either(accuracy: float | None, error: float | None) -> float:
-    """The one of the two that was measured."""
-    value = error if accuracy is None else accuracy
-    assert value is not None
-    return value
+TaskName = Literal["classification", "regression", "policy"]
+Measure = Literal["accuracy", "mean_squared_error", "mean_return"]
+MEASURES: dict[TaskName, Measure] = {  # what is measured of each kind of task
+    "classification": "accuracy",
+    "regression": "mean_squared_error",
+    "policy": "mean_return",
+}
+
+
+def measured_one(*values: float | None) -> float:
+    """The one of them that was measured."""
+    return next(value for value in values if value is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """What a measured accuracy, or in regression a mean squared error, has to beat.
+    """What a measured accuracy, mean squared error or mean return has to beat.
 
-    `difference` is how far the package is ahead on the same episodes: its accuracy less this one,
-    or this error less its own; `interval` is the half width of its 95 % interval.
+    `difference` is how far the package is ahead on the same episodes: its accuracy or return less
+    this one, or this error less its own; `interval` is the half width of its 95 % interval.
     """
 
     name: str
     accuracy: float | None = None
     mean_squared_error: float | None = None
+    mean_return: float | None = None
     difference: float
     interval: float
 
     @property
     def value(self) -> float:
-        """The accuracy, or the error where there is none."""
-        return either(self.accuracy, self.mean_squared_error)
+        """The one of the three that was measured."""
+        return measured_one(self.accuracy, self.mean_squared_error, self.mean_return)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +171,8 @@ class Evaluation:
     """A measured mean, ± interval (95 %) over episodes, beside what it has to beat.
 
     Classification has an accuracy; regression, where `way` is 1, a mean squared error in squared
-    units of the targets. Where the classes are named, `given` of them have examples, null: all, and
+    units of the targets; a policy, where `way` is 1 too, a mean return after it was adapted once,
+    to `shot` rollouts. Where the classes are named, `given` of them have examples, null: all, and
     with `persons` the mean is of each person's mean, and the interval over so many of them.
     """
 
@@ -176,14 +185,15 @@ class Evaluation:
     persons: int | None = None
     accuracy: float | None = None
     mean_squared_error: float | None = None
+    mean_return: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()
 
     @property
     def value(self) -> float:
-        """The accuracy, or the error where there is none."""
-        return either(self.accuracy, self.mean_squared_error)
+        """The one of the three that was measured."""
+        return measured_one(self.accuracy, self.mean_squared_error, self.mean_return)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -235,13 +245,14 @@ class Manifest:
 
     `classes` names those of every task, in the order of the answers' columns; null: every task has
     classes of its own. Of named classes any may have no example. Further ones may follow them where
-    `limits.way` allows more.
+    `limits.way` allows more. A policy answers with the means of its A actions and then their
+    deviations; its targets are the A actions that were taken and their advantage.
     """
 
     format: int = FORMAT
     name: str
     learner: str
-    task: Literal["classification", "regression"]
+    task: TaskName
     classes: tuple[str, ...] | None = None
     input: InputSpec
     embed: str | None
@@ -257,10 +268,32 @@ class Manifest:
     licence: str
 
     @property
-    def read_by_predict(self) -> tuple[TensorSpec, ...]:
-        """The tensors of the state that predict reads: what a task keeps."""
+    def kept(self) -> tuple[TensorSpec, ...]:
+        """What a task keeps of the state: what predict reads; of a policy, which goes on, all."""
+        if self.task == "policy":
+            made = (self.graphs[stage.init].outputs for stage in self.stages)
+            return tuple({tensor.name: tensor for outputs in made for tensor in outputs}.values())
         inputs = self.graphs[self.predict].inputs
         return tuple(tensor for tensor in inputs if tensor.name != "query_x")
+
+    @property
+    def may_be_empty(self) -> bool:
+        """Whether a task may have no examples: of named classes, and a policy before it acts."""
+        return self.classes is not None or self.task == "policy"
+
+    @property
+    def targets(self) -> int | str | None:
+        """The width of the targets [S, …]: of a regression its outputs, of a policy A + 1.
+
+        None where there are labels; a symbol where the manifest is not one.
+        """
+        if self.task == "classification":
+            return None
+        outputs = self.graphs[self.predict].outputs
+        width = outputs[0].shape[-1] if outputs and outputs[0].shape else 0
+        if self.task == "policy" and isinstance(width, int):
+            return width // 2 + 1
+        return width
 
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")  # of a package and its files

@@ -21,6 +21,7 @@ from .manifest import (
     FILE,
     GOLDEN,
     HASH,
+    MEASURES,
     Bounds,
     Comparison,
     Confidence,
@@ -30,6 +31,7 @@ from .manifest import (
     Limits,
     Manifest,
     Seen,
+    TaskName,
     TensorSpec,
     is_basename,
     is_inner,
@@ -37,7 +39,7 @@ from .manifest import (
 from .strict import shorten
 
 MAX_EVALUATIONS, MAX_TEXT = 1000, 500  # entries of a list, characters for people
-MAX_ERROR = 1e30  # of a mean squared error
+MAX_ERROR = 1e30  # of a mean squared error, and of a mean return on either side of 0
 MAX_SIZES, MAX_RATES = 256, 32  # entries of `confidence`, and of each list in one
 MAX_SCORE, MAX_TEMPERATURE = 1e30, 1e9
 MIN_RATE, MAX_RATE = 1000, 192_000  # samples a second
@@ -62,7 +64,7 @@ def check(manifest: Manifest) -> None:
     check_words(manifest.licence, "licence")
     _input(manifest.input)
     check_classes(manifest)
-    _bounds(manifest.limits, named=manifest.classes is not None)
+    _bounds(manifest.limits, empty=manifest.may_be_empty)
     _files(manifest.graphs)
     for name, graph in manifest.graphs.items():
         for side, tensors in (("inputs", graph.inputs), ("outputs", graph.outputs)):
@@ -231,8 +233,8 @@ def check_classes(manifest: Manifest) -> None:
     names = manifest.classes
     if names is None:
         return
-    if manifest.task == "regression":
-        raise ManifestError("`classes` is given, wanted null: the task is regression")
+    if manifest.task != "classification":
+        raise ManifestError(f"`classes` is given, wanted null: the task is {manifest.task}")
     if not 2 <= len(names) <= MAX_CLASSES or len(set(names)) < len(names):
         raise ManifestError(
             f"`classes` has {len(names)} names, wanted 2 to {MAX_CLASSES}, each once"
@@ -249,14 +251,15 @@ def check_classes(manifest: Manifest) -> None:
         )
 
 
-def _bounds(limits: Limits, *, named: bool) -> None:
+def _bounds(limits: Limits, *, empty: bool) -> None:
+    """Low to high; with `empty` a task may have no examples."""
     pairs: tuple[tuple[str, Bounds], ...] = (
         ("way", limits.way),
         ("shot", limits.shot),
         ("support", limits.support),
     )
     for name, bounds in pairs:
-        least = 0 if named and name != "way" else 1
+        least = 0 if empty and name != "way" else 1
         low = bounds.min == 0 if least == 0 else bounds.min >= 1
         if not low or (bounds.max is not None and bounds.max < bounds.min):
             span = f"{bounds.min} to {bounds.max}"
@@ -325,7 +328,7 @@ def _quote_shape(shape: tuple[Any, ...]) -> list[Any]:
 
 def check_evaluation(manifest: Manifest) -> None:
     """Refuse a list that is too long, words that cannot be shown, numbers that cannot be."""
-    evaluation, regression = manifest.evaluation, manifest.task == "regression"
+    evaluation, task = manifest.evaluation, manifest.task
     _short(evaluation, "evaluation")
     for i, entry in enumerate(evaluation):
         place = f"evaluation[{i}]"
@@ -340,15 +343,15 @@ def check_evaluation(manifest: Manifest) -> None:
             if number is not None and not (named and 1 <= number <= highest):
                 wanted = f"null, or 1 to {highest}" if named else "null: no class is named"
                 raise ManifestError(f"`{place}.{name}` is {number}, wanted {wanted}")
-        if regression and entry.way != 1:
-            raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is regression")
-        _measure(entry, place, regression=regression)
+        if task != "classification" and entry.way != 1:
+            raise ManifestError(f"`{place}.way` is {entry.way}, wanted 1: the task is {task}")
+        _measure(entry, place, task)
         _short(entry.compared, f"{place}.compared")
         for j, comparison in enumerate(entry.compared):
             inner = f"{place}.compared[{j}]"
             check_words(comparison.name, f"{inner}.name")
-            _measure(comparison, inner, regression=regression)
-            most = MAX_ERROR if regression else 1
+            _measure(comparison, inner, task)
+            most = 1 if task == "classification" else MAX_ERROR
             check_within(comparison.difference, f"{inner}.difference", -most, most)
 
 
@@ -359,16 +362,15 @@ def _short(entries: tuple[object, ...], place: str) -> None:
         )
 
 
-def _measure(entry: Evaluation | Comparison, place: str, *, regression: bool) -> None:
-    """One of the two means, the one of the task, and an interval."""
-    names = ("accuracy", "mean_squared_error")
-    wanted, other = reversed(names) if regression else names
-    value = getattr(entry, wanted)
-    if value is None or getattr(entry, other) is not None:
-        task = "regression" if regression else "classification"
+def _measure(entry: Evaluation | Comparison, place: str, task: TaskName) -> None:
+    """One of the means, the one of the task, and an interval."""
+    wanted = MEASURES[task]
+    found = [name for name in MEASURES.values() if getattr(entry, name) is not None]
+    if found != [wanted]:
         raise ManifestError(f"`{place}` wants `{wanted}` alone, the task is {task}")
-    most = MAX_ERROR if regression else 1
-    check_within(value, f"{place}.{wanted}", 0, most)
+    most = 1 if task == "classification" else MAX_ERROR
+    least = -most if task == "policy" else 0
+    check_within(getattr(entry, wanted), f"{place}.{wanted}", least, most)
     check_within(entry.interval, f"{place}.interval", 0, most)
 
 
@@ -381,8 +383,8 @@ def check_within(value: float, place: str, least: float, most: float) -> None:
 def check_confidence(manifest: Manifest) -> None:
     """Refuse what cannot be interpolated: a grid with gaps, entries that differ in their kind."""
     entries = manifest.confidence
-    if entries and manifest.task == "regression":
-        raise ManifestError("`confidence` has entries, wanted none: the task is regression")
+    if entries and manifest.task != "classification":
+        raise ManifestError(f"`confidence` has entries, wanted none: the task is {manifest.task}")
     if len(entries) > MAX_SIZES:
         raise ManifestError(
             f"`confidence` has {len(entries)} entries, at most {MAX_SIZES} are read"

@@ -48,6 +48,9 @@ OWN_NAME = {
 WORDS = {"type": "string", "maxLength": MAX_TEXT}
 SHARE = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
 ERROR = {"anyOf": [{"type": "number", "minimum": 0, "maximum": MAX_ERROR}, {"type": "null"}]}
+RETURN = {
+    "anyOf": [{"type": "number", "minimum": -MAX_ERROR, "maximum": MAX_ERROR}, {"type": "null"}]
+}
 WIDTH = {"type": "number", "minimum": 0, "maximum": MAX_ERROR}
 COUNT = {"type": "integer", "minimum": 1}
 NATURAL = {"type": "integer", "minimum": 0}
@@ -87,10 +90,12 @@ RULES: dict[str, dict[str, Any]] = {
     "evaluation[].persons": {"anyOf": [COUNT, {"type": "null"}]},
     "evaluation[].accuracy": SHARE,
     "evaluation[].mean_squared_error": ERROR,
+    "evaluation[].mean_return": RETURN,
     "evaluation[].interval": WIDTH,
     "evaluation[].compared[].name": WORDS,
     "evaluation[].compared[].accuracy": SHARE,
     "evaluation[].compared[].mean_squared_error": ERROR,
+    "evaluation[].compared[].mean_return": RETURN,
     "evaluation[].compared[].difference": {**WIDTH, "minimum": -MAX_ERROR},
     "evaluation[].compared[].interval": WIDTH,
     **{f"graphs[].{side}[].shape": {"maxItems": MAX_AXES} for side in ("inputs", "outputs")},

@@ -18,6 +18,7 @@ from handful.runtime.errors import AdaptError
 from handful.runtime.learner import load
 from handful.runtime.package.manifest import Manifest
 from handful.runtime.package.read import find
+from handful.runtime.rollout import Rollout
 
 COLD = "from handful.runtime.tools.bench import first_answer; first_answer()"
 
@@ -48,7 +49,7 @@ def bench(
     runs: int = 50,
     cold_runs: int = 5,
 ) -> Bench:
-    """Measure the package at `path` on made-up examples; a regression has 1 way."""
+    """Measure the package at `path` on made-up examples; a regression and a policy have 1 way."""
     folder = find(path)
     began = time.perf_counter()
     learner = load(folder, threads=threads)
@@ -77,7 +78,7 @@ def bench(
 
 def _way(manifest: Manifest, way: int) -> int:
     """The classes of a task: those asked for, unless the package has its own, or none."""
-    if manifest.task == "regression":
+    if manifest.task != "classification":
         return 1
     return way if manifest.classes is None else len(manifest.classes)
 
@@ -111,13 +112,12 @@ def _median_ms(run: Callable[[], object], runs: int) -> float:
 def examples(manifest: Manifest, way: int, shot: int) -> tuple[Floats, Floats]:
     """Made-up examples, all different, in the range of the input, and their one-hot classes.
 
-    A regression has no classes: `shot` examples in all, and targets [S, O] from -1 to 1.
+    Without classes they are `shot` examples in all, and targets from -1 to 1.
     """
     spec = manifest.input
     low, high = spec.range or (-1.0, 1.0)
-    if manifest.task == "regression":
-        width = manifest.graphs[manifest.predict].outputs[0].shape[-1]
-        y = _spread(shot * int(width), -1.0, 1.0).reshape(shot, -1)
+    if manifest.targets is not None:
+        y = _spread(shot * int(manifest.targets), -1.0, 1.0).reshape(shot, -1)
     else:
         y = np.repeat(np.eye(way, dtype=np.float32), shot, axis=0)
     return _spread(len(y) * int(np.prod(spec.shape)), low, high).reshape(len(y), *spec.shape), y
@@ -137,10 +137,13 @@ def first_answer() -> None:
     way, shot, threads = map(int, sys.argv[2:])
     learner = load(sys.argv[1], threads=threads)
     x, y = examples(learner.manifest, way, shot)
-    classes = learner.manifest.task == "classification"
+    asked = learner.manifest.task
     names = learner.classes or tuple(map(str, range(way)))
-    task = learner.adapt(x, [names[c] for c in y.argmax(axis=1)] if classes else y)
-    task.predict(x[0])
+    if asked == "policy":
+        learner.adapt(Rollout(x, y[:, :-1], y[:, -1])).act(x[0])
+    else:
+        labels = [names[c] for c in y.argmax(axis=1)] if asked == "classification" else y
+        learner.adapt(x, labels).predict(x[0])
     sys.stdout.write(f"{peak_rss() or ''}\n")
     sys.stdout.flush()
 

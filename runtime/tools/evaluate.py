@@ -15,7 +15,7 @@ from handful.runtime.engine import State
 from handful.runtime.errors import SupportSetError
 from handful.runtime.inputs.examples import to_batch
 from handful.runtime.learner import Learner
-from handful.runtime.package.manifest import Comparison
+from handful.runtime.package.manifest import MEASURES, Comparison, TaskName
 from handful.runtime.support import Support, check_limits, gather
 
 NORMAL_95 = 1.96  # standard errors on either side of a mean of many values
@@ -174,21 +174,22 @@ def embed(learner: Learner, x: Any) -> Floats:
     return np.concatenate(parts)
 
 
-def compare(name: str, values: Array, others: Array, *, error: bool = False) -> Comparison:
+def compare(
+    name: str, values: Array, others: Array, *, task: TaskName = "classification"
+) -> Comparison:
     """How far `values` [E] are ahead of `others` [E], which were measured on the same episodes.
 
-    They are accuracies or, with `error`, squared errors, of which fewer are better. The interval is
-    that of the differences: episodes that are hard for both do not widen it.
+    They are what is measured of this kind of task: of squared errors fewer are better. The interval
+    is that of the differences: episodes that are hard for both do not widen it.
     """
     ahead = np.asarray(values, np.float64) - np.asarray(others, np.float64)
-    difference = mean_of(-ahead if error else ahead)
-    other = mean_of(others).value
+    difference = mean_of(-ahead if task == "regression" else ahead)
+    widest = 1.0 if task == "classification" else math.inf
     return Comparison(
         name=name,
-        accuracy=None if error else other,
-        mean_squared_error=other if error else None,
+        **{MEASURES[task]: mean_of(others).value},
         difference=difference.value,
-        interval=difference.interval if error else min(difference.interval, 1.0),
+        interval=min(difference.interval, widest),
     )
 
 

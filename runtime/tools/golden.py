@@ -32,6 +32,7 @@ MAX_EXAMPLES = 1000  # of the support set, and of the queries: each is answered 
 EXAMPLES = ("support_x", "support_y", "query_x")
 SOUNDS, SCALE = ("support_x", "query_x"), 2**15  # which may be 16-bit samples, of this scale
 START = "start/"  # begins the names of what is of a task without examples
+AGAIN = "again/"  # of what is of a policy that goes on, by the same readings
 TOLERANCE = "/tolerance"  # ends the name of a number beside a vector: how far others may be from it
 MOST_OF_ANSWERS = 0.1  # that such a number may be of the answers: beyond it they are noise
 THINNED = re.compile(r"(?P<name>[^\[]+)\[::(?P<every>[1-9][0-9]{0,8})\]")
@@ -128,6 +129,12 @@ class Golden:
                 for name, dtype in _of_stage(stage, self.manifest):
                     yield prefix + name, dtype
             yield prefix + self.answer, "float32"
+        if self.manifest.task == "policy":
+            first = self.manifest.stages[0]
+            for stage in self.manifest.stages:
+                for name, dtype in _of_stage(stage, self.manifest, begun=stage is first):
+                    yield AGAIN + name, dtype
+            yield AGAIN + self.answer, "float32"
 
     def _examples(self, name: str) -> Floats:
         value, every = self.vectors.pop(name)
@@ -153,8 +160,7 @@ class Golden:
                 f"{count} examples",
                 hint=HINT,
             )
-        if self.manifest.task == "regression":
-            width = self.manifest.graphs[self.manifest.predict].outputs[0].shape[-1]
+        if (width := self.manifest.targets) is not None:
             ok = bool(np.isfinite(value).all()) and value.shape[1] == width
             wanted = f"finite targets, {width} for each example"
         else:
@@ -168,9 +174,11 @@ class Golden:
         return value
 
 
-def _of_stage(stage: StageSpec, manifest: Manifest) -> Iterator[tuple[str, str]]:
+def _of_stage(
+    stage: StageSpec, manifest: Manifest, *, begun: bool = False
+) -> Iterator[tuple[str, str]]:
     outputs = manifest.graphs[stage.init].outputs
-    for i in range(stage.steps + 1):
+    for i in range(1 if begun else 0, stage.steps + 1):
         for tensor in outputs:
             yield f"{stage.name}/{i}/{tensor.name}", tensor.dtype
         if i:

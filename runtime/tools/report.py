@@ -72,7 +72,7 @@ def write_report(
     """
     check_free(out, TaskFileError, force=force)
     loaded = open_task(task, package)
-    loaded._classification("report")
+    loaded._of("classification", "report")
     pictures = Pictures()
     shown = _support(loaded, examples, pictures)
     listing = Listing()

@@ -64,7 +64,9 @@ def page_of(manifest: Manifest) -> str:
     if named and spec.kind == "array":
         return OF_PERSONS
     if manifest.task != "classification" or spec.kind not in PAGES or named:
-        kind = "a regression" if manifest.task == "regression" else f"a package of {spec.kind}s"
+        kind = f"a package of {spec.kind}s"
+        if manifest.task != "classification":
+            kind = f"a {manifest.task}"
         kind += " with named classes" if named else ""
         raise PackageError(
             f"there is no page yet for {manifest.name}, {kind}",

@@ -8,7 +8,14 @@ from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Protocol
 
-from handful.runtime.package.manifest import Bounds, Comparison, Confidence, InputSpec, Manifest
+from handful.runtime.package.manifest import (
+    Bounds,
+    Comparison,
+    Confidence,
+    InputSpec,
+    Manifest,
+    TaskName,
+)
 
 if TYPE_CHECKING:
     from .bench import Bench
@@ -17,6 +24,14 @@ if TYPE_CHECKING:
     from .verify import Report
 
 ERROR = "mean squared error"
+MEASURED_AS = {  # what the tables call what is measured of each kind of task
+    "classification": "accuracy %",
+    "regression": ERROR,
+    "policy": "mean return",
+}
+MEASURED_AS = {  # what the tables call what is measured of each kind of task
+    "classification": "accuracy %", "regression": ERROR, "policy": "mean return",
+}  # fmt: skip
 SHOWN = (0.01, 0.05)  # rates of false accepts, in `inspect` and on the card
 MOST_OPERATORS = 5  # of a graph, in `inspect`; its JSON has all
 # what is written where an encoding has no such character
@@ -76,8 +91,9 @@ def reading(spec: InputSpec) -> str:
 
 def _limits(manifest: Manifest) -> str:
     limits = manifest.limits
-    if manifest.task == "regression":  # a function has no ways
-        return f"examples {_bounds(limits.shot)}"
+    if manifest.task != "classification":  # neither a function nor a policy has ways
+        what = "readings" if manifest.task == "policy" else "examples"
+        return f"{what} {_bounds(limits.shot)}"
     most = limits.support.max
     support = f", at most {most} examples in all" if most else ""
     return f"way {_bounds(limits.way)}, shot {_bounds(limits.shot)}{support}"
@@ -164,6 +180,8 @@ class Measured(Protocol):
     @property
     def accuracy(self) -> float | None: ...  # noqa: D102
     @property
+    def mean_return(self) -> float | None: ...  # noqa: D102
+    @property
     def value(self) -> float: ...  # noqa: D102
     @property
     def interval(self) -> float: ...  # noqa: D102
@@ -180,20 +198,22 @@ def value(measured: Measured | Comparison) -> str:
 
 def _number(measured: Measured | Comparison, number: float, *, sign: str = "") -> str:
     """In percent where an accuracy was measured; an error, or a difference of two, as it is."""
-    return f"{100 * number:{sign}.2f}" if measured.accuracy is not None else f"{number:{sign}.5f}"
+    if measured.accuracy is not None:
+        return f"{100 * number:{sign}.2f}"
+    return f"{number:{sign}.5f}" if measured.mean_return is None else f"{number:{sign}.2f}"
 
 
 def accuracies(results: Sequence[Measured]) -> str:
     """A line for each size of task; below, where it was measured, what each has to beat."""
-    regression = any(r.accuracy is None for r in results)
-    sizes = ("shot",) if regression else ("way", "shot")
-    name = ERROR if regression else "accuracy %"
+    task = task_of(results[0]) if results else "classification"
+    sizes = {"classification": ("way", "shot"), "regression": ("shot",), "policy": ("rollouts",)}
+    name = MEASURED_AS[task]
 
     def size(result: Measured) -> tuple[int | str, ...]:
-        return (shots(result),) if regression else (result.way, shots(result))
+        return (result.way, shots(result)) if task == "classification" else (shots(result),)
 
     rows = [(*size(r), over(r), mean(r), "transductive" if r.transductive else "") for r in results]
-    measured = table((*sizes, "episodes", name, ""), rows)
+    measured = table((*sizes[task], "episodes", name, ""), rows)
     compared = [
         (*size(r), comparison.name, value(comparison), difference(comparison))
         for r in results
@@ -201,8 +221,16 @@ def accuracies(results: Sequence[Measured]) -> str:
     ]
     if not compared:
         return measured
-    ahead = "the learner is below it by" if regression else "the learner is above it by"
-    return f"{measured}\n\n{table((*sizes, 'on the same episodes', name, ahead), compared)}"
+    ahead = f"the learner is {'below' if task == 'regression' else 'above'} it by"
+    head = (*sizes[task], "on the same episodes", name, ahead)
+    return f"{measured}\n\n{table(head, compared)}"
+
+
+def task_of(measured: Measured | Comparison) -> TaskName:
+    """Of which kind of task it was measured: each has a measure of its own."""
+    if measured.accuracy is not None:
+        return "classification"
+    return "regression" if measured.mean_return is None else "policy"
 
 
 def shots(result: Measured) -> int | str:

@@ -15,6 +15,7 @@ from handful.runtime.package.read import find, read_package
 from handful.runtime.sessions import setup
 
 from .golden import (
+    AGAIN,
     FILE,
     HINT,
     PICTURE_TOLERANCE,
@@ -151,7 +152,7 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
 
     query_x = golden.query_x
 
-    def adapt(prefix: str, count: int) -> tuple[State, Floats]:
+    def adapt(prefix: str, count: int, begun: State | None = None) -> tuple[State, Floats]:
         """The state and the answers of the first `count` support examples."""
 
         def observe(stage: str, i: int, tensors: dict[str, Array]) -> None:
@@ -159,7 +160,7 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
                 compare(f"{prefix}{stage}/{i}/{tensor}", value)
 
         h = engine.embed(golden.support_x[:count])
-        state = engine.adapt(h, golden.support_y[:count], observe=observe)
+        state = engine.adapt(h, golden.support_y[:count], observe=observe, begun=begun)
         answer = engine.predict(state, engine.embed(query_x))
         compare(prefix + golden.answer, answer)
         return state, answer
@@ -167,6 +168,8 @@ def replay(engine: Engine, golden: Golden) -> tuple[dict[str, float], float]:
     if engine.manifest.classes is not None:
         adapt(START, 0)
     state, answer = adapt("", len(golden.support_x))
+    if engine.manifest.task == "policy":
+        adapt(AGAIN, len(golden.support_x), state)
     missing = next((name for name in golden.vectors if name not in differences), None)
     if missing is not None:
         raise PackageError(f"{FILE} has an unknown `{missing}`", hint=HINT)

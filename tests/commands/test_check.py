@@ -245,15 +245,15 @@ def test_recipes_that_do_not_fit_are_named_with_the_reason(tmp_path: Path) -> No
 
 def test_what_cannot_be_checked(tmp_path: Path) -> None:
     assert error(run("check", "sinusoid")) == (
-        "error: sinusoid is a family of functions, which has no examples to check\n"
+        "error: tasks of sinusoid are made by a program, which has no examples to check\n"
         "\n"
         "hint: what can be checked: a folder, an .npz file, omniglot, glyphs\n"
     )
     assert error(run("check", tmp_path / "none")) == (
         f"error: no data source {tmp_path / 'none'}\n"
         "\n"
-        "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz,"
-        " MODULE:CLASS; no folder of that name exists\n"
+        "hint: there are: omniglot, glyphs, bands, sinusoid, sensor, navigation, cart, FOLDER,"
+        " FILE.npz, MODULE:CLASS; no folder of that name exists\n"
     )
     assert error(run("check", "glyphs", "--set", "meta.way=[5]")) == (
         "error: --set: meta is set, data are checked by the settings of data alone\n"

@@ -12,6 +12,7 @@ from PIL import Image
 import handful
 from handful.runtime.package.decode import read_manifest
 from handful.runtime.tools.verify import verify
+from handful.trainer.commands import photos
 
 from ..trainer.data.test_backbone import CHW, means
 from ..trainer.data.test_backbone_layers import separable
@@ -165,7 +166,10 @@ def test_a_folder_of_other_things_tells_what_is_none_of_the_classes(
     assert not (tmp_path / "b").exists()
 
 
-def test_whole_pictures_and_thresholds_of_other_classes(colours: Path, tmp_path: Path) -> None:
+def test_whole_pictures_and_thresholds_of_other_classes(
+    colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(photos, "EPISODES", 50)
     backbone, package = means(tmp_path / "means.onnx", CHW), tmp_path / "package"
     options = ("--backbone", backbone, "--fit", "whole", "--others", colours)
     result = run("photos", package, *options)

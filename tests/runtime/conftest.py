@@ -14,6 +14,7 @@ from handful.runtime.package.npz import pack_npz
 
 from . import edit as editing
 from .small_packages import head, head_golden, line, line_golden, prototypes, prototypes_golden
+from .small_policy import bandit, bandit_golden
 from .small_series import means_of_series, series_golden
 from .small_sounds import tones, tones_golden
 
@@ -21,6 +22,7 @@ BUILDERS: dict[str, tuple[Callable[[Path], Manifest], Callable[[], dict[str, Any
     "prototypes": (prototypes, prototypes_golden),
     "head": (head, head_golden),
     "line": (line, line_golden),
+    "bandit": (bandit, bandit_golden),
     "series": (means_of_series, series_golden),
     "tones": (tones, tones_golden),
 }

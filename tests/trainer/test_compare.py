@@ -14,6 +14,7 @@ from matplotlib.container import ErrorbarContainer
 from matplotlib.legend import Legend
 
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.manifest import TaskName
 from handful.runtime.tools.tested import PictureError
 from handful.trainer.commands.compare import name_in_errors, same_tasks
 from handful.trainer.commands.compared import Compared, entries_of
@@ -21,7 +22,6 @@ from handful.trainer.commands.pictures import check_plot, draw_over_shots, write
 from handful.trainer.data.functions import Sensor
 from handful.trainer.data.labelled import ONE_GROUP, ClassFacts
 from handful.trainer.episodes import TaskSize
-from handful.trainer.form.task import TaskName
 from handful.trainer.settings.errors import ConfigError
 
 from ..each import each

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -63,7 +63,7 @@ class Request:
         """The settings of the data."""
         if is_functions(source):
             raise DataError(
-                f"{source} is a family of functions, which has no examples to check",
+                f"tasks of {source} are made by a program, which has no examples to check",
                 hint="what can be checked: a folder, an .npz file, omniglot, glyphs",
             )
         changed = data_changes(
@@ -171,11 +171,11 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
             train, validation = (
                 as_learned(found.parts[part], config) for part in ("meta_train", "meta_val")
             )
+            given = Given(config, request.settings, train, validation)
             if found.colour and not config.backbone:
-                recipes = find_backbone_recipes(
-                    config, request.settings, train, validation, options=options
-                )
-            recipes += find_recipes(config, request.settings, train, validation, options=options)
+                known = find_recipes(given.with_backbone(), options)
+                recipes = [replace(recipe, photographs=True) for recipe in known]
+            recipes += find_recipes(given, options)
         except DataError as error:  # a backbone or a front end that these examples do not suit
             refused.append(_join_hint(error))
     remarks = warn_uncheckable(found.parts["meta_test"]) if "meta_test" in found.parts else []
@@ -279,19 +279,32 @@ class Suited:
         return shlex.join(self.command)
 
 
-def find_recipes(
-    data: DataConfig,
-    changes: Sequence[str],
-    train: LabelledSet,
-    validation: LabelledSet,
-    *,
-    options: Sequence[str] = (),
-) -> list[Suited]:
-    """Every recipe for such examples; `changes` are the settings of the data, as data.seed=1.
+class Given(NamedTuple):
+    """The data that recipes are looked for, as a run would read them."""
+
+    data: DataConfig
+    changes: Sequence[str]  # the settings of the data, as data.seed=1
+    train: LabelledSet
+    validation: LabelledSet
+
+    def with_backbone(self) -> Given:
+        """As a known backbone gives it; nothing is embedded, and nothing downloaded."""
+        name, backbone = next(iter(BACKBONES.items()))
+        train, validation = (
+            part.with_features(torch.zeros(len(part.x), backbone.features))
+            for part in (self.train, self.validation)
+        )
+        changes = [*self.changes, f"data.backbone={name}"]
+        return Given(replace(self.data, backbone=Path(name)), changes, train, validation)
+
+
+def find_recipes(given: Given, options: Sequence[str]) -> list[Suited]:
+    """Every recipe for such examples.
 
     `options` are what else the commands begin with, as --skip-bad. With --skip-small among them
     a recipe's settings are lowered to the classes that it does not leave out.
     """
+    data, changes, train, validation = given
     kinds = [AXES.get(train.x.ndim - 1)] if train.input.kind != "image" else ["pictures"]
     if data.rate is not None:
         kinds.append("sounds")
@@ -316,25 +329,6 @@ def find_recipes(
         except HandfulError as error:
             found.append(Suited(name, command, tuple(settings), str(error)))
     return found
-
-
-def find_backbone_recipes(
-    data: DataConfig,
-    changes: Sequence[str],
-    train: LabelledSet,
-    validation: LabelledSet,
-    *,
-    options: Sequence[str] = (),
-) -> list[Suited]:
-    """The recipes for what a known backbone gives; nothing is embedded, and nothing downloaded."""
-    name, backbone = next(iter(BACKBONES.items()))
-    named = replace(data, backbone=Path(name))
-    zeros = (
-        part.with_features(torch.zeros(len(part.x), backbone.features))
-        for part in (train, validation)
-    )
-    found = find_recipes(named, [*changes, f"data.backbone={name}"], *zeros, options=options)
-    return [replace(recipe, photographs=True) for recipe in found]
 
 
 def _large(

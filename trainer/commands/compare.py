@@ -20,6 +20,7 @@ import torch
 
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError
+from handful.runtime.package.manifest import TaskName
 from handful.runtime.package.read import find
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
@@ -27,12 +28,11 @@ from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load
 from handful.trainer.data.labelled import EVERYWHERE
 from handful.trainer.data.record import is_name
 from handful.trainer.data.splits import shorten
-from handful.trainer.episodes import TaskSize
+from handful.trainer.episodes import EpisodeSource, TaskSize
 from handful.trainer.evaluation import Result, check_fits, embed_set
 from handful.trainer.evaluation.accuracy import measure_tasks
 from handful.trainer.form.learner import Learner, Untrained
 from handful.trainer.form.stage import Tensors
-from handful.trainer.form.task import TaskName
 from handful.trainer.learners import LEARNERS
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_changes, data_from_dict
@@ -154,10 +154,9 @@ def compare(
     ]
     yardsticks = list(results[first][0].others)
     kinds: dict[str, Kind] = {path: "run" if is_run(path) else "package" for path in paths}
-    regression = subjects[first].data.targets is not None
-    task: TaskName = "regression" if regression else "classification"
+    task = asked_of(subjects[first].data)
     references = (first, *yardsticks)
-    if regression:
+    if task != "classification":
         read = "the readings of each task"
     else:
         read = f"the features of {first}" if is_run(first) else f"what the `embed` of {first} gives"
@@ -195,17 +194,26 @@ def name_in_errors(path: str) -> Iterator[None]:
         raise ConfigError(f"{path}: {error}", hint=error.hint) from error
 
 
+def asked_of(data: EpisodeSource) -> TaskName:
+    """Which kind of task the source has."""
+    if data.actions is not None:
+        return "policy"
+    return "classification" if data.targets is None else "regression"
+
+
 def same_tasks(one: tuple[str, Subject], other: tuple[str, Subject]) -> list[str]:
     """Refuse two that have no tasks in common; sentences on what differs all the same.
 
     A seed draws the same tasks where the classes, their order and their counts are the same.
     """
     (first, a), (second, b) = one, other
-    if (a.data.targets is None) != (b.data.targets is None):
-        words = [
-            f"{path} {'classifies' if subject.data.targets is None else 'is a regression'}"
-            for path, subject in (one, other)
-        ]
+    if asked_of(a.data) != asked_of(b.data):
+        kinds = {
+            "classification": "classifies",
+            "regression": "is a regression",
+            "policy": "is a policy",
+        }
+        words = [f"{path} {kinds[asked_of(subject.data)]}" for path, subject in (one, other)]
         raise ConfigError(
             f"{words[0]}, {words[1]}: they have no tasks in common",
             hint="compare accuracies with accuracies, errors with errors",

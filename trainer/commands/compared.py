@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from handful.runtime.arrays import Array
+from handful.runtime.package.manifest import TaskName
 from handful.runtime.tools.bench import Bench
-from handful.runtime.tools.text import ERROR, difference, mean, table
+from handful.runtime.tools.text import MEASURED_AS, difference, mean, table
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation import Result, summarise
 from handful.trainer.evaluation.accuracy import count_as
 from handful.trainer.export.card import markdown_table
-from handful.trainer.form.task import TaskName
 
 Kind = Literal["run", "package", "learner", "yardstick"]
 Rows = Sequence[Sequence[Any]]
@@ -97,11 +97,10 @@ class Compared:
         return tables
 
     def _of_size(self, at: int, size: TaskSize) -> tuple[str, Sequence[str], Rows]:
-        regression = self.task == "regression"
         number = {entry.name: place for place, entry in enumerate(self.entries, start=1)}
-        better = "below" if regression else "above"
+        better = "below" if self.task == "regression" else "above"
         head = [
-            *("", "measured", "", ERROR if regression else "accuracy %"),
+            *("", "measured", "", MEASURED_AS[self.task]),
             *(f"{better} {number[name]} by" for name in self.references),
         ]
         rows = []
@@ -116,12 +115,13 @@ class Compared:
                     *(ahead.get(name, "") for name in self.references),
                 )
             )
-        queries = f"{size.queries} {'queries' if regression else 'queries a class'}"
+        asked = {"classification": "queries a class", "regression": "queries"}.get(self.task)
+        queries = f", {size.queries} {asked}" if asked else ""
         first = self.entries[0].results[at]
         episodes = f"{first.episodes} episodes"
         if first.persons is not None:
             episodes += f" of {first.persons} persons"
-        return f"{size}, {queries}, {episodes}, seed {self.seed}:", head, rows
+        return f"{size}{queries}, {episodes}, seed {self.seed}:", head, rows
 
     def _costs(self) -> tuple[str, Sequence[str], Rows]:
         costs = [(e.name, e.cost) for e in self.entries if e.kind in ("run", "package")]

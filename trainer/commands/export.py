@@ -74,10 +74,10 @@ def package_confidence(
 ) -> tuple[Confidence, ...]:
     """An entry for each size that the package and its meta-validation classes allow.
 
-    None where it is a regression, or where no task leaves a class that is unknown to it.
+    None where it has no classes, or where no task leaves a class that is unknown to it.
     """
     manifest = read_manifest(folder)
-    if manifest.task == "regression":
+    if manifest.task != "classification":
         return ()
     data = recorded.pictures("meta_val", package=manifest.input)
     if data.named is not None:
@@ -208,6 +208,7 @@ def compare_float32(
 WAYS, SHOTS = (5, 20), (1, 5)  # at which an exported package is measured
 NAMED_SHOTS, NAMED_QUERIES = (1, 2, 5), 10  # of named classes; and the most shots of half of them
 READINGS, QUERIES = (5, 10, 20), 100  # of a function, at which a regression is measured
+ROLLOUTS = (5, 20)  # at which a policy is measured
 CALIBRATED, CALIBRATED_CLASSES = 200, 40  # examples, and classes, that set the ranges of 8 bits
 CHECKED = 24  # classes that a package is checked on: parity wants 20, drawn from these
 ROOM = "make room, or export to another folder"
@@ -332,6 +333,7 @@ def _measure(
             persons=result.persons,
             accuracy=result.accuracy,
             mean_squared_error=result.mean_squared_error,
+            mean_return=result.mean_return,
             interval=result.interval,
             compared=result.compared,
         )
@@ -426,7 +428,7 @@ def _plan(manifest: Manifest, recorded: RecordedData, request: Request) -> Plan:
     """Those of the usual sizes that the package and the data allow."""
     if recorded.functions:
         return Plan(
-            shots=READINGS,
+            shots=ROLLOUTS if recorded.functions.actions else READINGS,
             queries=QUERIES,
             episodes=request.episodes,
             yardsticks=request.yardsticks,

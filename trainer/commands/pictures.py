@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handful.runtime.tools.tested import check_png, write_png
-from handful.runtime.tools.text import ERROR
+from handful.runtime.tools.text import MEASURED_AS
 
 from .compared import Compared, Entry
 
@@ -61,7 +61,7 @@ def _panel(axes: Axes, compared: Compared, way: int) -> None:
     places = [at for at, size in enumerate(compared.sizes) if size.way == way]
     shots = [compared.sizes[at].shot for at in places]
     ticks = [math.log2(shot) for shot in shots]
-    factor = 1 if compared.task == "regression" else 100
+    factor = 100 if compared.task == "classification" else 1
     middle = (len(compared.entries) - 1) / 2
     learners = [entry for entry in compared.entries if entry.kind != "yardstick"]
     for number, entry in enumerate(compared.entries):
@@ -81,13 +81,11 @@ def _panel(axes: Axes, compared: Compared, way: int) -> None:
         )
     axes.set_xticks(ticks, [str(shot) for shot in shots])
     axes.set_xlim(min(ticks) - 0.5, max(ticks) + 0.5)
-    if compared.task == "regression":
-        axes.set_xlabel("examples")
-        axes.set_ylabel(f"{ERROR} and 95 % interval")
-    else:
+    if compared.task == "classification":
         axes.set_title(f"{way}-way", fontsize=10)
-        axes.set_xlabel("shots")
-        axes.set_ylabel("accuracy % and 95 % interval")
+    shot = {"classification": "shots", "regression": "examples", "policy": "rollouts"}
+    axes.set_xlabel(shot[compared.task])
+    axes.set_ylabel(f"{MEASURED_AS[compared.task]} and 95 % interval")
     axes.grid(alpha=0.3)
 
 

@@ -23,6 +23,7 @@ from handful.trainer.data.config import DRAWN
 from handful.trainer.data.distortions import change_of
 from handful.trainer.data.distortions.pictures import distort_once
 from handful.trainer.data.domains import DomainSet
+from handful.trainer.data.environments import Environment
 from handful.trainer.data.labelled import EVERYWHERE, ONE_GROUP
 from handful.trainer.episodes import EpisodeSource, Rows, TaskSize, as_episodes, rows_of
 from handful.trainer.evaluation import (
@@ -34,15 +35,22 @@ from handful.trainer.evaluation import (
     evaluate,
     summarise,
 )
-from handful.trainer.evaluation.accuracy import NOTHING, earlier_steps, features_of
+from handful.trainer.evaluation.accuracy import (
+    NOTHING,
+    earlier_steps,
+    evaluate_policy,
+    features_of,
+)
 from handful.trainer.evaluation.everybody import Everybody, is_for_everybody
 from handful.trainer.evaluation.packages import (
     MeasuredPackage,
+    PackagePlayer,
     embed_shared,
     package_accuracies,
     package_errors,
     package_promises,
 )
+from handful.trainer.evaluation.returns import environment_of
 from handful.trainer.evaluation.yardsticks import Fits
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.training.config import data_from_dict, distortions
@@ -300,6 +308,8 @@ class PackageSubject:
     ) -> list[Result]:
         """A result for each size of the plan, through the runtime."""
         pool, loaded, data = pool or Workers(), self.loaded, self.data
+        if (environment := environment_of(data)) is not None:
+            return _in_environment(PackagePlayer(loaded), environment, plan, pool, count)
         if not isinstance(data, LabelledSet):
             return _on_functions(loaded, data, plan, pool, count)
         sizes = plan.sizes(data)
@@ -350,6 +360,28 @@ class PackageSubject:
         centre = torch.from_numpy(embed(package, sample.numpy())).flatten(1).mean(dim=0)
         name = "the examples" if package.manifest.embed is None else "h"
         return Features(data, torch.from_numpy(h).flatten(1), centre, name)
+
+
+def _in_environment(
+    player: PackagePlayer, environment: Environment, plan: Plan, pool: Workers, count: Count
+) -> list[Result]:
+    """The package's return after one round, beside other rounds and who knows the world."""
+    sizes = plan.sizes(environment)
+    for size in sizes:
+        environment.check(size, where=SPLIT, prefix="--")
+    return [
+        evaluate_policy(
+            player,
+            environment,
+            size,
+            episodes=plan.episodes,
+            seed=plan.seed,
+            whole=plan.yardsticks,
+            tick=count(str(size), plan.episodes),
+            workers=pool,
+        )
+        for size in sizes
+    ]
 
 
 def _on_functions(

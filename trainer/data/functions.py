@@ -11,6 +11,8 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.settings.import_path import import_class, is_import_path
 
+from .environments import ENVIRONMENTS
+
 GAIN, OFFSET, DRIFT, LEVEL = (0.5, 2.0), (-0.5, 0.5), (-0.5, 0.5), (1.0, 3.0)
 VALUE, TIME, NOISE = (-1.0, 1.0), (0.0, 1.0), 0.01
 AMPLITUDE, PHASE, RANGE = (0.1, 5.0), (0.0, math.pi), (-5.0, 5.0)
@@ -68,11 +70,12 @@ class Sensor(EpisodeSource):
 
 
 FUNCTIONS: dict[str, type[EpisodeSource]] = {"sinusoid": Sinusoid, "sensor": Sensor}
+FAMILIES = FUNCTIONS | ENVIRONMENTS
 
 
 def is_functions(source: str) -> bool:
-    """Whether `data.source` names a family of functions: one of ours, or module:Class."""
-    return source in FUNCTIONS or is_import_path(source)
+    """Whether `data.source` names a family of functions or of worlds: ours, or module:Class."""
+    return source in FAMILIES or is_import_path(source)
 
 
 def load_functions(
@@ -82,8 +85,8 @@ def load_functions(
 
     Not `trusted`, its module is used where it is imported already, and is not imported.
     """
-    if source in FUNCTIONS:
-        return FUNCTIONS[source]()
+    if source in FAMILIES:
+        return FAMILIES[source]()
     what = "episode source"
     kind = import_class(source, EpisodeSource, what=what, where=where, trusted=trusted)  # type: ignore[type-abstract]
     return kind()

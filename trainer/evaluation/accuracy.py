@@ -1,4 +1,4 @@
-"""A learner measured over many episodes, in torch: its accuracy, in regression its error.
+"""A learner measured over many episodes, in torch: its accuracy, its error, or its return.
 
 A result is a mean with its interval, beside what it has to beat on the same episodes.
 """
@@ -15,18 +15,19 @@ import torch
 from torch import Tensor
 
 from handful.runtime.arrays import Array
-from handful.runtime.package.manifest import Comparison, either
+from handful.runtime.package.manifest import MEASURES, Comparison, TaskName, measured_one
 from handful.runtime.tools.evaluate import compare, mean_of
+from handful.trainer.data.environments import Environment, LearnerPlayer, Player
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
 from handful.trainer.form.learner import Learner, adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.form.steps import after_each_step
-from handful.trainer.form.task import TaskName
 from handful.trainer.settings.errors import ConfigError
 from handful.trainer.workers import Workers, episode_blocks
 
 from .confidence import Sure
+from .returns import ROUNDS, beside, environment_of, measure_returns
 from .yardsticks import Features
 
 EVERY = 10  # steps, of which each is reported
@@ -46,14 +47,16 @@ class Yardsticks(Protocol):
 class Result:
     """A mean over episodes; `interval` is the half width of its 95 % confidence interval.
 
-    It is an accuracy, or in regression a mean squared error; the other one is None.
+    It is an accuracy, in regression a mean squared error, of a policy a mean return; the others
+    are None.
     """
 
     size: TaskSize
     episodes: int
     persons: int | None = None  # whose means the values are, and over whom the interval is
-    accuracy: float | None
+    accuracy: float | None = None
     mean_squared_error: float | None = None
+    mean_return: float | None = None
     interval: float
     transductive: bool = False
     compared: tuple[Comparison, ...] = ()  # yardsticks first, then the inner steps from 0
@@ -79,13 +82,13 @@ class Result:
 
     @property
     def value(self) -> float:
-        """The accuracy, or the error where there is none."""
-        return either(self.accuracy, self.mean_squared_error)
+        """The one of the three that was measured."""
+        return measured_one(self.accuracy, self.mean_squared_error, self.mean_return)
 
     @property
     def score(self) -> float:
         """The same with its sign, so that more is better."""
-        return -self.value if self.accuracy is None else self.value
+        return self.value if self.mean_squared_error is None else -self.value
 
     def as_json(self) -> dict[str, Any]:
         """One flat object, whose fields do not change their names."""
@@ -114,18 +117,16 @@ def summarise(
         values = mean_by_person(values, persons)
         others = {name: mean_by_person(other, persons) for name, other in others.items()}
     mean = mean_of(values)
-    regression = task == "regression"
+    widest = 1.0 if task == "classification" else np.inf  # of two episodes
+    measured: dict[str, float] = {MEASURES[task]: mean.value}
     return Result(
+        **measured,  # type: ignore[arg-type]
         size=size,
         episodes=episodes,
         persons=None if persons is None else len(values),
-        accuracy=None if regression else mean.value,
-        mean_squared_error=mean.value if regression else None,
-        interval=mean.interval if regression else min(mean.interval, 1.0),  # of two episodes
+        interval=min(mean.interval, widest),
         transductive=transductive,
-        compared=tuple(
-            compare(name, values, other, error=regression) for name, other in others.items()
-        ),
+        compared=tuple(compare(name, values, other, task=task) for name, other in others.items()),
         values=values,
         others=others,
     )
@@ -179,6 +180,18 @@ def evaluate(
     reaches after fewer inner steps.
     """
     check_fits(learner, data, size, where="the set")
+    if (environment := environment_of(data)) is not None:
+        player = LearnerPlayer(learner, {name: p.cpu() for name, p in params.items()})
+        return evaluate_policy(
+            player,
+            environment,
+            size,
+            episodes=episodes,
+            seed=seed,
+            whole=yardsticks is not None,
+            tick=tick,
+            workers=workers,
+        )
     after = measure_tasks(
         learner,
         params,
@@ -213,6 +226,35 @@ def evaluate(
         against=against,
         persons=data.persons(size, episodes=episodes, seed=seed),
     )
+
+
+def evaluate_policy(
+    player: Player,
+    environment: Environment,
+    size: TaskSize,
+    *,
+    episodes: int,
+    seed: int,
+    whole: bool,
+    tick: Callable[[], None] = lambda: None,
+    workers: Workers | None = None,
+) -> Result:
+    """A policy's return after one round of rollouts; the `whole` is beside other rounds as well.
+
+    And beside what is reached by who knows the world.
+    """
+    after = measure_returns(
+        player,
+        environment,
+        size,
+        episodes=episodes,
+        seed=seed,
+        rounds=ROUNDS if whole else 1,
+        tick=tick,
+        workers=workers,
+    )
+    against = beside(after, environment, size, seed=seed) if whole else {}
+    return summarise(after[:, 1], size, task="policy", against=against)
 
 
 def measure_tasks(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
+import torch
+from torch import Tensor
 
 from handful.runtime.arrays import Array, Floats
 from handful.runtime.confidence import Sizes
@@ -17,7 +19,9 @@ from handful.runtime.errors import PackageError
 from handful.runtime.learner import Learner, learner_of, load
 from handful.runtime.package.manifest import GraphSpec, InputSpec, TensorSpec
 from handful.runtime.package.read import Package, find, read_package
+from handful.runtime.rollout import Rollout
 from handful.runtime.sessions import setup
+from handful.runtime.task import Task
 from handful.runtime.tools.evaluate import (
     PER_TIME,
     Episodes,
@@ -187,6 +191,28 @@ def package_errors(
     shares = draw_shares(functions, size, episodes=episodes, seed=seed, workers=workers)
     measure = partial(_errors, loaded, every_step)
     return np.concatenate(workers.map(measure, shares, partial(tick_each, tick)))
+
+
+@dataclass(frozen=True)
+class PackagePlayer:
+    """A package of a policy, as a device plays it: a state is a task of the runtime."""
+
+    loaded: MeasuredPackage
+
+    def start(self) -> Task:
+        """The task before any rollout."""
+        return self.loaded.package.start()
+
+    def learn(self, state: Task, observations: Tensor, y: Tensor) -> Task:
+        """The task that goes on from this one."""
+        y_ = y.numpy()
+        return state.add(Rollout(observations.numpy(), y_[:, :-1], y_[:, -1]))
+
+    def act(self, states: Sequence[Task], observations: Tensor) -> Tensor:
+        """Each task at its own observations."""
+        seen: list[Any] = list(observations.numpy())  # each a stack [K, O]
+        acts = [task.act(x) for task, x in zip(states, seen, strict=True)]
+        return torch.from_numpy(np.stack([np.concatenate(act, axis=-1) for act in acts]))
 
 
 def _errors(loaded: MeasuredPackage, every_step: bool, tasks: Sequence[Episode]) -> Array:

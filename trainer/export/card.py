@@ -10,11 +10,21 @@ from typing import Any
 
 from handful.runtime.inputs.examples import KINDS
 from handful.runtime.package.manifest import Comparison, Evaluation, Manifest
-from handful.runtime.tools.text import ERROR, SHOWN, difference, mean, over, shots, value
+from handful.runtime.tools.text import (
+    MEASURED_AS,
+    SHOWN,
+    difference,
+    mean,
+    over,
+    shots,
+    task_of,
+    value,
+)
 from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.record import PACKAGED
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation.accuracy import INNER_STEPS
+from handful.trainer.evaluation.returns import OF_ROLLOUTS
 
 IN_FLOAT32 = "this package with `embed` in float32"
 UNSTATED = "LicenseRef-unstated"  # whoever trained it has not said
@@ -56,6 +66,8 @@ def card(manifest: Manifest) -> str:
 def _learnt(manifest: Manifest) -> str:
     if manifest.task == "regression":
         return "a new function from a handful of readings"
+    if manifest.task == "policy":
+        return "a new world, in which it is to act well, from a handful of rollouts of its own"
     if manifest.classes:
         return "another person, or another device, from a handful of labelled examples"
     return "new classes from a handful of labelled examples"
@@ -74,6 +86,19 @@ def _use(manifest: Manifest) -> str:
             "task.predict(example)\n"
             "```\n\n"
             f"Classes: {', '.join(manifest.classes)}."
+        )
+    if manifest.task == "policy":
+        width = int(manifest.targets or 0) - 1
+        return (
+            "```python\n"
+            "import handful\n\n"
+            f'task = handful.load("{manifest.name}").start()\n'
+            f"action = task.act(observation, rng.standard_normal({width}))"
+            f"  # {sizes}, float32 [{width}]\n"
+            "gained = handful.advantages(rewards)  # [rollouts, readings]\n"
+            "task = task.add(handful.Rollout(observations, actions, gained))  # goes on, better\n"
+            "```\n\n"
+            "An action is a draw: the mean and deviation without noise are `task.act(observation)`."
         )
     if manifest.task == "regression":
         numbers = manifest.graphs[manifest.predict].outputs[0].shape[1]
@@ -117,8 +142,9 @@ def _accuracy(manifest: Manifest) -> str:
         f"| {e.data} | {e.split} | {e.way} | {shots(e)} | {over(e)} | {mean(e)} |"
         for e in manifest.evaluation
     ]
-    name = "accuracy %" if manifest.task == "classification" else ERROR
-    head = f"| data | split | way | shot | episodes | {name} (95 % interval) |"
+    name = MEASURED_AS[manifest.task]
+    shot = "rollouts" if manifest.task == "policy" else "shot"
+    head = f"| data | split | way | {shot} | episodes | {name} (95 % interval) |"
     measured = (
         "Measured on this package through the runtime; no prediction depends on other queries."
     )
@@ -177,8 +203,9 @@ def _contents(manifest: Manifest) -> str:
         f"Classes in a task: {way.min} to {way.max or 'any number'};"
         f" examples a class: {shot.min} to {shot.max or 'any number'}"
     )
-    if manifest.task == "regression":
-        sizes = f"Examples of a function: {shot.min} or more"
+    if manifest.task != "classification":
+        what = "Readings of rollouts" if manifest.task == "policy" else "Examples of a function"
+        sizes = f"{what}: {shot.min} or more"
     return (
         "\n".join(["| file | bytes |", "| --- | --- |", *rows])
         + f"\n\nStages: {stages}. {sizes}"
@@ -266,11 +293,11 @@ def comparison(evaluation: Sequence[Evaluation]) -> list[str]:
 
 
 def _measure(measured: Sequence[Evaluation]) -> str:
-    return "accuracy %" if measured[0].accuracy is not None else ERROR
+    return MEASURED_AS[task_of(measured[0])]
 
 
 def _better(measured: Sequence[Evaluation]) -> str:
-    return "above" if measured[0].accuracy is not None else "below"
+    return "below" if measured[0].mean_squared_error is not None else "above"
 
 
 def _table(names: Sequence[str], measured: Sequence[Evaluation]) -> str:
@@ -290,17 +317,20 @@ def _by_name(evaluation: Evaluation, name: str) -> Comparison | None:
 
 
 def _size(evaluation: Evaluation) -> str:
+    if evaluation.mean_return is not None:
+        return f"{evaluation.shot} rollouts"
     return str(TaskSize(evaluation.way, evaluation.shot, 1, evaluation.given))
 
 
 def _verdicts(names: Sequence[str], measured: Sequence[Evaluation]) -> list[str]:
     """A sentence for each rule that the package does not beat, and on inner steps that are idle."""
     sentences = []
+    cost = "accuracy" if measured[0].mean_return is None else "return"
     for name in names:
         below, level = (_where(measured, name, holds) for holds in (_is_below, _is_level))
         if is_start(name):
             if below:
-                sentences.append(f"The inner steps cost accuracy at {_join(below)}.")
+                sentences.append(f"The inner steps cost {cost} at {_join(below)}.")
             if level:
                 sentences.append(
                     f"The inner steps gain nothing beyond the interval at {_join(level)}."
@@ -332,13 +362,13 @@ def _is_level(other: Comparison) -> bool:
 
 
 def is_start(name: str) -> bool:
-    """Whether it is with the learner before any inner step."""
-    return is_step(name) and name.startswith("0 of ")
+    """Whether it is with the learner before any."""
+    return is_step(name) and name.startswith("0 ")
 
 
 def is_step(name: str) -> bool:
-    """Whether a comparison is with the learner itself after fewer inner steps."""
-    return name.endswith(INNER_STEPS)
+    """Whether a comparison is with the learner itself after other inner steps, or other rounds."""
+    return name.endswith((INNER_STEPS, OF_ROLLOUTS))
 
 
 def _join(sizes: Sequence[str]) -> str:
@@ -346,7 +376,7 @@ def _join(sizes: Sequence[str]) -> str:
 
 
 def _worse(measured: Sequence[Evaluation]) -> str:
-    return "below" if measured[0].accuracy is not None else "above"
+    return "above" if measured[0].mean_squared_error is not None else "below"
 
 
 def markdown_table(head: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

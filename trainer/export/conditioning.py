@@ -18,6 +18,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from handful.runtime.tools.golden import AGAIN
 from handful.runtime.tools.verify import relative_difference
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
@@ -40,6 +41,7 @@ def run_in_torch(
 ) -> Tensors:
     """The embedded support set, the tensors of every stage and step, and the answers, by name.
 
+    Of a policy also those of going on from there, by the same readings once more.
     `alter` is applied to examples and parameters. Examples are altered behind an `embed` in a
     lower precision, since a small change before it is a whole level or nothing.
     """
@@ -49,15 +51,23 @@ def run_in_torch(
         source = replace(source, params={name: alter(p) for name, p in source.params.items()})
         embed = _alter(source, alter)
     tensors: Tensors = {"embed": embed(support)}
-    state = adapt(
-        source.learner,
-        source.params,
-        Support(tensors["embed"], y),
-        observe=lambda stage, i, values: tensors.update(
-            {f"{stage}/{i}/{name}": value for name, value in values.items()}
-        ),
-    )
-    tensors[answer] = source.learner.predict(source.params, state, embed(query))
+
+    def adapted(prefix: str, begun: Tensors | None) -> Tensors:
+        state = adapt(
+            source.learner,
+            source.params,
+            Support(tensors["embed"], y),
+            observe=lambda stage, i, values: tensors.update(
+                {f"{prefix}{stage}/{i}/{name}": value for name, value in values.items()}
+            ),
+            begun=begun,
+        )
+        tensors[prefix + answer] = source.learner.predict(source.params, state, embed(query))
+        return state
+
+    state = adapted("", None)
+    if source.learner.actions is not None:
+        adapted(AGAIN, state)
     return tensors
 
 

@@ -1,7 +1,8 @@
-"""A frozen task: an adapted classifier or regression as one ordinary ONNX file, from raw input on.
+"""A frozen task: what was adapted as one ordinary ONNX file, from raw input on.
 
     input [Q, ...] → what a query is to the graphs → embed → predict, with the task's state as
-    constants → probabilities [Q, N] and index [Q], or outputs [Q, O] of a regression
+    constants → probabilities [Q, N] and index [Q], or outputs [Q, O] of a regression, [Q, 2 A] of
+    a policy, means and then deviations
 
 Any program with an ONNX runtime answers with it, without a line of this project. The package's own
 graphs are used as they are; what the runtime computes around them in numpy (scale and offset of
@@ -98,9 +99,9 @@ def build(task: Task, unknown: float | None = None) -> onnx.ModelProto:
     body = _Body(manifest, graphs)
     x = body.example()
     h = x if manifest.embed is None else body.inline(manifest.embed, {"x": x})["h"]
-    if manifest.task == "regression":
+    if manifest.task != "classification":
         if unknown is not None:
-            raise AdaptError("unknown on a regression task", hint="freeze it without")
+            raise AdaptError(f"unknown on a {manifest.task} task", hint="freeze it without")
         body.outputs(h, task)
     else:
         body.classes(x, h, task, None if unknown is None else task.rejection(unknown))
@@ -182,7 +183,7 @@ class _Body:
         return self.op("Mean", *tensors, out=out)
 
     def outputs(self, h: str, task: Task) -> None:
-        """The answers of a regression."""
+        """The answers of a regression, or of a policy."""
         states = [_host(state.tensors) for state in task._states]
         self.mean([self.answers(h, state) for state in states], out="outputs")
         width = self.manifest.graphs[self.manifest.predict].outputs[0].shape[1]
@@ -331,8 +332,9 @@ def _difference(found: dict[str, Array], x: Array, task: Task, unknown: float | 
     queries: Any = x
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", InputWarning)  # odd on purpose
-        if task.learner.manifest.task == "regression":
-            outputs = task.outputs(queries)
+        if (asked := task.learner.manifest.task) != "classification":
+            policy = asked == "policy"
+            outputs = np.concatenate(task.act(queries), -1) if policy else task.outputs(queries)
             return _describe_difference("outputs", found["outputs"], outputs)
         probabilities = task.predict_proba(queries)
         labels = task.predict(queries, unknown=unknown)

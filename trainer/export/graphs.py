@@ -92,7 +92,7 @@ class _Tracer:
             lambda t: {answer: learner.predict(params, _choose(t, state), t["query_x"])},
             {**state, "query_x": self.trial.query_x},
             [*_ports(self.shapes, state), Port("query_x", ("Q", *inner))],
-            {answer: ("Q", self.width)},
+            {answer: ("Q", "N" if learner.outputs is None else learner.outputs)},
         )
         embed = "embed" if learner.embedding is not None else None
         return Graphs(self.models, self.ports, embed, stages, "predict")

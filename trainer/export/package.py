@@ -162,6 +162,8 @@ def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: s
         digest = hashlib.sha256(content).hexdigest()
         specs[key] = graphs.spec(key, f"{key}.onnx", content, digest)
     learner = source.learner
+    # of named classes any may have no examples, and a policy has not acted yet
+    least = 0 if learner.named_way or learner.actions else 1
     manifest = Manifest(
         name=name,
         learner=learner.name,
@@ -175,11 +177,9 @@ def _write(source: Source, graphs: Graphs, golden: Arrays, folder: Path, name: s
         predict=graphs.predict,
         limits=Limits(
             way=Bounds(learner.min_way, learner.max_way),
-            # in regression both count all examples; of named classes any may have none
-            shot=Bounds(
-                0 if learner.named_way else 1, learner.max_support if learner.targets else None
-            ),
-            support=Bounds(0 if learner.named_way else 1, learner.max_support),
+            # in regression both count all examples
+            shot=Bounds(least, learner.max_support if learner.targets else None),
+            support=Bounds(least, learner.max_support),
         ),
         training=source.training,
         licence=source.licence,

@@ -155,7 +155,7 @@ def _check_type(tensor: Tensor, dtypes: tuple[torch.dtype, ...], what: str, func
 
 
 def _labels(learner: Learner, sizes: Mapping[str, int]) -> Tensor:
-    """One-hot labels [S, N], every class with an example; in regression targets [S, O]."""
+    """One-hot labels [S, N], every class with an example; or targets [S, …]."""
     if learner.targets is not None:
         return torch.rand(sizes["S"], learner.targets)
     return torch.eye(sizes["N"])[torch.arange(sizes["S"]) % sizes["N"]]
@@ -164,8 +164,10 @@ def _labels(learner: Learner, sizes: Mapping[str, int]) -> Tensor:
 def _answers(learner: Learner, answers: object, sizes: Mapping[str, int]) -> None:
     """Refuse what `predict` returned, unless it is float32 [Q, N], or in regression [Q, O]."""
     width, symbol, asked = sizes["N"], "N", f"{sizes['N']} classes"
-    if learner.targets is not None:
-        width, symbol, asked = learner.targets, "O", f"{learner.targets} targets"
+    if learner.outputs is not None:
+        width, symbol, asked = learner.outputs, "O", f"{learner.targets} targets"
+    if learner.actions is not None:
+        symbol, asked = "2 A", f"{learner.actions} actions"
     wanted = (sizes["Q"], width)
     if not isinstance(answers, Tensor) or tuple(answers.shape) != wanted:
         raise LearnerError(

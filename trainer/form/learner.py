@@ -25,7 +25,7 @@ from handful.trainer.networks import NetworkConfig
 from handful.trainer.settings.errors import ConfigError
 
 from .stage import Noise, Stage, Support, Tensors, fill_empty
-from .task import CLASSIFICATION, REGRESSION, Asked, TaskKind, cross_entropy
+from .task import CLASSIFICATION, POLICY, REGRESSION, Asked, TaskKind, cross_entropy
 
 __all__ = [
     "Embedded",
@@ -134,18 +134,22 @@ class Learner(ABC):
         way: int,
         targets: int | None = None,
         named_way: int | None = None,
+        actions: int | None = None,
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task.
 
         `targets` are the numbers that a regression predicts, `named_way` how many classes every
-        task has where these keep their meaning and their order; only a learner that names
-        regression, or named classes, among its `tasks` is given any. Of named classes any may have
-        no example, or all of them.
+        task has where these keep their meaning and their order, `actions` the numbers that a policy
+        sets; only a learner that names regression, named classes, or policies, among its `tasks` is
+        given any. Of named classes any may have no example, or all of them.
         """
         self.config = config
         self.spec = spec
         self.way = way
-        self.targets = targets
+        self.actions = actions
+        # the width of the support set's y, where it has no classes: of a policy its actions and
+        # their advantage
+        self.targets = targets if actions is None else actions + 1
         self.named_way = named_way
         if named_way is not None and not self.takes_new:
             self.max_way = named_way
@@ -153,7 +157,17 @@ class Learner(ABC):
     @property
     def task(self) -> TaskKind:
         """What it is asked for here: its loss, its measure, what its answers are called."""
+        if self.actions is not None:
+            return POLICY
         return CLASSIFICATION if self.targets is None else REGRESSION
+
+    @property
+    def outputs(self) -> int | None:
+        """How many numbers `predict` gives: of a policy the means and deviations of its actions.
+
+        None: the N logits.
+        """
+        return self.targets if self.actions is None else 2 * self.actions
 
     @abstractmethod
     def init(self, generator: torch.Generator) -> Tensors:
@@ -216,7 +230,7 @@ class Learner(ABC):
                 " learner.network.normalisation = support or running",
             )
         network = replace(network, normalisation="transductive", views=1)
-        given = {"targets": self.targets, "named_way": self.named_way}
+        given = {"targets": self.targets, "named_way": self.named_way, "actions": self.actions}
         given = {name: count for name, count in given.items() if count is not None}
         return type(self)(replace(self.config, network=network), self.spec, self.way, **given)
 
@@ -249,7 +263,10 @@ class Learner(ABC):
 
     @abstractmethod
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
-        """Logits [Q, N] of embedded queries [Q, ...]; in regression outputs [Q, O]."""
+        """Logits [Q, N] of embedded queries [Q, ...]; in regression outputs [Q, O].
+
+        Of a policy they are [Q, 2 A]: the mean of each action, then the deviation of each.
+        """
 
     def training_noise(self, episodes: Episode, generator: torch.Generator) -> Tensors:
         """The random tensors that the meta-loss reads, [T, ...] for a batch of episodes."""
@@ -265,7 +282,7 @@ class Learner(ABC):
         support, query, buffers = self.embed_task(params, episode)
         state = adapt(self, params, support, noise=noise, training=True)
         answers, y = self.predict(params, state, query), episode.query_y
-        return self.task.loss(answers, y), self.outcome(answers, y, buffers)
+        return self.task.query_loss(answers, y), self.outcome(answers, y, buffers)
 
     def outcome(self, answers: Tensor, y: Tensor, buffers: Tensors, **metrics: Tensor) -> Outcome:
         """The measure on the queries, new buffers, and what else the learner wants in the log."""
@@ -287,19 +304,25 @@ def adapt(
     noise: Noise | None = None,
     training: bool = False,
     observe: Callable[[str, int, Tensors], None] | None = None,
+    begun: Tensors | None = None,
 ) -> Tensors:
     """Run the stages on one support set; `observe(stage, i, tensors)` sees every state.
 
-    `noise` holds draws by name; what is not given is zero. Raises a LearnerError where a function
-    of the learner does not return what a stage must.
+    `noise` holds draws by name; what is not given is zero. From a state that is `begun` a policy
+    goes on: its first stage is not started, but starts there. Raises a LearnerError where a
+    function of the learner does not return what a stage must.
     """
-    state: Tensors = {}
+    state: Tensors = dict(begun or {})
     support = fill_empty(support)
-    for stage in learner.stages(training=training):
-        stage_state = stage.begin(params, state, support, noise)
-        state = {**state, **stage_state}
-        if observe:
-            observe(stage.name, 0, stage_state)
+    stages = learner.stages(training=training)
+    for stage in stages:
+        if begun is not None and stage is stages[0]:
+            stage_state = {name: begun[name] for name in stage.begin(params, {}, support, noise)}
+        else:
+            stage_state = stage.begin(params, state, support, noise)
+            state = {**state, **stage_state}
+            if observe:
+                observe(stage.name, 0, stage_state)
         for i in range(stage.steps if stage.step else 0):
             stage_state, loss = stage.advance(params, state, stage_state, support)
             state = {**state, **stage_state}

@@ -64,7 +64,7 @@ def multi_step_loss(
     support, query, buffers = learner.embed_task(params, episode)
     weights, states = weighted_states(learner, params, support, share=share, progress=progress)
     answers, y = [learner.predict(params, state, query) for state in states], episode.query_y
-    losses = [learner.task.loss(answer, y) for answer in answers]
+    losses = [learner.task.query_loss(answer, y) for answer in answers]
     loss = torch.stack([w * value for w, value in zip(weights, losses, strict=True)]).sum()
     return loss, learner.outcome(answers[-1], y, buffers)
 

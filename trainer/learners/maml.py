@@ -18,6 +18,12 @@ the number of examples scales the rates, and with `whitened` the head reads A (h
 covariance within a class is 1 at the start (parts/whitening.py): one rate then suits all
 directions.
 
+Of a policy L is the policy gradient's, −mean advantage · log π(action | observation), on what the
+policy itself did; it takes the place of N L, and the logarithm of the deviation moves as well. The
+outer loss is −mean return of the adapted policy, with the gradient through the environment, which
+has less variance than the authors' TRPO. As in their code nothing is said of how θ decides what the
+support set is. `clip` keeps a step from running away.
+
 L is a mean over examples; N L is the authors' loss, a sum over classes and a mean over shots. In
 regression L is the squared error and takes the place of N L; without normalisation the body's
 biases move as its weights do.
@@ -41,7 +47,7 @@ from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.form.steps import multi_step_loss
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.operations.normalise import Normalisation, Statistics
-from handful.trainer.parts.adapted_network import THETA, AdaptedNetwork, Head
+from handful.trainer.parts.adapted_network import LOG_DEVIATION, THETA, AdaptedNetwork, Head
 from handful.trainer.parts.bounded_steps import (
     bound_gradient,
     count_factor,
@@ -113,7 +119,7 @@ class MAML(AdaptedNetwork):
 
     name = "maml"
     Config = MAMLConfig
-    tasks = ("classification", "named classes", "regression")
+    tasks = ("classification", "named classes", "regression", "policy")
     usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
 
     def __init__(
@@ -123,11 +129,19 @@ class MAML(AdaptedNetwork):
         way: int,
         targets: int | None = None,
         named_way: int | None = None,
+        actions: int | None = None,
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
+        if actions is not None and config.multi_step_loss:
+            raise SettingError(
+                "multi_step_loss",
+                f"is {config.multi_step_loss}, but the queries of a policy are what it did after"
+                " the last step",
+                hint="set learner.multi_step_loss = 0",
+            )
         if config.adapt_only == "head":  # before the network is built
             self.embedding = Embedding(self.embed_batch)
-        super().__init__(config, spec, way, targets, named_way)
+        super().__init__(config, spec, way, targets, named_way, actions)
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
@@ -207,7 +221,7 @@ class MAML(AdaptedNetwork):
 
     def moves(self, name: str) -> bool:
         """Whether the inner step changes `name` of θ: the authors leave γ and β alone."""
-        if name.startswith("head."):
+        if name.startswith("head.") or name == LOG_DEVIATION:
             return True
         biases = self.config.network.normalisation == "none" and name.endswith(".beta")
         return self.config.adapt_only == "all" and (name.endswith(".weight") or biases)
@@ -284,7 +298,7 @@ class MAML(AdaptedNetwork):
             h = LENGTH * unit_length(h - theta["centre"])
         if self.config.whitened:
             h = whiten(theta, h)
-        return h @ theta["head.weight"] + theta["head.bias"], gathered
+        return self.read_head(theta, h), gathered
 
     def body(
         self, theta: Tensors, x: Tensor, statistics: Statistics | None

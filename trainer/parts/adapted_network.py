@@ -9,6 +9,7 @@ A subclass says how θ′ is reached from θ, and which of its tensors move.
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -29,6 +30,9 @@ from .embedding import without_head
 from .features import OF_A_SET, features_at
 
 THETA, STATISTICS = "theta.", "statistics."
+LOG_DEVIATION = "log_deviation"  # of a policy's actions
+FIRST_DEVIATION = 0.5  # of actions whose limits are ±1
+ALONE = ("none", "group", "layer")  # normalisations that read one example by itself
 HEAD_START = 0.1  # the head's first logits are near zero, so the first loss is near log N
 
 Head = Literal["fixed", "shared"]  # a learned column for each class, or one that all start from
@@ -64,22 +68,36 @@ class AdaptedNetwork(Learner):
         way: int,
         targets: int | None = None,
         named_way: int | None = None,
+        actions: int | None = None,
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets, named_way)
+        super().__init__(config, spec, way, targets, named_way, actions)
         if named_way is not None:
             check_named(config)
+        if actions is not None and config.network.normalisation not in ALONE:
+            raise SettingError(
+                "network.normalisation",
+                f'is "{config.network.normalisation}", but a policy acts before it has seen a set',
+                hint=f"set learner.network.normalisation to {' or '.join(ALONE)}",
+            )
         self.form: Form = "matmul" if self.embedding is None else "convolution"
         self.network = build_network(config.network, tuple(spec.shape), self.form)
-        self.max_way = way if config.head == "fixed" and targets is None else None
+        self.max_way = way if config.head == "fixed" and self.targets is None else None
 
     def fresh_theta(self, generator: torch.Generator) -> Tensors:
-        """θ: the network, and a head [D, way] or [D, 1]; in regression [D, O]."""
-        columns = self.targets or (self.way if self.config.head == "fixed" else 1)
+        """θ: the network, and a head [D, way] or [D, 1]; in regression [D, O].
+
+        Of a policy a head [D, A] of the means, and the logarithm of each action's deviation.
+        """
+        fixed = self.actions or self.targets
+        columns = fixed or (self.way if self.config.head == "fixed" else 1)
         features = self.network.features
         weight = torch.randn(features, columns, generator=generator) * HEAD_START * features**-0.5
         theta = self.network.init(generator)
-        return theta | {"head.weight": weight, "head.bias": torch.zeros(columns)}
+        theta |= {"head.weight": weight, "head.bias": torch.zeros(columns)}
+        if self.actions is not None:
+            theta[LOG_DEVIATION] = torch.full((self.actions,), math.log(FIRST_DEVIATION))
+        return theta
 
     def pretrained_network(self) -> NetworkConfig:
         """The body, with running averages where it would read the moments of a set, or none."""
@@ -114,10 +132,10 @@ class AdaptedNetwork(Learner):
         }
 
     def columns(self, name: str, value: Tensor, support: Support) -> Tensor:
-        """`value`, a tensor like `name` of θ; of the head with N columns, in regression O."""
+        """`value`, a tensor like `name` of θ; of the head with N columns, or a fixed number."""
         if not name.startswith("head."):
             return value
-        width = self.targets or support.y.shape[1]
+        width = self.actions or self.targets or support.y.shape[1]
         if self.config.head == "fixed":
             return value[..., :width]
         return value.expand(*value.shape[:-1], width)
@@ -149,4 +167,12 @@ class AdaptedNetwork(Learner):
     ) -> tuple[Tensor, Statistics]:
         """f_θ(x): the network and a linear head."""
         h, gathered = self.network(theta, x, statistics)
-        return h @ theta["head.weight"] + theta["head.bias"], gathered
+        return self.read_head(theta, h), gathered
+
+    def read_head(self, theta: Tensors, h: Tensor) -> Tensor:
+        """W h + b [B, N] of features [B, D]; of a policy means, then deviations [B, 2 A]."""
+        outputs = h @ theta["head.weight"] + theta["head.bias"]
+        if self.actions is None:
+            return outputs
+        deviation = torch.exp(theta[LOG_DEVIATION]).expand_as(outputs)
+        return torch.cat([outputs, deviation], dim=-1)

@@ -260,6 +260,7 @@ def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
     kind = find_learner(config.learner, where=CONFIG, trusted=False)  # read_config has decided
     asked: Asked = "classification" if data.targets is None else "regression"
     asked = asked if data.named is None else "named classes"
+    asked = asked if data.actions is None else "policy"
     if asked not in kind.tasks:
         able = [name for name, other in LEARNERS.items() if asked in other.tasks]
         raise RunError(
@@ -269,6 +270,8 @@ def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
         )
     if data.named is not None:
         return kind(config.settings, data.input, len(data.named), named_way=len(data.named))
+    if data.actions is not None:
+        return kind(config.settings, data.input, max(config.meta.way), actions=data.actions)
     if data.targets is None:
         return kind(config.settings, data.input, max(config.meta.way))
     return kind(config.settings, data.input, max(config.meta.way), data.targets)

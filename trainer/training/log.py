@@ -10,6 +10,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from handful.runtime.package.manifest import MEASURES, Measure
+
 from .checkpoint import storing, write
 from .folder import RunError
 
@@ -17,9 +19,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 METRICS = "metrics.jsonl"
-# what a line calls a measure: of meta-training, of validation; each as a share of 1 or an error
-ACCURACY, ERROR = "accuracy", "mean_squared_error"
-VALIDATION, VALIDATION_ERROR = "validation", "validation_error"
+# what a line calls a measure of meta-training, and that of validation: a share of 1, an error, a
+# return
+ACCURACY, ERROR, RETURN = MEASURES.values()
+VALIDATION, VALIDATION_ERROR, VALIDATION_RETURN = (
+    "validation", "validation_error", "validation_return",
+)  # fmt: skip
+VALIDATIONS: dict[Measure, str] = dict(
+    zip(MEASURES.values(), (VALIDATION, VALIDATION_ERROR, VALIDATION_RETURN), strict=True)
+)
 
 
 def read_metrics(folder: Path) -> list[dict[str, Any]]:
@@ -156,8 +164,10 @@ def figure_of(lines: list[dict[str, Any]]) -> Figure:
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
     loss, right = figure.subplots(1, 2)
-    regression = any(VALIDATION_ERROR in line for line in lines)
-    measure = ERROR if regression else ACCURACY
+    names = {name for line in lines for name in line}
+    measure, validation = next(
+        (pair for pair in VALIDATIONS.items() if pair[1] in names), (ACCURACY, VALIDATION)
+    )
     for axes, name in ((loss, "loss"), (right, measure)):
         points = [(line["step"], line[name]) for line in lines if name in line]
         steps, values = [p[0] for p in points], [p[1] for p in points]
@@ -166,7 +176,6 @@ def figure_of(lines: list[dict[str, Any]]) -> Figure:
         axes.set_xlabel("step")
         axes.set_ylabel(name.replace("_", " "))
         axes.grid(alpha=0.3)
-    validation = VALIDATION_ERROR if regression else VALIDATION
     checked = [line for line in lines if validation in line]
     right.errorbar(
         [line["step"] for line in checked],

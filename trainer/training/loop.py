@@ -29,7 +29,7 @@ from .config import RunConfig
 from .data import RunData
 from .distributed import World
 from .gradient import choose_chunk, shared_gradient
-from .log import METRICS, VALIDATION, VALIDATION_ERROR, Events, Table, forget_after, log_line
+from .log import METRICS, VALIDATIONS, Events, Table, forget_after, log_line
 from .optimiser import MetaOptimiser
 from .progress import Reporter, Silent
 from .state import Progress, Run, restore, save, save_best
@@ -148,7 +148,8 @@ def _episodes(run: Run, generator: torch.Generator) -> Episode:
         for values in (run.config.way, run.config.shot)
     )
     size = run.train.size(way, shot, run.config.queries)
-    return run.train.episodes(size, tasks=run.config.tasks, generator=generator)
+    source = run.train.played_by(run.learner, run.params)
+    return source.episodes(size, tasks=run.config.tasks, generator=generator)
 
 
 def _validation_size(run: Run) -> TaskSize:
@@ -184,10 +185,7 @@ def _validate(run: Run, progress: Progress) -> dict[str, float]:
         seed=config.seed + 1,  # the same tasks at every validation
         workers=run.workers,
     )
-    if result.accuracy is not None:
-        measured = {VALIDATION: result.accuracy}
-    else:
-        measured = {VALIDATION_ERROR: -result.score}
+    measured = {VALIDATIONS[learner.task.measure]: result.value}
     if progress.best is None or result.score >= progress.best:
         progress.best = result.score
         save_best(run, progress, measured)  # of equals the latest: it may be the better calibrated

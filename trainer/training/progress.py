@@ -20,7 +20,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from .log import ACCURACY, ERROR, VALIDATION, VALIDATION_ERROR
+from .log import ACCURACY, ERROR, RETURN, VALIDATION, VALIDATION_ERROR, VALIDATION_RETURN
 
 KIB = 1024
 PATIENCE = 15.0  # seconds without a word where there are no bars
@@ -154,7 +154,8 @@ class Bars:
         loss = [f"loss {line['loss']:.4g}"] if "loss" in line else []
         right = [f"{'accuracy ' * words}{100 * line[ACCURACY]:.1f} %"] if ACCURACY in line else []
         error = [f"{'error ' * words}{line[ERROR]:.4g}"] if ERROR in line else []
-        return "  ".join([*loss, *right, *error])
+        gained = [f"{'return ' * words}{line[RETURN]:.2f}"] if RETURN in line else []
+        return "  ".join([*loss, *right, *error, *gained])
 
     def _print(self, text: str) -> None:
         """A line that is broken by the terminal at most, never by a file."""
@@ -177,6 +178,8 @@ class RateColumn(ProgressColumn):
 
 def _validation(line: dict[str, Any]) -> str:
     """The measure on the validation tasks, where the line has one."""
+    if VALIDATION_RETURN in line:
+        return f"return {line[VALIDATION_RETURN]:.2f} ± {line['interval']:.2g}"
     if VALIDATION_ERROR in line:
         return f"error {line[VALIDATION_ERROR]:.4g} ± {line['interval']:.2g}"
     if VALIDATION in line:

@@ -23,7 +23,7 @@ import { schema } from './tables.js'
  *   thresholds: {false_accepts: number, score: number, known_kept: number}[],
  *   sets: {coverage: number, probability: number, size: number}[]}} ConfidenceEntry
  * @typedef {{format: number, name: string, learner: string,
- *   task: 'classification' | 'regression', classes: string[] | null, input: InputSpec, embed: string | null,
+ *   task: 'classification' | 'regression' | 'policy', classes: string[] | null, input: InputSpec, embed: string | null,
  *   precision: 'float32' | 'int8' | 'float16', graphs: Record<string, GraphSpec>,
  *   stages: StageSpec[], predict: string, limits: {way: Bounds, shot: Bounds, support: Bounds},
  *   evaluation: any[], confidence: ConfidenceEntry[], training: any, licence: string}} Manifest
@@ -97,6 +97,10 @@ export function readManifest(bytes) {
   words(manifest.learner, 'learner')
   words(manifest.licence, 'licence')
   checkInput(manifest.input)
+  if (manifest.task === 'policy') {
+    throw new ManifestError(`package ${manifest.name} is a policy, which this runtime does not run yet`,
+      'load it in Python')
+  }
   checkClasses(manifest)
   for (const [name, { min, max }] of Object.entries(manifest.limits)) {
     const least = manifest.classes && name !== 'way' ? 0 : 1
@@ -391,7 +395,8 @@ function checkEvaluation({ evaluation, task, classes }) {
   const most = regression ? MAX_NUMBER : 1
   /** @param {any} entry @param {string} place */
   const measure = (entry, place) => {
-    need(entry[wanted] !== null && entry[other] === null, place, other, `\`${wanted}\` alone`)
+    need(entry[wanted] !== null && entry[other] === null && entry.mean_return === null, place, other,
+      `\`${wanted}\` alone`)
     within(entry[wanted], `${place}.${wanted}`, 0, most)
     within(entry.interval, `${place}.interval`, 0, most)
   }
