@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import pkgutil
 import re
 import shlex
 import subprocess
@@ -75,6 +76,13 @@ def test_a_table_begins_after_a_blank_line() -> None:
         for number, line in enumerate(lines):
             if re.fullmatch(r"\|( *:?-+:? *\|)+", line):
                 assert number < 2 or not lines[number - 2].strip(), f"{page}:{number}"
+
+
+def test_every_name_on_the_page_of_the_api_is_there() -> None:
+    names = re.findall(r"^::: (\S+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
+    assert len(names) > 20
+    for name in names:
+        assert pkgutil.resolve_name(name) is not None  # an AttributeError where it is not there
 
 
 def test_every_page_is_in_the_index() -> None:

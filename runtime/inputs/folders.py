@@ -330,7 +330,11 @@ def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[F
     """The class that a folder names. Upper and lower case differ: `A` and `a` are two letters."""
     label = name
     try:
-        label = label_of(name)
+        label = os.fsencode(name).decode()  # UTF-8 on disk, whatever a locale reads it as
+    except UnicodeError:
+        pass  # of bytes that are no text at all
+    try:
+        label = label_of(label)
     except SupportSetError:
         words = (
             f"the folder {quote_path(name)} in {quote_path(path)} has a name that cannot be a label"

@@ -1,6 +1,8 @@
 """A folder with one sub-folder a class: what belongs to it, and all that is wrong at once."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,21 @@ def test_classes_and_files_are_in_order_of_name(tmp_path: Path) -> None:
     classes = files_of(str(tmp_path), GREY)
     assert classes == wanted
     assert list(classes) == ["A", "a", "ö"]  # handwriting has classes that differ in case alone
+
+
+def test_labels_do_not_depend_on_the_locale(tmp_path: Path) -> None:
+    picture(tmp_path / "猫" / "1.png")
+    code = (
+        "import sys, handful; spec = handful.load('omniglot-leo').input;"
+        " print(*map(ascii, handful.files_of(sys.argv[1], spec)))"
+    )
+    ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    printed = subprocess.run(
+        [sys.executable, "-c", code, tmp_path],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), **ascii_alone},
+        capture_output=True, check=True, text=True,
+    ).stdout  # fmt: skip
+    assert printed == "'\\u732b'\n"
 
 
 def test_what_is_passed_over(tmp_path: Path) -> None:

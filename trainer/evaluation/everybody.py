@@ -79,7 +79,7 @@ class Everybody:
             "everybody's classifier, no examples": self._on(_head_alone, self._logits, size, rows),
             "class means of everybody's features": self._on(nearest_mean, self._raw, size, rows),
             means: on_tasks(nearest_mean, self.own.x, size, rows),
-            "interpolated means of everybody's features": self._chosen(
+            "interpolated means of everybody's features": self._choose(
                 size,
                 rows,
                 [
@@ -88,7 +88,7 @@ class Everybody:
                     for worth, shift in itertools.product(WORTHS, SHIFTS)
                 ],
             ),
-            "posterior of the means of everybody's features": self._chosen(
+            "posterior of the means of everybody's features": self._choose(
                 size,
                 rows,
                 [
@@ -97,20 +97,20 @@ class Everybody:
                     for width, shift in itertools.product(WIDTHS, SHIFTS)
                 ],
             ),
-            "logistic regression from everybody's head": self._chosen(
+            "logistic regression from everybody's head": self._choose(
                 size,
                 rows,
                 [(partial(_from_head, c=c, way=size.way), self._both) for c in STRENGTHS],
             ),
         }
         if size.shot and running_statistics(self.params) is not None:
-            found["re-estimated normalisation"] = self._re_estimated(size, rows)
+            found["re-estimated normalisation"] = self._re_estimate(size, rows)
         return found
 
     def _on(self, rule: Rule, features: OfSets, size: TaskSize, rows: Rows) -> Array:
         return on_tasks(rule, features(self.test), size, rows)
 
-    def _chosen(self, size: TaskSize, rows: Rows, rules: Sequence[tuple[Rule, OfSets]]) -> Array:
+    def _choose(self, size: TaskSize, rows: Rows, rules: Sequence[tuple[Rule, OfSets]]) -> Array:
         """The rule that is best on the validation persons, on these tasks."""
         tuned = rows_of(self.validation, size, episodes=TUNED, seed=SEED)
 
@@ -162,15 +162,16 @@ class Everybody:
         sets = {id(d): whiten(params, self._raw(d)) for d in (self.validation, self.test)}
         return partial(_look_up, sets), p.double(), between.double()
 
-    def _re_estimated(self, size: TaskSize, rows: Rows) -> Array:
+    def _re_estimate(self, size: TaskSize, rows: Rows) -> Array:
         tuned = rows_of(self.validation, size, episodes=TUNED_SLOWLY, seed=SEED)
         best = max(
-            SHARES, key=lambda share: float(self._moved(self.validation, tuned, share).mean())
+            SHARES,
+            key=lambda share: float(self._move_averages(self.validation, tuned, share).mean()),
         )
-        return self._moved(self.test, rows, best)
+        return self._move_averages(self.test, rows, best)
 
     @torch.no_grad()
-    def _moved(self, data: DomainSet, rows: Rows, share: float) -> Array:
+    def _move_averages(self, data: DomainSet, rows: Rows, share: float) -> Array:
         """The accuracy of the head with averages moved to each task's support set, [E]."""
         averages, right = running_statistics(self.params), []
         assert averages is not None
