@@ -20,15 +20,15 @@ needs_node = pytest.mark.skipif(
 )
 
 
-def run(program: str, *arguments: str, text: str = "") -> list[Any]:
-    """What a program of web/test prints, a value for each line of JSON."""
+def run(program: str, *arguments: str, text: str = "", seconds: float = 300) -> list[Any]:
+    """What a program of web/test prints within so many seconds, a value for each line of JSON."""
     assert NODE is not None
     found = subprocess.run(
         [NODE, str(WEB / "test" / program), *arguments],
         input=text,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=seconds,
         check=False,
     )
     assert found.returncode == 0, found.stderr[-3000:]

@@ -36,7 +36,7 @@ def test_both_runtimes_decide_alike(tmp_path: Path, seed: int, most: int) -> Non
         folder = tmp_path / f"case-{i}"
         make(folder)
         names[folder] = name
-    there = run("refuse.js", text="\n".join(map(str, names)))
+    there = run("refuse.js", text="\n".join(map(str, names)), seconds=300 + most)
     apart = []
     for (folder, name), outcome in zip(names.items(), there, strict=True):
         here, read = read_here(folder), outcome["read"]

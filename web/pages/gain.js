@@ -122,9 +122,12 @@ async function take(files, name) {
 
 /** A made-up person, whose file is on this site. @param {string} name */
 async function takeOurs(name) {
+  person = null
+  results = []
+  show() // nothing of the person before stands beside this one's name
   const file = `bands/${name.replace(' ', '-')}.csv`
   const text = await (await fetch(file)).text()
-  await take([new File([text], file)], name)
+  if (who.value === name) await take([new File([text], file)], name)
 }
 
 /** @param {string} name */

@@ -12,6 +12,7 @@ const FLAGS = [
   '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync',
 ]
+const PATIENCE = 120_000 // milliseconds that a test waits, where many others have the processor
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const PYTHON = process.env.HANDFUL_PYTHON ?? join(ROOT, '.venv/bin/python')
 const python = (...given) => [PYTHON, ['-m', 'handful', ...given], { cwd: tmpdir(), env: { ...process.env, PYTHONPATH: join(ROOT, '.editable') } }]
@@ -46,6 +47,7 @@ export async function browse({ flags = [], context: options = {} } = {}) {
   const context = await chromium.launchPersistentContext(folder, {
     executablePath: CHROMIUM, args: [...FLAGS, ...flags], viewport: { width: 1180, height: 820 }, ...options,
   })
+  context.setDefaultTimeout(PATIENCE)
   const asked = []
   const wrong = []
   context.on('request', (request) => asked.push(request.url()))
