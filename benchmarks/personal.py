@@ -36,7 +36,7 @@ DATA = {"myo": "myo", "activity": "activity", "words": "commands"}  # of each re
 CALLED = {
     "myo": "Eight gestures, muscle signals of a forearm",
     "activity": "Five activities, a phone or a watch",
-    "words": "Twenty spoken words",
+    "words": "Forty spoken words",
 }
 PLAN = Plan(shots=(1, 2, 5), queries=5, episodes=400, seed=11)
 LEARNER, BEST_RULE = "prior means", "the best cheap rule"
