@@ -92,7 +92,9 @@ class EpisodeSource(ABC):
         """The same tasks of embedded examples; `embed` takes x [B, ...] to h [B, ...]."""
         return Embedded(self, embed)
 
-    def played_by(self, learner: Any, params: Mapping[str, Tensor]) -> EpisodeSource:
+    def played_by(
+        self, learner: Any, params: Mapping[str, Tensor], *, rounds: int = 1
+    ) -> EpisodeSource:
         """The source whose tasks this learner makes as it is now; most do not depend on it."""
         return self
 
@@ -164,10 +166,12 @@ class OnDevice(EpisodeSource):
         """Those of the other source."""
         return self.source.named
 
-    def played_by(self, learner: Any, params: Mapping[str, Tensor]) -> EpisodeSource:
+    def played_by(
+        self, learner: Any, params: Mapping[str, Tensor], *, rounds: int = 1
+    ) -> EpisodeSource:
         """The other source's, where it draws: on the CPU."""
         there = {name: value.cpu() for name, value in params.items()}
-        return OnDevice(self.source.played_by(learner, there), self.device)
+        return OnDevice(self.source.played_by(learner, there, rounds=rounds), self.device)
 
     def size(self, way: int, shot: int, queries: int) -> TaskSize:
         """As the other source has it."""

@@ -132,8 +132,8 @@ REFUSED: list[tuple[str, list[str], str, str | None]] = [
      'did you mean pretrain.objective = "cosine"?'),
     (TEXT, ["meta.objective=softmax"], "mine.toml: there is no setting meta.objective",
      "did you mean pretrain.objective? there are: batching, chunk, clip_norm,"
-     " clip_value, distort, empty, hearing, lr, optimiser, partial, queries, schedule, seed,"
-     " shot, signal, steps, tasks, validate_every, validation_episodes, validation_queries,"
+     " clip_value, distort, empty, hearing, lr, optimiser, partial, queries, rounds, schedule,"
+     " seed, shot, signal, steps, tasks, validate_every, validation_episodes, validation_queries,"
      " validation_shot, validation_way, validation_within, way, within, within_groups"),
     (TEXT, ["pretrain.lr=0"], "mine.toml: pretrain.lr is 0.0, wanted more than 0", None),
     (TEXT, ["meta.lr=nan"], "mine.toml: meta.lr is nan, wanted more than 0", None),

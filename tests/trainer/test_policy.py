@@ -140,13 +140,16 @@ def test_episodes_are_the_policys_own() -> None:
     environment = Navigation()
     learner = maml(environment, inner_lr=0.5)
     params = learner.init(generator())
-    played = environment.played_by(learner, params)
+    played = environment.played_by(learner, params, rounds=3)
     drawn = played.episodes(SIZE, tasks=2, generator=generator())
+    rounds = drawn.support_x.shape[1]
     assert [tuple(part.shape) for part in drawn] == [
-        (2, 300, 2), (2, 300, 3), (2, 200, 2), (2, 200, 5), (2, 0),
+        (2, rounds, 300, 2), (2, rounds, 300, 3), (2, 200, 2), (2, 200, 5), (2, 0),
     ]  # fmt: skip
     player = LearnerPlayer(learner, params)
-    state = player.learn(player.start(), drawn.support_x[0], drawn.support_y[0])
+    state = player.start()
+    for support in zip(drawn.support_x[0], drawn.support_y[0], strict=True):
+        state = player.learn(state, *support)
     mean, deviation = learner.predict(params, state, drawn.query_x[0]).chunk(2, dim=-1)
     noise = drawn.query_y[0, :, :2]
     first = drawn.query_x[0].reshape(2, 100, 2)

@@ -87,6 +87,7 @@ class Environment(EpisodeSource):
     actions: int  # A; they are cut to ±1 by the world
     horizon: int  # H, readings of a rollout
     told: str  # what the expert knows, for tables
+    rounds: int = 1  # of rollouts at most, which a policy is trained for
     player: Player | None = None
 
     def __init__(self) -> None:
@@ -113,9 +114,10 @@ class Environment(EpisodeSource):
     def expert(self, worlds: Tensor, state: Tensor) -> Tensor:
         """The actions [T, K, A] of who knows the world."""
 
-    def played_by(self, learner: Learner, params: Mapping[str, Tensor]) -> Self:
-        """The same worlds, whose episodes this policy plays as it is now."""
+    def played_by(self, learner: Learner, params: Mapping[str, Tensor], *, rounds: int = 1) -> Self:
+        """The same worlds, whose episodes this policy plays as it is now, in one to `rounds`."""
         other = copy(self)
+        other.rounds = rounds
         other.player = LearnerPlayer(learner, dict(params))
         return other
 
@@ -138,19 +140,23 @@ class Environment(EpisodeSource):
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:
         """What the policy does at T tasks, before and after it has learnt from what it did.
 
-        `support_x` [T, S, O] and `support_y` [T, S, A + 1] are `size.shot` rollouts of the policy
-        as it is, `query_x` [T, Q, O] and `query_y` [T, Q, 2 A + 1] `size.queries` of the policy
-        adapted to them.
+        `support_x` [T, R, S, O] and `support_y` [T, R, S, A + 1] are `size.shot` rollouts of the
+        policy as it is, then of the policy adapted to these, and so on for R rounds, which are
+        drawn from one to `rounds`; `query_x` [T, Q, O] and `query_y` [T, Q, 2 A + 1] are
+        `size.queries` of the policy adapted to the last. A policy that was trained for one round
+        alone may run away in its second.
         """
         player = self.player or Chance(self.actions)
         worlds = self.draw(tasks, generator)
         states = [player.start()] * tasks
         draws = [generator] * tasks
-        first = self.play(player, states, worlds, size.shot, draws)
-        supports = first.supports()
-        adapted = [player.learn(s, *support) for s, support in zip(states, supports, strict=True)]
-        then = self.play(player, adapted, worlds, size.queries, draws, slopes=True)
-        support_x, support_y = (torch.stack(part) for part in zip(*supports, strict=True))
+        rounds = []
+        for _ in range(1 + int(torch.randint(self.rounds, (), generator=generator))):
+            played = self.play(player, states, worlds, size.shot, draws).supports()
+            states = [player.learn(s, *seen) for s, seen in zip(states, played, strict=True)]
+            rounds.append([torch.stack(part) for part in zip(*played, strict=True)])
+        then = self.play(player, states, worlds, size.queries, draws, slopes=True)
+        support_x, support_y = (torch.stack(part, dim=1) for part in zip(*rounds, strict=True))
         none = torch.zeros(tasks, 0, dtype=torch.int64)
         return Episode(support_x, support_y, *then.queries(), none)
 
@@ -159,16 +165,17 @@ class Environment(EpisodeSource):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As many readings of two rollouts as there are shots, READINGS times; and queries."""
         drawn = self.episodes(Rollouts(1, 2, 1), tasks=1, generator=generator)
-        order = torch.randperm(drawn.support_x.shape[1], generator=generator)
+        x, y = drawn.support_x[0, 0], drawn.support_y[0, 0]
+        order = torch.randperm(len(x), generator=generator)
         some, asked = order[: READINGS * sum(shots)], order[: queries * len(shots)]
-        return drawn.support_x[0, some], drawn.support_y[0, some], drawn.support_x[0, asked]
+        return x[some], y[some], x[asked]
 
     def take_some(self, count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         """Observations [M, O] and targets [M, A + 1] of a few rollouts; all of one domain."""
         generator = torch.Generator().manual_seed(seed)
         tasks = -(-count // (2 * self.horizon))
         drawn = self.episodes(Rollouts(1, 2, 1), tasks=tasks, generator=generator)
-        x, y = (part.flatten(0, 1)[:count] for part in drawn[:2])
+        x, y = (part[:, 0].flatten(0, 1)[:count] for part in drawn[:2])
         return x, y, torch.zeros(len(x), dtype=torch.int64)
 
     def play(

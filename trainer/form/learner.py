@@ -39,6 +39,7 @@ __all__ = [
     "Untrained",
     "Variant",
     "adapt",
+    "adapt_task",
     "add_prefix",
     "cross_entropy",
     "is_transductive",
@@ -280,7 +281,7 @@ class Learner(ABC):
         `progress` runs from 0 to 1 over the meta-training, for schedules.
         """
         support, query, buffers = self.embed_task(params, episode)
-        state = adapt(self, params, support, noise=noise, training=True)
+        state = adapt_task(self, params, support, noise=noise)
         answers, y = self.predict(params, state, query), episode.query_y
         return self.task.query_loss(answers, y), self.outcome(answers, y, buffers)
 
@@ -328,6 +329,23 @@ def adapt(
             state = {**state, **stage_state}
             if observe:
                 observe(stage.name, i + 1, {**stage_state, "loss": loss})
+    return state
+
+
+def adapt_task(
+    learner: Learner, params: Tensors, support: Support, *, noise: Noise | None = None
+) -> Tensors:
+    """The state that a meta-loss is of: after the support set, of a policy after each round.
+
+    What a policy did has a leading axis, its rounds of rollouts, each of which goes on from the
+    last: x [R, S, ...], y [R, S, A + 1].
+    """
+    if learner.actions is None:
+        return adapt(learner, params, support, noise=noise, training=True)
+    state: Tensors | None = None
+    for x, y in zip(*support, strict=True):
+        state = adapt(learner, params, Support(x, y), noise=noise, training=True, begun=state)
+    assert state is not None
     return state
 
 

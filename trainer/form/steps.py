@@ -9,7 +9,7 @@ from torch import Tensor
 
 from handful.trainer.episodes import Episode
 
-from .learner import Learner, Outcome, adapt
+from .learner import Learner, Outcome, adapt_task
 from .stage import Stage, Support, Tensors, fill_empty
 
 
@@ -78,7 +78,7 @@ def weighted_states(
     weights that are annealed; afterwards the last one counts alone.
     """
     if progress >= share:
-        return [1.0], [adapt(learner, params, support, training=True)]
+        return [1.0], [adapt_task(learner, params, support)]
     states = list(after_each_step(learner, params, support, training=True, least=1))
     return multi_step_weights(len(states), progress / share), states
 

@@ -139,6 +139,12 @@ class MAML(AdaptedNetwork):
                 " the last step",
                 hint="set learner.multi_step_loss = 0",
             )
+        if actions is not None and config.adapt_only == "head":
+            raise SettingError(
+                "adapt_only",
+                'is "head", but a policy moves as a whole here',
+                hint='set learner.adapt_only = "all"',
+            )
         if config.adapt_only == "head":  # before the network is built
             self.embedding = Embedding(self.embed_batch)
         super().__init__(config, spec, way, targets, named_way, actions)

@@ -35,6 +35,7 @@ class MetaConfig:
     way: tuple[int, ...] = (5,)  # each step draws one of them
     shot: tuple[int, ...] = (1,)
     queries: int = 5  # a class
+    rounds: int = 1  # policies: a step's tasks have one to so many rounds of rollouts
     optimiser: Literal["adam", "sgd"] = "adam"  # sgd: without momentum, Reptile's meta-step
     lr: float = 1e-3
     schedule: Literal["constant", "halve", "cosine", "linear"] = "constant"

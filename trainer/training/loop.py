@@ -148,7 +148,7 @@ def _episodes(run: Run, generator: torch.Generator) -> Episode:
         for values in (run.config.way, run.config.shot)
     )
     size = run.train.size(way, shot, run.config.queries)
-    source = run.train.played_by(run.learner, run.params)
+    source = run.train.played_by(run.learner, run.params, rounds=run.config.rounds)
     return source.episodes(size, tasks=run.config.tasks, generator=generator)
 
 
