@@ -150,3 +150,11 @@ def test_hearing_is_refused_without_sounds(heard: Path) -> None:
                   "meta.validation_queries=2", "data.rotations=false"),
     )  # fmt: skip
     assert error(done).startswith("error: only sounds can be misheard")
+
+
+def test_made_sounds_of_named_classes_are_one_person_s() -> None:
+    names = tuple(f"word {n}" for n in range(30))  # more than are made otherwise
+    made = make_sounds(8000, 800, names)
+    assert made.named == names
+    x, y, queries = made.draw_uneven([1, 2, 0] * 10, queries=1, generator=torch.Generator())
+    assert (len(x), y.sum(dim=0).tolist(), len(queries)) == (30, [1, 2, 0] * 10, 30)

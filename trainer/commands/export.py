@@ -259,7 +259,7 @@ def export_command(
         front = front_of(recorded.config)
         made = checked.input.kind != "audio"  # the data are energies already
         if made:
-            checked = make_sounds(front.rate, front.samples)
+            checked = make_sounds(front.rate, front.samples, checked.named)
     source = Source(
         learner=trained.learner,
         params=trained.params,

@@ -7,7 +7,7 @@ finite.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import sound_spec
 from handful.runtime.tools.golden import AGAIN, MOST_OF_ANSWERS
 from handful.runtime.tools.verify import TOLERANCE, relative_difference
+from handful.trainer.data.domains import add_domains
 from handful.trainer.data.labelled import LabelledSet, label_examples
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.form.learner import Learner
@@ -190,8 +191,8 @@ def extremes(
         yield name, x.expand(len(labels), *x.shape).contiguous(), y, query
 
 
-def make_sounds(rate: int, samples: int) -> LabelledSet:
-    """CLASSES × EXAMPLES sounds [L], the same at each call.
+def make_sounds(rate: int, samples: int, named: Sequence[str] | None = None) -> LabelledSet:
+    """CLASSES × EXAMPLES sounds [L], the same at each call; of `named` classes, one person's.
 
     They check a package whose data are energies, where no sound is at hand. A class is a melody of
     three tones, each with overtones of its own; an example has its own pitch, loudness, start and
@@ -199,12 +200,16 @@ def make_sounds(rate: int, samples: int) -> LabelledSet:
     """
     rng = np.random.default_rng(0)
     classes = {}
-    for number in range(CLASSES):
+    for name in named or [f"melody-{number}" for number in range(CLASSES)]:
         pitches = rng.uniform(100, min(800, rate / (2 * OVERTONES + 2)), TONES)
         loudness = rng.uniform(0.05, 1, (TONES, OVERTONES))
         examples = [_sound(rng, pitches, loudness, rate, samples) for _ in range(EXAMPLES)]
-        classes[f"melody-{number}"] = torch.from_numpy(np.stack(examples).astype(np.float32))
-    return label_examples(classes, sound_spec(rate, samples), where="made sounds")
+        classes[name] = torch.from_numpy(np.stack(examples).astype(np.float32))
+    made = label_examples(classes, sound_spec(rate, samples), where="made sounds")
+    if named is None:
+        return made
+    takes = [str(take) for take in range(EXAMPLES)] * len(named)
+    return add_domains(made, ["made"] * len(takes), takes)
 
 
 def _sound(
