@@ -259,7 +259,7 @@ def test_lists_name_what_there_is() -> None:
     )
     assert lines[-1] == f"recipes: {', '.join(recipes())}"
     sources = [line.split()[0] for line in run("data").stdout.splitlines()]
-    wanted = "omniglot glyphs bands sinusoid sensor FOLDER FILE.npz MODULE:CLASS"
+    wanted = "omniglot glyphs bands sinusoid sensor navigation cart FOLDER FILE.npz MODULE:CLASS"
     assert sources == wanted.split()
 
 

@@ -14,7 +14,7 @@ from .called import error, run
 SIZES = ("--way", 3, "--shot", 1, 2, "--episodes", 8, "--queries", 3, "--seed", 4)
 RESULT = (
     *("way", "shot", "queries", "given", "episodes", "persons", "accuracy"),
-    *("mean_squared_error", "interval", "transductive", "compared", "sure"),
+    *("mean_squared_error", "mean_return", "interval", "transductive", "compared", "sure"),
 )
 COST = (
     *("bytes", "way", "shot", "threads", "runs", "cold_start_ms", "peak_rss_mib"),

@@ -21,7 +21,7 @@ NAMES = (
 )
 FIELDS = (
     *("way", "shot", "queries", "given", "episodes", "persons", "accuracy"),
-    *("mean_squared_error", "interval", "transductive", "compared", "sure"),
+    *("mean_squared_error", "mean_return", "interval", "transductive", "compared", "sure"),
 )
 
 
@@ -43,6 +43,7 @@ def test_the_fields_of_the_json_keep_their_names_and_order(trained: Path, packag
                 "name",
                 "accuracy",
                 "mean_squared_error",
+                "mean_return",
                 "difference",
                 "interval",
             ]

@@ -100,8 +100,8 @@ def state(*shape: Any) -> Callable[[Path], object]:
 def measured(**values: Any) -> Callable[[Path], object]:
     entry = {
         "data": "d", "split": "meta_test", "way": 5, "shot": 1, "given": None, "episodes": 1000,
-        "persons": None, "accuracy": 0.9, "mean_squared_error": None, "interval": 0.01,
-        "transductive": False, "compared": [],
+        "persons": None, "accuracy": 0.9, "mean_squared_error": None, "mean_return": None,
+        "interval": 0.01, "transductive": False, "compared": [],
     }  # fmt: skip
     return changed(lambda content: content.update(evaluation=[{**entry, **values}]))
 
@@ -112,8 +112,8 @@ def named(*classes: str) -> Callable[[Path], object]:
 
 def compared(**values: Any) -> Callable[[Path], object]:
     entry = {
-        "name": "class means", "accuracy": 0.9, "mean_squared_error": None, "difference": 0.0,
-        "interval": 0.0,
+        "name": "class means", "accuracy": 0.9, "mean_squared_error": None, "mean_return": None,
+        "difference": 0.0, "interval": 0.0,
     }  # fmt: skip
     return measured(compared=[{**entry, **values}])
 

@@ -28,8 +28,8 @@ def test_a_source_that_is_not_there() -> None:
         load_data(DataConfig(source="birds"), "meta_train")
     assert str(error.value) == "no data source birds"
     assert error.value.hint == (
-        "there are: omniglot, glyphs, bands, sinusoid, sensor, FOLDER, FILE.npz,"
-        " MODULE:CLASS; no folder of that name exists"
+        "there are: omniglot, glyphs, bands, sinusoid, sensor, navigation, cart, FOLDER,"
+        " FILE.npz, MODULE:CLASS; no folder of that name exists"
     )
 
 
@@ -40,6 +40,8 @@ def test_what_there_is_in_one_line_each() -> None:
         "bands",
         "sinusoid",
         "sensor",
+        "navigation",
+        "cart",
         "FOLDER",
         "FILE.npz",
         "MODULE:CLASS",
