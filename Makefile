@@ -29,7 +29,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[photos,dev]'; \
 	touch $(READY)
 
-demo: $(READY) # learn to learn on invented characters, export, adapt, draw demo/demo.png
+demo: $(READY) # meta-train on made-up wrist bands, export, adapt to new persons, draw demo/demo.png
 	$(BIN)/python -m handful.trainer.demo
 
 test: $(READY) test-web # the tests, but for the long ones

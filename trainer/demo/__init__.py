@@ -1,1 +1,1 @@
-"""What `make demo` runs: train, export and adapt on invented characters, and draw the result."""
+"""What `make demo` runs: train, export and adapt to made-up persons, and draw what examples gain."""
