@@ -1,1 +1,1 @@
-"""What `make demo` runs: train, export and adapt to made-up persons, and draw what examples gain."""
+"""What `make demo` runs: train, export, adapt to made-up persons, draw what examples gain."""
