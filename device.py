@@ -93,17 +93,18 @@ def inspect(package: str, as_json: bool) -> None:
 
 @command()
 @a_package
-@click.argument("files", type=PATH)
+@click.argument("files", type=PATH, required=False)
 @click.option("-o", "--out", type=PATH, required=True, help="The task file to write.")
 @click.option("--others", type=PATH, help="A folder of other things, for predict --unknown.")
 @_new
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, **how: Any) -> None:
+def adapt(package: str, files: Path | None, out: Path, **how: Any) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
     pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class. Where the
-    package names its classes the sub-folders are called as these, and any of them may be left out.
+    package names its classes the sub-folders are called as these, and any of them may be left out;
+    so may FILES, for everybody's classifier.
     """
     from handful.runtime.tools.on_files import adapt_folder
 

@@ -57,7 +57,7 @@ NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
 
 def adapt_folder(
     package: str | Path,
-    folder: Path,
+    folder: Path | None,
     out: Path,
     *,
     others: Path | None = None,
@@ -67,29 +67,36 @@ def adapt_folder(
 ) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
+    Without a folder it is the task without any example, of a package that names its classes.
     `new` are classes beyond those that the package names, where it names any. Files in the folder
     `others`, and in those below it, are examples of none of the classes. An InputWarning names
     examples that are nearly the same, see `near`. `tell` is asked for each part of the work who is
     told how much of it is done.
     """
     check_free(out, TaskFileError, force=force)
-    if is_package(folder) and not is_package(package):
+    if folder is not None and is_package(folder) and not is_package(package):
         raise PackageError(
             f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
             hint="the package stands first: handful adapt PACKAGE FOLDER --out TASK",
         )
     learner = load(package)
-    examples = folder_examples(folder, learner.manifest, tell(READING))
-    origins = folder_origins(folder, learner.input, examples)
+    if folder is None and not learner.classes:
+        raise PackageError(
+            f"package {learner.name} names no classes, and no folder of examples is given",
+            hint="handful adapt PACKAGE FOLDER --out TASK",
+        )
+    examples = folder_examples(folder, learner.manifest, tell(READING)) if folder else {}
+    origins = folder_origins(folder, learner.input, examples) if folder else []
     with empty_by_name():
         task = learner.adapt(examples, new=new, progress=tell(ADAPTING))
         if others is not None:
             negatives = other_examples(others, learner.input, tell(READING_OTHERS))
             task = task.with_negatives(negatives, progress=tell(COMPARING))
     save_task(task, out)
-    _warn_of_empty(examples, learner.input, origins)
-    support = task._support
-    warn_of_near(support.x, support.labels, origins)
+    if examples:
+        _warn_of_empty(examples, learner.input, origins)
+        support = task._support
+        warn_of_near(support.x, support.labels, origins)
     return task
 
 

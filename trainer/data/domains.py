@@ -365,7 +365,7 @@ def choose_domains(
     Where a run has recorded its domains these are taken.
     """
     if recorded is not None:
-        return choose(domains, how, part, seed, recorded)
+        return choose(domains, how, part, seed, recorded, what="domain")
     persons = tuple(dict.fromkeys(map(person_of, domains)))
     chosen = {persons[p] for p in choose(persons, how, part, seed, what="person")}
     return [d for d, name in enumerate(domains) if person_of(name) in chosen]

@@ -21,6 +21,7 @@ from handful.runtime.inputs.folders import (
     class_folders,
     compose,
     files_below,
+    is_left_behind,
     join_faults,
     label_of,
 )
@@ -32,6 +33,7 @@ from .config import DataConfig
 CLASS, PERSON, RECORDING = "class", "person", "recording"
 PART, ANY = "[^/]+", "[^/]*"  # of a path: what a name stands for, and a star
 FORM = 'as in data.files = "{person}/{class}/{recording}_*.csv"'
+WHOSE = 'where persons have folders with classes in them: data.domain = ["person"]'
 LOOKED_AT = 2000  # files, for the one that comes nearest to a pattern
 NAMED = 3  # files that are passed over
 
@@ -89,10 +91,18 @@ def lay_out(config: DataConfig, kind: Files) -> Layout:
             return Layout(folder, kind.words, tuple(rows), tuple(found))
         below = files_below(folder, kind)
     except SupportSetError as error:
-        raise DataError(str(error), hint=error.hint) from error
+        hint = error.hint or ""
+        if pattern is None and _holds_persons(folder):
+            hint += f"; {WHOSE}"
+        raise DataError(str(error), hint=hint) from error
     if below.faults:
         raise join_faults(below.faults, f"folders below {folder}", DataError, None)
     return _by_pattern(config, pattern, kind.words, below.files)
+
+
+def _holds_persons(folder: Path) -> bool:
+    """Whether there are folders with folders in them."""
+    return any(place.is_dir() for place in folder.glob("*/*") if not is_left_behind(place.name))
 
 
 def relative_path(file: Path, folder: Path) -> str:
