@@ -104,8 +104,8 @@ def adapt(package: str, files: Path | None, out: Path, **how: Any) -> None:
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
     pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class. Where the
     package names its classes the sub-folders are called as these, and any of them may be left out.
-    A policy takes an .npz file of what it did. Without FILES the task is that of a policy which has
-    not learnt anything yet, or of everybody's classifier.
+    A policy takes an .npz file of what it did. Without FILES it is the task before it has learnt
+    anything: a policy's, or everybody's classifier.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
@@ -167,8 +167,7 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
     """Label files by a task: label, score, file.
 
     TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings, or folders
-    of them. Of a policy they are observations, and it prints the mean and the deviation of each
-    action.
+    of them. Of a policy they are observations, and actions are printed: means, deviations.
     """
     from handful.runtime.inputs.folders import Unread
     from handful.runtime.tools import on_files, text
