@@ -289,15 +289,30 @@ def data(context: click.Context) -> None:
         show(pairs(SOURCES.items()))
 
 
-@data.command()
+class OfCollections(Command):
+    """A command that reads downloaded collections, whose help lists them."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The collections, then the options."""
+        from handful.trainer.listing import COLLECTIONS
+
+        with formatter.section("Collections"):
+            formatter.write_dl(
+                (name, ", ".join(f"{made}.npz" for made in files))
+                for name, files in COLLECTIONS.items()
+            )
+        super().format_options(ctx, formatter)
+
+
+@data.command(cls=OfCollections)
 @click.argument("folder", type=PATH)
 @click.option("-o", "--out", type=PATH, required=True, help="The folder to write to.")
 @click.option("--force", is_flag=True, help="Replace files that are there.")
 def prepare(folder: Path, out: Path, force: bool) -> None:
-    """Prepare downloaded words and pen strokes for the recipes.
+    """Prepare downloaded collections for the recipes.
 
-    FOLDER holds arabic_speech_commands or pen_strokes, or both. Writes words.npz and keywords.npz,
-    strokes.npz and pen.npz, each with its split, a JSON file of the same name.
+    FOLDER holds one or more of the collections below, a folder each. Of each the files beside it
+    are made, with a split, a JSON file of the same name.
     """
     from handful.trainer.data.prepare import prepare as prepare_data
 

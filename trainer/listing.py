@@ -28,6 +28,13 @@ SOURCES = {
     "MODULE:CLASS": "an episode source of your own",
 }
 
+# downloads → the files that `handful data prepare` makes of them, each with a split of its name
+COLLECTIONS = {
+    "arabic_speech_commands": ("words", "keywords", "commands"),
+    "pen_strokes": ("strokes", "pen"),
+    "personal": ("myo", "activity"),
+}
+
 
 def recipes() -> list[str]:
     """The names of the recipes that come with handful."""

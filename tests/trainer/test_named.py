@@ -16,6 +16,7 @@ from handful.runtime.tools.bench import bench
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan, RunSubject
+from handful.trainer.episodes import Asks
 from handful.trainer.form.stage import Support
 from handful.trainer.learners.prior_means import (
     PriorMeans,
@@ -209,7 +210,7 @@ def test_a_saved_task_with_other_classes_is_refused(
 
 
 def test_shrunken_means_by_hand() -> None:
-    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, named_way=2)
+    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, Asks(named_way=2))
     params = learner.init(torch.Generator())
     params |= {
         "prior.means": torch.tensor([[0.0, 0, 0], [4.0, 0, 0]]),
@@ -272,7 +273,9 @@ def test_the_start_finds_how_persons_move_all_classes() -> None:
 
 def test_answers_are_densities_under_the_posterior() -> None:
     rng = np.random.default_rng(3)
-    learner = PriorMeans(PriorMeansConfig(network=None, sharpness=0.5), VECTOR, 2, named_way=2)
+    learner = PriorMeans(
+        PriorMeansConfig(network=None, sharpness=0.5), VECTOR, 2, Asks(named_way=2)
+    )
     params = learner.init(torch.Generator())
     c, v = rng.standard_normal((2, 3)), rng.uniform(1, 3, (2, 3))
     query, bias = rng.standard_normal((5, 3)), np.array([0.25, -1.0])
@@ -293,7 +296,7 @@ def test_the_start_finds_what_varies_within_a_person_and_what_between_persons() 
     x = own[:, :, None] + rng.multivariate_normal(np.zeros(3), within, (persons, classes, each))
     person, c, _ = np.indices(x.shape[:3]).reshape(3, -1)
 
-    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, named_way=2)
+    learner = PriorMeans(PriorMeansConfig(network=None), VECTOR, 2, Asks(named_way=2))
     rows = torch.tensor(x.reshape(-1, 3), dtype=torch.float32)
     params = learner.prepare(
         learner.init(torch.Generator()), rows, torch.tensor(c), torch.tensor(person)

@@ -24,6 +24,7 @@ from handful.trainer.data.environments import (
     Rollouts,
 )
 from handful.trainer.data.functions import load_functions
+from handful.trainer.episodes import Asks
 from handful.trainer.evaluation.packages import MeasuredPackage, PackagePlayer
 from handful.trainer.evaluation.returns import measure_returns
 from handful.trainer.export.freeze import freeze
@@ -55,7 +56,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 def maml(environment: Environment, **settings: Any) -> MAML:
     config = MAMLConfig(inner_steps=1, network=NETWORK, **settings)
-    return MAML(config, environment.input, 5, actions=environment.actions)
+    return MAML(config, environment.input, 5, environment.asks)
 
 
 def test_the_loss_by_hand() -> None:
@@ -226,7 +227,7 @@ def test_what_cannot_be_a_policy_is_refused() -> None:
     environment = Navigation()
     config = MAMLConfig(network=NetworkConfig(kind="mlp", normalisation="support"))
     with pytest.raises(SettingError, match="a policy acts before it has seen a set"):
-        MAML(config, environment.input, 5, actions=2)
+        MAML(config, environment.input, 5, Asks(actions=2))
     with pytest.raises(SettingError, match="the queries of a policy are what it did"):
         maml(environment, multi_step_loss=0.5)
     with pytest.raises(ConfigError, match="a task of 1 rollout was asked for"):

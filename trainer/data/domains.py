@@ -20,7 +20,7 @@ from handful.trainer.episodes import Episode, Rows, TaskSize, rows_of, take
 from handful.trainer.settings.errors import DataError
 
 from .distortions import Distortion, change_of
-from .labelled import ClassFacts, LabelledSet, Within
+from .labelled import EVERYWHERE, ClassFacts, LabelledSet, Within, as_kind
 from .splits import Part, choose, shorten
 
 ATTEMPTS = 50  # at two sides on which every class has an example
@@ -80,15 +80,7 @@ class DomainSet(LabelledSet):
 
     def mix_domains(self) -> LabelledSet:
         """The same examples in tasks over all domains."""
-        return AllDomains(
-            self.x,
-            self.counts,
-            self.classes,
-            self.input,
-            pictures=self.pictures,
-            distort=self.distort,
-            log_mel=self.log_mel,
-        )
+        return as_kind(AllDomains, self, within=EVERYWHERE)
 
     def with_drawing(
         self, within: Within, distort: Distortion | None = None, mix: Mix | None = None
@@ -147,14 +139,14 @@ class DomainSet(LabelledSet):
 
     @cached_property
     def usable(self) -> list[int]:
-        """The domains from which a task can be with_drawing: every class on both sides."""
+        """The domains from which a task can be drawn: every class on both sides."""
         generator = torch.Generator().manual_seed(0)
         return [d for d in range(len(self.domains)) if self._sides(d, generator) is not None]
 
     def _sides(self, d: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]] | None:
         """The rows of each class on the support side and on the other; None where there are none.
 
-        Half of the domain's recordings, with_drawing anew, are on either side.
+        Half of the domain's recordings, drawn anew, are on either side.
         """
         table = self.tables[d]
         recordings = torch.unique(torch.cat([of_class for _, of_class in table]))
@@ -238,7 +230,7 @@ class DomainSet(LabelledSet):
         return found
 
     def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
-        """Refuse a set from which no task can be with_drawing."""
+        """Refuse a set from which no task can be drawn."""
         if not self.usable:
             raise DataError(
                 f"none of the {len(self.domains)} domains of {where} has every class in two"
@@ -326,18 +318,7 @@ def add_domains(
     else:
         known: dict[object, int] = {}
         recordings = torch.tensor([known.setdefault(value, len(known)) for value in recording])
-    return DomainSet(
-        data.x,
-        data.counts,
-        data.classes,
-        data.input,
-        pictures=data.pictures,
-        left_out=data.left_out,
-        log_mel=data.log_mel,
-        domain=of_row,
-        recording=recordings,
-        domains=tuple(names),
-    )
+    return as_kind(DomainSet, data, domain=of_row, recording=recordings, domains=tuple(names))
 
 
 def split_domains(
@@ -345,7 +326,7 @@ def split_domains(
 ) -> DomainSet:
     """The domains of the persons of a part, chosen as classes are: at random, or by a JSON file.
 
-    Where a run has recorded its domains these are take.
+    Where a run has recorded its domains these are taken.
     """
     if recorded is not None:
         return data.take_domains(choose(data.domains, how, part, seed, recorded))

@@ -6,9 +6,9 @@ Tasks may take their classes within groups: from one alphabet, or from a few, an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property, partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -259,6 +259,15 @@ class LabelledSet(EpisodeSource):
             classes=tuple(f"{name}@{90 * k}" for name in self.classes for k in range(4)),
             groups=tuple(g and f"{g}@{90 * k}" for g in self.groups for k in range(4)),
         )
+
+
+Kind = TypeVar("Kind", bound=LabelledSet)
+
+
+def as_kind(kind: type[Kind], data: LabelledSet, **changes: Any) -> Kind:
+    """The same examples and all that is known of them, as a set of another kind."""
+    same = {of.name: getattr(data, of.name) for of in fields(LabelledSet)}
+    return kind(**same | changes)
 
 
 def label_examples(groups: Mapping[str, Tensor], spec: InputSpec, *, where: str) -> LabelledSet:

@@ -45,6 +45,7 @@ from handful.runtime.arrays import Array
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.npz import pack_npz
 from handful.trainer.data.sources.arrays import read_arrays
+from handful.trainer.listing import COLLECTIONS
 from handful.trainer.settings.errors import DataError
 
 BACKWARDS = " backwards"
@@ -69,13 +70,13 @@ def prepare(folder: Path, out: Path, *, force: bool = False) -> list[Path]:
     """
     there = [name for name in COLLECTIONS if (folder / name).is_dir()]
     if not there:
-        raise DataError(
-            f"no {', '.join(COLLECTIONS)} in {folder}",
-            hint="FOLDER holds the downloaded collections, a folder each",
-        )
+        hint = "FOLDER holds the downloaded collections, a folder each"
+        if folder.is_dir() and folder.resolve().name in COLLECTIONS:
+            hint = f"it is one of them itself; FOLDER holds it: {folder.resolve().parent}"
+        raise DataError(f"no {', '.join(COLLECTIONS)} in {folder}", hint=hint)
     made: Prepared = {}
     for name in there:
-        made |= COLLECTIONS[name](folder / name)
+        made |= READ[name](folder / name)
     files = {out / f"{name}.npz": name for name in made}
     taken = [file for npz in files for file in (npz, npz.with_suffix(".json")) if file.exists()]
     if taken and not force:
@@ -187,7 +188,7 @@ def _index(path: Path, *names: str) -> Mapping[str, Any]:
     return dict(found)
 
 
-COLLECTIONS: dict[str, Callable[[Path], Prepared]] = {
+READ: dict[str, Callable[[Path], Prepared]] = {  # a function for each of COLLECTIONS
     "arabic_speech_commands": words,
     "pen_strokes": strokes,
     "personal": personal,

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from handful.trainer.data.prepare import FOLDS, prepare, split_persons
+from handful.trainer.listing import COLLECTIONS
 from handful.trainer.settings.errors import DataError
 
 from ...commands.called import error, run
@@ -65,7 +66,7 @@ def test_words_keep_the_speakers_of_their_part_and_strokes_are_centred(
 ) -> None:
     out = tmp_path / "out"
     result = run("data", "prepare", collections, "--out", out)
-    names = ("words", "keywords", "commands", "strokes", "pen", "myo", "activity")
+    names = list(chain(*COLLECTIONS.values()))
     assert result.stderr == "".join(f"wrote {out / name}.npz\n" for name in names)
 
     made = arrays(out / "words.npz")
@@ -145,6 +146,20 @@ def test_a_folder_without_either_says_what_is_wanted(tmp_path: Path) -> None:
         f"error: no arabic_speech_commands, pen_strokes, personal in {tmp_path}\n\n"
         "hint: FOLDER holds the downloaded collections, a folder each\n"
     )
+
+
+def test_a_collection_itself_is_not_the_folder_that_holds_it(
+    collections: Path, tmp_path: Path
+) -> None:
+    said = error(run("data", "prepare", collections / "personal", "--out", tmp_path / "out"))
+    assert said.endswith(f"hint: it is one of them itself; FOLDER holds it: {collections}\n")
+
+
+def test_the_help_lists_what_is_made_of_each_collection() -> None:
+    told = run("data", "prepare", "--help").stdout
+    for name, files in COLLECTIONS.items():
+        (line,) = (line for line in told.splitlines() if line.split()[:1] == [name])
+        assert line.split(maxsplit=1)[1] == ", ".join(f"{made}.npz" for made in files)
 
 
 def test_an_index_without_its_split_is_refused(collections: Path, tmp_path: Path) -> None:
