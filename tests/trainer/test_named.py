@@ -235,7 +235,7 @@ def test_what_a_person_does_to_all_classes_is_the_posterior_of_one_normal_distri
     w = rng.standard_normal((way, count, size))
     settings = PriorMeansConfig(network=None, shift=0.0, factors=count)
     spec = InputSpec(kind="array", shape=(size,))
-    learner = PriorMeans(settings, spec, way, named_way=way)
+    learner = PriorMeans(settings, spec, way, Asks(named_way=way))
     params = learner.init(torch.Generator()) | {
         "prior.means": torch.tensor(p).float(),
         "prior.worth": torch.tensor(m).log().float(),
