@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -56,6 +56,34 @@ class Episode(NamedTuple):
     classes: Tensor  # [N] int64, which of the set's classes they are: for losses over all classes
 
 
+# what tasks are of: classes that are others each time, the same named classes, numbers, or what a
+# policy did
+Asked = Literal["classification", "named classes", "regression", "policy"]
+
+
+@dataclass(frozen=True)
+class Asks:
+    """What tasks ask for, beside classes that are others each time: one of these, or none."""
+
+    targets: int | None = None  # the numbers that a regression predicts
+    # how many classes every task has where these keep their meaning and their order; any of them
+    # may have no example, or all of them
+    named_way: int | None = None
+    actions: int | None = None  # the numbers that a policy sets
+
+    @property
+    def kind(self) -> Asked:
+        """What that is called."""
+        if self.actions is not None:
+            return "policy"
+        if self.named_way is not None:
+            return "named classes"
+        return "classification" if self.targets is None else "regression"
+
+
+CLASSES = Asks()
+
+
 class EpisodeSource(ABC):
     """Where tasks come from: `episodes` draws them, and a source of one's own has no more to do."""
 
@@ -69,6 +97,15 @@ class EpisodeSource(ABC):
     def named(self) -> tuple[str, ...] | None:
         """The classes of every task, in their order; None: each task has others, in any order."""
         return None
+
+    @property
+    def asks(self) -> Asks:
+        """What its tasks ask of a learner."""
+        if self.actions is not None:
+            return Asks(actions=self.actions)
+        if self.named is not None:
+            return Asks(named_way=len(self.named))
+        return Asks(targets=self.targets)
 
     @abstractmethod
     def episodes(self, size: TaskSize, *, tasks: int, generator: torch.Generator) -> Episode:

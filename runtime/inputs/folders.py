@@ -261,6 +261,15 @@ def read_each(
         meter.tick()
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A file that has no answer, and why."""
+
+    file: str  # as that of an answer
+    error: str
+    hint: str | None = None
+
+
 def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> InputError:
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]

@@ -97,7 +97,7 @@ def test_a_task_without_examples_is_written_tested_and_reported(
     added = run("add", task, other, "--out", tmp_path / "more.npz")
     assert "fist (12), rest (12)" in added.stderr
     assert error(run("adapt", "omniglot-leo", "--out", tmp_path / "none.npz")).startswith(
-        "error: package omniglot-leo names no classes, and no folder of examples is given"
+        "error: package omniglot-leo names no classes"
     )
 
 

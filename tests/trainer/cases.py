@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode
+from handful.trainer.episodes import Asks, Episode
 from handful.trainer.export.source import Source
 from handful.trainer.form.learner import Learner, Variant, adapt
 from handful.trainer.form.stage import Support, Tensors
@@ -50,7 +50,7 @@ def case_of(kind: type[Learner], variant: Variant, data: LabelledSet | None = No
     data = data or examples_for(variant.config)
     if variant.named:
         data = of_persons(data)
-        learner = kind(variant.config, data.input, WAY, named_way=WAY)
+        learner = kind(variant.config, data.input, WAY, Asks(named_way=WAY))
     else:
         learner = kind(variant.config, data.input, WAY)
     params = prepared(learner, data)

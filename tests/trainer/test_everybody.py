@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from handful.trainer.data.domains import DomainSet
-from handful.trainer.episodes import TaskSize, rows_of
+from handful.trainer.episodes import Asks, TaskSize, rows_of
 from handful.trainer.evaluation.accuracy import without_examples
 from handful.trainer.evaluation.everybody import Everybody, _from_head, _infer, _interpolate
 from handful.trainer.evaluation.yardsticks import Features
@@ -30,7 +30,7 @@ def everybody(normalisation: str) -> Everybody:
     """A classifier with random weights; its persons for all three parts."""
     data = of_persons(vectors())
     network = NetworkConfig(kind="mlp", hidden=(12,), normalisation=normalisation)  # type: ignore[arg-type]
-    learner = Classifier(ClassifierConfig(network=network), data.input, WAY, named_way=WAY)
+    learner = Classifier(ClassifierConfig(network=network), data.input, WAY, Asks(named_way=WAY))
     params = learner.init(generator())
     parts = [data.take_domains([d]) for d in (0, 1, 2)]
     own = Features(parts[2], parts[2].x, parts[2].x.mean(dim=0), "h")

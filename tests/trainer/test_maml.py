@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.autograd import gradcheck
 from torch.autograd.gradcheck import GradcheckError
 
-from handful.trainer.episodes import Episode
+from handful.trainer.episodes import Asks, Episode
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.maml import MAML, MAMLConfig
@@ -36,7 +36,7 @@ def scalar(**settings: Any) -> tuple[Scalar, Tensors, Episode]:
     """A regression: θ = 1; the support set wants a = 3, the queries b = 5; α = ⅛."""
     network = NetworkConfig(kind="mlp", hidden=(), normalisation="none")
     config = MAMLConfig(network=network, inner_lr=0.125, **settings)
-    learner = Scalar(config, VECTOR, 5, 1)
+    learner = Scalar(config, VECTOR, 5, Asks(targets=1))
     params = learner.init(generator())
     params["theta.head.bias"] = torch.tensor([1.0])
     x = torch.zeros(1, 3)

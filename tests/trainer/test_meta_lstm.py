@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from handful.trainer.episodes import Asks
 from handful.trainer.form.learner import adapt
 from handful.trainer.form.stage import Support, Tensors
 from handful.trainer.learners.meta_lstm import (
@@ -48,7 +49,8 @@ class Scalar(MetaLSTM):
 def test_two_steps_of_the_rule_by_hand() -> None:
     """A regression, L = (θ − 3)², with h = 0: f reads θ, i its own last value."""
     network = NetworkConfig(kind="mlp", hidden=(1,), normalisation="none")
-    learner = Scalar(MetaLSTMConfig(network=network, hidden=3, inner_steps=2), VECTOR, 5, 1)
+    config = MetaLSTMConfig(network=network, hidden=3, inner_steps=2)
+    learner = Scalar(config, VECTOR, 5, Asks(targets=1))
     params = {n: torch.zeros_like(p) for n, p in learner.init(generator()).items()}
     params["theta.head.bias"] = torch.tensor([1.0])
     params["gates.weight"][-2] = torch.tensor([2.0, 0.0])  # of θ: f reads it

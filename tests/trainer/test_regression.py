@@ -19,7 +19,7 @@ from handful.trainer.commands.evaluate import evaluate_package, evaluate_run
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan
 from handful.trainer.data.functions import FUNCTIONS, Sensor, Sinusoid, load_functions
-from handful.trainer.episodes import Episode, EpisodeSource, TaskSize
+from handful.trainer.episodes import Asks, Episode, EpisodeSource, TaskSize
 from handful.trainer.evaluation.yardsticks import least_squares, mean
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
@@ -91,7 +91,7 @@ def test_fits_by_hand() -> None:
 @each("normalisation", ["none", "layer"])
 def test_biases_move_where_nothing_normalises(normalisation: str) -> None:
     network = NetworkConfig(kind="mlp", hidden=(8,), normalisation=normalisation)  # type: ignore[arg-type]
-    learner = MAML(MAMLConfig(network=network), Sinusoid.input, 5, 1)
+    learner = MAML(MAMLConfig(network=network), Sinusoid.input, 5, Asks(targets=1))
     assert learner.moves("dense0.weight")
     assert learner.moves("dense0.beta") == (normalisation == "none")
 

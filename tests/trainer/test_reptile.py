@@ -12,7 +12,7 @@ from torch import Tensor
 from handful.runtime import load
 from handful.runtime.tools.verify import relative_difference, verify
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.episodes import Episode, TaskSize, sample
+from handful.trainer.episodes import Asks, Episode, TaskSize, sample
 from handful.trainer.export.package import export
 from handful.trainer.form.learner import adapt, part
 from handful.trainer.form.stage import Support, Tensors
@@ -54,7 +54,7 @@ def test_two_steps_of_adam_by_hand() -> None:
     """A regression, L = (θ − 3)²."""
     network = NetworkConfig(kind="mlp", hidden=(), normalisation="none")
     config = ReptileConfig(network=network, inner_lr=0.5, second_moment=0.75, evaluation_steps=2)
-    learner = Scalar(config, VECTOR, 5, 1)
+    learner = Scalar(config, VECTOR, 5, Asks(targets=1))
     params = {**learner.init(generator()), "theta.head.bias": torch.tensor([1.0])}
     seen: list[list[float]] = []
     adapt(

@@ -245,7 +245,7 @@ def test_an_error_of_regression_is_that_of_one_process(pool: Workers) -> None:
         ),
         source.input,
         1,
-        targets=1,
+        source.asks,
     )
     params = learner.init(generator())
     size = source.size(5, 5, 10)

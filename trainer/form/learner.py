@@ -20,12 +20,12 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import Episode, EpisodeSource
+from handful.trainer.episodes import CLASSES, Asked, Asks, Episode, EpisodeSource
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.settings.errors import ConfigError
 
 from .stage import Noise, Stage, Support, Tensors, fill_empty
-from .task import CLASSIFICATION, POLICY, REGRESSION, Asked, TaskKind, cross_entropy
+from .task import CLASSIFICATION, POLICY, REGRESSION, TaskKind, cross_entropy
 
 __all__ = [
     "Embedded",
@@ -128,32 +128,26 @@ class Learner(ABC):
     untrained: ClassVar[tuple[Untrained, ...]] = ()  # in which it needs no meta-training
     ordered: bool = False  # True: answers may depend on the order of the support set
 
-    def __init__(
-        self,
-        config: Any,
-        spec: InputSpec,
-        way: int,
-        targets: int | None = None,
-        named_way: int | None = None,
-        actions: int | None = None,
-    ) -> None:
+    def __init__(self, config: Any, spec: InputSpec, way: int, asks: Asks = CLASSES) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task.
 
-        `targets` are the numbers that a regression predicts, `named_way` how many classes every
-        task has where these keep their meaning and their order, `actions` the numbers that a policy
-        sets; only a learner that names regression, named classes, or policies, among its `tasks` is
-        given any. Of named classes any may have no example, or all of them.
+        Tasks ask it for what it names among its `tasks` alone.
         """
         self.config = config
         self.spec = spec
         self.way = way
-        self.actions = actions
+        self.asks = asks
+        self.actions, self.named_way = asks.actions, asks.named_way
         # the width of the support set's y, where it has no classes: of a policy its actions and
         # their advantage
-        self.targets = targets if actions is None else actions + 1
-        self.named_way = named_way
-        if named_way is not None and not self.takes_new:
-            self.max_way = named_way
+        self.targets = asks.targets if asks.actions is None else asks.actions + 1
+        if asks.named_way is not None and not self.takes_new:
+            self.max_way = asks.named_way
+
+    @classmethod
+    def for_tasks(cls, config: Any, spec: InputSpec, way: int, asks: Asks) -> Self:
+        """The learner, told what it is asked for: of classes alone its constructor may not hear."""
+        return cls(config, spec, way) if asks == CLASSES else cls(config, spec, way, asks)
 
     @property
     def task(self) -> TaskKind:
@@ -231,9 +225,8 @@ class Learner(ABC):
                 " learner.network.normalisation = support or running",
             )
         network = replace(network, normalisation="transductive", views=1)
-        given = {"targets": self.targets, "named_way": self.named_way, "actions": self.actions}
-        given = {name: count for name, count in given.items() if count is not None}
-        return type(self)(replace(self.config, network=network), self.spec, self.way, **given)
+        changed = replace(self.config, network=network)
+        return self.for_tasks(changed, self.spec, self.way, self.asks)
 
     @property
     def min_way(self) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,9 +16,6 @@ from torch.autograd import Function
 from handful.runtime.package.manifest import MEASURES, Measure, TaskName
 from handful.trainer.operations.convolution import is_tracing
 
-# what tasks are of: classes that are others each time, the same named classes, numbers, or what a
-# policy did
-Asked = Literal["classification", "named classes", "regression", "policy"]
 Score = Callable[[Tensor, Tensor], Tensor]  # of answers and y, both of B examples: []
 
 

@@ -41,7 +41,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
-from handful.trainer.episodes import Episode
+from handful.trainer.episodes import CLASSES, Asks, Episode
 from handful.trainer.form.learner import Embedding, Outcome, Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.form.steps import multi_step_loss
@@ -122,24 +122,16 @@ class MAML(AdaptedNetwork):
     tasks = ("classification", "named classes", "regression", "policy")
     usual_cause = "the inner steps diverged: lower learner.inner_lr, or set meta.clip_value = 10"
 
-    def __init__(
-        self,
-        config: MAMLConfig,
-        spec: InputSpec,
-        way: int,
-        targets: int | None = None,
-        named_way: int | None = None,
-        actions: int | None = None,
-    ) -> None:
+    def __init__(self, config: MAMLConfig, spec: InputSpec, way: int, asks: Asks = CLASSES) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        if actions is not None and config.multi_step_loss:
+        if asks.actions is not None and config.multi_step_loss:
             raise SettingError(
                 "multi_step_loss",
                 f"is {config.multi_step_loss}, but the queries of a policy are what it did after"
                 " the last step",
                 hint="set learner.multi_step_loss = 0",
             )
-        if actions is not None and config.adapt_only == "head":
+        if asks.actions is not None and config.adapt_only == "head":
             raise SettingError(
                 "adapt_only",
                 'is "head", but a policy moves as a whole here',
@@ -147,7 +139,7 @@ class MAML(AdaptedNetwork):
             )
         if config.adapt_only == "head":  # before the network is built
             self.embedding = Embedding(self.embed_batch)
-        super().__init__(config, spec, way, targets, named_way, actions)
+        super().__init__(config, spec, way, asks)
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:

@@ -41,6 +41,7 @@ from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import MAX_VALUES
+from handful.trainer.episodes import CLASSES, Asks
 from handful.trainer.form.learner import Variant, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
@@ -95,10 +96,10 @@ class MetaLSTM(AdaptedNetwork):
     usual_cause = "the steps diverged: set meta.clip_norm = 0.25, or lower meta.lr"
 
     def __init__(
-        self, config: MetaLSTMConfig, spec: InputSpec, way: int, targets: int | None = None
+        self, config: MetaLSTMConfig, spec: InputSpec, way: int, asks: Asks = CLASSES
     ) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets)
+        super().__init__(config, spec, way, asks)
         theta = self.fresh_theta(torch.Generator())
         values = sum(value.numel() for value in theta.values())
         if values * config.hidden > MAX_VALUES:

@@ -57,9 +57,9 @@ class Places(Learner):
     Config = PlacesConfig
     max_support = MOST
 
-    def __init__(self, config: Any, spec: InputSpec, way: int, targets: int | None = None) -> None:
+    def __init__(self, config: Any, spec: InputSpec, way: int) -> None:
         """The learner for features [D]."""
-        super().__init__(config, spec, way, targets)
+        super().__init__(config, spec, way)
         (features,) = spec.shape
         self.parts = tuple(config.parts) or (features,)
         if sum(self.parts) != features:

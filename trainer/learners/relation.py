@@ -11,10 +11,10 @@ linear, so the state holds the class's share of it, computed once.
 Differs from the paper: batch normalisation reads running averages once training is over, where the
 authors keep reading each batch, so that no answer depends on the other queries; support set and
 queries are one batch in training, where the authors have two; one norm clips the gradients of f and
-g, where they clip each; the first blocks
-of f are padded (28×28 gives maps of 7×7 instead of 5×5); a network that gives vectors is served
-too, by dense layers in place of g's convolutions; `shots = "mean"` is offered, which keeps the
-scale of the maps when classes have more or fewer examples than in training.
+g, where they clip each; the first blocks of f are padded (28×28 gives maps of 7×7 instead of 5×5);
+a network that gives vectors is served too, by dense layers in place of g's convolutions; `shots =
+"mean"` is offered, which keeps the scale of the maps when classes have more or fewer examples than
+in training.
 """
 
 from __future__ import annotations

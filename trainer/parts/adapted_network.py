@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.episodes import CLASSES, Asks
 from handful.trainer.form.learner import Learner, add_prefix, part
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig, build_network
@@ -61,20 +62,12 @@ def check_named(config: Any) -> None:
 class AdaptedNetwork(Learner):
     """A learner with the settings `network` and `head`; θ stands in `params` under "theta."."""
 
-    def __init__(
-        self,
-        config: Any,
-        spec: InputSpec,
-        way: int,
-        targets: int | None = None,
-        named_way: int | None = None,
-        actions: int | None = None,
-    ) -> None:
+    def __init__(self, config: Any, spec: InputSpec, way: int, asks: Asks = CLASSES) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets, named_way, actions)
-        if named_way is not None:
+        super().__init__(config, spec, way, asks)
+        if asks.named_way is not None:
             check_named(config)
-        if actions is not None and config.network.normalisation not in ALONE:
+        if asks.actions is not None and config.network.normalisation not in ALONE:
             raise SettingError(
                 "network.normalisation",
                 f'is "{config.network.normalisation}", but a policy acts before it has seen a set',

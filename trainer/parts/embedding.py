@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from handful.runtime.package.manifest import InputSpec
+from handful.trainer.episodes import CLASSES, Asks
 from handful.trainer.form.learner import Embedding, Learner, add_prefix, part
 from handful.trainer.form.stage import Tensors
 from handful.trainer.networks import Network, NetworkConfig
@@ -39,16 +40,9 @@ class EmbeddingLearner(Learner):
 
     prefix: ClassVar[str] = EMBED
 
-    def __init__(
-        self,
-        config: Any,
-        spec: InputSpec,
-        way: int,
-        targets: int | None = None,
-        named_way: int | None = None,
-    ) -> None:
+    def __init__(self, config: Any, spec: InputSpec, way: int, asks: Asks = CLASSES) -> None:
         """The learner for examples of `spec`; `way` is the most classes of a training task."""
-        super().__init__(config, spec, way, targets, named_way)
+        super().__init__(config, spec, way, asks)
         shape, trained = tuple(spec.shape), config.network is not None and self.trains_network
         self.network = (
             embedding_network(config.network, shape, trained=trained) if config.network else None

@@ -34,7 +34,6 @@ from handful.trainer.data.record import DataRecord
 from handful.trainer.episodes import EpisodeSource
 from handful.trainer.form.learner import Learner
 from handful.trainer.form.stage import Tensors
-from handful.trainer.form.task import Asked
 from handful.trainer.learners import LEARNERS, find_learner
 from handful.trainer.settings.import_path import is_import_path
 
@@ -258,23 +257,16 @@ def read_record(folder: Path) -> DataRecord:
 def build_learner(config: RunConfig, data: EpisodeSource) -> Learner:
     """The learner for this data's examples; refused where it cannot learn what they ask for."""
     kind = find_learner(config.learner, where=CONFIG, trusted=False)  # read_config has decided
-    asked: Asked = "classification" if data.targets is None else "regression"
-    asked = asked if data.named is None else "named classes"
-    asked = asked if data.actions is None else "policy"
-    if asked not in kind.tasks:
-        able = [name for name, other in LEARNERS.items() if asked in other.tasks]
+    asks = data.asks
+    if asks.kind not in kind.tasks:
+        able = [name for name, other in LEARNERS.items() if asks.kind in other.tasks]
         raise RunError(
             f"{config.learner} learns {' and '.join(kind.tasks)},"
-            f" {config.data.source} asks for {asked}",
-            hint=f"these learn {asked}: {', '.join(able)}",
+            f" {config.data.source} asks for {asks.kind}",
+            hint=f"these learn {asks.kind}: {', '.join(able)}",
         )
-    if data.named is not None:
-        return kind(config.settings, data.input, len(data.named), named_way=len(data.named))
-    if data.actions is not None:
-        return kind(config.settings, data.input, max(config.meta.way), actions=data.actions)
-    if data.targets is None:
-        return kind(config.settings, data.input, max(config.meta.way))
-    return kind(config.settings, data.input, max(config.meta.way), data.targets)
+    way = asks.named_way or max(config.meta.way)
+    return kind.for_tasks(config.settings, data.input, way, asks)
 
 
 def load_run(folder: Path, data: EpisodeSource, device: str | torch.device = "cpu") -> Trained:
