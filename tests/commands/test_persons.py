@@ -111,6 +111,13 @@ def test_a_folder_with_another_name_is_met_with_the_class_that_was_meant(
     assert "new=['Fist'], or --new" in said
 
 
+def test_the_closed_forms_are_not_for_named_classes(package: Path) -> None:
+    data = settings("data.window=16", f"data.files='{FILES}'")
+    said = error(run("compare", "--data", package.parent / "data", *data))
+    assert "these are named" in said
+    assert "leave out data.domain" in said
+
+
 def test_a_package_is_measured_on_its_persons_wherever_they_lie(
     package: Path, tmp_path: Path
 ) -> None:

@@ -143,7 +143,7 @@ def test_pictures_and_sounds_lie_in_folders_of_persons_as_well(tmp_path: Path) -
                     seconds=0.02,
                     rate=16000,
                 )
-    how = {"split": "random", "domain": ("person",)}
+    how: dict[str, Any] = {"split": "random", "domain": ("person",)}
     seen = load_data(DataConfig(source=str(tmp_path / "pictures"), image_size=4, **how), "meta_val")
     assert isinstance(seen, DomainSet)
     assert (seen.x.dtype, seen.counts.tolist(), len(seen.domains)) == (torch.uint8, [2, 2], 1)
