@@ -42,7 +42,8 @@ def is_policy(task: Task) -> bool:
 def read_rollout(file: Path, package: str) -> Rollout:
     """What a policy did, of the arrays `observations`, `actions` and `advantages` or `rewards`.
 
-    Rewards become advantages by `handful.advantages`. InputError names what is missing or unknown,
+    Rewards become advantages by `handful.advantages`, beside what the observations let expect.
+    InputError names what is missing or unknown,
     SupportSetError says that a policy, the package of this name, takes no folder.
     """
     if os.path.isdir(file):
@@ -65,7 +66,7 @@ def read_rollout(file: Path, package: str) -> Rollout:
     try:
         gained = arrays.get(GAINED)
         if gained is None:
-            gained = advantages(arrays[EARNED])
+            gained = advantages(arrays[EARNED], observations=arrays[SEEN])
         rollout = Rollout(arrays[SEEN], arrays[DONE], gained)
         rollout.rows()
     except InputError as error:

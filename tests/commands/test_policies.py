@@ -16,7 +16,8 @@ from ..each import each
 from ..runtime.conftest import Packages
 from .called import error, run
 
-SEEN, DONE = np.zeros((3, 2, 2)), np.arange(6.0).reshape(3, 2, 1)
+RNG = np.random.default_rng(0)
+SEEN, DONE = RNG.standard_normal((3, 2, 2)), np.arange(6.0).reshape(3, 2, 1)
 EARNED = np.array([[1.0, 0.0], [0.0, 2.0], [-1.0, -1.0]])
 HINT = (
     "numpy.savez(file, observations=…, actions=…, rewards=…): [rollouts, readings] first in each,"
@@ -56,7 +57,8 @@ def test_a_policy_goes_on_from_file_to_file(bandit: Path, start: Path, tmp_path:
     assert at_once.read_bytes() == (tmp_path / "once.task").read_bytes()
 
     task = handful.load(bandit).start()
-    task = task.add(handful.Rollout(SEEN, DONE, handful.advantages(EARNED)))
+    gained = handful.advantages(EARNED, observations=SEEN)
+    task = task.add(handful.Rollout(SEEN, DONE, gained))
     (mean,), (deviation,) = task.act([0, 0])
     printed = run("predict", at_once, rollout).stdout.splitlines()
     assert printed == [f"{mean:.4g}\t{deviation:.4g}\t{rollout}[{i}]" for i in range(6)]
@@ -74,7 +76,7 @@ def test_a_policy_goes_on_from_file_to_file(bandit: Path, start: Path, tmp_path:
 
 def test_advantages_may_stand_in_the_file(start: Path, tmp_path: Path) -> None:
     """As float32 in Fortran's order, compressed: as numpy writes them."""
-    gained = handful.advantages(EARNED)
+    gained = handful.advantages(EARNED, observations=SEEN)
     np.savez_compressed(
         tmp_path / "given.npz",
         observations=np.asfortranarray(SEEN.astype(np.float32)),
@@ -102,7 +104,7 @@ BAD: dict[str, tuple[Spoil, str]] = {
     ),
     "a reading too many": (
         lambda at: saved(at, rewards=np.ones((3, 4))),
-        "a rollout has shapes [3, 2, 2], [3, 2, 1] and [3, 4], wanted [S, O], [S, A] and [S]",
+        "observations have the shape [3, 2, 2], wanted [3, 4] and then the numbers of one",
     ),
     "one rollout": (
         lambda at: saved(at, observations=SEEN[:1], actions=DONE[:1], rewards=EARNED[:1]),

@@ -211,22 +211,23 @@ def test_a_run_and_its_package_are_measured_alike(run: Path, package: Path) -> N
     assert "| data | split | way | rollouts | episodes | mean return (95 % interval) |" in card
 
 
-FORMS: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+FORMS: dict[str, tuple[NetworkConfig, dict[str, Any]]] = {
     "first order, more steps than it was trained for, odd widths": (
-        (5, 3),
+        NetworkConfig(kind="mlp", hidden=(5, 3), normalisation="none"),
         {"first_order": True, "inner_steps": 2, "evaluation_steps": 3, "rates": "step"},
     ),
-    "a rate for each weight": ((7,), {"rates": "coordinate"}),
-    "fixed rates, normalised layers": ((8,), {"inner_steps": 2}),
+    "a rate for each weight": (NETWORK, {"rates": "coordinate"}),
+    "fixed rates, normalised layers": (
+        NetworkConfig(kind="mlp", hidden=(8,), normalisation="layer"),
+        {"inner_steps": 2},
+    ),
 }
 
 
 @each("name", FORMS)
 def test_other_forms_of_a_policy_conform(name: str, tmp_path: Path) -> None:
-    hidden, settings = FORMS[name]
+    network, settings = FORMS[name]
     environment = Cart()
-    layers = "layer" if "layers" in name else "none"
-    network = NetworkConfig(kind="mlp", hidden=hidden, normalisation=layers)
     config = MAMLConfig(network=network, clip=1.0, **{"inner_steps": 1, **settings})
     learner = MAML(config, environment.input, 5, environment.asks)
     params = learner.init(generator())

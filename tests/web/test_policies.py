@@ -10,14 +10,16 @@ import numpy as np
 import handful
 from handful.runtime.package.npz import pack_npz
 
+from ..runtime import edit
 from ..runtime.conftest import Packages
+from ..runtime.policy_manifests import CASES
 from .node import needs_node, run
 from .test_same_answers import SAME
 
 REFUSED = {
     "labelled examples": "it learns from what it did, not from labelled examples",
     "both of rewards and advantages": "it learns from what it did",
-    "other leading axes": "a rollout has shapes [3,4,2], [3,4,1] and [2]",
+    "other leading axes": "a rollout has shapes [8,9,2], [8,9,1] and [2]",
     "two actions": "a rollout of 1 readings and 3 actions",
     "no reading": "a rollout of 0 readings",
     "a reward that is no number": "rewards are not all finite numbers",
@@ -39,16 +41,16 @@ def test_both_runtimes_learn_and_act_alike(tmp_path: Path) -> None:
     folder = Packages(tmp_path)("bandit")
     rng = np.random.default_rng(0)
     drawn = {
-        "observations": rng.standard_normal((3, 4, 2)),
-        "actions": rng.standard_normal((3, 4, 1)),
-        "rewards": 9 * rng.standard_normal((3, 4)),
+        "observations": rng.standard_normal((8, 9, 2)),
+        "actions": rng.standard_normal((8, 9, 1)),
+        "rewards": 9 * rng.standard_normal((8, 9)),
         "seen": rng.standard_normal((5, 2)),
         "noise": rng.standard_normal((5, 1)),
     }
     arrays = {name: array.astype(np.float32) for name, array in drawn.items()}
     (tmp_path / "in.npz").write_bytes(pack_npz(arrays))
     learner = handful.load(folder)
-    gained = handful.advantages(arrays["rewards"])
+    gained = handful.advantages(arrays["rewards"], observations=arrays["observations"])
     rollout = handful.Rollout(arrays["observations"], arrays["actions"], gained)
     adapted = learner.adapt(rollout)
     again = adapted.add(rollout)
@@ -62,6 +64,7 @@ def test_both_runtimes_learn_and_act_alike(tmp_path: Path) -> None:
         "again": acted(again, seen),
         "loaded": acted(again, seen),
         "advantages": gained.ravel(),
+        "alone": handful.advantages(arrays["rewards"]).ravel(),
         "actions": adapted.act(seen, arrays["noise"]),
         "one": acted(adapted, seen)[0],
     }
@@ -84,3 +87,14 @@ def test_a_policy_conforms_there_as_well(tmp_path: Path) -> None:
     (folder / "conformance.npz").write_bytes(pack_npz(changed))
     (found,) = run("refuse.js", "--verify", text=str(folder))
     assert "again/outputs" in found["verify"], found
+
+
+@needs_node
+def test_what_makes_no_policy_is_refused_there_too(tmp_path: Path) -> None:
+    packages = Packages(tmp_path)
+    folders = [packages.copy("bandit", tmp_path / str(i)) for i in range(len(CASES))]
+    for folder, (change, _) in zip(folders, CASES.values(), strict=True):
+        edit.manifest(folder, change)
+    found = run("refuse.js", text="\n".join(map(str, folders)))
+    read = {name: one["read"] for name, one in zip(CASES, found, strict=True)}
+    assert {name: said for name, said in read.items() if "ManifestError" not in said} == {}

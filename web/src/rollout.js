@@ -20,6 +20,9 @@ export const isRollout = (value) =>
   value?.observations !== undefined && value.actions !== undefined
   && (value.rewards === undefined) !== (value.advantages === undefined)
 
+/** Its advantages, beside what place and time let expect. @param {Rollout} rollout */
+const rewarded = ({ rewards, observations }) => advantages(rewards, { observations })
+
 /**
  * The readings of a rollout; its advantage stands behind the actions of each.
  * @param {Learner} learner @param {any} rollout @param {any} [labels] of examples, which it has not
@@ -32,7 +35,7 @@ export async function readings({ engine, watch, name }, rollout, labels) {
   }
   const seen = asArray(rollout.observations, 'observations of a rollout')
   const done = finite(rollout.actions, 'actions of a rollout')
-  const gained = finite(rollout.advantages ?? advantages(rollout.rewards), 'advantages of a rollout')
+  const gained = finite(rollout.advantages ?? rewarded(rollout), 'advantages of a rollout')
   const lead = gained.shape
   const fits = lead.length && [seen, done].every(({ shape }) =>
     shape.length === lead.length + 1 && lead.every((size, i) => size === shape[i]))

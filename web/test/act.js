@@ -13,7 +13,8 @@ const [observations, actions, rewards, seen, noise] =
   ['observations', 'actions', 'rewards', 'seen', 'noise'].map((name) => arrays.get(name))
 
 const rollout = { observations, actions, rewards }
-const gained = advantages(rewards)
+const gained = advantages(rewards, { observations })
+const alone = advantages(rewards)
 const start = await learner.start()
 const adapted = await learner.adapt(rollout)
 const again = await adapted.add({ observations, actions, advantages: gained })
@@ -25,7 +26,7 @@ const answers = async (task) => (await task.act(seen)).map(listed)
 const one = { data: seen.data.slice(0, seen.shape[1]), shape: [seen.shape[1]] }
 const found = {
   start: await answers(start), adapted: await answers(adapted), again: await answers(again),
-  loaded: await answers(loaded), advantages: [...gained.data],
+  loaded: await answers(loaded), advantages: [...gained.data], alone: [...alone.data],
   actions: (await adapted.act(seen, noise)).map((action) => [...action]),
   one: listed(await adapted.act(one)), refused: {},
 }
