@@ -312,6 +312,12 @@ def doubts_about(data: DomainSet) -> Iterator[str]:
             f"no task is drawn from {data.say_lacking(left)}, as support and query never share a"
             " recording"
         )
+    persons = {person_of(data.domains[d]) for d in data.usable}
+    if len(persons) == 1:
+        yield (
+            f"all tasks are of one person, {persons.pop()}: what is measured on them says nothing"
+            " of others, and its interval is 0"
+        )
     pairs = torch.stack([data.domain, data.recording])
     if len(data.x) and torch.unique(pairs, dim=1).shape[1] == len(data.x):
         yield (

@@ -101,8 +101,9 @@ def lay_out(config: DataConfig, kind: Files) -> Layout:
 
 
 def _holds_persons(folder: Path) -> bool:
-    """Whether there are folders with folders in them."""
-    return any(place.is_dir() for place in folder.glob("*/*") if not is_left_behind(place.name))
+    """Whether there are folders, and each has folders in it."""
+    below = [place for place in folder.glob("*/") if not is_left_behind(place.name)]
+    return bool(below) and all(any(place.glob("*/")) for place in below)
 
 
 def relative_path(file: Path, folder: Path) -> str:

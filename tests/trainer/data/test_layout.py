@@ -197,6 +197,20 @@ def test_what_does_not_fit_is_said(
     assert hint in hinted
 
 
+def test_a_folder_of_persons_is_known_where_nothing_is_said_of_them(bands: Path) -> None:
+    said, hint = refused(bands)
+    assert said.startswith("12 things are wrong in")
+    assert hint.endswith(
+        'where persons have folders with classes in them: data.domain = ["person"]'
+    )
+
+
+def test_a_part_of_one_person_says_so(bands: Path) -> None:
+    data = loaded(bands, "meta_val", files=BY_TAKE)
+    (doubt,) = list_doubts({"meta_val": data})
+    assert doubt.startswith(f"meta_val: all tasks are of one person, {data.domains[0]}: what is")
+
+
 def test_a_part_that_is_named_twice_is_the_same_text() -> None:
     pattern = Pattern.parse("{person}/{class}/{person}_{}.csv")
     assert pattern.read("ann/fist/ann_1.csv") == {"person": "ann", "class": "fist"}
