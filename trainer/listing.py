@@ -23,7 +23,7 @@ SOURCES = {
     "sensor": "regression: sensors of unknown gain, offset, drift and saturation; needs no files",
     "navigation": "policies: a point that looks for a place it is not told; needs no files",
     "cart": "policies: carts of unknown mass, motor and friction; needs no files",
-    "FOLDER": "images, one sub-folder a class",
+    "FOLDER": "pictures, sounds or readings, one sub-folder a class, or as data.files says",
     "FILE.npz": "arrays or embeddings with labels",
     "MODULE:CLASS": "an episode source of your own",
 }
