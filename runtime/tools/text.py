@@ -17,12 +17,11 @@ from handful.runtime.package.manifest import (
     TaskName,
 )
 
-from .rollouts import Acted
-
 if TYPE_CHECKING:
     from .bench import Bench
     from .inspect import Description
     from .on_files import Answer
+    from .rollouts import Acted
     from .verify import Report
 
 ERROR = "mean squared error"
@@ -138,6 +137,8 @@ def format_answers(answers: "Iterable[Answer | Acted]") -> str:
 
 
 def _said(answer: "Answer | Acted") -> list[str]:
+    from .rollouts import Acted  # needs numpy
+
     if isinstance(answer, Acted):
         return [f"{value:.4g}" for value in (*answer.mean, *answer.deviation)]
     return ["-" if answer.label is None else answer.label, probability(answer)]
