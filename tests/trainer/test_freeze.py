@@ -59,6 +59,8 @@ def test_every_shipped_package_can_be_frozen(name: str, tmp_path: Path) -> None:
         [("", 18)],
     )
     found = run(tmp_path / "model.onnx", query)
+    used = {name for node in model.graph.node for name in node.input}
+    assert {tensor.name for tensor in model.graph.initializer} <= used
     if task.learner.manifest.task == "policy":
         wanted = np.concatenate(task.act(list(query)), axis=1)
         np.testing.assert_allclose(found["outputs"], wanted, atol=1e-5)
