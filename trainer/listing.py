@@ -86,6 +86,8 @@ def _purpose(manifest: Manifest) -> str:
     what = KINDS[spec.kind].takes
     things = {"classification": "classes", "regression": "functions", "policy": "policies"}
     text = f"{things[manifest.task]} of {what}, {size}"
+    if manifest.task == "policy":
+        text = f"a policy by observations of {size}"
     if recipe not in recipes():
         return text
     lines = (RECIPES / f"{recipe}.toml").read_text(encoding="utf-8").splitlines()
