@@ -26,8 +26,9 @@ from handful.runtime.arrays import Array
 from handful.runtime.package.files import write_atomic
 from handful.runtime.tools.evaluate import Mean, mean_of
 from handful.trainer.commands.subjects import Plan, RunSubject
-from handful.trainer.data.prepare import split_persons
+from handful.trainer.data.prepare import FOLDS, split_persons
 from handful.trainer.evaluation import Result
+from handful.trainer.evaluation.everybody import Everybody
 from handful.trainer.training.loop import Options
 from handful.trainer.training.recipes import read_recipe
 from handful.trainer.training.run import train
@@ -39,9 +40,12 @@ CALLED = {
     "words": "Forty spoken words",
 }
 PLAN = Plan(shots=(1, 2, 5), queries=5, episodes=400, seed=11)
+EPISODES = {"words": 150}  # of a size, where forty classes ask more queries each
 LEARNER, BEST_RULE = "prior means", "the best cheap rule"
 EVERYBODY, MEANS = "everybody's classifier, no examples", "class means of everybody's features"
-RULES = (
+METHODS = (
+    EVERYBODY,
+    MEANS,
     "interpolated means of everybody's features",
     "posterior of the means of everybody's features",
     "logistic regression from everybody's head",
@@ -72,16 +76,15 @@ def train_run(name: str, prepared: Path, folder: Path, fold: int, seed: int) -> 
     write_atomic(folder / "finished", b"")
 
 
-def measure_run(folder: Path) -> Values:
+def measure_run(folder: Path, plan: Plan) -> Values:
     """Every method on the run's meta-test persons, at each size."""
-    subject = RunSubject.of(folder, PLAN)
-    choosing = replace(subject, data=subject.recorded.load("meta_val"))
-    tested, chosen = (one.measure(PLAN, count=_silently) for one in (subject, choosing))
+    subject = RunSubject.of(folder, plan)
+    rules = subject.yardsticks()
+    assert isinstance(rules, Everybody)
     found: Values = {}
-    for result, by_choice in zip(tested, chosen, strict=True):
-        best = max(RULES, key=lambda rule: float(by_choice.others[rule].mean()))
-        methods = {name: result.others[name] for name in (EVERYBODY, MEANS, *RULES)}
-        methods |= {BEST_RULE: result.others[best], LEARNER: result.values}
+    for result in subject.measure(plan, yardsticks=rules, count=_silently):
+        methods = {name: values for name, values in result.others.items() if name in METHODS}
+        methods |= {BEST_RULE: result.others[rules.best_rule(result.size)], LEARNER: result.values}
         found[_called(result)] = {name: values.tolist() for name, values in methods.items()}
     return found
 
@@ -157,18 +160,19 @@ def main() -> None:
     parser.add_argument("prepared", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("names", nargs="*", default=list(DATA))
-    parser.add_argument("--folds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--folds", type=int, nargs="+", help="all by default")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     asked = parser.parse_args()
     torch.set_num_threads(1)
     asked.runs.mkdir(parents=True, exist_ok=True)
     for seed in asked.seeds:
-        for fold in asked.folds:
-            for name in asked.names:
+        for name in asked.names:
+            for fold in asked.folds or range(FOLDS[DATA[name]][0]):
                 folder = asked.runs / f"{name}-{fold}-{seed}"
                 train_run(name, asked.prepared.resolve(), folder, fold, seed)
+                plan = replace(PLAN, episodes=EPISODES.get(name, PLAN.episodes))
                 if not (result := folder / "measured.json").exists():
-                    write_atomic(result, json.dumps(measure_run(folder), indent=1).encode())
+                    write_atomic(result, json.dumps(measure_run(folder, plan), indent=1).encode())
                 print(f"{folder.name}: measured", flush=True)
                 write_page(asked.runs)
 

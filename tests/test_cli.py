@@ -27,8 +27,9 @@ from .commands.called import error, run
 from .each import each
 
 SHIPPED = [
-    "activity-personal", "keywords-proto-maml", "myo-personal", "omniglot-lake", "omniglot-leo",
-    "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo",
+    "activity-personal", "cart-maml", "keywords-proto-maml", "myo-personal", "omniglot-lake",
+    "omniglot-leo", "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml",
+    "strokes-leo",
 ]  # fmt: skip
 
 
@@ -270,7 +271,7 @@ def test_lists_name_what_there_is() -> None:
         (("train", "leo", "--out", ""), "'-o' / '--out'"),
         (("export", "", "there"), "'RUN'"),
         (("verify", ""), "'PACKAGE'"),
-        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'FILES'"),
+        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'[FILES]'"),
         (("predict", "task.npz", "cup.jpg", ""), "'FILES...'"),
     ],
 )

@@ -103,6 +103,11 @@ def of_card(name: str) -> dict[str, Any]:
         one, other = np.random.default_rng(3).normal(size=(2, *spec.shape)).astype(np.float32)
         return {"one": one, "two": other, "example": other}
     kind = spec.kind
+    if name == "cart-maml":
+        rng = np.random.default_rng(0)
+        seen, done = rng.standard_normal((2, 5, 2)), rng.standard_normal((2, 5, 1))
+        given = {"observations": seen, "actions": done, "rewards": seen[..., 0]}
+        return given | {"observation": seen[0, 0], "rng": rng}
     if name == "sensor-maml":
         examples = np.linspace(-1, 1, 10).reshape(5, 2)
         return {"examples": examples, "targets": examples[:, :1], "example": examples[0]}

@@ -11,13 +11,19 @@ import torch
 
 from handful.runtime.errors import SupportSetError, TaskFileError
 from handful.runtime.learner import Learner, load
+from handful.runtime.package.manifest import InputSpec
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.verify import verify
 from handful.trainer.commands.export import Request, export_command
 from handful.trainer.commands.subjects import Plan, RunSubject
 from handful.trainer.episodes import Asks
 from handful.trainer.form.stage import Support
-from handful.trainer.learners.prior_means import PriorMeans, PriorMeansConfig, shrunken_means
+from handful.trainer.learners.prior_means import (
+    PriorMeans,
+    PriorMeansConfig,
+    fit_factors,
+    shrunken_means,
+)
 from handful.trainer.training.config import from_dict
 from handful.trainer.training.run import train
 
@@ -172,7 +178,7 @@ def test_a_name_that_is_none_of_the_classes_is_refused_or_said_to_be_new(
     assert str(caught.value) == "package package has no class 'fits'"
     assert caught.value.hint == (
         "did you mean fist? Its classes: rest, fist, wave, point; for a class beyond them say so:"
-        " new=['fits']"
+        " new=['fits'], or --new"
     )
     far = own["fist"] + 6 * np.array([1, -1, 1, -1, 1, -1], np.float32)
     task = learner.adapt({"fist": [own["fist"][0]], "spread": list(far[:2])}, new=["spread"])
@@ -220,6 +226,49 @@ def test_shrunken_means_by_hand() -> None:
     # the more examples, and the more the prior is worth, the narrower
     wide = [[1 + 1 / 4, 1 + 1 / 4, 1 + 1 / 10], [1 + 1 / 2, 1 + 1 / 2, 1 + 1 / 8], [2, 2, 2]]
     torch.testing.assert_close(state["v"], torch.tensor(wide))
+
+
+def test_what_a_person_does_to_all_classes_is_the_posterior_of_one_normal_distribution() -> None:
+    rng = np.random.default_rng(5)
+    way, size, count = 3, 2, 2
+    p, m = rng.standard_normal((way, size)), rng.uniform(0.5, 2, size)
+    w = rng.standard_normal((way, count, size))
+    settings = PriorMeansConfig(network=None, shift=0.0, factors=count)
+    spec = InputSpec(kind="array", shape=(size,))
+    learner = PriorMeans(settings, spec, way, Asks(named_way=way))
+    params = learner.init(torch.Generator()) | {
+        "prior.means": torch.tensor(p).float(),
+        "prior.worth": torch.tensor(m).log().float(),
+        "prior.factors": torch.tensor(w).float(),
+    }
+    x, of = rng.standard_normal((5, size)), [0, 0, 1, 0, 1]  # of class 2 there is none
+    y = np.eye(way)[of]
+    state = shrunken_means(params, {}, Support(*map(torch.Tensor, (x, y))), {})
+
+    # class means and examples are normal together; the classes' directions side by side
+    flat = w.transpose(1, 0, 2).reshape(count, -1)
+    prior = flat.T @ flat + np.diag(np.tile(1 / m, way))
+    read = np.kron(y, np.eye(size))
+    gain = prior @ read.T @ np.linalg.inv(read @ prior @ read.T + np.eye(len(read)))
+    means = p.flatten() + gain @ (x.flatten() - read @ p.flatten())
+    doubt = np.diag(prior - gain @ read @ prior)
+    np.testing.assert_allclose(state["c"].numpy(), means.reshape(way, size), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(state["v"].numpy(), 1 + doubt.reshape(way, size), rtol=1e-4)
+
+
+def test_the_start_finds_how_persons_move_all_classes() -> None:
+    rng = np.random.default_rng(1)
+    persons, classes, size, each = 300, 3, 4, 20
+    w = rng.standard_normal((classes, size)) * 2
+    away = rng.standard_normal((persons, 1, 1)) * w
+    away = away + rng.standard_normal((persons, classes, size)) * 0.5
+    x = away[:, :, None] + rng.standard_normal((persons, classes, each, size))
+    person, c, _ = np.indices(x.shape[:3]).reshape(3, -1)
+    rows, p = torch.tensor(x.reshape(-1, size)), torch.zeros(classes, size).double()
+    found, between = fit_factors(rows, torch.tensor(c), torch.tensor(person), p, 1)
+    sign = np.sign((found[:, 0].numpy() * w).sum())
+    np.testing.assert_allclose(sign * found[:, 0].numpy(), w, atol=0.4)
+    np.testing.assert_allclose(between.numpy(), 0.25 + 1 / each, atol=0.1)
 
 
 def test_answers_are_densities_under_the_posterior() -> None:

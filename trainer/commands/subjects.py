@@ -195,9 +195,15 @@ class RunSubject:
         return cls(recorded, data.to(target), load_run(folder, home, target), folder)
 
     def measure(
-        self, plan: Plan, pool: Workers | None = None, *, transductive: bool = False, count: Count
+        self,
+        plan: Plan,
+        pool: Workers | None = None,
+        *,
+        transductive: bool = False,
+        yardsticks: Yardsticks | None = None,
+        count: Count,
     ) -> list[Result]:
-        """A result for each size of the plan, in torch."""
+        """A result for each size of the plan, in torch; `yardsticks` are its own, made before."""
         trained, data = self.trained, self.data
         learner = trained.learner
         if transductive and not learner.transductive:
@@ -205,7 +211,8 @@ class RunSubject:
         sizes = plan.sizes(data)
         for size in sizes:
             check_fits(learner, data, size, where=SPLIT, prefix="--")
-        yardsticks = self._yardsticks(pool) if plan.yardsticks else None
+        if plan.yardsticks and yardsticks is None:
+            yardsticks = self.yardsticks(pool)
         embedded_data = embed_set(learner, trained.params, data, pool)
         return [
             evaluate(
@@ -223,7 +230,7 @@ class RunSubject:
             for size in sizes
         ]
 
-    def _yardsticks(self, pool: Workers | None) -> Yardsticks:
+    def yardsticks(self, pool: Workers | None = None) -> Yardsticks:
         """Rules on the features that the learner adapts on; in regression fits to the readings."""
         if isinstance(self.data, LabelledSet):
             train = self.recorded.load("meta_train")

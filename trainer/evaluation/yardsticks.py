@@ -121,7 +121,14 @@ def logistic_regression(x: Tensor, y: Tensor, query: Tensor) -> Tensor:
     return query @ fit(x, y, c=C)
 
 
-def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tensor:
+def fit(
+    x: Tensor,
+    y: Tensor,
+    *,
+    c: float,
+    start: Tensor | None = None,
+    tolerance: float = TOLERANCE,
+) -> Tensor:
     """w [E, D, N] for x [E, S, D] and one-hot y [S, N] or [E, S, N], in x's precision.
 
     Multinomial logistic regression with an L2 penalty, for many small problems at once.
@@ -129,9 +136,10 @@ def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tenso
         min over w of  ½ ‖w‖² + C Σ_i ( log Σ_n exp⟨x_i, w_n⟩ − ⟨x_i, w_{y_i}⟩ )
 
     Newton's method: conjugate gradients give the direction, halving the length of the step. The
-    objective is strongly convex, so the gradient's norm says how far the optimum is; nothing is
-    random. An intercept is the weight of a coordinate of x that is constant. `start` [E, S, N] is
-    added to the logits ⟨x_i, w_n⟩: what another classifier says, which w is to correct.
+    objective is strongly convex, so the gradient's norm says how far the optimum is, at most
+    `tolerance`; nothing is random. An intercept is the weight of a coordinate of x that is
+    constant. `start` [E, S, N] is added to the logits ⟨x_i, w_n⟩: what another classifier says,
+    which w is to correct.
     """
     w = x.new_zeros(x.shape[0], x.shape[2], y.shape[-1])
     norm = x.new_zeros(x.shape[0])
@@ -139,7 +147,7 @@ def fit(x: Tensor, y: Tensor, *, c: float, start: Tensor | None = None) -> Tenso
         p = torch.softmax(_logits(x, w, start), dim=2)
         gradient = w + c * x.mT @ (p - y)
         norm = gradient.flatten(1).norm(dim=1)
-        if bool((norm <= TOLERANCE).all()):
+        if bool((norm <= tolerance).all()):
             return w
         w = w + _shorten(x, y, w, _direction(x, p, gradient, c), gradient, c, start)
     raise NotConverged(

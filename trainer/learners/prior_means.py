@@ -1,9 +1,10 @@
 """Class means shrunk to those of a population, for named classes: the same ones, another person.
 
     embed     φ(x) = A (f(x) − μ)
-    prior     δ = s · mean over the classes with examples of (mean of φ(x) − p_n);  q_n = p_n + δ
+    prior     δ = s · mean over the classes with examples of (mean of φ(x) − p_n)
+              q_n = p_n + δ + Σ_r z_r w_rn
     state     c_n = (m q_n + Σ φ(x)) / (m + K_n)      over the K_n examples of class n
-              v_n = 1 + 1 / (m + K_n)
+              v_n = 1 + 1 / (m + K_n) + (m / (m + K_n))² Σ_rs w_rn (G⁻¹)_rs w_sn
     predict   −τ/2 Σ_d ((φ(x) − c_n)² / v_n + ln v_n) + b_n
 
 p_n are the means of the population, and m [D] says for each direction how many examples they are
@@ -12,17 +13,29 @@ those that have examples, τ how sharp the answers are and b_n how frequent. Wit
 c_n = p_n: the classifier for everybody. A class beyond the named ones has no prior, m = 0: its c_n
 is its mean.
 
-With s = 0, τ = 1 and b = 0 that is PLDA (Ioffe 2006): class means are normally distributed over
-persons around p_n with the variance 1/m, examples around them with the variance 1, and an answer is
-the logarithm of the density of x under the posterior. Prior and body are meta-trained through it,
-on tasks whose classes have few examples or none.
+A person who wears a band another way moves all classes at once, each its own way. `factors` R are
+such ways, w_rn [D], and z [R] how far this person goes along each, normally distributed around 0
+with the variance 1. With u_n = K_n m / (m + K_n), the precision of a class mean about q_n,
+
+    G_rs = 1[r = s] + Σ_n ⟨w_rn, u_n w_sn⟩
+    z    = G⁻¹ Σ_n w_n u_n (mean of φ(x) − p_n − δ)   over the classes with examples
+
+is the posterior's mean, and classes without examples move as those with examples say. In speaker
+recognition these are eigenvoices beside a diagonal term (Kenny et al. 2007, joint factor analysis).
+
+With R = 0, s = 0, τ = 1 and b = 0 that is PLDA (Ioffe 2006): class means are normally distributed
+over persons around p_n with the variance 1/m, examples around them with the variance 1, and an
+answer is the logarithm of the density of x under the posterior. Prior and body are meta-trained
+through it, on tasks whose classes have few examples or none.
 
 All starts from meta-training examples: A whitens the covariance within a person's class and makes
-that between persons diagonal, μ and p_n are means, and m is 1 over the variance between persons.
+that between persons diagonal, μ and p_n are means, w are the principal components of persons' class
+means about p_n, all classes side by side, and m is 1 over the variance that is left.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import torch
@@ -33,12 +46,15 @@ from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
 from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
 from handful.trainer.parts.features import scaled_distance
-from handful.trainer.parts.whitening import fit_persons, no_whitening, whiten
+from handful.trainer.parts.metric import inverse
+from handful.trainer.parts.whitening import LEAST, fit_persons, no_whitening, whiten
 from handful.trainer.settings.read import check_numbers
 
 MEANS, WORTH, SHIFT = "prior.means", "prior.worth", "prior.shift"  # p, ln m, s
+FACTORS = "prior.factors"  # w
 SHARPNESS, BIAS = "answer.sharpness", "answer.bias"  # ln τ, b
 WORTHS = (0.05, 30.0)  # of m at the start, in examples
+CONDITION = 1e5  # of G at most, whose least eigenvalue is 1: as of thousands of examples
 OF_THE_TASK = 5.0  # times the rate of the network: these few numbers have far to go
 
 
@@ -48,12 +64,13 @@ class PriorMeansConfig:
 
     shift: float = 0.7  # s at the start
     sharpness: float = 0.25  # τ at the start
+    factors: int = 0  # R, in how many ways a person moves all classes together
     train_network: bool = True  # meta-train the network with the rest
     network: NetworkConfig | None = field(default_factory=NetworkConfig)  # None: x are features
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self, least={"shift": 0})
+        check_numbers(self, least={"shift": 0, "factors": 0})
 
 
 class PriorMeans(EmbeddingLearner):
@@ -67,10 +84,12 @@ class PriorMeans(EmbeddingLearner):
     @classmethod
     def variants(cls) -> dict[str, Variant]:
         """On pictures."""
-        return {"prior-means": Variant(cls.Config(network=OF_PICTURES), named=True)}
+        config = cls.Config(network=OF_PICTURES, factors=2)
+        return {"prior-means": Variant(config, named=True)}
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network, a map that changes nothing, and means at the origin until `prepare`."""
+        factors = torch.zeros(self.way, self.config.factors, self.features)
         return self.network_params(generator) | {
             **no_whitening(self.features),
             MEANS: torch.zeros(self.way, self.features),
@@ -78,16 +97,20 @@ class PriorMeans(EmbeddingLearner):
             SHIFT: torch.tensor(float(self.config.shift)),
             SHARPNESS: torch.tensor(self.config.sharpness).log(),
             BIAS: torch.zeros(self.way),
+            **({FACTORS: factors} if self.config.factors else {}),
         }
 
     def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
-        """A, μ, p_n and m of embedded examples x [M, D] of the classes y [M] of persons [M]."""
+        """A, μ, p_n, w and m of embedded examples x [M, D] of the classes y [M] of persons [M]."""
         found, means, between = fit_persons(x, y, domain, self.way)
+        if self.config.factors:
+            at = whiten(found, x)
+            found[FACTORS], between = fit_factors(at, y, domain, means, self.config.factors)
         return params | found | {MEANS: means, WORTH: (1 / between).clamp(*WORTHS).log()}
 
     def rate_of(self, name: str) -> float:
         """The prior and the answers move faster than the network."""
-        return OF_THE_TASK if name in (MEANS, WORTH, SHIFT, SHARPNESS, BIAS) else 1.0
+        return OF_THE_TASK if name in (MEANS, WORTH, SHIFT, FACTORS, SHARPNESS, BIAS) else 1.0
 
     def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """φ(x) [B, D] of x [B, ...], each example by itself, also where they come `together`.
@@ -121,5 +144,50 @@ def shrunken_means(params: Tensors, state: Tensors, support: Support, noise: Noi
     shift = params[SHIFT] * moved.sum(dim=0) / (known * has).sum().clamp(min=1)
     weight = m * known  # [N, D]
     precision = (weight + count).clamp(min=1e-6)
-    c = (weight * (prior @ p + shift) + total) / precision
-    return {"c": c, "v": 1 + 1 / precision, "b": prior @ params[BIAS]}
+    q, v = prior @ p + shift, 1 + 1 / precision
+    if FACTORS in params:
+        gap = total / count.clamp(min=1) - q
+        moved, doubt = person_moves(prior, params[FACTORS], gap, known * count * m / (m + count))
+        q, v = q + moved, v + known * (m / (m + count)) ** 2 * doubt
+    c = (weight * q + total) / precision
+    return {"c": c, "v": v, "b": prior @ params[BIAS]}
+
+
+def person_moves(
+    prior: Tensor, factors: Tensor, gap: Tensor, sure: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Σ_r z_r w_rn and Σ_rs w_rn (G⁻¹)_rs w_sn of each class, [N, D] each.
+
+    Of w [C, R, D], how far each class mean is from its prior, and u [N, D].
+    """
+    count = factors.shape[1]
+    w = (prior @ factors.flatten(1)).reshape(-1, count, factors.shape[2])  # [N, R, D]
+    along = (w * sure[:, None]).transpose(0, 1).flatten(1)  # [R, N D]
+    flat = w.transpose(0, 1).flatten(1)
+    precision = torch.eye(count, dtype=w.dtype, device=w.device) + along @ flat.T
+    found = inverse(precision, CONDITION)
+    z = found @ (along @ gap.flatten())
+    return (z[:, None] * w).sum(dim=1), ((found @ w) * w).sum(dim=1)
+
+
+def fit_factors(
+    x: Tensor, y: Tensor, domain: Tensor, p: Tensor, count: int
+) -> tuple[Tensor, Tensor]:
+    """w [C, R, D] and the variance between persons that is left [D] of x [M, D] about p [C, D]."""
+    classes, features = p.shape
+    persons = int(domain.max()) + 1
+    group = domain * classes + y
+    gap = x.double().new_zeros(persons * classes, features)
+    gap.index_add_(0, group, x.double() - p[y].double())
+    number = group.bincount(minlength=len(gap))
+    away = (gap / number.clamp(min=1)[:, None]).reshape(persons, classes, features)
+    away = away[number.reshape(persons, classes).sum(dim=1) > 0]
+    left, size, right = torch.linalg.svd(away.flatten(1), full_matrices=False)
+    # domains fewer than factors: the others stay at nothing
+    factors = right.new_zeros(count, right.shape[1])
+    found = size[:count, None] * right[:count]
+    factors[: len(found)] = found / math.sqrt(len(away))
+    rest = (away.flatten(1) - left[:, :count] @ found).reshape(away.shape)
+    between = rest.square().mean(dim=(0, 1)).clamp(min=LEAST)
+    factors = factors.reshape(count, classes, features).transpose(0, 1)
+    return factors.to(x.dtype).contiguous(), between.to(x.dtype)
