@@ -52,8 +52,8 @@ class PlacesConfig:
     parts: tuple[int, ...] = ()  # the sizes of h₀, h₁, …; none: one part, all features
     ridge: float = 0.1  # where λ starts
     class_means: float = 0.5  # μ, of the class means on h₀
-    # τ: of 1 to 12, on Caltech-101's validation classes, spectrograms, edges and waste; 6 and 8 were
-    # level, and neither below parts that count alike beyond the interval: benchmarks/parts.py
+    # τ: of 1 to 12, on Caltech-101's validation classes, spectrograms, edges and waste; 6 and 8 are
+    # level, and on the first neither is below parts that count alike: benchmarks/parts.py
     sharpness: float = 6.0
 
     def __post_init__(self) -> None:
