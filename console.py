@@ -28,8 +28,8 @@ from handful.runtime.package.manifest import Precision
 from handful.runtime.tools.text import use_any_encoding
 
 if TYPE_CHECKING:
+    from handful.runtime.inputs.folders import Unread
     from handful.runtime.progress import Progress, Tell
-    from handful.runtime.tools.on_files import Unread
 
 F = TypeVar("F", bound=Callable[..., Any])
 TRAIN_EXTRA = (

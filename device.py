@@ -93,17 +93,19 @@ def inspect(package: str, as_json: bool) -> None:
 
 @command()
 @a_package
-@click.argument("files", type=PATH)
+@click.argument("files", type=PATH, required=False)
 @click.option("-o", "--out", type=PATH, required=True, help="The task file to write.")
 @click.option("--others", type=PATH, help="A folder of other things, for predict --unknown.")
 @_new
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
-def adapt(package: str, files: Path, out: Path, **how: Any) -> None:
+def adapt(package: str, files: Path | None, out: Path, **how: Any) -> None:
     """Adapt a package to files; writes a task file.
 
     PACKAGE is a folder, or the name of a package that ships with handful. FILES is a folder of
     pictures, WAV files, or .npy and .csv files of readings, with one sub-folder a class. Where the
     package names its classes the sub-folders are called as these, and any of them may be left out.
+    A policy takes an .npz file of what it did. Without FILES it is the task before it has learnt
+    anything: a policy's, or everybody's classifier.
     """
     from handful.runtime.tools.on_files import adapt_folder
 
@@ -120,7 +122,8 @@ def adapt(package: str, files: Path, out: Path, **how: Any) -> None:
 def add(task: Path, files: Path, **how: Any) -> None:
     """Add examples to a task, of its classes or new ones.
 
-    TASK is a file that `handful adapt` wrote, FILES is a folder as `adapt` takes it.
+    TASK is a file that `handful adapt` wrote, FILES is a folder, or a policy's file, as `adapt`
+    takes it.
     """
     from handful.runtime.tools.on_files import add_folder
 
@@ -146,6 +149,8 @@ def remove(task: Path, labels: tuple[str, ...], **how: Any) -> None:
 def _say_task(file: Path, task: Task) -> None:
     """What was written, with the examples of each class."""
     counts = ", ".join(f"{label} ({count})" for label, count in task.counts.items())
+    if not task.classes:
+        counts = f"{len(task._support.x)} readings"
     say_next(f"wrote {file}: {counts}", ("predict", file, "FILE"))
 
 
@@ -162,12 +167,13 @@ def predict(task: Path, files: tuple[Path, ...], as_json: bool, **how: Any) -> N
     """Label files by a task: label, score, file.
 
     TASK is a file that `handful adapt` wrote, FILES are pictures, WAV files or readings, or folders
-    of them.
+    of them. Of a policy they are observations, and actions are printed: means, deviations.
     """
+    from handful.runtime.inputs.folders import Unread
     from handful.runtime.tools import on_files, text
 
-    unread: list[on_files.Unread] = []
-    found = on_files.predict_files(task, files, unread=unread, **how)
+    unread: list[Unread] = []
+    found = on_files.answer_files(task, files, unread=unread, **how)
     bad = [{"file": file.file, "error": file.error} for file in unread]
     if found or as_json:
         show(text.format_answers(found), [*map(asdict, found), *bad], as_json)

@@ -11,6 +11,8 @@ from .arrays import Array, Floats, as_array
 from .errors import InputError
 
 DISCOUNT = 0.99
+RIDGE = 1e-3  # of a regressor's mean square
+STILL = 1e-6  # the least deviation that a number of the observations is divided by
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,13 +59,18 @@ class Rollout:
         return observations.reshape(count, observations.shape[-1]), y
 
 
-def advantages(rewards: Any, discount: float = DISCOUNT, unit: float = 1.0) -> Floats:
+def advantages(
+    rewards: Any, discount: float = DISCOUNT, unit: float = 1.0, *, observations: Any = None
+) -> Floats:
     """How much better than usual each action was: float32 [K, H] of the rewards [K, H].
 
-    The discounted sum of the rewards from an action on, less its mean at that time over the K
-    rollouts, divided by the deviation of these differences over all, or by `unit` where that is
-    larger: where all rollouts were about as good there is little to learn, and a step is small. Two
-    rollouts or more of one length, of one policy at one task. Raises InputError.
+    The discounted sum of the rewards from an action on, less what is usual, divided by the
+    deviation of these differences over all, or by `unit` where that is larger: where all rollouts
+    were about as good there is little to learn, and a step is small. Usual is the mean at that time
+    over the K rollouts and, with `observations` [K, H, O], what place and time let expect beside
+    it: ridge regression on the observations and their products. Rollouts that begin in different
+    places differ by that more than by what was done. Two rollouts or more of one length, of one
+    policy at one task. Raises InputError.
     """
     array = _finite(rewards, "rewards").astype(np.float64)
     if array.ndim != 2 or len(array) < 2 or not array.shape[1]:
@@ -81,9 +88,35 @@ def advantages(rewards: Any, discount: float = DISCOUNT, unit: float = 1.0) -> F
         total = array[:, at] + discount * total
         left[:, at] = total
     ahead = left - left.mean(axis=0)
+    if observations is not None:
+        ahead = ahead - _expected(_finite(observations, "observations"), ahead)
     deviation = ahead.std()
     found: Floats = (ahead / max(float(deviation), unit)).astype(np.float32)
     return found
+
+
+def _expected(observations: Floats, ahead: Array) -> Array:
+    """What place and time let expect of `ahead` [K, H], by ridge regression.
+
+    Of observations z, each number less its mean and by its deviation, the regressors are z, the
+    products of any two, and both times the share of the rollout that is left, each less its mean
+    over the rollouts.
+    """
+    if observations.ndim != 3 or observations.shape[:2] != ahead.shape:
+        raise InputError(
+            f"observations have the shape {list(observations.shape)},"
+            f" wanted {[*ahead.shape]} and then the numbers of one"
+        )
+    x = observations.astype(np.float64)
+    z = (x - x.mean(axis=(0, 1))) / np.maximum(x.std(axis=(0, 1)), STILL)
+    first, second = np.triu_indices(z.shape[-1])
+    parts = np.concatenate([z, z[..., first] * z[..., second]], axis=-1)
+    left = np.linspace(1, 0, ahead.shape[1])[:, None]
+    parts = np.concatenate([parts, parts * left], axis=-1)
+    rows = (parts - parts.mean(axis=0)).reshape(ahead.size, -1)
+    gram = rows.T @ rows + RIDGE * ahead.size * np.eye(rows.shape[1])
+    expected: Array = (rows @ np.linalg.solve(gram, rows.T @ ahead.ravel())).reshape(ahead.shape)
+    return expected
 
 
 def _finite(value: Any, what: str) -> Floats:

@@ -123,7 +123,7 @@ def _check_named(
             continue
         hint = list_classes(manifest.classes, [name])
         if more:
-            hint += f"; for a class beyond them say so: new=[{name!r}]"
+            hint += f"; for a class beyond them say so: new=[{name!r}], or --new"
         raise SupportSetError(f"package {manifest.name} has no class {quote(name)}", hint=hint)
 
 

@@ -270,7 +270,7 @@ def test_lists_name_what_there_is() -> None:
         (("train", "leo", "--out", ""), "'-o' / '--out'"),
         (("export", "", "there"), "'RUN'"),
         (("verify", ""), "'PACKAGE'"),
-        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'FILES'"),
+        (("adapt", "omniglot-leo", "", "--out", "task.npz"), "'[FILES]'"),
         (("predict", "task.npz", "cup.jpg", ""), "'FILES...'"),
     ],
 )

@@ -65,6 +65,11 @@ class Files:
         """What many of them are called."""
         return self.several or f"{self.word}s"
 
+    @property
+    def a_file(self) -> str:
+        """What one of them is called where it is a file."""
+        return f"a file of {self.word}" if self.several else f"a {self.word} file"
+
     def has(self, name: str) -> bool:
         """Whether a file of this name is taken for one of the kind."""
         stem, suffix = os.path.splitext(name.lower())
@@ -113,9 +118,9 @@ def class_folders(path: str | Path, kind: Files) -> dict[str, list[Path]]:
     classes: dict[str, list[Path]] = {}
     for folder in folders:
         label = _label(folder.name, path, classes, faults)
-        classes[label] = _files(path / folder.name, kind.word, faults)
+        classes[label] = _files(path / folder.name, kind, faults)
     if faults:
-        layout = f"{LABELS}, with nothing but its {kind.word}s in it"
+        layout = f"{LABELS}, with nothing but its {kind.words} in it"
         raise join_faults(
             faults, f"things are wrong in {quote_path(path)}", SupportSetError, layout
         )
@@ -256,6 +261,15 @@ def read_each(
         meter.tick()
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A file that has no answer, and why."""
+
+    file: str  # as that of an answer
+    error: str
+    hint: str | None = None
+
+
 def unreadable(bad: Mapping[Path, HandfulError], count: int, kind: Files) -> InputError:
     """One error that lists the bad ones among `count` files, each with its reason."""
     faults = [(str(error), error.hint) for error in bad.values()]
@@ -346,7 +360,7 @@ def _label(name: str, path: Path, classes: dict[str, list[Path]], faults: list[F
     return label
 
 
-def _files(folder: Path, word: str, faults: list[Fault]) -> list[Path]:
+def _files(folder: Path, kind: Files, faults: list[Fault]) -> list[Path]:
     known = len(faults)
     files: list[Path] = []
     for entry in _list_visible(folder, faults):
@@ -354,12 +368,12 @@ def _files(folder: Path, word: str, faults: list[Fault]) -> list[Path]:
         if _is_a(entry, "file"):
             files.append(file)
         elif _is_a(entry, "folder"):
-            words = f"{quote_path(file)} is a folder inside a class, wanted a {word} file"
-            faults.append((words, f"move its {word}s up, or make it a class"))
+            words = f"{quote_path(file)} is a folder inside a class, wanted {kind.a_file}"
+            faults.append((words, f"move its {kind.words} up, or make it a class"))
         else:
             words = f"{quote_path(file)} is no file, and no link to one"
             faults.append((words, "remove it"))
     if not files and len(faults) == known:
         hint = "add one at least, or remove the folder"
-        faults.append((f"no {word}s in {quote_path(folder)}", hint))
+        faults.append((f"no {kind.words} in {quote_path(folder)}", hint))
     return files

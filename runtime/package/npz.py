@@ -101,6 +101,30 @@ def pack_npz(arrays: Mapping[str, Any]) -> bytes:
     return stream.getvalue()
 
 
+def read_numbers(data: bytes, *, limit: int, name: str) -> dict[str, Array]:
+    """The arrays of an archive that a person made, each as `read_npy` has it; InputError."""
+    if (entries := data.count(ENTRY)) > MAX_MEMBERS:
+        raise InputError(f"{name} has {entries} members, at most {MAX_MEMBERS} are read")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            members = archive.infolist()
+            _check_directory(members, limit, name, InputError, deflated=True)
+            arrays = {}
+            for member in members:
+                with archive.open(member) as file:
+                    content = file.read(member.file_size + 1)  # what inflates beyond is never taken
+                arrays[member.filename.removesuffix(".npy")] = read_npy(
+                    content, f"{name}: {member.filename[:60]}"
+                )
+            return arrays
+    except HandfulError:
+        raise
+    except Exception as cause:  # zipfile raises a dozen kinds on broken bytes
+        raise InputError(
+            f"{name} is not a whole npz archive: {str(cause)[:200]}", hint="numpy.savez"
+        ) from cause
+
+
 def read_npy(data: bytes, name: str) -> Array:
     """The numbers in the bytes of a .npy file, of their own type; InputError names `name`."""
     file = io.BytesIO(data)

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from handful.runtime.arrays import Array
+from handful.runtime.engine import LoadedPackage
 from handful.runtime.errors import (
     AdaptError,
     EmptyWarning,
@@ -27,6 +28,7 @@ from handful.runtime.inputs.examples import KINDS, files_of, find_empty, read_fo
 from handful.runtime.inputs.folders import (
     MAX_FILES,
     Below,
+    Unread,
     files_below,
     make_printable,
     read_each,
@@ -47,17 +49,19 @@ from handful.runtime.task_file import maker
 from handful.runtime.unlike import warn_of_empty
 
 from .near import Origin, warn_of_near
+from .rollouts import Acted, act_on_files, is_policy, read_rollout
 
 # the parts of the work, as people are told of them
 READING, ADAPTING = "reading", "adapting"
 READING_OTHERS, COMPARING = "reading other things", "comparing with them"
 TASK_FIRST = "the task file stands first: handful predict TASK FILES, handful remove TASK LABELS"
+FIRST, HEADER = b"about.npy", 30  # of a task file: its first member, which stands behind so much
 NETWORK = ("//", "\\\\")  # how the names of other machines' folders begin
 
 
 def adapt_folder(
     package: str | Path,
-    folder: Path,
+    folder: Path | None,
     out: Path,
     *,
     others: Path | None = None,
@@ -67,18 +71,26 @@ def adapt_folder(
 ) -> Task:
     """Adapt to a folder of files, one sub-folder a class, and save the task to `out`.
 
-    `new` are classes beyond those that the package names, where it names any. Files in the folder
-    `others`, and in those below it, are examples of none of the classes. An InputWarning names
-    examples that are nearly the same, see `near`. `tell` is asked for each part of the work who is
-    told how much of it is done.
+    A policy is given a file instead, see `rollouts`. Without a folder the task is the one of
+    `Learner.start`. `new` are classes beyond those that the package names, where it names any.
+    Files in the folder `others`, and in those below it, are examples of none of the classes. An
+    InputWarning names examples that are nearly the same, see `near`. `tell` is asked for each part
+    of the work who is told how much of it is done.
     """
     check_free(out, TaskFileError, force=force)
-    if is_package(folder) and not is_package(package):
+    if folder is not None and is_package(folder) and not is_package(package):
         raise PackageError(
             f"{make_printable(str(package))} is no package, {make_printable(str(folder))} is one",
             hint="the package stands first: handful adapt PACKAGE FOLDER --out TASK",
         )
     learner = load(package)
+    if folder is None or learner.manifest.task == "policy":
+        _refuse_beside(learner, folder, others=others, new=new)
+        task = learner.start()
+        if folder is not None:
+            task = task.add(read_rollout(folder, learner.name), progress=tell(ADAPTING))
+        save_task(task, out)
+        return task
     examples = folder_examples(folder, learner.manifest, tell(READING))
     origins = folder_origins(folder, learner.input, examples)
     with empty_by_name():
@@ -91,6 +103,16 @@ def adapt_folder(
     support = task._support
     warn_of_near(support.x, support.labels, origins)
     return task
+
+
+def _refuse_beside(
+    learner: LoadedPackage, folder: Path | None, *, others: Path | None, new: Sequence[str]
+) -> None:
+    """SupportSetError for options that say something of classes, where there are none to learn."""
+    given = "--others" if others is not None else "--new" if new else None
+    if given is not None:
+        what = "no files" if folder is None else f"package {learner.name} is a policy"
+        raise SupportSetError(f"{given} beside {what}", hint=f"leave {given} out")
 
 
 def is_package(place: str | Path) -> bool:
@@ -156,15 +178,6 @@ def other_examples(folder: Path, spec: InputSpec, progress: Progress | None = No
     return examples
 
 
-@dataclass(frozen=True)
-class Unread:
-    """A file that has no answer, and why."""
-
-    file: str  # as that of an answer
-    error: str
-    hint: str | None = None
-
-
 def _say_passed_over(folder: Path, found: Below, unread: list[Unread] | None) -> None:
     for line in found.list_passed_over(folder):
         warnings.warn(line, InputWarning, stacklevel=3)
@@ -203,6 +216,12 @@ def add_folder(
     place = place_for(task, out, force=force)
     _refuse_swapped(task, [folder])
     old = open_task(task, package)
+    if is_policy(old):
+        _refuse_beside(old.learner, folder, others=None, new=new)
+        rollout = read_rollout(folder, old.learner.name)
+        gone_on = old.add(rollout, progress=tell(ADAPTING))
+        save_task(gone_on, place)
+        return gone_on
     examples = folder_examples(folder, old.learner.manifest, tell(READING))
     added = folder_origins(folder, old.learner.input, examples)
     with empty_by_name():
@@ -238,12 +257,13 @@ def _refuse_swapped(task: Path, files: Sequence[Path]) -> None:
 
 
 def _is_task(place: Path) -> bool:
-    """Whether the file begins as an archive does, and is named as one of arrays."""
+    """Whether the file begins as a saved task does: an archive whose first array says about it."""
     try:
         with open(place, "rb") as file:
-            return place.suffix.lower() == ".npz" and file.read(4) == b"PK\x03\x04"
+            begin = file.read(HEADER + len(FIRST))
     except (OSError, ValueError):
         return False
+    return begin.startswith(b"PK\x03\x04") and begin[HEADER:] == FIRST
 
 
 def remove_classes(
@@ -276,6 +296,28 @@ class Answer:
     probabilities: dict[str, float] | None
 
 
+def answer_files(
+    task: Path,
+    files: Sequence[Path],
+    *,
+    package: str | Path | None = None,
+    unknown: float | None = None,
+    unread: list[Unread] | None = None,
+    windows: bool = False,
+) -> list[Answer] | list[Acted]:
+    """What `predict_files` gives; of a policy its actions, see `act_on_files`."""
+    _refuse_swapped(task, files)
+    loaded = open_task(task, package)
+    if not is_policy(loaded):
+        return _predict(loaded, files, unknown, unread, windows)
+    if unknown is not None or windows:
+        raise AdaptError(
+            f"package {loaded.learner.name} is a policy: it acts on every observation",
+            hint="leave --unknown and --windows out",
+        )
+    return act_on_files(loaded, files, unread)
+
+
 def predict_files(
     task: Path,
     files: Sequence[Path],
@@ -294,8 +336,17 @@ def predict_files(
     names all of them, after the others were looked at.
     """
     _refuse_swapped(task, files)
-    loaded = open_task(task, package)
-    kind = KINDS[loaded.learner.input.kind].files
+    return _predict(open_task(task, package), files, unknown, unread, windows)
+
+
+def _predict(
+    task: Task,
+    files: Sequence[Path],
+    unknown: float | None,
+    unread: list[Unread] | None,
+    windows: bool,
+) -> list[Answer]:
+    kind = KINDS[task.learner.input.kind].files
     single: list[Path] = []
     for given in files:
         if not os.path.isdir(given):
@@ -304,7 +355,7 @@ def predict_files(
         found = files_below(given, kind)
         _say_passed_over(given, found, unread)
         single += found.files
-    return answers_of(loaded, single, unknown, unread=unread, windows=windows)
+    return answers_of(task, single, unknown, unread=unread, windows=windows)
 
 
 def answers_of(

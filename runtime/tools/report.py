@@ -298,16 +298,18 @@ def _answers(
     named = (lambda file: "") if seen else html_text
     rows = []
     for checked, example in listed:
-        nearest = _nearest(task, example)
-        answer, near = checked.answer, shown[nearest]
+        answer, beside = checked.answer, ("", "")
+        if shown:  # a task of named classes may have no example
+            nearest = _nearest(task, example)
+            of = html_text(task._support.labels[nearest])
+            beside = (shown[nearest].picture + named(shown[nearest].name), of)
         rows.append(
             (
                 pictures.add(task, example, answer.file) + named(answer.file),
                 html_text(checked.wanted),
                 html_text(NONE if answer.label is None else answer.label),
                 probability(answer),
-                near.picture + named(near.name),
-                html_text(task._support.labels[nearest]),
+                *beside,
             )
         )
     head = ("file", "class", "answer", "confidence", "nearest example", "of class")

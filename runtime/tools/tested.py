@@ -12,12 +12,12 @@ import numpy as np
 from handful.runtime.arrays import Array
 from handful.runtime.errors import HandfulError, InputError, SupportSetError
 from handful.runtime.inputs.examples import files_of
-from handful.runtime.inputs.folders import make_printable
+from handful.runtime.inputs.folders import Unread, make_printable
 from handful.runtime.package.files import check_free, write_atomic
 from handful.runtime.support import list_classes
 from handful.runtime.task import Task
 
-from .on_files import Answer, Unread, answers_of, open_task
+from .on_files import Answer, answers_of, open_task
 from .text import probability, table
 
 if TYPE_CHECKING:

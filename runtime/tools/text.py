@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .bench import Bench
     from .inspect import Description
     from .on_files import Answer
+    from .rollouts import Acted
     from .verify import Report
 
 ERROR = "mean squared error"
@@ -127,11 +128,20 @@ def format_confidence(entries: Sequence[Confidence]) -> str:
     )
 
 
-def format_answers(answers: Iterable["Answer"]) -> str:
-    """A line for each picture: label and score, or `-` twice for none of the classes, and file."""
-    return "\n".join(
-        f"{'-' if a.label is None else a.label}\t{probability(a)}\t{a.file}" for a in answers
-    )
+def format_answers(answers: "Iterable[Answer | Acted]") -> str:
+    """A line for each picture: label and score, or `-` twice for none of the classes, and file.
+
+    Of a policy the means of its actions, then their deviations, and the file.
+    """
+    return "\n".join("\t".join([*_said(answer), answer.file]) for answer in answers)
+
+
+def _said(answer: "Answer | Acted") -> list[str]:
+    from .rollouts import Acted  # needs numpy
+
+    if isinstance(answer, Acted):
+        return [f"{value:.4g}" for value in (*answer.mean, *answer.deviation)]
+    return ["-" if answer.label is None else answer.label, probability(answer)]
 
 
 def probability(answer: "Answer") -> str:

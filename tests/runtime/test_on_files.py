@@ -16,9 +16,10 @@ from handful.runtime.errors import (
     SupportSetError,
     TaskFileError,
 )
+from handful.runtime.inputs.folders import Unread
 from handful.runtime.inputs.pictures import read_image
 from handful.runtime.learner import load
-from handful.runtime.tools.on_files import Unread, adapt_folder, add_folder, predict_files
+from handful.runtime.tools.on_files import adapt_folder, add_folder, predict_files
 
 from .refusal import refusal_in
 

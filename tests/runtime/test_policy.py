@@ -8,7 +8,13 @@ import numpy as np
 import pytest
 
 import handful
-from handful.runtime.errors import AdaptError, HandfulError, InputError, SupportSetError
+from handful.runtime.errors import (
+    AdaptError,
+    HandfulError,
+    InputError,
+    ManifestError,
+    SupportSetError,
+)
 from handful.runtime.package.npz import pack_npz
 from handful.runtime.tools.bench import bench
 from handful.runtime.tools.inspect import describe
@@ -16,7 +22,9 @@ from handful.runtime.tools.text import format_description
 from handful.runtime.tools.verify import verify
 
 from ..each import each
+from . import edit
 from .conftest import Packages
+from .policy_manifests import CASES, measured
 from .small_policy import bandit_golden, climb
 
 FIRST, SECOND = ([1.0, 2.0], [1.0, 0.5]), ([-3.0, 1.0], [-1.0, 2.0])  # actions, advantages
@@ -84,6 +92,24 @@ def test_advantages_by_hand() -> None:
     found = handful.advantages([[1, 2], [3, 0]], discount=0.5, unit=0.1)
     np.testing.assert_allclose(found, ahead / np.sqrt(0.625), rtol=1e-6)
     assert handful.advantages(np.ones((4, 3))).tolist() == [[0.0] * 3] * 4
+
+
+def test_advantages_beside_what_the_place_lets_expect() -> None:
+    """Rollouts that begin apart and do the same earn nothing by what they did."""
+    rng = np.random.default_rng(0)
+    place = rng.uniform(-1, 1, (20, 1)) * 0.95 ** np.arange(50)
+    observations = np.stack([place, rng.standard_normal((20, 50))], axis=-1)
+    rewards = -20 * place**2
+    alone = handful.advantages(rewards)
+    beside = handful.advantages(rewards, observations=observations)
+    assert np.abs(alone).mean() > 0.5
+    assert np.abs(beside).mean() < np.abs(alone).mean() / 3
+    lucky = rewards + (np.arange(20) == 7)[:, None]  # what no place lets expect stays
+    found = handful.advantages(lucky, observations=observations)
+    assert found[7, :40].min() > 2 * np.abs(np.delete(found, 7, axis=0)).max()
+    still = np.zeros((20, 50, 2))
+    np.testing.assert_allclose(handful.advantages(lucky, observations=still),
+                               handful.advantages(lucky), atol=1e-6)  # fmt: skip
 
 
 def test_golden_vectors_hold_that_it_goes_on(packages: Packages, tmp_path: Path) -> None:
@@ -156,6 +182,11 @@ REFUSED: dict[str, Refused] = {
         InputError,
         r"rewards have the shape \[1, 2\]",
     ),
+    "observations of other rollouts": (
+        lambda policy: handful.advantages(np.ones((2, 2)), observations=np.ones((2, 3, 2))),
+        InputError,
+        r"observations have the shape \[2, 3, 2\], wanted \[2, 2\] and then",
+    ),
     "a unit of 0": (lambda policy: handful.advantages(np.ones((2, 2)), unit=0), InputError, "unit"),
 }
 
@@ -172,3 +203,21 @@ def test_a_rollout_is_for_policies(packages: Packages) -> None:
         handful.load(packages("line")).adapt(rollout(*FIRST))
     with pytest.raises(AdaptError, match="act on a regression task"):
         handful.load(packages("line")).adapt([[0, 0], [1, 1]], [[0.0], [1.0]]).act([0, 0])
+
+
+@each("name", CASES)
+def test_a_manifest_that_is_no_policys_is_refused(
+    packages: Packages, tmp_path: Path, name: str
+) -> None:
+    change, words = CASES[name]
+    folder = packages.copy("bandit", tmp_path)
+    edit.manifest(folder, change)
+    with pytest.raises(ManifestError) as error:
+        handful.load(folder)
+    assert words in str(error.value)
+
+
+def test_a_measured_policy_is_read(packages: Packages, tmp_path: Path) -> None:
+    folder = packages.copy("bandit", tmp_path)
+    edit.manifest(folder, measured())
+    assert handful.load(folder).manifest.evaluation[0].mean_return == -3

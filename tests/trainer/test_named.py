@@ -178,7 +178,7 @@ def test_a_name_that_is_none_of_the_classes_is_refused_or_said_to_be_new(
     assert str(caught.value) == "package package has no class 'fits'"
     assert caught.value.hint == (
         "did you mean fist? Its classes: rest, fist, wave, point; for a class beyond them say so:"
-        " new=['fits']"
+        " new=['fits'], or --new"
     )
     far = own["fist"] + 6 * np.array([1, -1, 1, -1, 1, -1], np.float32)
     task = learner.adapt({"fist": [own["fist"][0]], "spread": list(far[:2])}, new=["spread"])

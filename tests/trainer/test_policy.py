@@ -28,6 +28,8 @@ from handful.trainer.episodes import Asks
 from handful.trainer.evaluation.packages import MeasuredPackage, PackagePlayer
 from handful.trainer.evaluation.returns import measure_returns
 from handful.trainer.export.freeze import freeze
+from handful.trainer.export.package import export
+from handful.trainer.export.source import Source
 from handful.trainer.form.task import policy_loss
 from handful.trainer.learners.maml import MAML, MAMLConfig
 from handful.trainer.networks import NetworkConfig
@@ -209,6 +211,30 @@ def test_a_run_and_its_package_are_measured_alike(run: Path, package: Path) -> N
     assert "| data | split | way | rollouts | episodes | mean return (95 % interval) |" in card
 
 
+FORMS: dict[str, tuple[NetworkConfig, dict[str, Any]]] = {
+    "first order, more steps than it was trained for, odd widths": (
+        NetworkConfig(kind="mlp", hidden=(5, 3), normalisation="none"),
+        {"first_order": True, "inner_steps": 2, "evaluation_steps": 3, "rates": "step"},
+    ),
+    "a rate for each weight": (NETWORK, {"rates": "coordinate"}),
+    "fixed rates, normalised layers": (
+        NetworkConfig(kind="mlp", hidden=(8,), normalisation="layer"),
+        {"inner_steps": 2},
+    ),
+}
+
+
+@each("name", FORMS)
+def test_other_forms_of_a_policy_conform(name: str, tmp_path: Path) -> None:
+    network, settings = FORMS[name]
+    environment = Cart()
+    config = MAMLConfig(network=network, clip=1.0, **{"inner_steps": 1, **settings})
+    learner = MAML(config, environment.input, 5, environment.asks)
+    params = learner.init(generator())
+    export(Source(learner=learner, params=params, test=environment, training={}), tmp_path / "p")
+    assert verify(tmp_path / "p").ok
+
+
 def test_a_policy_is_frozen_to_one_file(package: Path, tmp_path: Path) -> None:
     model = freeze(handful.load(package).start(), tmp_path / "policy.onnx")
     assert [output.name for output in model.graph.output] == ["outputs"]
@@ -228,6 +254,8 @@ def test_what_cannot_be_a_policy_is_refused() -> None:
     config = MAMLConfig(network=NetworkConfig(kind="mlp", normalisation="support"))
     with pytest.raises(SettingError, match="a policy acts before it has seen a set"):
         MAML(config, environment.input, 5, Asks(actions=2))
+    with pytest.raises(SettingError, match="a policy moves as a whole here"):
+        maml(environment, adapt_only="head")
     with pytest.raises(SettingError, match="the queries of a policy are what it did"):
         maml(environment, multi_step_loss=0.5)
     with pytest.raises(ConfigError, match="a task of 1 rollout was asked for"):

@@ -11,6 +11,7 @@ from .node import WEB
 
 # a module of web/src, and those of handful.runtime whose constants it has
 MODULES = {
+    "advantages": ["rollout"],
     "confidence": ["confidence"],
     "engine": ["engine"],
     "inputs/arrays": ["arrays"],

@@ -20,8 +20,9 @@ from handful.trainer.data import DataConfig, DataError, LabelledSet, embed
 from handful.trainer.data.backbone import embed_few
 from handful.trainer.data.backbones.named import BACKBONES
 from handful.trainer.data.config import DRAWN
-from handful.trainer.data.domains import DomainSet, describe_domains, doubts_about
+from handful.trainer.data.domains import DomainSet, describe_domains, list_doubts
 from handful.trainer.data.functions import is_functions
+from handful.trainer.data.layout import pattern_of
 from handful.trainer.data.record import is_name
 from handful.trainer.data.sources.download import Progress, silent
 from handful.trainer.data.splits import PARTS
@@ -135,6 +136,14 @@ class Checked:
                 for part, data in found.parts.items()
             },
             "domains": _domains(found),
+            "recordings": {
+                part: {
+                    name: dict(zip(data.classes, counts, strict=True))
+                    for name, counts in zip(data.domains, data.recordings(), strict=True)
+                }
+                for part, data in found.parts.items()
+                if isinstance(data, DomainSet)
+            },
             "counts": found.counts,
             "ranges": found.ranges,
             "unreadable": found.bad,
@@ -179,8 +188,7 @@ def check_command(source: str, request: Request, progress: Progress = silent) ->
         except DataError as error:  # a backbone or a front end that these examples do not suit
             refused.append(_join_hint(error))
     remarks = warn_uncheckable(found.parts["meta_test"]) if "meta_test" in found.parts else []
-    for part, data in found.parts.items():
-        remarks += doubts_about(data, part) if isinstance(data, DomainSet) else []
+    remarks += list_doubts(found.parts)
     if any(recipe.lowered for recipe in recipes) and not request.skip_small:
         remarks += _much_smaller(found)
     remarks += [f"{r.recipe} does not fit these data: {r.refused}" for r in recipes if r.refused]
@@ -203,6 +211,12 @@ def _explain_refusal(found: Survey, request: Request) -> Iterator[str]:
         if part not in found.parts:
             continue
         data = found.parts[part]
+        if isinstance(data, DomainSet):
+            try:
+                data.check(data.size(2, 1, 1), where=part)
+            except DataError as error:
+                yield _join_hint(error)
+            continue
         if len(data.classes) < 2 and part == "meta_train":
             yield f"{part} has one class, {data.classes[0]}, a task needs two or more"
         smallest = int(data.counts.argmin())
@@ -223,6 +237,8 @@ def _much_smaller(found: Survey) -> Iterator[str]:
     """Where the smallest class decides alone how large tasks can be."""
     for part in ("meta_train", "meta_val"):
         data = found.parts[part]
+        if data.named is not None:
+            continue
         smallest = int(data.counts.argmin())
         least, middle, _ = spread(data.counts.tolist())
         if 2 * least <= middle:
@@ -241,6 +257,8 @@ def _row(part: Any, found: Survey) -> tuple[Any, ...]:
     data = found.parts[part]
     least, middle, most = spread(data.counts.tolist())
     largest = f"{len(data.classes)}-way, {least} for shot + queries"
+    if data.named is not None:
+        largest = f"a domain's, {len(data.classes)}-way"
     return part, len(data.classes), len(data.x), least, f"{middle:g}", most, largest
 
 
@@ -313,7 +331,7 @@ def find_recipes(given: Given, options: Sequence[str]) -> list[Suited]:
         recipe = read_recipe(name, ())
         if _kind(recipe) not in kinds:
             continue
-        wanted = [*_list_differences(data, recipe, changes), *changes]
+        wanted = [*_list_differences(given, recipe), *changes]
         source = f"data.source={json.dumps(data.source, ensure_ascii=False)}"
         config = read_recipe(name, [source, *wanted])
         kept = train, validation
@@ -383,6 +401,8 @@ def _fits_validation(learner: Learner, meta: MetaConfig, validation: LabelledSet
 
 def _make_smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet) -> dict[str, Any]:
     """The settings that are too large, as large as they may be, queries before shots."""
+    if train.named is not None:  # a class gives what it has, and each task has all of them
+        return {}
     fewest, fewest_validated = int(train.counts.min()), int(validation.counts.min())
     shot = tuple(dict.fromkeys(max(1, min(k, fewest - 1)) for k in meta.shot))
     validation_shot = max(1, min(meta.validation_shot, fewest_validated - 1))
@@ -402,30 +422,47 @@ def _make_smaller(meta: MetaConfig, train: LabelledSet, validation: LabelledSet)
     return {name: value for name, value in possible.items() if value != getattr(meta, name)}
 
 
-def _list_differences(data: DataConfig, recipe: RunConfig, changes: Sequence[str]) -> list[str]:
+def _list_differences(given: Given, recipe: RunConfig) -> list[str]:
     """Assignments for what the recipe says of its own data, and is not so of these."""
+    data, changes, train, _ = given
     names = [] if data.source in DRAWN else ["split"]
     if data.source.endswith(".npz"):
         names += ["array", "labels"]
+    if data.source not in DRAWN:
+        names += ["domain", "recording"]
+    if Path(data.source).is_dir() and (pattern := pattern_of(data)):
+        domain, recording = pattern.roles(data)
+        data = replace(data, domain=domain, recording=recording)
+    own = len(recipe.data.channels or ())
+    if (
+        own
+        and recipe.data.whole is None
+        and (Path(data.source).is_dir() or train.x.shape[-1] != own)
+    ):
+        names += ["channels", "places", "states"]  # the recipe's are of its own data
     said = {change.partition("=")[0].strip() for change in changes}
+    values = ((name, getattr(data, name), getattr(recipe.data, name)) for name in names)
     return [
-        f"data.{name}={_toml(getattr(data, name))}"
-        for name in names
-        if getattr(data, name) != getattr(recipe.data, name) and f"data.{name}" not in said
+        f"data.{name}={_toml(value if value is not None else type(other)())}"
+        for name, value, other in values
+        if (value or None) != (other or None) and f"data.{name}" not in said
     ]
 
 
-def _toml(text: str) -> str:
-    """A word as it is, other text in quotes."""
-    return text if text.isidentifier() else json.dumps(text, ensure_ascii=False)
+def _toml(value: str | Sequence[str]) -> str:
+    """A word as it is, other text in quotes, and lists of texts."""
+    if isinstance(value, str) and value.isidentifier():
+        return value
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _kind(recipe: RunConfig) -> str:
     """The kind of examples that a recipe's network reads."""
     if is_functions(recipe.data.source):
         return "functions"
-    if is_name(recipe.data.source):
-        return "pictures"
     if recipe.data.rate is not None:
         return "sounds"
-    return NETWORKS.get(getattr(getattr(recipe.settings, "network", None), "kind", ""), "vectors")
+    network = getattr(getattr(recipe.settings, "network", None), "kind", "")
+    if is_name(recipe.data.source) and NETWORKS.get(network) != "series":
+        return "pictures"
+    return NETWORKS.get(network, "vectors")

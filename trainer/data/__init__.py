@@ -158,7 +158,7 @@ def folder_kind(config: DataConfig) -> str:
         return "audio"
     from handful.trainer.data.sources.recordings import holds_readings
 
-    readings = config.window is not None or holds_readings(Path(config.source))
+    readings = config.window is not None or holds_readings(config)
     return "array" if readings else "image"
 
 

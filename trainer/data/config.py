@@ -59,10 +59,12 @@ class DataConfig:
     hertz: float | None = None  # readings a second of recordings with times; None: as they are
     array: str = "x"  # npz: the name of the examples
     labels: str = "y"  # npz: the name of their labels
-    # the classes are named, and a task is a domain with all of them. npz: arrays whose values
-    # together are an example's domain, the first one the person, by whom the data are split
+    files: str | None = None  # folder: "{person}/{class}/*", see layout.py; None: class folders
+    # the classes are named, and a task is a domain with all of them: arrays of the npz, or names
+    # in `files`, which together are the domain, the first one the person, by whom data are split
     domain: tuple[str, ...] = ()
-    recording: str | None = None  # npz: an array; support set and queries never share a recording
+    # another array or name: support set and queries never share a recording; "": there is none
+    recording: str | None = None
     classes: tuple[str, ...] = ()  # of every task, in their order, where they are named; (): all
     group_separator: str = "/"  # folder, npz: a class's group is its name before the last of these
     seed: int = 0  # of a random split

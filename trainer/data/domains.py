@@ -8,7 +8,8 @@ every example belongs to a recording, of which the support set and the queries n
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -21,9 +22,10 @@ from handful.trainer.settings.errors import DataError
 
 from .distortions import Distortion, change_of
 from .labelled import EVERYWHERE, ClassFacts, LabelledSet, Within, as_kind
+from .layout import natural, select_classes
 from .splits import Part, choose, shorten
 
-ATTEMPTS = 50  # at two sides on which every class has an example
+ATTEMPTS, FEW = 50, 3  # at two sides on which every class has an example; classes in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +111,7 @@ class DomainSet(LabelledSet):
         """The set of these classes in this order; of all, where none are given."""
         if not names:
             return self
-        if unknown := [name for name in names if name not in self.classes]:
-            raise DataError(
-                f"data.classes has {unknown[0]}, which the data have not",
-                hint=f"there are: {', '.join(self.classes[:20])}",
-            )
+        select_classes(names, self.classes)
         order = torch.cat(
             [(self.labels == self.classes.index(name)).nonzero()[:, 0] for name in names]
         )
@@ -125,6 +123,10 @@ class DomainSet(LabelledSet):
             domain=self.domain[order],
             recording=self.recording[order],
         )
+
+    def take(self, classes: Sequence[int]) -> DomainSet:
+        """The set of these classes, in this order."""
+        return self.take_classes([self.classes[c] for c in classes])
 
     @cached_property
     def tables(self) -> list[list[tuple[Tensor, Tensor]]]:
@@ -146,17 +148,40 @@ class DomainSet(LabelledSet):
     def _sides(self, d: int, generator: torch.Generator) -> list[tuple[Tensor, Tensor]] | None:
         """The rows of each class on the support side and on the other; None where there are none.
 
-        Half of the domain's recordings, drawn anew, are on either side.
+        Half of the domain's recordings, drawn anew, are on either side; half of each class's where
+        none holds two classes.
         """
         table = self.tables[d]
-        recordings = torch.unique(torch.cat([of_class for _, of_class in table]))
+        sets = [torch.unique(of_class) for _, of_class in table]
+        recordings = torch.unique(torch.cat(sets))
+        apart = len(recordings) == sum(map(len, sets))
         for _ in range(ATTEMPTS if len(recordings) > 1 else 0):
-            order = recordings[torch.randperm(len(recordings), generator=generator)]
-            chosen = order[: (len(order) + 1) // 2]
+            halves = []
+            for own in sets if apart else [recordings]:
+                order = own[torch.randperm(len(own), generator=generator)]
+                halves.append(order[: (len(order) + 1) // 2])
+            chosen = torch.cat(halves)
             on_side = [(rows, torch.isin(of_class, chosen)) for rows, of_class in table]
             if all(bool(side.any()) and not bool(side.all()) for _, side in on_side):
                 return [(rows[side], rows[~side]) for rows, side in on_side]
         return None
+
+    def recordings(self) -> list[list[int]]:
+        """How many recordings each class has in each domain."""
+        return [[len(torch.unique(of)) for _, of in table] for table in self.tables]
+
+    def say_lacking(self, domains: Iterable[int]) -> str:
+        """The domains, each with what it lacks for a task."""
+        counts = self.recordings()
+        return shorten([f"{self.domains[d]} ({self._lacking(counts[d])})" for d in domains])
+
+    def _lacking(self, counts: Sequence[int]) -> str:
+        for fewest, words in ((0, "no"), (1, "one recording of")):
+            names = [n for n, count in zip(self.classes, counts, strict=True) if count == fewest]
+            if names:
+                more = f" and {len(names) - FEW} more" if len(names) > FEW else ""
+                return f"{words} {', '.join(names[:FEW])}{more}"
+        return "no half of its recordings has every class"
 
     def draw(self, size: TaskSize, generator: torch.Generator) -> Rows:
         """One task [1, ...] of a domain: as many examples of each class, or of `given` of them."""
@@ -232,11 +257,14 @@ class DomainSet(LabelledSet):
     def check(self, size: TaskSize, *, where: str, prefix: str = "") -> None:
         """Refuse a set from which no task can be drawn."""
         if not self.usable:
+            counts = [of_class for of_class in zip(*self.recordings(), strict=True)]
+            kept = [name for name, of in zip(self.classes, counts, strict=True) if min(of) > 1]
+            fewer = f" = {json.dumps(kept, ensure_ascii=False)}" if len(kept) > 1 else ""
             raise DataError(
                 f"none of the {len(self.domains)} domains of {where} has every class in two"
-                " recordings or more",
+                f" recordings or more: {self.say_lacking(range(len(self.domains)))}",
                 hint="support and query never share a recording: name finer ones with"
-                " data.recording, or fewer classes with data.classes",
+                f" data.recording, or fewer classes with data.classes{fewer}",
             )
         if self.distort is not None:
             self.mix_domains().check(replace(size, shot=1, queries=1, given=None), where=where)
@@ -255,34 +283,48 @@ class DomainSet(LabelledSet):
 
 
 def describe_domains(data: DomainSet) -> str:
-    """One line: persons, domains, recordings, examples of a class in a domain."""
+    """One line: persons, domains, recordings; recordings and examples of a class in a domain."""
     persons = list(dict.fromkeys(map(person_of, data.domains)))
     pairs = torch.stack([data.domain, data.recording])
     recordings = torch.unique(pairs, dim=1).shape[1]
     counts = [len(rows) for table in data.tables for rows, _ in table]
+    each = [count for of_domain in data.recordings() for count in of_domain]
     return (
-        f"{len(persons)} persons, {len(data.domains)} domains, {recordings} recordings;"
-        f" {min(counts)} to {max(counts)} examples of a class in a domain"
+        f"{len(persons)} persons, {len(data.domains)} domains, {recordings} recordings; of a class"
+        f" in a domain {min(each)} to {max(each)} recordings, {min(counts)} to {max(counts)}"
+        " examples"
     )
 
 
-def doubts_about(data: DomainSet, where: str) -> list[str]:
+def list_doubts(parts: Mapping[Part, LabelledSet]) -> list[str]:
     """What somebody should know before results are believed: a sentence each."""
-    doubts = []
-    left = [data.domains[d] for d in range(len(data.domains)) if d not in set(data.usable)]
-    if left:
-        doubts.append(
-            f"{where}: no task is drawn from {shorten(left)}, where a class has fewer than two"
-            " recordings"
+    where: dict[str, list[str]] = {}
+    for part, data in parts.items():
+        for doubt in doubts_about(data) if isinstance(data, DomainSet) else ():
+            where.setdefault(doubt, []).append(part)
+    return [f"{', '.join(names)}: {doubt}" for doubt, names in where.items()]
+
+
+def doubts_about(data: DomainSet) -> Iterator[str]:
+    """Those of one part."""
+    if left := [d for d in range(len(data.domains)) if d not in set(data.usable)]:
+        yield (
+            f"no task is drawn from {data.say_lacking(left)}, as support and query never share a"
+            " recording"
+        )
+    persons = {person_of(data.domains[d]) for d in data.usable}
+    if len(persons) == 1:
+        yield (
+            f"all tasks are of one person, {persons.pop()}: what is measured on them says nothing"
+            " of others, and its interval is 0"
         )
     pairs = torch.stack([data.domain, data.recording])
     if len(data.x) and torch.unique(pairs, dim=1).shape[1] == len(data.x):
-        doubts.append(
-            f"{where}: every example is a recording of its own; if they are windows of longer ones,"
-            " these overlap both sides of a task and accuracies are too good: name the recording"
-            " with data.recording"
+        yield (
+            "every example is a recording of its own; if they are windows of longer ones, these"
+            " overlap both sides of a task and accuracies are too good: name the recording with"
+            " data.recording, or in data.files with {recording}"
         )
-    return doubts
 
 
 @dataclass(frozen=True)
@@ -310,7 +352,7 @@ def add_domains(
     recording: Sequence[object] | None,
 ) -> DomainSet:
     """The set with the domain and the recording of each row; without any each is its own."""
-    names = sorted(set(domain), key=_natural)
+    names = sorted(set(domain), key=natural)
     number = {name: n for n, name in enumerate(names)}
     of_row = torch.tensor([number[name] for name in domain])
     if recording is None:
@@ -321,24 +363,18 @@ def add_domains(
     return as_kind(DomainSet, data, domain=of_row, recording=recordings, domains=tuple(names))
 
 
-def split_domains(
-    data: DomainSet, how: str, part: Part, seed: int, recorded: Sequence[str] | None = None
-) -> DomainSet:
-    """The domains of the persons of a part, chosen as classes are: at random, or by a JSON file.
+def choose_domains(
+    domains: Sequence[str], how: str, part: Part, seed: int, recorded: Sequence[str] | None = None
+) -> list[int]:
+    """The domains of the persons of a part, by position: at random, or by a JSON file.
 
     Where a run has recorded its domains these are taken.
     """
     if recorded is not None:
-        return data.take_domains(choose(data.domains, how, part, seed, recorded))
-    persons = tuple(dict.fromkeys(map(person_of, data.domains)))
+        return choose(domains, how, part, seed, recorded, what="domain")
+    persons = tuple(dict.fromkeys(map(person_of, domains)))
     chosen = {persons[p] for p in choose(persons, how, part, seed, what="person")}
-    return data.take_domains([d for d, n in enumerate(data.domains) if person_of(n) in chosen])
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """Numbers in their order: 2 before 10."""
-    parts = name.split("/")
-    return [(0, int(p), p) if p.isdecimal() else (1, 0, p) for p in parts]
+    return [d for d, name in enumerate(domains) if person_of(name) in chosen]
 
 
 def fingerprint_domains(data: DomainSet) -> dict[str, ClassFacts]:

@@ -51,11 +51,15 @@ class Played(NamedTuple):
     noise: Tensor  # [T, K, H, A]
     slopes: Tensor | None  # [T, K, H, A], of each rollout's return by each action, where asked for
 
-    def supports(self) -> list[tuple[Tensor, Tensor]]:
-        """Of each task the observations [S, O] and targets [S, A + 1] that a policy learns from."""
+    def supports(self, *, by_place: bool = True) -> list[tuple[Tensor, Tensor]]:
+        """Of each task the observations [S, O] and targets [S, A + 1] that a policy learns from.
+
+        With `by_place` an advantage is beside what the place lets expect, as on a device.
+        """
         found = []
         for x, actions, rewards in zip(*self[:3], strict=True):
-            gained = torch.from_numpy(advantages(rewards.detach().numpy()))
+            seen = x.numpy() if by_place else None
+            gained = torch.from_numpy(advantages(rewards.detach().numpy(), observations=seen))
             y = torch.cat([actions, gained[..., None]], dim=-1)
             found.append((x.flatten(0, 1), y.flatten(0, 1)))
         return found
@@ -152,7 +156,8 @@ class Environment(EpisodeSource):
         draws = [generator] * tasks
         rounds = []
         for _ in range(1 + int(torch.randint(self.rounds, (), generator=generator))):
-            played = self.play(player, states, worlds, size.shot, draws).supports()
+            # by place a step is twice as long, and the cart's meta-training runs away with it
+            played = self.play(player, states, worlds, size.shot, draws).supports(by_place=False)
             states = [player.learn(s, *seen) for s, seen in zip(states, played, strict=True)]
             rounds.append([torch.stack(part) for part in zip(*played, strict=True)])
         then = self.play(player, states, worlds, size.queries, draws, slopes=True)
@@ -325,6 +330,7 @@ class Navigation(Environment):
 
 
 TICK = 0.05  # seconds between readings
+RAIL = 2.0  # the cart's: it goes from −RAIL to RAIL
 MASS, GAIN, FRICTION = (0.5, 2.0), (0.5, 2.0), (0.0, 1.0)
 BRAKE, STIFF = 0.8, 6.0  # the expert's: share of the force that brakes, 1 / s near the set-point
 
@@ -336,7 +342,9 @@ class Cart(Environment):
 
     The motor may be wired the wrong way round: the gain is of either sign. It sees its place and
     its velocity twenty times a second for five seconds, starts at rest up to 1 away from the mark,
-    and is rewarded −place² at each reading.
+    and is rewarded −place² at each reading. The rail ends 2 away from the mark, where the cart
+    stops: without an end one cart that runs away earns what a thousand others do, and neither the
+    advantages of a rollout nor a meta-gradient say anything of these.
     """
 
     input = InputSpec(kind="array", shape=(2,))  # place, velocity
@@ -363,11 +371,13 @@ class Cart(Environment):
         return state
 
     def advance(self, worlds: Tensor, state: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
-        """The velocity first, then the place by it."""
+        """The velocity first, then the place by it; nothing is left of it at the rail's end."""
         gain, friction = worlds[:, None, :1], worlds[:, None, 1:]
         place, velocity = state.chunk(2, dim=-1)
         velocity = velocity + TICK * (gain * actions.clamp(-1, 1) - friction * velocity)
         place = place + TICK * velocity
+        velocity = torch.where(place.abs() > RAIL, 0 * velocity, velocity)
+        place = place.clamp(-RAIL, RAIL)
         return torch.cat([place, velocity], dim=-1), -(place**2).squeeze(-1)
 
     def expert(self, worlds: Tensor, state: Tensor) -> Tensor:

@@ -197,12 +197,12 @@ def of_examples(data: LabelledSet) -> dict[str, ClassFacts]:
     return facts
 
 
-def of_files(files: Iterable[Path]) -> ClassFacts:
-    """One class by the names and contents of its files, in their order."""
+def of_files(files: Iterable[tuple[Path, str]]) -> ClassFacts:
+    """One class, or domain, by the names and contents of its files, in their order."""
     digest, count = hashlib.sha256(), 0
-    for file in files:
+    for file, name in files:
         content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{content} {file.name}\n".encode(errors="surrogateescape"))
+        digest.update(f"{content} {name}\n".encode(errors="surrogateescape"))
         count += 1
     return ClassFacts(count, digest.hexdigest()[:DIGITS])
 

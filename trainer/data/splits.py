@@ -18,6 +18,7 @@ from .labelled import LabelledSet
 Part = Literal["meta_train", "meta_val", "meta_test", "all"]
 PARTS: tuple[Part, ...] = ("meta_train", "meta_val", "meta_test")  # in which no class is twice
 MOVED = "put them back, say where they are with --data, or train a new run"
+MANY = {"class": "classes", "person": "persons", "domain": "domains"}
 SHOWN = 8  # names in a message
 SHARES = {"meta_train": 0.64, "meta_val": 0.16, "meta_test": 0.20}  # as miniImageNet: 64/16/20
 
@@ -117,7 +118,7 @@ def choose(
     seed: int,
     recorded: Sequence[str] | None = None,
     *,
-    what: Literal["class", "person"] = "class",
+    what: Literal["class", "person", "domain"] = "class",
 ) -> list[int]:
     """The classes of the part, by position: `random`, or as listed in the JSON file `how`.
 
@@ -125,7 +126,7 @@ def choose(
     by their names as classes are; the classes that an index file numbers are not they.
     """
     if recorded is not None:
-        return known_classes(classes, part, recorded)
+        return known_classes(classes, part, recorded, MANY[what])
     if part == "all":
         return list(range(len(classes)))
     if how in ("vinyals", "lake"):
@@ -135,7 +136,7 @@ def choose(
     else:
         chosen = read_split(Path(how), classes, part, what=what)
     if not chosen:
-        many = {"class": "classes", "person": "persons"}[what]
+        many = MANY[what]
         raise DataError(
             f"the split {how} leaves no {many} for {part}, the data have {len(classes)}",
             hint=f"add {many}, or set data.split"
@@ -145,12 +146,14 @@ def choose(
     return chosen
 
 
-def known_classes(classes: Sequence[str], part: Part, recorded: Sequence[str]) -> list[int]:
+def known_classes(
+    classes: Sequence[str], part: Part, recorded: Sequence[str], many: str = "classes"
+) -> list[int]:
     """The positions of the recorded classes, all of which the data must have."""
     positions = {compose(name): i for i, name in enumerate(classes)}
     if missing := [name for name in recorded if compose(name) not in positions]:
         raise DataError(
-            f"the data lack classes of {part} that were recorded: {shorten(missing)}", hint=MOVED
+            f"the data lack {many} of {part} that were recorded: {shorten(missing)}", hint=MOVED
         )
     return [positions[compose(name)] for name in recorded]
 

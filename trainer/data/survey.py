@@ -15,17 +15,16 @@ import torch
 
 from handful.runtime.errors import InputError
 from handful.runtime.inputs.examples import KINDS
-from handful.runtime.inputs.folders import class_folders
 from handful.runtime.inputs.pictures import silence_pillow
 from handful.runtime.inputs.series import read_array
 from handful.runtime.inputs.sounds import read_wav
 from handful.trainer.data.sources.download import Progress, silent
-from handful.trainer.data.sources.pictures import relative_path
 from handful.trainer.settings.errors import BadFilesError, DataError
 
 from . import folder_kind, load_pictures
 from .config import DataConfig
 from .labelled import LabelledSet
+from .layout import Placed, lay_out
 from .record import is_name, of_file
 from .splits import PARTS, Part
 
@@ -86,14 +85,15 @@ def survey(config: DataConfig, progress: Progress = silent) -> Survey:
         counts = _shapes(parts)
         return replace(found, duplicates=_find_same(_examples(parts)), counts=counts, colour=colour)
     kind = folder_kind(config)
-    files = class_folders(folder, KINDS[kind].files)
-    good = {label: [file for file in files[label] if file not in bad] for label in files}
-    every = [file for of_class in good.values() for file in of_class]
+    layout = lay_out(config, KINDS[kind].files)
+    place_of = {row.file: row.place for row in layout.files}
+    good = [row for row in layout.files if row.file not in bad]
+    every = [row.file for row in good]
     counts, ranges = HEADERS[kind](every) if every else ({}, {})
     return replace(
         found,
-        bad={relative_path(file, folder): str(error) for file, error in bad.items()},
-        duplicates=_find_same(_files(good, folder, parts)),
+        bad={place_of[file]: str(error) for file, error in bad.items()},
+        duplicates=_find_same(_files(good, parts)),
         counts=counts,
         ranges=ranges,
         colour=kind == "image" and is_in_colour(every),
@@ -106,13 +106,13 @@ def spread(numbers: Sequence[float]) -> Range:
 
 
 def _files(
-    files: Mapping[str, list[Path]], folder: Path, parts: Mapping[Part, LabelledSet]
+    rows: Sequence[Placed], parts: Mapping[Part, LabelledSet]
 ) -> Iterator[tuple[str, Place]]:
     """The hash of each file's bytes, and where it lies."""
-    part_of = {label: part for part, data in parts.items() for label in data.facts}
-    for label, of_class in files.items():
-        for file in of_class:
-            yield of_file(file), Place(part_of.get(label, ""), label, relative_path(file, folder))
+    part_of = {name: part for part, data in parts.items() for name in data.facts}
+    for row in rows:
+        part = part_of.get(row.domain or row.label, "")
+        yield of_file(row.file), Place(part, row.label, row.place)
 
 
 def _examples(parts: Mapping[Part, LabelledSet]) -> Iterator[tuple[str, Place]]:

@@ -174,7 +174,7 @@ def extremes(
     All zeros and all ones, which lie within the declared range, and one real example under every
     label, or with several targets; each is asked about all three.
     """
-    shots = SHOTS[: max_way or len(SHOTS)]
+    shots = SHOTS[: min(way for way in (max_way, named_way, len(SHOTS)) if way)]
     labels = torch.tensor([n for n, shot in enumerate(shots) for _ in range(shot)])
     y = torch.eye(named_way or len(shots))[labels]
     if targets is not None:

@@ -14,7 +14,7 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.data import DataConfig, DataError, LabelledSet, embed, load_pictures
 from handful.trainer.data.config import DRAWN
 from handful.trainer.data.distortions import Distortion
-from handful.trainer.data.domains import DomainSet, Mix, doubts_about
+from handful.trainer.data.domains import DomainSet, Mix, list_doubts
 from handful.trainer.data.functions import is_functions, load_functions
 from handful.trainer.data.labelled import ClassFacts, Within
 from handful.trainer.data.record import (
@@ -192,7 +192,7 @@ def read_data(
         *small,
         *lowered,
         *warn_uncheckable(pictures["meta_test"]),
-        *_doubts(pictures, record),
+        *([] if record else list_doubts(pictures)),  # a resumed run gave its warnings at first
     ]
     if data.backbone:
         from handful.trainer.data.backbone import doubts
@@ -210,14 +210,6 @@ def apply_drawing(
     if isinstance(source, DomainSet):
         return source.with_drawing(within, distort, mix)
     return source.with_drawing(within, distort) if isinstance(source, LabelledSet) else source
-
-
-def _doubts(pictures: Mapping[Part, LabelledSet], record: DataRecord | None) -> list[str]:
-    """Of named classes: domains without tasks, examples without recordings."""
-    if record:  # a resumed run gave its warnings when it began
-        return []
-    sets = ((part, data) for part, data in pictures.items() if isinstance(data, DomainSet))
-    return [doubt for part, data in sets for doubt in doubts_about(data, part)]
 
 
 def _refuse_pictures(config: RunConfig) -> None:
@@ -299,8 +291,10 @@ def needs(config: RunConfig) -> dict[Part, int]:
 def drop_small(data: LabelledSet, needed: int, *, where: str) -> tuple[LabelledSet, list[str]]:
     """Its classes of so many examples or more; and a sentence that names the others.
 
-    A DataError where fewer than two classes are left.
+    A DataError where fewer than two classes are left. Named ones give what they have, and stay.
     """
+    if data.named is not None:
+        return data, []
     counts = data.counts.tolist()
     kept = [c for c, count in enumerate(counts) if count >= needed]
     if len(kept) == len(counts):

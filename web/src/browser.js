@@ -118,8 +118,8 @@ export class Learner extends Remote {
 
   /**
    * A task from labelled examples: as `Learner.adapt` of the runtime itself. Pictures may also be
-   * canvases, images, videos, files, ImageBitmaps and VideoFrames; sounds files.
-   * @param {Labelled} examples
+   * canvases, images, videos, files, ImageBitmaps and VideoFrames; sounds files. A policy is given a rollout.
+   * @param {Labelled | import('./rollout.js').Rollout} examples
    * @param {Labels | Draws} [labels]
    * @param {Draws} [draws]
    * @returns {Promise<Task>}
@@ -134,7 +134,7 @@ export class Learner extends Remote {
     return this.manifest.classes ?? []
   }
 
-  /** The task without any example: it answers as everybody's classifier. @returns {Promise<Task>} */
+  /** The task without any example: everybody's classifier, or a policy that has not acted. @returns {Promise<Task>} */
   async start() {
     return new Task(this, await this.call('start'))
   }
@@ -188,6 +188,11 @@ export class Task extends Remote {
     return this.call('outputs', await this.#sent(queries))
   }
 
+  /** What a policy does: {mean, deviation} of each action, or with noise an action. @param {Examples} observations @param {any} [noise] @returns {Promise<any>} */
+  async act(observations, noise) {
+    return this.call('act', await this.#sent(observations), noise)
+  }
+
   /** What the package gave before the temperature. @template {Examples} Q @param {Q} queries @returns {Promise<Each<Q, Float32Array>>} */
   async logits(queries) {
     return this.call('logits', await this.#sent(queries))
@@ -198,7 +203,7 @@ export class Task extends Remote {
     return this.call('uncertainty', await this.#sent(queries))
   }
 
-  /** A new task: this support set and more. @param {Labelled} examples @param {Labels} [labels] @param {{fresh?: Iterable<string>}} [how] @returns {Promise<Task>} */
+  /** A new task: this support set and more; a policy goes on by a rollout. @param {Labelled | import('./rollout.js').Rollout} examples @param {Labels} [labels] @param {{fresh?: Iterable<string>}} [how] @returns {Promise<Task>} */
   async add(examples, labels, how) {
     return new Task(this.learner, await this.call('add', await this.#sent(examples), labels, how))
   }

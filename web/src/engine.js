@@ -1,6 +1,6 @@
 // Running a package: embed, the stages, predict; no line of any learner.
 import { AdaptError, HandfulError, PackageError } from './errors.js'
-import { embeddedShape, product, readByPredict, same } from './manifest.js'
+import { embeddedShape, kept, product, same, targetsOf } from './manifest.js'
 
 /**
  * @typedef {import('./manifest.js').Manifest} Manifest
@@ -128,24 +128,28 @@ export class Engine {
   }
 
   /**
-   * The state that predict reads, from embedded examples; noise is zero unless drawn.
+   * What a task keeps of the state, from embedded examples; noise is zero unless drawn. A policy goes on
+   * from the state in which it has `begun`; without an example it takes no step.
    * @param {Float32Array} supportX @param {Float32Array} supportY @param {number} count S
-   * @param {{normal?: Normal | null, observe?: Observe}} [how]
+   * @param {{normal?: Normal | null, observe?: Observe, begun?: State, still?: boolean}} [how]
    * @returns {Promise<State>}
    */
-  async adapt(supportX, supportY, count, { normal = null, observe } = {}) {
+  async adapt(supportX, supportY, count, { normal = null, observe, begun, still = false } = {}) {
     if (!count) { // no graph is run on an empty axis: a row of no class is no example
-      const way = this.manifest.classes?.length ?? 0
-      return this.adapt(new Float32Array(product(this.inner)), new Float32Array(way), 1, { normal, observe })
+      const { classes, task } = this.manifest
+      const way = classes?.length ?? targetsOf(this.manifest)
+      return this.adapt(new Float32Array(product(this.inner)), new Float32Array(way), 1,
+        { normal, observe, still: task === 'policy' })
     }
     const sizes = { S: count, N: supportY.length / count }
     const known = new Map([
       ['support_x', this.tensor(supportX, [count, ...this.inner])],
       ['support_y', this.tensor(supportY, [count, sizes.N])],
+      ...(begun?.tensors ?? []),
     ])
-    for (const stage of this.manifest.stages) {
+    for (const [at, stage] of this.manifest.stages.entries()) {
       let loss
-      for (let i = 0; i <= stage.steps; i++) {
+      for (let i = begun && !at ? 1 : 0; i <= (still ? 0 : stage.steps); i++) {
         const graph = i ? /** @type {string} */ (stage.step) : stage.init
         const noise = i ? [] : this.noise(stage, sizes, normal)
         const outputs = await this.run(graph, new Map([...known, ...noise]), sizes)
@@ -156,7 +160,7 @@ export class Engine {
       for (const name of stage.state) finite(name, known.get(name)?.data, `stage ${stage.name}`)
       if (loss) finite('loss', loss.data, `stage ${stage.name}`)
     }
-    const reads = readByPredict(this.manifest).map(({ name }) => name)
+    const reads = kept(this.manifest).map(({ name }) => name)
     const tensors = reads.map((name) => /** @type {const} */ ([name, known.get(name)]))
     return { tensors: new Map(/** @type {[string, Tensor][]} */ (tensors)), sizes }
   }

@@ -11,6 +11,7 @@ import { Watch } from './unlike.js'
  * @typedef {import('./package.js').Package} Package
  * @typedef {import('./task.js').Task} Task
  * @typedef {import('./inputs/examples.js').Labelled} Labelled
+ * @typedef {import('./rollout.js').Rollout} Rollout
  * @typedef {readonly string[] | ArrayLike<number> | readonly ArrayLike<number>[]} Labels of examples in order,
  *   or the targets of a regression
  * @typedef {{samples?: number, seed?: number | bigint, fresh?: Iterable<string>}} Draws so many draws of
@@ -52,13 +53,15 @@ export class Learner {
    * - `audio`: {samples, rate}, an AudioBuffer, or samples at `learner.input.rate` hertz;
    * - `array`: an array of the package's shape, integers or floats; a recording {readings, times}.
    *
-   * An array is a typed array, lists of numbers (floats), or {data, shape}.
-   * @param {Labelled} examples
+   * An array is a typed array, lists of numbers (floats), or {data, shape}. A policy is given a rollout and
+   * nothing else: {observations, actions, rewards}, what the task of `start` did.
+   * @param {Labelled | Rollout} examples
    * @param {Labels | Draws} [labels] of examples in order, or their targets
    * @param {Draws} [draws]
    * @returns {Promise<Task>}
    */
   async adapt(examples, labels, draws) {
+    if (this.manifest.task === 'policy') return (await this.start()).add(examples, /** @type {any} */ (labels))
     if (draws === undefined && isDraws(labels)) [labels, draws] = [undefined, labels]
     const seed = this.#seed(draws)
     const support = await gather(this.engine, this.watch, examples, labels, { fresh: draws?.fresh })
@@ -70,9 +73,9 @@ export class Learner {
     return this.manifest.classes ?? []
   }
 
-  /** The task without any example: it answers as everybody's classifier. @returns {Promise<Task>} */
+  /** The task without any example: everybody's classifier, or a policy that has not acted. @returns {Promise<Task>} */
   async start() {
-    if (!this.classes.length) {
+    if (!this.classes.length && this.manifest.task !== 'policy') {
       throw new SupportSetError(`package ${this.name} names no classes`,
         'adapt it to examples of your own: learner.adapt([[label, examples]])')
     }
@@ -94,9 +97,10 @@ export class Learner {
   async prepare() {
     await this.engine.prepare()
     const { limits, input, task } = this.manifest
-    const way = task === 'regression' ? targetsOf(this.manifest) : limits.way.min
+    const labelled = task === 'classification'
+    const way = labelled ? limits.way.min : targetsOf(this.manifest)
     const shot = Math.max(1, limits.shot.min)
-    const count = Math.max(limits.support.min, task === 'regression' ? shot : way * shot)
+    const count = Math.max(limits.support.min, labelled ? way * shot : shot)
     const size = product(input.shape)
     const x = Float32Array.from({ length: count * size }, (_, i) => (i * 7919 % 101) / 101)
     const y = Float32Array.from({ length: count * way }, (_, i) =>

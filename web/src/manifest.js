@@ -37,6 +37,8 @@ const PLAIN = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,99}$/
 const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u
 const NUMBER = /^\s*[+-]?(?:(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d[\d_]*)?|inf(?:inity)?|nan)\s*$/i
 const MAX_NUMBER = 1e30 // of an input's range, scale and offset: far inside float32
+/** What is measured of each kind of task. @type {Record<string, string>} */
+const MEASURES = { classification: 'accuracy', regression: 'mean_squared_error', policy: 'mean_return' }
 const MAX_VALUES = 2 ** 26 // the product of a tensor's fixed sizes
 const MAX_PACKAGE = 2 ** 30 // bytes of all graphs
 const MAX_STEPS = 10_000
@@ -97,13 +99,9 @@ export function readManifest(bytes) {
   words(manifest.learner, 'learner')
   words(manifest.licence, 'licence')
   checkInput(manifest.input)
-  if (manifest.task === 'policy') {
-    throw new ManifestError(`package ${manifest.name} is a policy, which this runtime does not run yet`,
-      'load it in Python')
-  }
   checkClasses(manifest)
   for (const [name, { min, max }] of Object.entries(manifest.limits)) {
-    const least = manifest.classes && name !== 'way' ? 0 : 1
+    const least = (manifest.classes || manifest.task === 'policy') && name !== 'way' ? 0 : 1
     const low = least ? min >= 1 : min === 0
     need(low && (max ?? min) >= min, `limits.${name}`, [min, max], `low to high, from ${least}`)
   }
@@ -119,7 +117,7 @@ export function readManifest(bytes) {
 /** @param {Manifest} manifest */
 function checkClasses({ classes, task, limits }) {
   if (!classes) return
-  need(task === 'classification', 'classes', classes.length, 'null: the task is regression')
+  need(task === 'classification', 'classes', classes.length, `null: the task is ${task}`)
   within(classes.length, 'classes', 2, 1000)
   need(new Set(classes).size === classes.length, 'classes', classes, 'each once')
   classes.forEach((name, i) => need(isLabel(name) && name.normalize('NFC') === name, `classes[${i}]`, name,
@@ -282,10 +280,11 @@ class Flow {
     is(outputs[0], ['B', ...this.inner], `graphs.${name}.outputs`)
   }
 
-  /** Of the labels: the classes, or the numbers that a regression predicts. */
+  /** Of the labels: the classes, or the numbers of a target. */
   get width() {
     if (this.manifest.task === 'classification') return 'N'
-    return this.graph(this.manifest.predict, 'predict').outputs[0]?.shape.at(-1) ?? 0
+    const { outputs } = this.graph(this.manifest.predict, 'predict')
+    return outputs[0]?.shape.length ? targetsOf(this.manifest) : 0
   }
 
   /**
@@ -316,6 +315,8 @@ class Flow {
     const init = this.graph(stage.init, `${place}.init`)
     const at = `graphs.${stage.init}`
     const draws = this.draws(stage, init, place)
+    need(!draws.size || this.manifest.task !== 'policy', `${place}.noise`, stage.noise,
+      'none: the task is policy')
     this.reads(init.inputs, `${at}.inputs`, draws)
     exactly(init.outputs, stage.state, `${at}.outputs`)
     for (const tensor of init.outputs) {
@@ -368,6 +369,8 @@ class Flow {
     exactly(outputs, [classes ? 'logits' : 'outputs'], `${at}.outputs`)
     const width = outputs[0].shape[1]
     need(classes || typeof width === 'number', `${at}.outputs`, outputs[0].shape, 'Q and a number')
+    need(manifest.task !== 'policy' || Number(width) % 2 === 0, `${at}.outputs`, outputs[0].shape,
+      'Q and an even number: of each action a mean and a deviation')
     is(outputs[0], ['Q', classes ? 'N' : width], `${at}.outputs`)
   }
 }
@@ -389,15 +392,13 @@ function is({ name, dtype: found, shape: sizes }, shape, place, dtype = 'float32
 
 /** @param {Manifest} manifest */
 function checkEvaluation({ evaluation, task, classes }) {
-  const regression = task === 'regression'
-  const [wanted, other] = regression
-    ? ['mean_squared_error', 'accuracy'] : ['accuracy', 'mean_squared_error']
-  const most = regression ? MAX_NUMBER : 1
+  const wanted = MEASURES[task]
+  const most = task === 'classification' ? 1 : MAX_NUMBER
   /** @param {any} entry @param {string} place */
   const measure = (entry, place) => {
-    need(entry[wanted] !== null && entry[other] === null && entry.mean_return === null, place, other,
-      `\`${wanted}\` alone`)
-    within(entry[wanted], `${place}.${wanted}`, 0, most)
+    const measured = Object.values(MEASURES).filter((name) => entry[name] !== null)
+    need(same(measured, [wanted]), place, measured, `\`${wanted}\` alone`)
+    within(entry[wanted], `${place}.${wanted}`, task === 'policy' ? -most : 0, most)
     within(entry.interval, `${place}.interval`, 0, most)
   }
   evaluation.forEach((entry, i) => {
@@ -409,7 +410,7 @@ function checkEvaluation({ evaluation, task, classes }) {
       need(entry[name] === null || (classes && entry[name] >= 1 && entry[name] <= most),
         `${place}.${name}`, entry[name], classes ? `null, or 1 to ${most}` : 'null: no class is named')
     }
-    need(!regression || entry.way === 1, `${place}.way`, entry.way, '1: the task is regression')
+    need(task === 'classification' || entry.way === 1, `${place}.way`, entry.way, `1: the task is ${task}`)
     measure(entry, place)
     entry.compared.forEach((/** @type {any} */ compared, /** @type {number} */ j) => {
       words(compared.name, `${place}.compared[${j}].name`)
@@ -422,7 +423,7 @@ function checkEvaluation({ evaluation, task, classes }) {
 /** @param {Manifest} manifest */
 function checkConfidence({ confidence, task, limits, classes }) {
   if (!confidence.length) return
-  need(task === 'classification', 'confidence', confidence.length, 'no entries: a regression')
+  need(task === 'classification', 'confidence', confidence.length, `no entries: the task is ${task}`)
   within(confidence.length, 'confidence', 1, 256)
   const first = confidence[0]
   confidence.forEach((entry, i) => {
@@ -473,10 +474,15 @@ function monotonous(pairs, rates, place) {
 export const embeddedShape = ({ embed, graphs, input }) =>
   /** @type {number[]} */ (embed === null ? input.shape : graphs[embed].outputs[0].shape.slice(1))
 
-/** How many numbers a regression predicts. @param {Manifest} manifest */
-export const targetsOf = ({ predict, graphs }) =>
-  /** @type {number} */ (graphs[predict].outputs[0].shape[1])
+/** How many numbers a target has: of a regression its outputs, of a policy its actions and their advantage. @param {Manifest} manifest */
+export function targetsOf({ predict, graphs, task }) {
+  const width = /** @type {number} */ (graphs[predict].outputs[0].shape.at(-1))
+  return task === 'policy' && typeof width === 'number' ? Math.floor(width / 2) + 1 : width
+}
 
-/** What a task keeps. @param {Manifest} manifest */
-export const readByPredict = ({ predict, graphs }) =>
-  graphs[predict].inputs.filter((tensor) => tensor.name !== 'query_x')
+/** What a task keeps: what `predict` reads; of a policy, which goes on, all. @param {Manifest} manifest */
+export function kept({ predict, graphs, stages, task }) {
+  if (task !== 'policy') return graphs[predict].inputs.filter((tensor) => tensor.name !== 'query_x')
+  const made = stages.flatMap((stage) => graphs[stage.init].outputs)
+  return [...new Map(made.map((tensor) => [tensor.name, tensor])).values()]
+}

@@ -7,6 +7,7 @@ import { load as loadFrom } from './core.js'
 import { PackageError, SessionError } from './errors.js'
 import { fromBytes, MAX_FILE } from './package.js'
 
+export { advantages } from './advantages.js'
 export * from './core.js'
 
 /** @typedef {import('./package.js').Read} Read */

@@ -29,6 +29,12 @@ import { chosen, gather, joined, labelOf, shotsOf, within } from './support.js'
  */
 
 const NAMED = 20 // classes in a hint
+/** What a task of each kind is asked. */
+const ASKED = {
+  classification: "predict gives a classification task's labels",
+  regression: "predict gives a regression task's outputs",
+  policy: "act gives a policy's actions, add lets it go on learning",
+}
 const ANSWERED = 'an answer to that means nothing'
 
 export class Task {
@@ -74,6 +80,7 @@ export class Task {
       if (unknown !== undefined || coverage !== undefined) this.#classification('unknown or coverage')
       return /** @type {any} */ (this.outputs(queries))
     }
+    this.#classification('predict')
     const { h, count, single, found } = await this.#embedded(queries)
     const rows = await this.#logits(h, count)
     const temperature = manifest.confidence.length ? new Sizes(manifest).temperature(this.shots) : 1
@@ -110,10 +117,24 @@ export class Task {
    * @returns {Promise<Each<Q, Float32Array>>}
    */
   async outputs(queries) {
-    if (this.learner.manifest.task !== 'regression') {
-      throw new AdaptError('outputs of a task with classes', 'predict gives their labels')
-    }
+    if (this.learner.manifest.task !== 'regression') this.#asked('outputs')
     return this.#reduced(queries, mean)
+  }
+
+  /**
+   * What a policy does at one observation, {mean, deviation} of each action, or a list of that; with noise,
+   * standard normal draws of the means' shape, an action Float32Array [A], or a list of them. Learning needs
+   * noise: an action that is never tried is never found to be good.
+   * @param {Examples} observations
+   * @param {any} [noise]
+   * @returns {Promise<any>}
+   */
+  async act(observations, noise) {
+    if (this.learner.manifest.task !== 'policy') this.#asked('act')
+    const { acts } = await import('./rollout.js')
+    const { h, count, single } = await this.#embedded(observations)
+    const [rows] = await this.#logits(h, count)
+    return acts(rows, single, noise)
   }
 
   /**
@@ -149,14 +170,22 @@ export class Task {
   }
 
   /**
-   * A new task: this support set and more, of old classes or new ones; as for `Learner.adapt`.
-   * @param {Labelled} examples
+   * A new task: this support set and more, of old classes or new ones; as for `Learner.adapt`. A policy goes
+   * on from where it stands, by what this task itself has done since and by that alone.
+   * @param {Labelled | import('./rollout.js').Rollout} examples
    * @param {Labels} [labels]
    * @param {{fresh?: Iterable<string>}} [how] classes beyond those that the package names
    * @returns {Promise<Task>}
    */
   async add(examples, labels, { fresh } = {}) {
     const { engine, watch } = this.learner
+    if (engine.manifest.task === 'policy') {
+      const { readings } = await import('./rollout.js')
+      const done = await readings(this.learner, examples, labels)
+      within(done, engine.manifest.limits)
+      const [begun] = this.states
+      return new Task(this.learner, done, [await engine.adapt(done.x, done.y, done.count, { begun })])
+    }
     const more = await gather(engine, watch, examples, labels, { fresh, known: this.classes })
     if (!more.count) throw new SupportSetError('no examples', 'give at least one example to add')
     return this.#again(joined(this.support, more))
@@ -210,9 +239,13 @@ export class Task {
 
   /** @param {string} name */
   #classification(name) {
-    if (this.learner.manifest.task === 'regression') {
-      throw new AdaptError(`${name} on a regression task`, "predict gives a regression's outputs")
-    }
+    if (this.learner.manifest.task !== 'classification') this.#asked(name)
+  }
+
+  /** Refuses what is asked of a task of another kind. @param {string} name @returns {never} */
+  #asked(name) {
+    const { task } = this.learner.manifest
+    throw new AdaptError(`${name} on a ${task} task`, ASKED[task])
   }
 
   /** The same learner, samples and negatives with another support set. @param {Support} support */

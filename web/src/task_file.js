@@ -3,7 +3,7 @@
 import { HandfulError, TaskFileError, shown } from './errors.js'
 import { readJson } from './json.js'
 import { MAX_SAMPLES } from './learner.js'
-import { readByPredict, same, targetsOf } from './manifest.js'
+import { kept, same, targetsOf } from './manifest.js'
 import { LEAST, MAX_NEGATIVES } from './negatives.js'
 import { MAX_MEMBERS, packNpz, readNpz } from './npz.js'
 import { labelOf, oneHot, within } from './support.js'
@@ -90,16 +90,16 @@ export async function readTask(bytes, learner) {
     }
     return array.data
   }
-  const regression = manifest.task === 'regression'
+  const labelled = manifest.task === 'classification'
   const count = arrays.get('support_y')?.shape[0] ?? 0
-  const width = regression ? targetsOf(manifest) : about.classes.length
+  const width = labelled ? about.classes.length : targetsOf(manifest)
   const x = take('support_x', 'float32', [count, ...engine.inner])
   const y = take('support_y', 'float32', [count, width])
   const indices = Array.from({ length: count }, (_, i) => y.subarray(i * width, (i + 1) * width).indexOf(1))
-  const labels = regression ? [] : indices.map((index) => about.classes[index])
+  const labels = labelled ? indices.map((index) => about.classes[index]) : []
   const named = manifest.classes ?? []
   const own = [...new Set([...named, ...labels])]
-  const fits = regression ? !about.classes.length
+  const fits = !labelled ? !about.classes.length
     : indices.every((index) => index >= 0) && same([...y], [...oneHot(indices, width)])
       && own.length === width && same(about.classes.slice(0, named.length), named)
   if (!fits) throw new TaskFileError(`${NAME}: \`support_y\` does not fit the classes`)
@@ -114,7 +114,7 @@ export async function readTask(bytes, learner) {
   const sizes = { S: count, N: width }
   const states = Array.from({ length: about.samples }, (_, i) => ({
     sizes,
-    tensors: new Map(readByPredict(manifest).map(({ name, dtype, shape: symbols }) => {
+    tensors: new Map(kept(manifest).map(({ name, dtype, shape: symbols }) => {
       const shape = symbols.map((size) => typeof size === 'string' ? sizes[size] : size)
       const data = take(`state/${i}/${name}`, dtype, shape)
       return [name, new engine.ort.Tensor(dtype, data, shape)]
@@ -123,7 +123,7 @@ export async function readTask(bytes, learner) {
   const others = arrays.get('negatives')?.shape[0]
   const negatives = others === undefined ? null : take('negatives', 'float32', [others, ...engine.inner])
   const least = manifest.confidence.length ? 1 : LEAST
-  if (others !== undefined && (others < least || others > MAX_NEGATIVES || regression)) {
+  if (others !== undefined && (others < least || others > MAX_NEGATIVES || !labelled)) {
     throw new TaskFileError(`${NAME} has ${others} negatives, wanted ${least} to ${MAX_NEGATIVES}, of`
       + ' classification')
   }

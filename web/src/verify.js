@@ -68,10 +68,11 @@ export async function verify(learner) {
   }
   const embedded = await engine.embed(queryX.x, queries)
   const answer = manifest.task === 'classification' ? 'logits' : 'outputs'
-  /** @param {string} prefix @param {number} examples how many of the support set */
-  const adapted = async (prefix, examples) => {
+  /** @param {string} prefix @param {number} examples how many of the support set @param {import('./engine.js').State} [begun] */
+  const adapted = async (prefix, examples, begun) => {
     const h = await engine.embed(supportX.x, examples)
     const state = await engine.adapt(h, supportY.data, examples, {
+      begun,
       observe: (stage, i, tensors) => tensors.forEach((tensor, name) =>
         compare(`${prefix}${stage}/${i}/${name}`, tensor.data, tensor.dims, tensor.type)),
     })
@@ -82,6 +83,7 @@ export async function verify(learner) {
   if (manifest.classes) await adapted('start/', 0)
   const { state, together } = await adapted('', count)
   const { tolerance } = compared[compared.length - 1]
+  if (manifest.task === 'policy') await adapted('again/', count, state)
   if ((golden.tolerances.get(answer) ?? 0) > MOST_OF_ANSWERS) {
     throw new PackageError(`${FILE}: \`${answer}/tolerance\` is above ${MOST_OF_ANSWERS}`, HINT)
   }

@@ -6,7 +6,7 @@ import { brotliCompressSync, gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
 const SOURCE = fileURLToPath(new URL('../src/', import.meta.url))
-const LATER = ['./verify.js', './listener.js', './task_file.js'] // read when they are first needed
+const LATER = ['./verify.js', './listener.js', './task_file.js', './rollout.js'] // read when they are first needed
 // kB of what is read before the first answer, as docs/web.md has them: the page's thread and its worker
 const BARS = { 'browser.js': { gzip: 4.8, brotli: 4.4 }, 'worker.js': { gzip: 37, brotli: 33 } }
 

@@ -14,7 +14,7 @@ from handful.trainer.data.domains import (
     DomainSet,
     Mix,
     describe_domains,
-    doubts_about,
+    list_doubts,
     person_of,
 )
 from handful.trainer.data.splits import PARTS, Part
@@ -182,10 +182,11 @@ def test_what_is_said_of_domains(tmp_path: Path) -> None:
     config = written(tmp_path)
     data = loaded(tmp_path)
     assert describe_domains(data) == (
-        "6 persons, 12 domains, 48 recordings; 8 to 8 examples of a class in a domain"
+        "6 persons, 12 domains, 48 recordings; of a class in a domain 4 to 4 recordings, 8 to 8"
+        " examples"
     )
-    assert doubts_about(data, "meta_train") == []
+    assert list_doubts({"meta_train": data}) == []
     alone = load_data(DataConfig(**{**vars(config), "recording": None}), "meta_train")
     assert isinstance(alone, DomainSet)
-    (doubt,) = doubts_about(alone, "meta_train")
-    assert doubt.startswith("meta_train: every example is a recording of its own")
+    (doubt,) = list_doubts({"meta_train": alone, "meta_val": alone})
+    assert doubt.startswith("meta_train, meta_val: every example is a recording of its own")

@@ -13,7 +13,8 @@ from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.folders import LABELS, class_folders
 from handful.runtime.inputs.pictures import read_image
 from handful.trainer.data import DataConfig, DataError, load_data
-from handful.trainer.data.sources.pictures import image_files, load_folder
+from handful.trainer.data.layout import lay_out
+from handful.trainer.data.sources.pictures import load_folder
 
 
 def save(path: Path, pixels: Any) -> Path:
@@ -135,7 +136,10 @@ def test_pictures_beside_the_classes_and_folders_inside_them_are_refused(animals
 
 def test_training_takes_a_folder_as_a_device_does(animals: Path) -> None:
     (animals / "cat" / "Thumbs.db").write_bytes(b"x")
-    assert image_files(animals) == class_folders(animals, KINDS["image"].files)
+    files = KINDS["image"].files
+    found = [(row.label, row.file) for row in lay_out(config(animals), files).files]
+    classes = class_folders(animals, files)
+    assert found == [(label, file) for label in classes for file in classes[label]]
 
 
 def test_all_files_that_are_no_pictures(animals: Path) -> None:

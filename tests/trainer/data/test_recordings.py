@@ -90,7 +90,7 @@ def test_a_class_without_a_readable_file(moves: Path) -> None:
     (moves / "tap" / "1.npy").write_bytes(b"")
     with pytest.raises(DataError) as caught:
         load_recordings(config(moves), "meta_val", skip_bad=True)
-    assert str(caught.value) == f"class tap in {moves} has no recordings that can be read"
+    assert str(caught.value) == f"class tap in {moves} has no examples that can be read"
     for file in moves.glob("*/*"):
         file.write_bytes(b"")
     with pytest.raises(DataError, match="none of 4 files of readings can be read"):

@@ -18,10 +18,11 @@ from handful.trainer.data.config import DataConfig
 from handful.trainer.data.domains import (
     DomainSet,
     add_domains,
+    choose_domains,
     fingerprint_domains,
-    split_domains,
 )
 from handful.trainer.data.labelled import LabelledSet
+from handful.trainer.data.layout import join_domain
 from handful.trainer.data.record import RecordedPart, of_examples
 from handful.trainer.data.splits import Part, read_names, split
 from handful.trainer.settings.errors import DataError
@@ -40,6 +41,11 @@ def load_arrays(
     Where the classes are named: all classes, with the examples of the part's domains.
     """
     path = Path(config.source)
+    if config.files:
+        raise DataError(
+            f"data.files is set, and {path} is a file",
+            hint="in an .npz file data.domain and data.recording name arrays",
+        )
     beside = (*config.domain, *filter(None, [config.recording]))
     arrays = read_arrays(path, (config.array, config.labels, *beside))
     where = f"{path} `{config.array}`"
@@ -71,10 +77,11 @@ def _of_domains(
     """The part's domains; `columns` are of the settings' domain, then of its recording."""
     texts = [[str(value) for value in column.tolist()] for column in columns]
     count = len(config.domain)
-    domain = ["/".join(values) for values in zip(*texts[:count], strict=True)]
+    domain = [join_domain(values, config.source) for values in zip(*texts[:count], strict=True)]
     whole = add_domains(data, domain, texts[count] if config.recording else None)
-    chosen = split_domains(
-        whole.take_classes(config.classes), config.split, part, config.seed, recorded
+    whole = whole.take_classes(config.classes)
+    chosen = whole.take_domains(
+        choose_domains(whole.domains, config.split, part, config.seed, recorded)
     )
     return replace(chosen, facts=fingerprint_domains(chosen))
 

@@ -1,4 +1,4 @@
-"""A folder of images, one sub-folder a class, prepared by the runtime's own functions."""
+"""A folder of images, prepared by the runtime's own functions."""
 
 from __future__ import annotations
 
@@ -12,18 +12,20 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from handful.runtime.errors import InputError, SupportSetError, hint_extra
+from handful.runtime.errors import InputError, hint_extra
 from handful.runtime.inputs.examples import KINDS
-from handful.runtime.inputs.folders import class_folders, read_each
+from handful.runtime.inputs.folders import read_each
 from handful.runtime.inputs.pictures import fit_pixels, read_pixels, silence_pillow
 from handful.runtime.inputs.remarks import say_once
 from handful.runtime.package.manifest import Fit, InputSpec
 from handful.trainer.data.backbones.named import Interpolation
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.data.record import RecordedPart, of_files
-from handful.trainer.data.splits import Part, choose
-from handful.trainer.settings.errors import BadFilesError, DataError
+from handful.trainer.data.record import RecordedPart
+from handful.trainer.data.splits import Part
+from handful.trainer.settings.errors import DataError
+
+from .folder import choose_files
 
 
 def load_folder(
@@ -33,16 +35,11 @@ def load_folder(
     recorded: RecordedPart | None = None,
     skip_bad: bool = False,
 ) -> LabelledSet:
-    """The part's classes, named as their sub-folders and sorted; only their images are read.
+    """The part's classes, sorted; only their images are read.
 
     Files that cannot be read are refused together, or with `skip_bad` left out; those that were
     left out when the classes were recorded are left out again.
     """
-    folder = Path(config.source)
-    files = image_files(folder)
-    classes = list(files)
-    names = list(recorded.classes) if recorded else None
-    chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
     spec = picture_spec(
         config.image_size,
         config.colour,
@@ -50,39 +47,9 @@ def load_folder(
         interpolation=config.preprocessing.interpolation,
         fit=config.fit,
     )
-    skipped = set(recorded.left_out) if recorded else set()
-    wanted = {
-        name: [file for file in files[name] if relative_path(file, folder) not in skipped]
-        for name in chosen
-    }
-    every = [file for name in chosen for file in wanted[name]]
-    pixels, bad = _read(every, spec)
-    if bad and not skip_bad:
-        raise BadFilesError(bad, len(every))
-    kept = {name: [file for file in wanted[name] if file not in bad] for name in chosen}
-    if empty := [name for name in chosen if not kept[name]]:
-        raise DataError(f"class {empty[0]} in {folder} has no examples that can be read")
-    return LabelledSet(
-        pixels,
-        torch.tensor([len(kept[name]) for name in chosen]),
-        tuple(chosen),
-        spec,
-        facts={name: of_files(kept[name]) for name in chosen},
-        left_out=tuple(sorted(skipped | {relative_path(file, folder) for file in bad})),
-    )
-
-
-def relative_path(file: Path, folder: Path) -> str:
-    """The file's path in the folder, written the same on every system."""
-    return file.relative_to(folder).as_posix()
-
-
-def image_files(folder: Path) -> dict[str, list[Path]]:
-    """Class → its files, both sorted: by the very rules of a folder that a device adapts to."""
-    try:
-        return class_folders(folder, KINDS["image"].files)
-    except SupportSetError as error:
-        raise DataError(str(error), hint=error.hint) from error
+    chosen = choose_files(config, KINDS["image"].files, part, recorded)
+    pixels, bad = _read(chosen.files, spec)
+    return chosen.gather(pixels, spec, bad, skip_bad=skip_bad)
 
 
 def picture_spec(

@@ -1,4 +1,4 @@
-"""A folder of recordings, one sub-folder a class, made examples as the runtime makes them.
+"""A folder of recordings, made examples as the runtime makes them.
 
 What a reading is, the settings say; it enters the manifest of the package.
 """
@@ -14,29 +14,39 @@ import torch
 from handful.runtime.arrays import Floats
 from handful.runtime.errors import InputError, ManifestError, SupportSetError
 from handful.runtime.inputs.examples import KINDS
-from handful.runtime.inputs.folders import class_folders
+from handful.runtime.inputs.folders import Files, class_folders, files_below
 from handful.runtime.inputs.remarks import say_once
 from handful.runtime.inputs.series import read_examples, read_recording
 from handful.runtime.package.manifest import Channel, ChannelKind, InputSpec
 from handful.runtime.package.rules import check_series
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
-from handful.trainer.data.record import RecordedPart, of_files
-from handful.trainer.data.splits import Part, choose
-from handful.trainer.settings.errors import BadFilesError, DataError
+from handful.trainer.data.record import RecordedPart
+from handful.trainer.data.splits import Part
+from handful.trainer.settings.errors import DataError
 
-from .pictures import relative_path
+from .folder import choose_files
 
 READINGS = KINDS["array"].files
 
 
-def holds_readings(folder: Path) -> bool:
-    """Whether the first file of the first class is named as one of readings."""
+def holds_readings(config: DataConfig) -> bool:
+    """Whether the first file of the first class, or by a pattern most files, are of readings."""
+    folder = Path(config.source)
     try:
+        if config.files or config.domain:
+            return _count(folder, READINGS) > _count(folder, KINDS["image"].files)
         files = next(iter(class_folders(folder, READINGS).values()))
     except SupportSetError:
         return False  # whoever reads the folder says what is wrong with it
     return READINGS.has(files[0].name)
+
+
+def _count(folder: Path, kind: Files) -> int:
+    try:
+        return len(files_below(folder, kind).files)
+    except SupportSetError:
+        return 0
 
 
 def describe(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
@@ -49,7 +59,7 @@ def describe(spec: InputSpec, config: DataConfig, where: str) -> InputSpec:
             hint="leave out data.whole, data.channels and data.hertz",
         )
     channels = None
-    if config.channels is not None:
+    if config.channels:
         channels = tuple(_channel(text, config) for text in config.channels)
     said = replace(spec, whole=config.whole, channels=channels, rate=config.hertz)
     try:
@@ -77,7 +87,7 @@ def load_recordings(
     recorded: RecordedPart | None = None,
     skip_bad: bool = False,
 ) -> LabelledSet:
-    """The part's classes, named as their sub-folders and sorted; series [M, T, C], float32.
+    """The part's classes, sorted; series [M, T, C], float32.
 
     T is `data.window`, C and the channels' names those of the folder's first recording where the
     settings say nothing else. Files that cannot be read are refused together, or with `skip_bad`
@@ -89,51 +99,27 @@ def load_recordings(
             f"{folder} holds recordings, and data.window is not set",
             hint="data.window is how many readings an example has",
         )
-    try:
-        files = class_folders(folder, READINGS)
-    except SupportSetError as error:
-        raise DataError(str(error), hint=error.hint) from error
-    spec = _spec([file for of_class in files.values() for file in of_class], config)
-    names = list(recorded.classes) if recorded else None
-    classes = list(files)
-    chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
-    skipped = set(recorded.left_out) if recorded else set()
+    chosen = choose_files(config, READINGS, part, recorded)
+    spec = _spec([row.file for row in chosen.layout.files], config)
     bad: dict[Path, InputError] = {}
-    found: dict[str, list[Floats]] = {name: [] for name in chosen}
-    kept: dict[str, list[Path]] = {name: [] for name in chosen}
-    count = 0
+    found: list[Floats] = []
     with say_once():
-        for name in chosen:
-            for file in files[name]:
-                if relative_path(file, folder) in skipped:
-                    continue
-                count += 1
-                try:
-                    x = read_examples(file, spec, hop=config.hop or config.window)
-                except InputError as error:
-                    bad[file] = error
-                    continue
-                found[name].append(x.astype(np.float32))
-                kept[name].append(file)
-    if bad and not skip_bad:
-        raise BadFilesError(bad, count, READINGS.words)
-    if empty := [name for name in chosen if not kept[name]]:
-        raise DataError(f"class {empty[0]} in {folder} has no recordings that can be read")
-    every = [np.empty((0, *spec.shape), np.float32), *(x for name in chosen for x in found[name])]
-    return LabelledSet(
-        torch.from_numpy(np.concatenate(every)),
-        torch.tensor([sum(map(len, found[name])) for name in chosen]),
-        tuple(chosen),
-        spec,
-        facts={name: of_files(kept[name]) for name in chosen},
-        left_out=tuple(sorted(skipped | {relative_path(file, folder) for file in bad})),
-    )
+        for file in chosen.files:
+            try:
+                x = read_examples(file, spec, hop=config.hop or config.window)
+            except InputError as error:
+                bad[file] = error
+                continue
+            found.append(x.astype(np.float32))
+    x = np.concatenate([np.empty((0, *spec.shape), np.float32), *found])
+    each = list(map(len, found))
+    return chosen.gather(torch.from_numpy(x), spec, bad, each=each, skip_bad=skip_bad)
 
 
 def _spec(files: list[Path], config: DataConfig) -> InputSpec:
     """What an example is: the channels of the settings, or those of the first file that is read."""
     window = config.window or 0
-    if config.channels is not None:
+    if config.channels:
         plain = InputSpec(kind="array", shape=(window, len(config.channels)))
         return describe(plain, config, config.source)
     for file in files:

@@ -10,17 +10,19 @@ import numpy as np
 import torch
 
 from handful.runtime.arrays import Array
-from handful.runtime.errors import InputError, SupportSetError
-from handful.runtime.inputs.examples import KINDS, files_of
+from handful.runtime.errors import InputError
+from handful.runtime.inputs.examples import KINDS
 from handful.runtime.inputs.sounds import batch, read_sound
 from handful.runtime.package.manifest import InputSpec
 from handful.runtime.package.rules import MAX_RATE, MAX_SAMPLES, MIN_RATE, sound_spec
 from handful.trainer.data.config import DataConfig
 from handful.trainer.data.labelled import LabelledSet
 from handful.trainer.data.log_mel import LogMel
-from handful.trainer.data.record import RecordedPart, of_files
-from handful.trainer.data.splits import Part, choose
-from handful.trainer.settings.errors import BadFilesError, DataError
+from handful.trainer.data.record import RecordedPart
+from handful.trainer.data.splits import Part
+from handful.trainer.settings.errors import DataError
+
+from .folder import choose_files
 
 BATCH = 64  # sounds whose energies are computed at a time
 FORM = "samples [M, n], or log-mel energies [M, frames, bands, 1] as data.log_mel defines them"
@@ -79,39 +81,16 @@ def load_sounds(
     recorded: RecordedPart | None = None,
     skip_bad: bool = False,
 ) -> LabelledSet:
-    """The part's classes, named as their sub-folders and sorted; only their files are read.
+    """The part's classes, sorted; only their files are read.
 
     Bad files are refused together, or with `skip_bad` left out, as those of pictures are.
     """
-    folder, spec = Path(config.source), hears(config)
-    try:
-        files = files_of(folder, spec)
-    except SupportSetError as error:
-        raise DataError(str(error), hint=error.hint) from error
-    classes = list(files)
-    names = list(recorded.classes) if recorded else None
-    chosen = [classes[i] for i in choose(classes, config.split, part, config.seed, names)]
-    skipped = set(recorded.left_out) if recorded else set()
-
-    def place(file: Path) -> str:
-        return file.relative_to(folder).as_posix()
-
-    wanted = {name: [f for f in files[name] if place(f) not in skipped] for name in chosen}
+    spec = hears(config)
+    chosen = choose_files(config, KINDS[spec.kind].files, part, recorded)
     bad: dict[Path, InputError] = {}
-    x = [sound for name in chosen for sound in _read(wanted[name], spec, bad)]
-    if bad and not skip_bad:
-        raise BadFilesError(bad, sum(map(len, wanted.values())), KINDS[spec.kind].files.words)
-    kept = {name: [file for file in wanted[name] if file not in bad] for name in chosen}
-    if empty := [name for name in chosen if not kept[name]]:
-        raise DataError(f"class {empty[0]} in {folder} has no examples that can be read")
-    return LabelledSet(
-        torch.from_numpy(np.stack(x)),
-        torch.tensor([len(kept[name]) for name in chosen]),
-        tuple(chosen),
-        spec,
-        facts={name: of_files(kept[name]) for name in chosen},
-        left_out=tuple(sorted(skipped | {place(file) for file in bad})),
-    )
+    x = list(_read(chosen.files, spec, bad))
+    array = np.stack(x) if x else np.empty((0, *spec.shape), np.float32)
+    return chosen.gather(torch.from_numpy(array), spec, bad, skip_bad=skip_bad)
 
 
 def _read(files: list[Path], spec: InputSpec, bad: dict[Path, InputError]) -> Iterator[Array]:
