@@ -36,6 +36,7 @@ ADAPTING = (
 PERSONAL = (
     ("eight gestures, a forearm", "myo-personal"),
     ("five activities, phone or watch", "activity-personal"),
+    ("forty words, spoken", "words-personal"),
 )
 FEW, MORE = 1, 5  # examples of each class
 
