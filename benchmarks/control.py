@@ -1,21 +1,25 @@
 """Policies that adapt, beside one policy for all worlds, who knows the world, and a fitted model.
 
-`python benchmarks/control.py navigation PACKAGE RUN-OF-ONE-FOR-ALL`, the same for cart: the package
-is played through the runtime, round by round; the rival is a policy of the same network trained by
-the same number of meta-steps without any inner step (`learner.inner_lr=0 learner.rates=fixed`). A
-model of the dynamics, fitted by least squares to the last readings of one rollout, plans by
-shooting: what practice prefers.
+`python benchmarks/control.py navigation PACKAGE RUN-OF-ONE-FOR-ALL MODEL`, the same for cart: the
+package is played through the runtime, round by round; the rival is a policy of the same network
+trained by the same number of meta-steps without any inner step (`learner.inner_lr=0
+learner.rates=fixed`). A model of the dynamics, fitted to the last readings of one rollout, plans by
+shooting: what practice prefers. It is least squares, or MODEL, a package of dynamics.py that is
+adapted and asked through the runtime as every other regression is.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from dynamics import CHANGE
 from tables import write_table
 from torch import Tensor
 
+import handful
 from handful.runtime.arrays import Array
 from handful.runtime.package.read import find
 from handful.runtime.tools.text import difference, mean
@@ -27,8 +31,11 @@ from handful.trainer.evaluation.returns import beside, draw_worlds, measure_retu
 from handful.trainer.export.card import markdown_table
 from handful.trainer.training.folder import load_run
 
-EPISODES, SEED, ROUNDS = 400, 0, 3
+EPISODES, SEED, ROUNDS = 100, 0, 3
 SIZE = Rollouts(1, 20, 1)
+Imagine = Callable[
+    [Tensor, Tensor], tuple[Tensor, Tensor]
+]  # what comes of an action, and is earned
 
 
 def main() -> None:
@@ -37,6 +44,7 @@ def main() -> None:
     parser.add_argument("environment", choices=["navigation", "cart"])
     parser.add_argument("package")
     parser.add_argument("one_for_all", type=Path)
+    parser.add_argument("model")
     parser.add_argument("--episodes", type=int, default=EPISODES)
     asked = parser.parse_args()
     environment = load_functions(asked.environment)
@@ -47,25 +55,38 @@ def main() -> None:
         environment,
         package,
         LearnerPlayer(rival.learner, rival.params),
+        handful.load(find(asked.model)),
         asked.episodes,
     )
     write_table(
         f"control-{asked.environment}",
         f"A policy in {asked.environment}, adapted by its own rollouts",
-        f"python benchmarks/control.py {asked.environment} PACKAGE RUN",
+        f"python benchmarks/control.py {asked.environment} PACKAGE RUN MODEL",
         rows,
     )
 
 
-def compared(environment: Environment, package: Player, rival: Player, episodes: int) -> str:
+def compared(
+    environment: Environment,
+    package: Player,
+    rival: Player,
+    learner: handful.Learner,
+    episodes: int,
+) -> str:
     """The table: mean returns, and how far the package after one round is ahead of each."""
     after = returns_of(environment, package, episodes, ROUNDS)
     others = beside(after, environment, SIZE, seed=SEED)
+    others["the same, an advantage beside the mean of its time alone"] = returns_of(
+        environment, package, episodes, 1, by_place=False
+    )[:, 1]
     others["one policy for all worlds, as many meta-steps"] = returns_of(
         environment, rival, episodes, 0
     )[:, 0]
-    model = f"a model of the last {LAST} readings of one rollout, and planning with it"
-    others[model] = planned(environment, package, episodes)
+    model = f"of the last {LAST} readings of one rollout, and planning with it"
+    others[f"least squares {model}"] = planned(environment, package, episodes, squares)
+    others[f"an adapted network {model}"] = planned(
+        environment, package, episodes, lambda *seen: adapted(learner, *seen)
+    )
     result = summarise(after[:, 1], SIZE, task="policy", against=others)
     rows = [("**the package, after one round**", f"**{mean(result)}**", "")]
     for other, values in zip(result.compared, others.values(), strict=True):
@@ -82,9 +103,19 @@ def compared(environment: Environment, package: Player, rival: Player, episodes:
     )
 
 
-def returns_of(environment: Environment, player: Player, episodes: int, rounds: int) -> Array:
+def returns_of(
+    environment: Environment, player: Player, episodes: int, rounds: int, *, by_place: bool = True
+) -> Array:
     """The mean return after each round, [E, rounds + 1]."""
-    return measure_returns(player, environment, SIZE, episodes=episodes, seed=SEED, rounds=rounds)
+    return measure_returns(
+        player,
+        environment,
+        SIZE,
+        episodes=episodes,
+        seed=SEED,
+        rounds=rounds,
+        by_place=by_place,
+    )
 
 
 LAST = 20  # readings that a model is fitted to: a second of the cart's
@@ -94,34 +125,64 @@ PLANNED = 4  # rollouts of each world, without noise but for where they begin
 RIDGE = 1e-8
 
 
-def planned(environment: Environment, explorer: Player, episodes: int) -> Array:
+Fit = Callable[[Tensor, Tensor, Tensor], Imagine]  # of observations, actions, rewards [E, LAST, …]
+
+
+def planned(environment: Environment, explorer: Player, episodes: int, fit: Fit) -> Array:
     """The mean return [E] of planning with a model of what `explorer` did last.
 
-    Of its last readings of one rollout the model is least squares: the next observation by
-    [x, a, 1], the reward by the next observation and its squares. Plans are searched for by the
-    cross-entropy method, anew at each reading, and the first action of the best is done.
+    Plans are searched for by the cross-entropy method, anew at each reading, and the first action
+    of the best is done.
     """
     tasks = draw_worlds(environment, episodes, SEED)
     generators = tasks.generators()
     seen = environment.play(explorer, [explorer.start()] * episodes, tasks.worlds, 1, generators)
-    x, rewards = seen.observations[:, 0, -LAST:], seen.rewards[:, 0, -LAST:]
-    actions = seen.actions[:, 0, -LAST:].clamp(-1, 1)
-    way = _fit(_linear(x[:, :-1], actions[:, :-1]), x[:, 1:])
-    # a reward is that of where the action led
-    gain = _fit(_quadratic(x[:, 1:]), rewards[:, :-1, None])
+    x, actions, rewards = (part[:, 0, -LAST:] for part in seen[:3])
+    imagine = fit(x, actions.clamp(-1, 1), rewards)
     at = environment._begin(tasks.worlds, PLANNED, generators)
     total = torch.zeros(episodes, PLANNED)
     generator = torch.Generator().manual_seed(SEED)
     for _ in range(environment.horizon):
-        action = _plan(way, gain, environment.observe(tasks.worlds, at), generator, environment)
+        action = _plan(imagine, environment.observe(tasks.worlds, at), generator, environment)
         at, reward = environment.advance(tasks.worlds, at, action)
         total = total + reward
     returns: Array = total.double().mean(dim=1).numpy()
     return returns
 
 
+def squares(x: Tensor, actions: Tensor, rewards: Tensor) -> Imagine:
+    """Least squares: the next observation by [x, a, 1], the reward by that and its squares."""
+    way = _fit(_linear(x[:, :-1], actions[:, :-1]), x[:, 1:])
+    # a reward is that of where the action led
+    gain = _fit(_quadratic(x[:, 1:]), rewards[:, :-1, None])
+
+    def imagine(at: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        at = _linear(at, action) @ way
+        return at, (_quadratic(at) @ gain)[..., 0]
+
+    return imagine
+
+
+def adapted(learner: handful.Learner, x: Tensor, actions: Tensor, rewards: Tensor) -> Imagine:
+    """A package of dynamics.py, adapted to each world's readings on its own."""
+    given = torch.cat([x[:, :-1], actions[:, :-1]], dim=-1)
+    y = torch.cat([(x[:, 1:] - x[:, :-1]) / CHANGE, rewards[:, :-1, None]], dim=-1)
+    tasks = [learner.adapt(*world) for world in zip(given.numpy(), y.numpy(), strict=True)]
+
+    def imagine(at: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        given = torch.cat([at, action], dim=-1).transpose(0, 1)  # [E, D, K, …]
+        flat = given.flatten(1, 2).contiguous().numpy()
+        found = [
+            torch.from_numpy(task.outputs(rows)) for task, rows in zip(tasks, flat, strict=True)
+        ]
+        answers = torch.stack(found).reshape(*given.shape[:-1], -1).transpose(0, 1)
+        return at + CHANGE * answers[..., :-1], answers[..., -1]
+
+    return imagine
+
+
 def _plan(
-    way: Tensor, gain: Tensor, x: Tensor, generator: torch.Generator, environment: Environment
+    imagine: Imagine, x: Tensor, generator: torch.Generator, environment: Environment
 ) -> Tensor:
     """The first action [E, K, A] of the best plan at observations [E, K, O]."""
     shape = (*x.shape[:2], AHEAD, environment.actions)
@@ -132,8 +193,8 @@ def _plan(
         at = x.expand(DRAWN, *x.shape)
         value = torch.zeros(DRAWN, *x.shape[:2])
         for time in range(AHEAD * HELD):
-            at = _linear(at, plans[..., time // HELD, :]) @ way
-            value = value + (_quadratic(at) @ gain)[..., 0]
+            at, reward = imagine(at, plans[..., time // HELD, :])
+            value = value + reward
         best = value.topk(KEPT, dim=0).indices[..., None, None].expand(KEPT, *shape)
         kept = plans.gather(0, best)
         middle, spread = kept.mean(dim=0), kept.std(dim=0)

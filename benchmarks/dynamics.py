@@ -3,10 +3,12 @@
 Meta-trained, exported and adapted as every other regression is:
 
     cd benchmarks
-    handful train maml --out ../runs/cart-model --set data.source=dynamics:CartModel …
+    PYTHONPATH=. handful train dynamics.toml --out ../runs/cart-model
+    PYTHONPATH=. handful export ../runs/cart-model ../runs/cart-model-package --trust
 
-The settings are those of dynamics.toml. A task is a world; its readings are those of one rollout
-of actions drawn at random, one after the other, as a device has them of its last second.
+and for navigation with `--set data.source=dynamics:NavigationModel`. A task is a world; its
+readings are those of one rollout of actions drawn at random, one after the other, as a device has
+them of its last second.
 """
 
 from __future__ import annotations
@@ -69,6 +71,6 @@ class NavigationModel(Model):
 
 
 class CartModel(Model):
-    """Of carts: gain and friction differ."""
+    """Of carts: gain and friction differ. The ends of the rail are not in its readings."""
 
-    environment, places = Cart, (2.0, 2.0)
+    environment, places = Cart, (1.8, 2.0)

@@ -6,7 +6,7 @@ shift for the output of every convolution, by Adam on the loss of each support e
 class means of the others, every second step on mirrored maps. Answers are
 
     pooled      ridge regression and class means on pooled features
-    places      the same with ridge regression on two maps: the head of `handful photos`
+    places      the same with ridge regression on two maps, in equal parts
     + moved     the same on the moved network added, times min(1, e / 0.15), e the share of the
                 support set that the pooled ridge of all other examples gets wrong
     + random    the same on a network moved as far at random, as a control
@@ -21,7 +21,7 @@ import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -75,12 +75,17 @@ def cut(path: Path) -> tuple[onnx.ModelProto, list[Layer]]:
 def maps_of(front: onnx.ModelProto, data: LabelledSet) -> LabelledSet:
     """What the front gives for prepared pictures: maps [M, C, H, W]."""
     session = ort.InferenceSession(front.SerializeToString(), providers=["CPUExecutionProvider"])
+    return data.with_features(run(session, data, data.x))
+
+
+def run(session: Any, data: LabelledSet, x: Tensor) -> Tensor:
+    """The front's maps of some of the prepared pictures."""
     name = session.get_inputs()[0].name
     parts = [
-        np.asarray(session.run(None, {name: data.as_float(x).numpy()})[0])
-        for x in torch.split(data.x, BATCH)
+        np.asarray(session.run(None, {name: data.as_float(some).numpy()})[0])
+        for some in torch.split(x, BATCH)
     ]
-    return data.with_features(torch.from_numpy(np.concatenate(parts)))
+    return torch.from_numpy(np.concatenate(parts))
 
 
 def crop(data: LabelledSet) -> LabelledSet:
@@ -129,20 +134,26 @@ class Tail:
             kept.append(x)
         return x.mean(dim=(2, 3)), x, kept[self.finer]
 
-    def parts(self, x: Tensor, shifts: Tensor) -> Tensor:
+    def features(self, x: Tensor, shifts: Tensor) -> Tensor:
         """Pooled features and both maps in windows: [B, D]."""
-        found = []
-        with torch.no_grad():
-            for batch in torch.split(x, BATCH):
-                pooled, coarse, fine = self(batch, shifts)
-                places = [average(x).flatten(1) for x in (coarse, fine)]
-                found.append(torch.cat([pooled, *places], dim=1))
-        return torch.cat(found)
+        pooled, coarse, fine = self(x, shifts)
+        return torch.cat([pooled, *(average(x).flatten(1) for x in (coarse, fine))], dim=1)
 
-    def move(self, x: Tensor, y: Tensor) -> Tensor:
-        """The shifts that fit a support set x [S, C, H, W], y [S, N] of equal shots."""
+    @torch.no_grad()
+    def parts(self, x: Tensor, shifts: Tensor) -> Tensor:
+        """The same of many, without gradients."""
+        return torch.cat([self.features(batch, shifts) for batch in torch.split(x, BATCH)])
+
+    def move(self, x: Tensor, y: Tensor, rates: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The shifts that fit a support set x [S, C, H, W], y [S, N] of equal shots.
+
+        And Adam's direction at each step, [steps, shifts]; `rates` are as many, by default RATE.
+        """
         shifts = torch.zeros(sum(self.widths), requires_grad=True)
-        adam = torch.optim.Adam([shifts], lr=RATE)
+        adam = torch.optim.Adam([shifts], lr=1.0)
+        if rates is None:
+            rates = torch.full((STEPS, len(shifts)), RATE)
+        directions = []
         order = torch.arange(len(y)).reshape(WAY, -1).T.reshape(-1)  # one of each class in turn
         size = min(len(y), SHOTS * WAY)
         for step in range(STEPS):
@@ -150,8 +161,12 @@ class Tail:
             batch = x[rows].flip(3) if step % 2 else x[rows]
             loss = left_out_loss(self(batch, shifts)[0], y[rows])
             (shifts.grad,) = torch.autograd.grad(loss, shifts)
+            before = shifts.detach().clone()
             adam.step()
-        return shifts.detach()
+            directions.append(before - shifts.detach())
+            with torch.no_grad():
+                shifts.copy_(before - rates[step] * directions[-1])
+        return shifts.detach(), torch.stack(directions)
 
 
 def average(x: Tensor) -> Tensor:
@@ -228,7 +243,7 @@ def answers(
 ) -> dict[str, Tensor]:
     """Logits [Q, N] of each way to answer for pictures `query` [Q], given those of `support`."""
     x, q = of.maps.x[support], of.maps.x[query]
-    shifts = tail.move(x, y)
+    shifts, _ = tail.move(x, y)
     generator = torch.Generator().manual_seed(seed)
     away = shifts.square().mean().sqrt() * torch.randn(shifts.shape, generator=generator)
     frozen, error = part_scores(tail, of.parts[support], y, of.parts[query])
@@ -266,8 +281,8 @@ def part_scores(tail: Tail, x: Tensor, y: Tensor, q: Tensor) -> tuple[list[Tenso
     parts = zip(learner.forms.items(), torch.split(q, sizes, dim=1), strict=True)
     scores = [form.predict(params, part(state, prefix), h) for (prefix, form), h in parts]
     first = next(iter(learner.forms.values()))
-    left_out = first.left_out(params, Support(x[:, :pooled], y))
-    wrong = left_out.argmax(dim=1) != y.argmax(dim=1)
+    _, missed = first.solve_and_leave_out(params, Support(x[:, :pooled], y))
+    wrong = (y - missed).argmax(dim=1) != y.argmax(dim=1)
     return scores, float(wrong.float().mean())
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from photo_heads import settings
+from photo_heads import behind, settings
 from photos import BACKBONE
 from PIL import Image
 from shifts import pictures
@@ -31,7 +31,6 @@ from handful.runtime.package.manifest import InputSpec
 from handful.trainer.commands.photos import Request, photos_command
 from handful.trainer.data import LabelledSet, load_pictures
 from handful.trainer.data.backbone import embed_pictures
-from handful.trainer.data.backbones.layers import with_places
 from handful.trainer.export.package import export
 from handful.trainer.export.source import Source
 from handful.trainer.learners.places import Places, PlacesConfig
@@ -77,9 +76,7 @@ class Embedded(NamedTuple):
 
 def embed_splits(data: Path, splits: Sequence[str], folder: Path) -> Embedded:
     """Each picture is embedded once, and kept in the user's cache."""
-    model, parts = with_places(data / FILE)
-    file = folder / FILE.name
-    file.write_bytes(model.SerializeToString())
+    file, parts = behind(data / FILE, folder)
     found = Embedded({}, {}, parts)
     for split in splits:
         config = settings(file, pictures(data, COLLECTION, folder, split=split))

@@ -15,22 +15,28 @@ from handful.runtime.package.decode import read_manifest
 from handful.runtime.package.files import write_atomic
 from handful.runtime.package.manifest import Comparison, Evaluation
 from handful.runtime.package.read import find, list_shipped
-from handful.runtime.tools.text import ERROR, difference, mean, value
+from handful.runtime.tools.text import ERROR, MEASURED_AS, difference, mean, value
+from handful.trainer.data.environments import Rollouts
 from handful.trainer.episodes import TaskSize
 from handful.trainer.evaluation.accuracy import NOTHING
+from handful.trainer.evaluation.returns import OF_ROLLOUTS
 from handful.trainer.export.card import is_start, is_step, markdown_table
 
 PAGE = Path(__file__).parent / "RESULTS.md"
 SECTION = re.compile(r"(<!-- packages -->\n).*?(\n<!-- /packages -->)", re.DOTALL)
 SCREEN = PAGE.parents[1] / "README.md"
 GAINS = re.compile(r"(<!-- adapting -->\n).*?(\n<!-- /adapting -->)", re.DOTALL)
+EXPERT = "an expert who is told mass, gain and friction"
 LEAST_SQUARES, MEANS = "least squares on the support set", "class means of the features, squared"
 # what is adapted, and how it is measured; its package, way and shot; what begins the name of the
 # simplest rival on the same episodes; at most six rows
 ADAPTING = (
     ("a sensor, 5 known values", "sensor-maml", 1, 5, LEAST_SQUARES),
     ("5 new words, 5 recordings of each", "keywords-proto-maml", 5, 5, MEANS),
+    ("[a cart](docs/policies.md), 20 rollouts", "cart-maml", 1, 20, EXPERT),
 )
+SHORT = re.compile(" o| who")  # what a rival is called ends before it
+SAID = {"classification": "% right", "regression": "error", "policy": "return"}
 
 # of named classes: what is told apart, and its package
 PERSONAL = (
@@ -42,7 +48,7 @@ FEW, MORE = 1, 5  # examples of each class
 
 
 def section() -> str:
-    """Classification of new classes, of named ones, and regression: a table each."""
+    """Classification of new classes, of named ones, regression, and policies: a table each."""
     measured = [
         (name, e)
         for name in list_shipped()
@@ -51,10 +57,10 @@ def section() -> str:
     ]
     named = [(n, e) for n, e in measured if any(c.name == NOTHING for c in e.compared)]
     classified = [(n, e) for n, e in measured if e.accuracy is not None and (n, e) not in named]
-    fitted = [(name, e) for name, e in measured if e.accuracy is None]
-    return "\n\n".join(
-        [table("accuracy %", classified), table("accuracy %", named), table(ERROR, fitted)]
-    )
+    fitted = [(name, e) for name, e in measured if e.mean_squared_error is not None]
+    acting = [(name, e) for name, e in measured if e.mean_return is not None]
+    tables = (("accuracy %", classified), ("accuracy %", named), (ERROR, fitted))
+    return "\n\n".join(table(*one) for one in (*tables, (MEASURED_AS["policy"], acting)))
 
 
 def table(measure: str, measured: list[tuple[str, Evaluation]]) -> str:
@@ -70,11 +76,18 @@ def row(name: str, evaluation: Evaluation, rivals: list[str]) -> tuple[str, ...]
     gains = {c.name: difference(c) for c in evaluation.compared}
     return (
         f"[{name}](../exported/{name}/README.md)",
-        str(TaskSize(evaluation.way, evaluation.shot, 1, evaluation.given)),
+        size_of(evaluation),
         mean(evaluation),
         *(gains.get(rival, "") for rival in rivals),
         next((gain for rival, gain in gains.items() if is_start(rival)), ""),
     )
+
+
+def size_of(evaluation: Evaluation) -> str:
+    """The size of its tasks, as people say it."""
+    if evaluation.mean_return is not None:
+        return str(Rollouts(1, evaluation.shot, 1))
+    return str(TaskSize(evaluation.way, evaluation.shot, 1, evaluation.given))
 
 
 def gains() -> str:
@@ -124,15 +137,14 @@ def gain(what: str, name: str, way: int, shot: int, rival: str) -> tuple[str, ..
     """One row; an accuracy in percent, or a mean squared error."""
     measured = read_manifest(find(name)).evaluation
     (found,) = (e for e in measured if (e.way, e.shot) == (way, shot))
-    (before,) = (c for c in found.compared if is_start(c.name))
+    (before,) = (c for c in found.compared if is_start(c.name) or c.name == f"0 {OF_ROLLOUTS}")
     (other,) = (c for c in found.compared if c.name.startswith(rival))
-    said = "error" if found.accuracy is None else "% right"
     return (
-        f"{what} ({said})",
+        f"{what} ({SAID[read_manifest(find(name)).task]})",
         f"[{name}](exported/{name}/README.md)",
         value(before),
         f"**{mean(found)}**",
-        f"{value(other)}, {other.name.partition(' o')[0]}",
+        f"{value(other)}, {SHORT.split(other.name)[0]}",
     )
 
 

@@ -111,6 +111,13 @@ def accuracies(learner: Learner, data: LabelledSet, size: TaskSize, episodes: in
         answers = learner.predict(params, state, episode.query_x).argmax(dim=1)
         return (answers == episode.query_y.argmax(dim=1)).float().mean()
 
+    return over_tasks(right, data, size, episodes)
+
+
+def over_tasks(
+    right: Callable[[Episode], Tensor], data: LabelledSet, size: TaskSize, episodes: int
+) -> Array:
+    """A function's values on each task, [E, …]."""
     rows = rows_of(data, size, episodes=episodes, seed=SEED)
     return torch.cat(
         [
@@ -118,6 +125,14 @@ def accuracies(learner: Learner, data: LabelledSet, size: TaskSize, episodes: in
             for i in range(0, episodes, AT_ONCE)
         ]
     ).numpy()
+
+
+def behind(backbone: Path, folder: Path) -> tuple[Path, tuple[int, ...]]:
+    """The backbone's file in `folder` with its maps behind its embedding, and the parts' sizes."""
+    model, parts = with_places(backbone)
+    file = folder / backbone.name
+    file.write_bytes(model.SerializeToString())
+    return file, parts
 
 
 def row(name: str, data: LabelledSet, parts: tuple[int, ...], shot: int, episodes: int) -> str:
@@ -142,9 +157,7 @@ def measure(
     data: Path, backbone: Path, folder: Path, names: Sequence[str], home: int, shift: int
 ) -> Iterator[str]:
     """A row for each collection at each number of shots that it has pictures for."""
-    model, parts = with_places(backbone)
-    file = folder / backbone.name
-    file.write_bytes(model.SerializeToString())
+    file, parts = behind(backbone, folder)
     for name in names:
         config = settings(file, pictures(data, name, folder))
         embedded, sizes = apply_metric(embed_pictures(load_pictures(config, "all"), config), parts)

@@ -1,6 +1,6 @@
 """The package of `handful photos` on Caltech-101 at 84 pixels: accuracy, certainty, speed, memory.
 
-`python benchmarks/photos.py FOLDER`, FOLDER holding caltech101_84.zip and caltech101_index.json.
+`python benchmarks/photos.py DATA`, DATA the folder of the downloaded collections (see shifts.py).
 `--split val` measures the validation classes, on which the metric was chosen. `--dry` writes
 no file. Needs the extra `photos`.
 """
@@ -8,18 +8,18 @@ no file. Needs the extra `photos`.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+from photo_heads import AT_HOME
+from shifts import pictures
 from tables import write_table
 
 import handful
@@ -28,6 +28,7 @@ from handful.runtime.tools.text import difference, mean
 from handful.trainer.commands.evaluate import evaluate_command
 from handful.trainer.commands.photos import Request, photos_command
 from handful.trainer.commands.subjects import Plan
+from handful.trainer.evaluation import Result
 
 WAYS, SHOTS, QUERIES = (5,), (1, 5), 15
 CERTAINTY_WAYS = (2, 5, 15)
@@ -44,23 +45,13 @@ print(peak_rss(), flush=True)
 """
 
 
-def pictures(folder: Path, split: str, to: Path) -> Path:
-    """The classes of one part, a sub-folder each."""
-    index = json.loads((folder / "caltech101_index.json").read_text())
-    part = {index["classes"][c] if isinstance(c, int) else c for c in index["class_split"][split]}
-    with zipfile.ZipFile(folder / "caltech101_84.zip") as archive:
-        for name in index["files"]:
-            label, file = name.split("/")[-2:]
-            if label in part:
-                (to / label).mkdir(parents=True, exist_ok=True)
-                (to / label / file).write_bytes(archive.read(name))
-    return to
-
-
-def accuracies(package: Path, data: Path, episodes: int) -> list[str]:
-    """A line for each size of task, and one for each yardstick on the backbone's embeddings."""
-    plan = Plan(ways=WAYS, shots=SHOTS, queries=QUERIES, episodes=episodes, inner_steps=False)
-    found = evaluate_command(
+def evaluate(package: Path, data: Path, episodes: int, *, yardsticks: bool) -> list[Result]:
+    """A result for each size of task."""
+    plan = Plan(
+        ways=WAYS, shots=SHOTS, queries=QUERIES, episodes=episodes, inner_steps=False,
+        yardsticks=yardsticks,
+    )  # fmt: skip
+    return evaluate_command(
         str(package),
         plan,
         transductive=False,
@@ -69,8 +60,12 @@ def accuracies(package: Path, data: Path, episodes: int) -> list[str]:
         count=lambda name, total: lambda: None,
         data=str(data),
     )
+
+
+def accuracies(package: Path, data: Path, episodes: int) -> list[str]:
+    """A line for each size of task, and one for each yardstick on the backbone's embeddings."""
     lines = [f"| {QUERIES} queries a class, {episodes} episodes | accuracy % |", "| --- | --- |"]
-    for result in found:
+    for result in evaluate(package, data, episodes, yardsticks=True):
         lines.append(f"| **{result.size}** | **{mean(result)}** |")
         lines += [
             f"| above {other.name} | {difference(other)} |" for other in result.compared or ()
@@ -105,19 +100,30 @@ def certainty(package: Path, data: Path, episodes: int = 200) -> list[str]:
     return [f"Mean probability of the answer less accuracy, points: {', '.join(lines)}."]
 
 
+def first_answer(package: Path, files: Sequence[str]) -> tuple[float, float, float]:
+    """Of a fresh process that adapts to all files but one: seconds, those of the CPU, and MB."""
+    *support, query = files
+    command = [sys.executable, "-c", FIRST, str(package), query, *support]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    spent, began = os.times(), time.perf_counter()
+    done = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=True
+    ).stdout
+    seconds, after = time.perf_counter() - began, os.times()
+    processor = sum(after[2:4]) - sum(spent[2:4])
+    return seconds, processor, int(done) / 1e6
+
+
+def files_of(data: Path, each: int = 1, classes: int = 5) -> list[list[str]]:
+    """The first files of the first classes."""
+    folders = sorted(data.iterdir())[:classes]
+    return [[str(file) for file in sorted(folder.iterdir())[:each]] for folder in folders]
+
+
 def speed(package: Path, data: Path, runs: int) -> list[str]:
     """Medians of the first answer in a fresh process, its memory, and one prediction."""
-    files = [str(next(iter(sorted(c.iterdir())))) for c in sorted(data.iterdir())[:6]]
-    command = [sys.executable, "-c", FIRST, str(package), *files]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    seconds, peaks = [], []
-    for _ in range(runs):
-        began = time.perf_counter()
-        done = subprocess.run(
-            command, env=environment, capture_output=True, text=True, check=True
-        ).stdout
-        seconds.append(time.perf_counter() - began)
-        peaks.append(int(done) / 1e6)
+    files = [file for (file,) in files_of(data, classes=6)]
+    seconds, _, peaks = zip(*(first_answer(package, files) for _ in range(runs)), strict=True)
     task = handful.load(package).adapt(files[:5], list("abcde"))
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     return [
@@ -141,14 +147,14 @@ def _median_ms(call: Callable[[], object], runs: int) -> float:
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--runs", type=int, default=21)
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
-        data = pictures(options.folder, options.split, Path(temporary) / "caltech101")
+        data = pictures(options.data, AT_HOME, Path(temporary), split=options.split)
         package = Path(temporary) / "photos"
         photos_command(package, Request(backbone=BACKBONE), print)
         timed = speed(package, data, options.runs)
@@ -158,7 +164,7 @@ def main() -> None:
     print(text)
     if not options.dry and options.split == "test":
         title = "The package of `handful photos` on Caltech-101"
-        write_table("photos", title, "python benchmarks/photos.py FOLDER", text)
+        write_table("photos", title, "python benchmarks/photos.py DATA", text)
 
 
 if __name__ == "__main__":

@@ -1,119 +1,162 @@
 """`handful photos --precision`: accuracy, time and size of each, beside float32 on the same tasks.
 
-`python benchmarks/precision.py FOLDER`, FOLDER holding caltech101_84.zip and caltech101_index.json.
-`--split val` measures the validation classes, on which choices were made. `--dry` writes no
-file. Needs the extra `photos`.
+`python benchmarks/precision.py DATA BACKBONE …`, DATA the folder of the downloaded collections (see
+shifts.py), BACKBONE as in photo_heads.py. The package is what `handful photos` ships, with places,
+or with `--features mean` pooled features alone. Times are those of the processor, which other work
+on the machine moves less. `--split val` measures the validation classes, on which choices were
+made. `--dry` writes no file. What is measured again has its rows replaced, and others stay.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import get_args
 
 import numpy as np
-from photos import BACKBONE, QUERIES, SHOTS, WAYS, pictures
-from tables import write_table
+from photo_heads import AT_HOME, SCALES
+from photos import SHOTS, WAYS, evaluate, files_of, first_answer
+from shifts import pictures
+from tables import FOLDER, write_table
+from timing import durations
 
 import handful
 from handful.runtime.package.manifest import Precision
 from handful.runtime.tools.evaluate import compare
 from handful.runtime.tools.text import difference
-from handful.trainer.commands.evaluate import evaluate_command
-from handful.trainer.commands.photos import Request, photos_command
-from handful.trainer.commands.subjects import Plan
+from handful.trainer.commands.photos import Features, Request, photos_command
 from handful.trainer.evaluation import Result
 
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+FEATURES: tuple[Features, ...] = get_args(Features)
 BATCH = 5  # pictures of a support set, embedded together
+EACH = 5  # photographs of each of five classes, adapted to
+COLD = 7  # fresh processes
+TIMED = ("load", "a picture", f"{BATCH} pictures", f"adapt to {5 * EACH} files", "first answer")
+Taken = dict[Precision, list[list[float]]]  # processor seconds, the rounds of each of TIMED
 
 
-def accuracies(package: Path, data: Path, episodes: int) -> list[Result]:
-    """One result for each size of task."""
-    plan = Plan(ways=WAYS, shots=SHOTS, queries=QUERIES, episodes=episodes, yardsticks=False)
-    return evaluate_command(
-        str(package),
-        plan,
-        transductive=False,
-        device="cpu",
-        workers=1,
-        count=lambda name, total: lambda: None,
-        data=str(data),
-    )
+def request(backbone: Path, features: Features, precision: Precision) -> Request:
+    """A package from a backbone's file."""
+    scale = SCALES[backbone.stem.split("_")[0]]
+    changes = tuple(f"data.{name}={json.dumps(value)}" for name, value in scale.items())
+    return Request(
+        backbone=str(backbone), changes=changes, features=features, precision=precision,
+        licence="Apache-2.0",
+    )  # fmt: skip
 
 
-def seconds(packages: Mapping[Precision, Path], rounds: int) -> dict[Precision, list[list[float]]]:
-    """Of each: the rounds of loading until the first answer, one picture and five; in turns."""
-    rng = np.random.default_rng(0)
-    x = rng.uniform(-1, 1, (BATCH, 3, 224, 224)).astype(np.float32)
-    taken: dict[Precision, list[list[float]]] = {name: [[], [], []] for name in packages}
-    for _ in range(rounds):
+def work(package: Path, files: Sequence[Sequence[str]]) -> list[Callable[[], object]]:
+    """What is timed within this process, in the order of TIMED."""
+    learner = handful.load(package)
+    shape = learner.manifest.input.shape
+    x = np.random.default_rng(0).uniform(-1, 1, (BATCH, *shape)).astype(np.float32)
+    examples = {str(i): list(of) for i, of in enumerate(files)}
+    return [
+        lambda: handful.load(package),
+        lambda: learner._engine.embed(x[:1]),
+        lambda: learner._engine.embed(x),
+        lambda: learner.adapt(examples),
+    ]
+
+
+def seconds(packages: Mapping[Precision, Path], data: Path, rounds: int) -> Taken:
+    """Of each precision the rounds of everything, in turns."""
+    files = files_of(data, EACH)
+    todo = {name: work(package, files) for name, package in packages.items()}
+    every = [function for functions in todo.values() for function in functions]
+    found = durations(every, rounds, time.process_time)
+    apart = iter(found)
+    taken: Taken = {name: [next(apart) for _ in functions] for name, functions in todo.items()}
+    few = [file for (file,) in files_of(data, classes=BATCH + 1)]
+    for name in packages:
+        taken[name].append([])
+    for _ in range(COLD):
         for name, package in packages.items():
-            began = time.perf_counter()
-            engine = handful.load(package)._engine
-            engine.embed(x[:1])
-            taken[name][0].append(time.perf_counter() - began)
-            for column, count in ((1, 1), (2, BATCH)):
-                began = time.perf_counter()
-                engine.embed(x[:count])
-                taken[name][column].append(time.perf_counter() - began)
+            taken[name][-1].append(first_answer(package, few)[1])
     return taken
 
 
-def row(
-    name: Precision, package: Path, taken: dict[Precision, list[list[float]]], cells: list[str]
-) -> str:
-    """A line of the table; the ratios are medians over rounds of the same time."""
+def row(cells: list[str], package: Path, taken: Taken, name: Precision) -> str:
+    """A line of the table; the ratios are medians over rounds of the same turn."""
     size = (package / "embed.onnx").stat().st_size / 1e6
+    cells = [*cells[:3], f"{size:.1f}", *cells[3:]]
     for whole, own in zip(taken["float32"], taken[name], strict=True):
         ratio = statistics.median(a / b for a, b in zip(whole, own, strict=True))
         cells.append(f"{1e3 * statistics.median(own):.1f} ({ratio:.2f} ×)")
-    return f"| {name} | {size:.1f} | {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |"
+
+
+def measure(
+    backbone: Path, features: Features, data: Path, episodes: int, rounds: int
+) -> list[str]:
+    """A row for each precision."""
+    with tempfile.TemporaryDirectory() as temporary:
+        packages: dict[Precision, Path] = {name: Path(temporary) / name for name in PRECISIONS}
+        for name, package in packages.items():
+            photos_command(package, request(backbone, features, name), print)
+        taken = seconds(packages, data, rounds)
+        results: dict[Precision, list[Result]] = {
+            name: evaluate(package, data, episodes, yardsticks=False)
+            for name, package in packages.items()
+        }
+        lines = []
+        for name, package in packages.items():
+            cells = [backbone.stem, features, name]
+            for own, whole in zip(results[name], results["float32"], strict=True):
+                beside = compare("float32", own.values, whole.values)
+                cells.append(f"{100 * own.value:.2f} ({difference(beside)})")
+            lines.append(row(cells, package, taken, name))
+            print(lines[-1], flush=True)
+    return lines
+
+
+def kept(file: Path, backbone: Path, features: Features) -> list[str]:
+    """The rows that were measured before, of other packages."""
+    lines = file.read_text("utf-8").splitlines() if file.exists() else []
+    rows = [line for line in lines if line.startswith(tuple(f"| {kind}" for kind in SCALES))]
+    return [line for line in rows if not line.startswith(f"| {backbone.stem} | {features} |")]
 
 
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("backbones", type=Path, nargs="+")
+    parser.add_argument("--features", default="places", choices=FEATURES)
     parser.add_argument("--split", default="test", choices=("val", "test"))
     parser.add_argument("--episodes", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=21)
     parser.add_argument("--dry", action="store_true")
     options = parser.parse_args()
+    sizes = " | ".join(f"{way}-way {shot}-shot %" for way in WAYS for shot in SHOTS)
     with tempfile.TemporaryDirectory() as temporary:
-        data = pictures(options.folder, options.split, Path(temporary) / "caltech101")
-        packages: dict[Precision, Path] = {name: Path(temporary) / name for name in PRECISIONS}
-        for name, package in packages.items():
-            photos_command(package, Request(backbone=BACKBONE, precision=name), print)
-        load, taken = os.getloadavg()[0], seconds(packages, options.rounds)
-        results = {name: accuracies(p, data, options.episodes) for name, p in packages.items()}
-        sizes = " | ".join(f"{r.way}-way {r.shot}-shot %" for r in results["float32"])
-        lines = [
-            f"Caltech-101 at 84 pixels, {options.split} classes, {options.episodes} tasks; in"
-            " brackets the difference to float32 on the same tasks, or how many times as fast it"
-            f" is: medians of {options.rounds} rounds in turns, one thread, load of the machine"
-            f" before them {load:.1f}.",
-            "",
-            f"| precision | `embed`, MB | {sizes} | load and first picture, ms | a picture, ms |"
-            f" {BATCH} pictures, ms |",
-            "| --- " * (5 + len(results["float32"])) + "|",
-        ]
-        for name, package in packages.items():
-            cells = []
-            for own, whole in zip(results[name], results["float32"], strict=True):
-                beside = compare("float32", own.values, whole.values)
-                cells.append(f"{100 * own.value:.2f} ({difference(beside)})")
-            lines.append(row(name, package, taken, cells))
-    print("\n".join(lines))
-    if not options.dry and options.split == "test":
-        title = "EfficientNet-Lite0's `embed` in lower precision"
-        command = "python benchmarks/precision.py FOLDER"
-        write_table("precision", title, command, "\n".join(lines))
+        data = pictures(options.data, AT_HOME, Path(temporary), split=options.split)
+        for backbone in options.backbones:
+            rows = measure(backbone, options.features, data, options.episodes, options.rounds)
+            if options.dry or options.split != "test":
+                continue
+            before = kept(FOLDER / "precision.md", backbone, options.features)
+            head = (
+                f"Caltech-101 at 84 pixels, {options.split} classes, {options.episodes} tasks; in"
+                " brackets the difference to float32 on the same tasks, or how many times as fast"
+                f" it is: medians of {options.rounds} rounds in turns, of the first answer"
+                f" {COLD} processes, which adapt to a file of each of five classes; milliseconds"
+                " of the processor, one thread."
+            )
+            title = (
+                f"| backbone | features | precision | `embed`, MB | {sizes} |"
+                f" {' | '.join(f'{what}, ms' for what in TIMED)} |"
+            )
+            rule = "| --- " * (4 + len(WAYS) * len(SHOTS) + len(TIMED)) + "|"
+            text = "\n".join([head, "", title, rule, *sorted([*before, *rows])])
+            command = "python benchmarks/precision.py DATA BACKBONE …"
+            write_table("precision", "`handful photos` in lower precision", command, text)
 
 
 if __name__ == "__main__":

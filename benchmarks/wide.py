@@ -1,6 +1,6 @@
 """Wide photographs through `handful photos --fit square` and `--fit whole`, on Caltech-101.
 
-`python benchmarks/wide.py FOLDER`, FOLDER holding caltech101_84.zip and caltech101_index.json. The
+`python benchmarks/wide.py DATA`, DATA the folder of the downloaded collections (see shifts.py). The
 pictures are square, so each is drawn on a wider ground of its edges' mean colour with a little
 noise, in the middle, anywhere or at a side. Needs the extra `photos`. Writes results/wide.md.
 """
@@ -16,8 +16,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from photos import BACKBONE, pictures
+from photo_heads import AT_HOME
+from photos import BACKBONE
 from PIL import Image
+from shifts import pictures
 from tables import write_table
 
 import handful
@@ -75,7 +77,7 @@ def measure(loaded: MeasuredPackage, data: LabelledSet, h: Any, shot: int, episo
 def main() -> None:
     """Measure, print, and write the table."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=Path)
+    parser.add_argument("data", type=Path)
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--pictures", type=int, default=14, help="of each class")
     asked = parser.parse_args()
@@ -84,7 +86,7 @@ def main() -> None:
     head = [*head[:2], "`whole` ahead by", *head[2:], "`whole` ahead by"]
     lines = [f"| | {' | '.join(head)} |", "| --- |" + " --- |" * len(head)]
     with tempfile.TemporaryDirectory() as temporary:
-        folders = sorted(pictures(asked.folder, "test", Path(temporary) / "data").iterdir())
+        folders = sorted(pictures(asked.data, AT_HOME, Path(temporary)).iterdir())
         files = [sorted(folder.iterdir())[: asked.pictures] for folder in folders]
         square = [np.asarray(Image.open(f).convert("RGB")) for of in files for f in of]
         counts = torch.tensor([len(of) for of in files])
@@ -113,7 +115,7 @@ def main() -> None:
         f"Accuracy %, {asked.episodes} tasks of the test classes, the first {asked.pictures}"
         f" pictures of each, {QUERIES} queries a class; the tasks are the same in every row."
     )
-    command = f"python benchmarks/wide.py FOLDER --episodes {asked.episodes}"
+    command = f"python benchmarks/wide.py DATA --episodes {asked.episodes}"
     title = "Wide photographs: the middle, or the whole picture"
     write_table("wide", title, command, "\n".join([about, "", *lines]))
 

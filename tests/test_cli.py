@@ -27,9 +27,9 @@ from .commands.called import error, run
 from .each import each
 
 SHIPPED = [
-    "activity-personal", "keywords-proto-maml", "myo-personal", "omniglot-lake", "omniglot-leo",
-    "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml", "strokes-leo",
-    "words-personal",
+    "activity-personal", "cart-maml", "keywords-proto-maml", "myo-personal", "omniglot-lake",
+    "omniglot-leo", "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml",
+    "strokes-leo", "words-personal",
 ]  # fmt: skip
 
 

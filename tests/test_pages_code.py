@@ -105,6 +105,11 @@ def of_card(name: str) -> dict[str, Any]:
             one, other = (sound(hertz) / 2**15 for hertz in (300, 900))
         return {"one": one, "two": other, "example": other}
     kind = spec.kind
+    if name == "cart-maml":
+        rng = np.random.default_rng(0)
+        seen, done = rng.standard_normal((2, 5, 2)), rng.standard_normal((2, 5, 1))
+        given = {"observations": seen, "actions": done, "rewards": seen[..., 0]}
+        return given | {"observation": seen[0, 0], "rng": rng}
     if name == "sensor-maml":
         examples = np.linspace(-1, 1, 10).reshape(5, 2)
         return {"examples": examples, "targets": examples[:, :1], "example": examples[0]}

@@ -23,7 +23,7 @@ SOURCES = {
     "sensor": "regression: sensors of unknown gain, offset, drift and saturation; needs no files",
     "navigation": "policies: a point that looks for a place it is not told; needs no files",
     "cart": "policies: carts of unknown mass, motor and friction; needs no files",
-    "FOLDER": "images, one sub-folder a class",
+    "FOLDER": "pictures, sounds or readings, one sub-folder a class, or as data.files says",
     "FILE.npz": "arrays or embeddings with labels",
     "MODULE:CLASS": "an episode source of your own",
 }
@@ -86,6 +86,8 @@ def _purpose(manifest: Manifest) -> str:
     what = KINDS[spec.kind].takes
     things = {"classification": "classes", "regression": "functions", "policy": "policies"}
     text = f"{things[manifest.task]} of {what}, {size}"
+    if manifest.task == "policy":
+        text = f"a policy by observations of {size}"
     if recipe not in recipes():
         return text
     lines = (RECIPES / f"{recipe}.toml").read_text(encoding="utf-8").splitlines()

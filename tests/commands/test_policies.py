@@ -74,6 +74,18 @@ def test_a_policy_goes_on_from_file_to_file(bandit: Path, start: Path, tmp_path:
     assert found[0]["deviation"] == [1.0]
 
 
+def test_a_package_that_ships_is_found_for_its_task(tmp_path: Path) -> None:
+    """Whose tasks keep no place; it acts before it has learnt anything."""
+    file = tmp_path / "cart.npz"
+    assert run("adapt", "cart-maml", "--out", file).exit_code == 0
+    np.save(tmp_path / "place.npy", np.zeros(2, np.float32))
+    mean, deviation, _ = run("predict", file, tmp_path / "place.npy").stdout.split("\t")
+    assert 0 < float(deviation) < 1
+    assert run("add", file, saved(tmp_path), "--force").exit_code == 0
+    then = run("predict", file, tmp_path / "place.npy").stdout.split("\t")
+    assert (mean, deviation) != (then[0], then[1])
+
+
 def test_advantages_may_stand_in_the_file(start: Path, tmp_path: Path) -> None:
     """As float32 in Fortran's order, compressed: as numpy writes them."""
     gained = handful.advantages(EARNED, observations=SEEN)

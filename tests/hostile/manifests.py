@@ -97,6 +97,19 @@ def state(*shape: Any) -> Callable[[Path], object]:
     return changed(change)
 
 
+def policy(actions: int) -> Callable[[Path], object]:
+    """A policy of so many actions instead, whose targets are still those of classes."""
+
+    def change(content: Any) -> None:
+        free = {"min": 0, "max": None}
+        content.update(task="policy", confidence=[])
+        content["limits"].update(shot=free, support=free)
+        outputs = {"name": "outputs", "dtype": "float32", "shape": ["Q", 2 * actions]}
+        content["graphs"]["predict"]["outputs"] = [outputs]
+
+    return changed(change)
+
+
 def measured(**values: Any) -> Callable[[Path], object]:
     entry = {
         "data": "d", "split": "meta_test", "way": 5, "shot": 1, "given": None, "episodes": 1000,
@@ -153,6 +166,12 @@ CASES: dict[str, Case] = {
     "noise of S to the eighth": (noise(*["S"] * 8), WRONG + "`stages[0].noise` is too large"),
     "noise of B": (noise("B", 5), WRONG + "`graphs.start.inputs` has 'w_noise': ['B', 5], wanted"),
     "noise of Q": (noise("Q", 5), WRONG + "`graphs.start.inputs` has 'w_noise': ['Q', 5], wanted"),
+    "policy of classes": (
+        changed(lambda content: content.update(task="policy")),
+        WRONG + "`limits.shot` is 1 to None, wanted low to high, from 0",
+    ),
+    "policy that draws": (policy(2), WRONG + "`stages[0].noise` is given, wanted none"),
+    "policy of a million actions": (policy(2**20), WRONG + "`stages[0].noise` is given"),
     "state of B": (state("B", 5), WRONG + "`graphs.start.outputs` has 'w': ['B', 5], wanted"),
     "state of Q": (state("Q", 5), WRONG + "`graphs.start.outputs` has 'w': ['Q', 5], wanted"),
     "state called loss": (renamed("w", "loss"), WRONG + "`graphs.step.outputs` names 'loss' twice"),

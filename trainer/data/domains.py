@@ -7,11 +7,13 @@ every example belongs to a recording, of which the support set and the queries n
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 
 import torch
 from torch import Tensor
@@ -26,6 +28,7 @@ from .layout import natural, select_classes
 from .splits import Part, choose, shorten
 
 ATTEMPTS, FEW = 50, 3  # at two sides on which every class has an example; classes in a message
+ALIKE = 0.8  # of two names' letters
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,9 +174,23 @@ class DomainSet(LabelledSet):
         return [[len(torch.unique(of)) for _, of in table] for table in self.tables]
 
     def say_lacking(self, domains: Iterable[int]) -> str:
-        """The domains, each with what it lacks for a task."""
+        """What the domains lack for a task, and which lack it."""
         counts = self.recordings()
-        return shorten([f"{self.domains[d]} ({self._lacking(counts[d])})" for d in domains])
+        lacking: dict[str, list[str]] = {}
+        for d in domains:
+            lacking.setdefault(self._lacking(counts[d]), []).append(self.domains[d])
+        return "; ".join(f"{shorten(names)} ({what})" for what, names in lacking.items())
+
+    def find_alike(self) -> list[str]:
+        """Pairs of classes with nearly one name, of which no domain has both."""
+        counts = [list(of_class) for of_class in zip(*self.recordings(), strict=True)]
+        folded = [name.casefold() for name in self.classes]
+        return [
+            f"{self.classes[a]} and {self.classes[b]}"
+            for a, b in combinations(range(len(folded)), 2)
+            if difflib.SequenceMatcher(None, folded[a], folded[b]).ratio() > ALIKE
+            and not any(map(min, zip(counts[a], counts[b], strict=True)))
+        ]
 
     def _lacking(self, counts: Sequence[int]) -> str:
         for fewest, words in ((0, "no"), (1, "one recording of")):
@@ -260,10 +277,11 @@ class DomainSet(LabelledSet):
             counts = [of_class for of_class in zip(*self.recordings(), strict=True)]
             kept = [name for name, of in zip(self.classes, counts, strict=True) if min(of) > 1]
             fewer = f" = {json.dumps(kept, ensure_ascii=False)}" if len(kept) > 1 else ""
+            alike = "".join(f"are {pair} one class? " for pair in self.find_alike()[:FEW])
             raise DataError(
                 f"none of the {len(self.domains)} domains of {where} has every class in two"
                 f" recordings or more: {self.say_lacking(range(len(self.domains)))}",
-                hint="support and query never share a recording: name finer ones with"
+                hint=f"{alike}support and query never share a recording: name finer ones with"
                 f" data.recording, or fewer classes with data.classes{fewer}",
             )
         if self.distort is not None:
@@ -312,6 +330,8 @@ def doubts_about(data: DomainSet) -> Iterator[str]:
             f"no task is drawn from {data.say_lacking(left)}, as support and query never share a"
             " recording"
         )
+    if left and (alike := data.find_alike()):
+        yield f"no domain has both {', or both '.join(alike[:FEW])}: are they one class?"
     persons = {person_of(data.domains[d]) for d in data.usable}
     if len(persons) == 1:
         yield (

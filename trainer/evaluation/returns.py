@@ -49,17 +49,21 @@ def measure_returns(
     episodes: int,
     seed: int,
     rounds: int,
+    by_place: bool = True,
     tick: Callable[[], None] = lambda: None,
     workers: Workers | None = None,
 ) -> Array:
-    """The mean return of `size.shot` rollouts after 0 to `rounds` rounds: [E, rounds + 1]."""
+    """The mean return of `size.shot` rollouts after 0 to `rounds` rounds: [E, rounds + 1].
+
+    Advantages are as `Played.supports` makes them, `by_place` or not.
+    """
     workers = workers or Workers()
     tasks = draw_worlds(environment, episodes, seed)
     shares = (
         Worlds(tasks.worlds[at : at + TOGETHER], tasks.seeds[at : at + TOGETHER])
         for at in range(0, episodes, TOGETHER)
     )
-    measure = partial(_play_rounds, player, environment, size.shot, rounds)
+    measure = partial(_play_rounds, player, environment, size.shot, rounds, by_place)
 
     def done(returns: Array) -> None:
         for _ in returns:
@@ -88,14 +92,19 @@ def draw_worlds(environment: Environment, episodes: int, seed: int) -> Worlds:
 
 
 def _play_rounds(
-    player: Player, environment: Environment, rollouts: int, rounds: int, tasks: Worlds
+    player: Player,
+    environment: Environment,
+    rollouts: int,
+    rounds: int,
+    by_place: bool,
+    tasks: Worlds,
 ) -> Array:
     generators = tasks.generators()
     states = [player.start()] * len(tasks.worlds)
     played = environment.play(player, states, tasks.worlds, rollouts, generators)
     after = [_returns(played.rewards)]
     for _ in range(rounds):
-        pairs = zip(states, played.supports(), strict=True)
+        pairs = zip(states, played.supports(by_place=by_place), strict=True)
         states = [player.learn(state, *support) for state, support in pairs]
         played = environment.play(player, states, tasks.worlds, rollouts, generators)
         after.append(_returns(played.rewards))

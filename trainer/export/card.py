@@ -95,7 +95,8 @@ def _use(manifest: Manifest) -> str:
             f'task = handful.load("{manifest.name}").start()\n'
             f"action = task.act(observation, rng.standard_normal({width}))"
             f"  # {sizes}, float32 [{width}]\n"
-            "gained = handful.advantages(rewards)  # [rollouts, readings]\n"
+            "# rewards [K, H] of K rollouts, observations and actions [K, H, …]\n"
+            "gained = handful.advantages(rewards, observations=observations)\n"
             "task = task.add(handful.Rollout(observations, actions, gained))  # goes on, better\n"
             "```\n\n"
             "An action is a draw: the mean and deviation without noise are `task.act(observation)`."

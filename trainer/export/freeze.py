@@ -174,7 +174,10 @@ class _Body:
 
     def answers(self, h: str, state: Mapping[str, Array]) -> str:
         """What predict gives for one state: logits [Q, N], or outputs."""
-        constants = {name: self.constant(value, value.dtype) for name, value in state.items()}
+        read = {tensor.name for tensor in self.manifest.graphs[self.manifest.predict].inputs}
+        constants = {  # a policy keeps more: what its next step reads
+            name: self.constant(value, value.dtype) for name, value in state.items() if name in read
+        }
         (answer,) = self.inline(self.manifest.predict, {"query_x": h, **constants}).values()
         return answer
 

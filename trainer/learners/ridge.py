@@ -118,20 +118,25 @@ class Ridge(MetricLearner):
 
     def solve(self, params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
         """w [N, D] and the intercepts b [N]; a [D], c [N, D] and their scale s as settings say."""
+        return self._solution(params, support)[0]
+
+    def solve_and_leave_out(self, params: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """What `solve` gives, and y less the scores [S, N] that each example has by all others.
+
+        dᵢ / Gᵢᵢ, without a refit, d the dual solution and G the inverse that gives it (Rifkin and
+        Lippert 2007, Notes on regularized least squares); the centre and λ's unit are those of all.
+        """
+        solved, dual, g = self._solution(params, support)
+        eye = torch.eye(g.shape[0], dtype=g.dtype, device=g.device)
+        return solved, dual / (g * eye).sum(dim=1, keepdim=True)
+
+    def _solution(self, params: Tensors, support: Support) -> tuple[Tensors, Tensor, Tensor]:
+        """What `predict` reads, the dual solution [S, N] and the inverse [S, S] that gives it."""
         x, beside = self._centre(params, support)
         gram, constant = self._system(params, x)
-        dual = inverse(gram, CONDITION) @ support.y
-        return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}
-
-    def left_out(self, params: Tensors, support: Support) -> Tensor:
-        """The scores [S, N] of each example by the ridge regression of all others, without a refit.
-
-        yᵢ − dᵢ / Gᵢᵢ, d the dual solution and G the inverse that gives it (Rifkin and Lippert
-        2007, Notes on regularized least squares); the centre and λ's unit are those of all.
-        """
-        x, _ = self._centre(params, support)
-        g = inverse(self._system(params, x)[0], CONDITION)
-        return support.y - (g @ support.y) / g.diagonal()[:, None]
+        g = inverse(gram, CONDITION)
+        dual = g @ support.y
+        return {"w": dual.T @ x, "b": constant * dual.sum(dim=0), **beside}, dual, g
 
     def _centre(self, params: Tensors, support: Support) -> tuple[Tensor, Tensors]:
         """The features x [S, D] that the ridge is fitted to, and what else `predict` reads."""

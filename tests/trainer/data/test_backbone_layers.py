@@ -72,7 +72,7 @@ class Chain:
 
 
 def separable(path: Path) -> tuple[Path, list[str]]:
-    """Blocks as MobileNetV1's, at 20, 10 and 5 places a side; the last map of the last two."""
+    """Blocks as MobileNetV1's, at 10 and 5 places a side; the last map of each, coarser first."""
     chain = Chain()
     chain.convolve(4, 3, 2)
     maps = []
@@ -83,7 +83,7 @@ def separable(path: Path) -> tuple[Path, list[str]]:
 
 
 def inverted(path: Path) -> tuple[Path, list[str]]:
-    """Blocks as EfficientNet-Lite's, with a residual, and a convolution behind the last block."""
+    """Blocks as EfficientNet-Lite's, at 20 to 5 places, a residual, a convolution at the end."""
     chain = Chain()
     chain.convolve(4, 3, 2)
     chain.convolve(4, 3)
@@ -96,7 +96,7 @@ def inverted(path: Path) -> tuple[Path, list[str]]:
         if stride == 1:
             maps.append(chain.add(before))
     chain.convolve(12)
-    return chain.save(path), [maps[-1], maps[-2]]
+    return chain.save(path), [maps[-1], maps[-2], maps[0]]
 
 
 def run(model: onnx.ModelProto, x: Any) -> Any:
@@ -111,9 +111,12 @@ def test_maps_stand_behind_the_embedding(made: Any, tmp_path: Path) -> None:
     x = np.random.default_rng(1).standard_normal((2, 3, SIDE, SIDE)).astype(np.float32)
     seen = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
     outputs = onnx.utils.Extractor(seen).extract_model(["image"], [*maps, "embedding"])
-    coarse, fine, embedding = run(outputs, x)
-    assert (coarse.shape[-1], fine.shape[-1]) == (5, 10)
-    windows = F.avg_pool2d(coarse, 2, stride=1), F.avg_pool2d(fine, 4, stride=2)
+    *seen_maps, embedding = run(outputs, x)
+    assert [seen.shape[-1] for seen in seen_maps] == [5, 10, 20][: len(maps)]
+    windows = (
+        F.avg_pool2d(seen, kernel, stride=stride)
+        for seen, (kernel, stride) in zip(seen_maps, [(2, 1), (4, 2), (5, 5)], strict=False)
+    )
     wanted = [embedding, *(window.flatten(1) for window in windows)]
     assert parts == tuple(part.shape[1] for part in wanted)
     torch.testing.assert_close(run(model, x)[0], torch.cat(wanted, dim=1))

@@ -205,6 +205,17 @@ def test_a_folder_of_persons_is_known_where_nothing_is_said_of_them(bands: Path)
     )
 
 
+def test_a_class_that_one_person_writes_otherwise_is_guessed(bands: Path) -> None:
+    person = loaded(bands, files=BY_TAKE).domains[0]
+    (bands / person / "fist").rename(bands / person / "Fist")
+    data = loaded(bands, files=BY_TAKE)
+    with pytest.raises(DataError, match=r"or more: .* \(no Fist\)|\(no fist\)") as caught:
+        data.check(data.size(0, 1, 1), where="meta_train")
+    assert (caught.value.hint or "").startswith("are Fist and fist one class? support and query")
+    said = list_doubts({"meta_train": data})
+    assert "meta_train: no domain has both Fist and fist: are they one class?" in said
+
+
 def test_a_part_of_one_person_says_so(bands: Path) -> None:
     data = loaded(bands, "meta_val", files=BY_TAKE)
     (doubt,) = list_doubts({"meta_val": data})
@@ -267,7 +278,7 @@ def test_check_says_who_has_what(bands: Path) -> None:
         " 0 to 6 examples\n"
     ) in result.stdout
     assert (
-        "note: meta_train: no task is drawn from ann (no fist), bo (one recording of open), as"
+        "note: meta_train: no task is drawn from ann (no fist); bo (one recording of open), as"
         " support and query never share a recording\n"
     ) in result.stdout
     parts = {"train": ["ann", "bo"], "val": ["ed"], "test": ["flo"]}

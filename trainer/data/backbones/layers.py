@@ -22,6 +22,7 @@ from handful.trainer.settings.errors import DataError
 
 MEANS = ("GlobalAveragePool", "ReduceMean")
 PLACES = 4  # a side: of 2, 3, 4 and 5 the best on Caltech-101's validation classes, MobileNetV1
+MOST_MAPS = 3
 READ = "a chain of Conv, Clip to 0 and 6 and Add, with a mean over the last map's places"
 
 
@@ -44,9 +45,9 @@ class Layer:
 def with_places(path: Path) -> tuple[onnx.ModelProto, tuple[int, ...]]:
     """The backbone with maps behind its embedding, [n, sum of parts], and the sizes of the parts.
 
-    The maps are what the last block of each of the last two resolutions gives, the coarser first,
+    The maps are what the last block of each of the last three resolutions gives, the coarser first,
     averaged over PLACES × PLACES windows that overlap, channel by channel. Raises a DataError where
-    the graph is no chain that is read here, or has no two such maps.
+    the graph is no chain that is read here, or has not even two such maps.
     """
     model = onnx.shape_inference.infer_shapes(onnx.load(str(path)))
     graph = model.graph
@@ -58,7 +59,7 @@ def with_places(path: Path) -> tuple[onnx.ModelProto, tuple[int, ...]]:
     ends = [layers[i + 1].gives for i, layer in enumerate(layers[:-1]) if layer.depthwise]
     # the last of each side
     by_side = {shapes[end][-1]: end for end in ends if len(shapes.get(end, ())) == 4}
-    maps = sorted(side for side in by_side if side >= PLACES)[:2]
+    maps = sorted(side for side in by_side if side >= PLACES)[:MOST_MAPS]
     if len(maps) < 2:
         raise _unreadable(path, f"it has no two maps of {PLACES} × {PLACES} places or more")
     embedding = graph.output[0].name
