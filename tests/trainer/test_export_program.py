@@ -63,7 +63,7 @@ def test_nothing_is_left_to_decompose(name: str, monkeypatch: pytest.MonkeyPatch
 
 
 def pooled() -> Case:
-    """MAML on Conv4 as omniglot-maml has it, whose step is traced in a form of its own."""
+    """MAML on Conv4 with max-pooling, whose step is traced in a form of its own."""
     network = NetworkConfig(filters=8, halving="max", normalisation="support")
     return on_pictures(MAML(MAMLConfig(network=network, inner_steps=1), IMAGE, WAY))
 
@@ -71,7 +71,7 @@ def pooled() -> Case:
 @each("name", ["maml-support-fixed", "maml-pooled", "reptile", "proto-maml-series", "matching"])
 def test_no_graph_is_traced_again(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # an operator that only the exporter decomposes would have it traced twice more: it works, but
-    # omniglot-maml's export would take twice the time, as it once did for a squeeze
+    # an export of such a MAML would take twice the time, as it once did for a squeeze
     subject = pooled() if name == "maml-pooled" else case(name)
     translated: list[object] = []
 
