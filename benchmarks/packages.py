@@ -27,12 +27,11 @@ SECTION = re.compile(r"(<!-- packages -->\n).*?(\n<!-- /packages -->)", re.DOTAL
 SCREEN = PAGE.parents[1] / "README.md"
 GAINS = re.compile(r"(<!-- adapting -->\n).*?(\n<!-- /adapting -->)", re.DOTALL)
 EXPERT = "an expert who is told mass, gain and friction"
-LEAST_SQUARES, MEANS = "least squares on the support set", "class means of the features, squared"
+LEAST_SQUARES = "least squares on the support set"
 # what is adapted, and how it is measured; its package, way and shot; what begins the name of the
 # simplest rival on the same episodes; at most six rows
 ADAPTING = (
     ("a sensor, 5 known values", "sensor-maml", 1, 5, LEAST_SQUARES),
-    ("5 new words, 5 recordings of each", "keywords-proto-maml", 5, 5, MEANS),
     ("[a cart](docs/policies.md), 20 rollouts", "cart-maml", 1, 20, EXPERT),
 )
 SHORT = re.compile(" o| who")  # what a rival is called ends before it
@@ -42,6 +41,7 @@ SAID = {"classification": "% right", "regression": "error", "policy": "return"}
 PERSONAL = (
     ("eight gestures, a forearm", "myo-personal"),
     ("five activities, phone or watch", "activity-personal"),
+    ("forty words, spoken", "words-personal"),
 )
 FEW, MORE = 1, 5  # examples of each class
 

@@ -68,8 +68,10 @@ def train_run(name: str, prepared: Path, folder: Path, fold: int, seed: int) -> 
     column = read_recipe(f"{name}-personal", ()).data.domain[0]
     with np.load(source) as arrays:
         split = split_persons(DATA[name], arrays[column], fold=fold)
-    file = folder.with_suffix(".json")
-    write_atomic(file, json.dumps(split).encode())
+    file = prepared / f"{DATA[name]}.json"  # the first fold
+    if split != json.loads(file.read_text()):
+        file = folder.with_suffix(".json")
+        write_atomic(file, json.dumps(split).encode())
     changes = [f"data.source={source}", f"data.split={file}", f"meta.seed={seed}"]
     config = read_recipe(f"{name}-personal", [*changes, f"pretrain.seed={seed}"])
     train(config, folder, Options(resume=(folder / "config.json").exists()))

@@ -29,7 +29,7 @@ from .each import each
 SHIPPED = [
     "activity-personal", "cart-maml", "keywords-proto-maml", "myo-personal", "omniglot-lake",
     "omniglot-leo", "omniglot-maml", "omniglot-prototypical", "pen-proto-maml", "sensor-maml",
-    "strokes-leo",
+    "strokes-leo", "words-personal",
 ]  # fmt: skip
 
 

@@ -330,8 +330,8 @@ def doubts_about(data: DomainSet) -> Iterator[str]:
             f"no task is drawn from {data.say_lacking(left)}, as support and query never share a"
             " recording"
         )
-    if left and (pairs := data.find_alike()):
-        yield f"no domain has both {', or both '.join(pairs[:FEW])}: are they one class?"
+    if left and (alike := data.find_alike()):
+        yield f"no domain has both {', or both '.join(alike[:FEW])}: are they one class?"
     persons = {person_of(data.domains[d]) for d in data.usable}
     if len(persons) == 1:
         yield (

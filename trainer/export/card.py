@@ -5,6 +5,7 @@ It says in words whether the package beats what stands beside it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -82,7 +83,8 @@ def _use(manifest: Manifest) -> str:
             "import handful\n\n"
             f'learner = handful.load("{manifest.name}")\n'
             "learner.start().predict(example)  # as everybody's classifier\n"
-            f"task = learner.adapt({{{first!r}: [one, two]}})  # any of the classes: {sizes}\n"
+            f"# any of the classes: {sizes}\n"
+            f"task = learner.adapt({{{json.dumps(first, ensure_ascii=False)}: [one, two]}})\n"
             "task.predict(example)\n"
             "```\n\n"
             f"Classes: {', '.join(manifest.classes)}."
