@@ -244,10 +244,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("backbone", type=Path)
-    kinds = {"nargs": "+", "choices": list(COLLECTIONS)}
-    parser.add_argument("--train", default=["caltech", "edges", "spectrograms"], **kinds)
+    kinds = list(COLLECTIONS)
+    trained_on, measured_on = ["caltech", "edges", "spectrograms"], ["negatives", "waste"]
+    parser.add_argument("--train", nargs="+", choices=kinds, default=trained_on)
     parser.add_argument("--meta-tasks", type=int, default=100)
-    parser.add_argument("--measure", default=["negatives", "strokes"], **kinds)
+    parser.add_argument("--measure", nargs="+", choices=kinds, default=measured_on)
     parser.add_argument("--shots", nargs="+", type=int, default=[5])
     parser.add_argument("--tasks", type=int, default=60)
     parser.add_argument("--pictures", type=Path, default=Path("pictures"), help="where they go")

@@ -72,7 +72,7 @@ def settings(backbone: Path, source: Path) -> DataConfig:
     )  # fmt: skip
 
 
-def places(parts: tuple[int, ...]) -> Learner:
+def places(parts: tuple[int, ...]) -> Places:
     """The default head of `handful photos`, for features in the metric already."""
     spec = InputSpec(kind="array", shape=(sum(parts),))
     learner = Places(PlacesConfig(parts=parts), spec, WAY)
