@@ -12,8 +12,9 @@ seven blocks of a MobileNetV1, each in its paper's form as far as a frozen front
             Adadelta, 40 steps, the nearest class mean by cosine (Li et al. 2022, arXiv:2107.00358)
     shifts  biases alone: TinyTL's part that needs no activations (Cai et al. 2020), as in moving.py
 
-Each answers by its own head, and is also added to places, as much as these. Rates were chosen among
-three on spectrograms' first tasks. The classes that are measured had no part in that.
+Each answers by its own head, and is also added to places, as much as these. Of two rates of P>M>F
+and of TSA, the second a tenth of the first, the better on these tasks of spectrograms is taken;
+the tail has one, set by hand. `--scale` multiplies them.
 """
 
 from __future__ import annotations

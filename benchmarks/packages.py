@@ -116,8 +116,7 @@ def personal_gain(what: str, name: str) -> tuple[str, ...]:
     of_shot = {e.shot: e for e in read_manifest(find(name)).evaluation if e.given is None}
     before = [c for c in of_shot[FEW].compared if c.name.endswith(NOTHING)]
     rules = [
-        max((c for c in of_shot[shot].compared if not c.name.endswith(NOTHING)), key=by_value)
-        for shot in (FEW, MORE)
+        max((c for c in of_shot[shot].compared if is_rule(c)), key=by_value) for shot in (FEW, MORE)
     ]
     return (
         f"[{what}](exported/{name}/README.md)",
@@ -125,6 +124,11 @@ def personal_gain(what: str, name: str) -> tuple[str, ...]:
         *(f"**{mean(of_shot[shot])}**" for shot in (FEW, MORE)),
         " / ".join(map(value, rules)),
     )
+
+
+def is_rule(compared: Comparison) -> bool:
+    """Whether it is a rule on examples, and not the package itself after fewer steps."""
+    return not (compared.name.endswith(NOTHING) or is_step(compared.name))
 
 
 def by_value(compared: Comparison) -> float:

@@ -1,8 +1,8 @@
 """Steps on top of prior means, or in their place: do learned, clipped gradient steps add anything?
 
 `python benchmarks/personal_steps.py RUNS [NAME …]` takes the runs that benchmarks/personal.py left
-in RUNS. The state of each, c and b of the classes, is moved by STEPS steps on the support set's
-cross-entropy, through the run's own `predict` and on its own features:
+in RUNS, of recipes with `learner.steps = 0`. The state of each, c and b of the classes, is moved by
+STEPS steps on the support set's cross-entropy, through the run's `predict` and on its features:
 
     g ← ∇ L_support,  ‖g‖ ≤ 1 over c and b;  c ← c − α_k e^(u + v ln(1 + K)) g
 

@@ -36,7 +36,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 FEATURES: tuple[Features, ...] = get_args(Features)
 BATCH = 5  # pictures of a support set, embedded together
 EACH = 5  # photographs of each of five classes, adapted to
-COLD = 7  # fresh processes
+COLD = 5  # fresh processes
 TIMED = ("load", "a picture", f"{BATCH} pictures", f"adapt to {5 * EACH} files", "first answer")
 Taken = dict[Precision, list[list[float]]]  # processor seconds, the rounds of each of TIMED
 

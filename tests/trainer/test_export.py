@@ -40,6 +40,7 @@ EXPORTED = [
     "mlp-group-fixed-coordinate",
     "anil",
     "prior-means",
+    "prior-means-steps",
     "classifier-named",
     "maml-named",
     "prototypical",

@@ -23,6 +23,7 @@ from handful.trainer.learners.prior_means import (
     PriorMeansConfig,
     fit_factors,
     shrunken_means,
+    start_fitting,
 )
 from handful.trainer.training.config import from_dict
 from handful.trainer.training.run import train
@@ -254,6 +255,33 @@ def test_what_a_person_does_to_all_classes_is_the_posterior_of_one_normal_distri
     doubt = np.diag(prior - gain @ read @ prior)
     np.testing.assert_allclose(state["c"].numpy(), means.reshape(way, size), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(state["v"].numpy(), 1 + doubt.reshape(way, size), rtol=1e-4)
+
+
+def test_a_step_descends_the_support_loss_by_its_rate_and_no_further_than_the_bound() -> None:
+    settings = PriorMeansConfig(network=None, steps=2, step_rate=0.5)
+    learner = PriorMeans(settings, VECTOR, 2, Asks(named_way=2))
+    params = learner.init(torch.Generator().manual_seed(0)) | {
+        "prior.means": torch.tensor([[0.0, 0, 0], [4.0, 0, 0]]),
+        "count.offset": torch.tensor(2.0).log(),
+    }
+    support = Support(torch.tensor([[3.0, 1, 0]]), torch.tensor([[1.0, 0]]))
+    state = shrunken_means(params, {}, support, {})
+    state |= start_fitting(params, state, support, {})
+    moved, loss = learner.fit(params, state, support)
+
+    c, b = (state[name].clone().requires_grad_() for name in ("c", "b"))
+    wanted = -learner.predict(
+        params, {**state, "fitted_c": c, "fitted_b": b}, support.x
+    ).log_softmax(dim=1)[0, 0]
+    slopes = torch.autograd.grad(wanted, [c, b])
+    torch.testing.assert_close(loss, wanted)
+    length = torch.cat([slope.flatten() for slope in slopes]).norm().clamp(min=1)
+    rates = (1, 0.25)
+    for name, start, slope, rate in zip(
+        ("fitted_c", "fitted_b"), (c, b), slopes, rates, strict=True
+    ):
+        torch.testing.assert_close(moved[name], (start - rate * slope / length).detach())
+    assert int(moved["fitted_count"]) == 1
 
 
 def test_the_start_finds_how_persons_move_all_classes() -> None:

@@ -136,6 +136,22 @@ def test_a_move_by_hand() -> None:
     velocity = 0.4 + 0.05 * (-2 * 0.5 - 0.4)
     torch.testing.assert_close(state, torch.tensor([[[1 + 0.05 * velocity, velocity]]]))
     torch.testing.assert_close(reward, torch.tensor([[-((1 + 0.05 * velocity) ** 2)]]))
+    state, reward = Cart().advance(cart, torch.tensor([[[1.99, 3.0]]]), torch.tensor([[[0.0]]]))
+    assert (state.tolist(), reward.tolist()) == ([[[2.0, 0.0]]], [[-4.0]])  # the rail's end
+
+
+def test_meta_training_leaves_the_place_out() -> None:
+    """Its advantages are beside the mean of their time alone, those of a device beside both."""
+    environment = Cart()
+    worlds = environment.draw(1, generator())
+    played = environment.play(Chance(1), [None], worlds, 5, [generator(1)])
+    (alone,), (beside,) = (
+        played.supports(by_place=by_place)[0][1].T[-1:] for by_place in (False, True)
+    )
+    rewards, seen = played.rewards[0].numpy(), played.observations[0].numpy()
+    np.testing.assert_array_equal(alone, handful.advantages(rewards).ravel())
+    wanted = handful.advantages(rewards, observations=seen)
+    np.testing.assert_array_equal(beside, wanted.ravel())
 
 
 def test_episodes_are_the_policys_own() -> None:

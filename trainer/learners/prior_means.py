@@ -5,6 +5,7 @@
               q_n = p_n + δ + Σ_r z_r w_rn
     state     c_n = (m q_n + Σ φ(x)) / (m + K_n)      over the K_n examples of class n
               v_n = 1 + 1 / (m + K_n) + (m / (m + K_n))² Σ_rs w_rn (G⁻¹)_rs w_sn
+    step      c, b ← c − α_k g_c, b − α_k g_b, `steps` times; g = ∇ −mean ln p(y | φ(x)), |g| ≤ 1
     predict   −τ/2 Σ_d ((φ(x) − c_n)² / v_n + ln v_n) + b_n
 
 p_n are the means of the population, and m [D] says for each direction how many examples they are
@@ -22,6 +23,9 @@ with the variance 1. With u_n = K_n m / (m + K_n), the precision of a class mean
 
 is the posterior's mean, and classes without examples move as those with examples say. In speaker
 recognition these are eigenvoices beside a diagonal term (Kenny et al. 2007, joint factor analysis).
+
+Steps, where there are any, fit the answers to the examples from there, first-order. α of c and of b
+is learned for each step, with a factor of the number of examples (parts/bounded_steps.py).
 
 With R = 0, s = 0, τ = 1 and b = 0 that is PLDA (Ioffe 2006): class means are normally distributed
 over persons around p_n with the variance 1/m, examples around them with the variance 1, and an
@@ -44,8 +48,16 @@ from torch import Tensor
 from handful.trainer.form.learner import Variant
 from handful.trainer.form.stage import Noise, Stage, Support, Tensors
 from handful.trainer.networks import NetworkConfig
-from handful.trainer.parts.embedding import OF_PICTURES, EmbeddingLearner
+from handful.trainer.parts.bounded_steps import (
+    COUNT,
+    bound_gradient,
+    count_factor,
+    count_params,
+    labelled_loss,
+)
+from handful.trainer.parts.embedding import OF_PICTURES, OF_VECTORS, EmbeddingLearner
 from handful.trainer.parts.features import scaled_distance
+from handful.trainer.parts.inner_gradient import grad_and_value
 from handful.trainer.parts.metric import inverse
 from handful.trainer.parts.whitening import LEAST, fit_persons, no_whitening, whiten
 from handful.trainer.settings.read import check_numbers
@@ -53,6 +65,10 @@ from handful.trainer.settings.read import check_numbers
 MEANS, WORTH, SHIFT = "prior.means", "prior.worth", "prior.shift"  # p, ln m, s
 FACTORS = "prior.factors"  # w
 SHARPNESS, BIAS = "answer.sharpness", "answer.bias"  # ln τ, b
+MEANS_RATE, BIAS_RATE = "rate.means", "rate.bias"  # ln α of c and of b, of each step
+TASK = (MEANS, WORTH, SHIFT, FACTORS, SHARPNESS, BIAS, MEANS_RATE, BIAS_RATE)
+FITTED = ("fitted_c", "fitted_b")
+LONGEST = 1.0  # of an inner gradient
 WORTHS = (0.05, 30.0)  # of m at the start, in examples
 CONDITION = 1e5  # of G at most, whose least eigenvalue is 1: as of thousands of examples
 OF_THE_TASK = 5.0  # times the rate of the network: these few numbers have far to go
@@ -65,12 +81,14 @@ class PriorMeansConfig:
     shift: float = 0.7  # s at the start
     sharpness: float = 0.25  # τ at the start
     factors: int = 0  # R, in how many ways a person moves all classes together
+    steps: int = 0  # on the support set's loss, from the shrunken means
+    step_rate: float = 2.0  # α of c at the start; of b a quarter
     train_network: bool = True  # meta-train the network with the rest
     network: NetworkConfig | None = field(default_factory=NetworkConfig)  # None: x are features
 
     def __post_init__(self) -> None:
         """Check what the types do not say."""
-        check_numbers(self, least={"shift": 0, "factors": 0})
+        check_numbers(self, least={"shift": 0, "factors": 0, "steps": 0})
 
 
 class PriorMeans(EmbeddingLearner):
@@ -83,9 +101,13 @@ class PriorMeans(EmbeddingLearner):
 
     @classmethod
     def variants(cls) -> dict[str, Variant]:
-        """On pictures."""
+        """On pictures, and on vectors with steps."""
         config = cls.Config(network=OF_PICTURES, factors=2)
-        return {"prior-means": Variant(config, named=True)}
+        stepping = cls.Config(network=OF_VECTORS, factors=1, steps=2)
+        return {
+            "prior-means": Variant(config, named=True),
+            "prior-means-steps": Variant(stepping, named=True),
+        }
 
     def init(self, generator: torch.Generator) -> Tensors:
         """The network, a map that changes nothing, and means at the origin until `prepare`."""
@@ -98,7 +120,12 @@ class PriorMeans(EmbeddingLearner):
             SHARPNESS: torch.tensor(self.config.sharpness).log(),
             BIAS: torch.zeros(self.way),
             **({FACTORS: factors} if self.config.factors else {}),
+            **(self._rates() if self.config.steps else {}),
         }
+
+    def _rates(self) -> Tensors:
+        rate = torch.full((self.config.steps,), self.config.step_rate).log()
+        return {MEANS_RATE: rate, BIAS_RATE: rate - math.log(4), **count_params()}
 
     def prepare(self, params: Tensors, x: Tensor, y: Tensor, domain: Tensor) -> Tensors:
         """A, μ, p_n, w and m of embedded examples x [M, D] of the classes y [M] of persons [M]."""
@@ -110,7 +137,7 @@ class PriorMeans(EmbeddingLearner):
 
     def rate_of(self, name: str) -> float:
         """The prior and the answers move faster than the network."""
-        return OF_THE_TASK if name in (MEANS, WORTH, SHIFT, FACTORS, SHARPNESS, BIAS) else 1.0
+        return OF_THE_TASK if name in TASK or name.startswith(COUNT) else 1.0
 
     def embed_batch(self, params: Tensors, x: Tensor, together: bool) -> tuple[Tensor, Tensors]:
         """φ(x) [B, D] of x [B, ...], each example by itself, also where they come `together`.
@@ -122,13 +149,50 @@ class PriorMeans(EmbeddingLearner):
         return whiten(params, h), buffers
 
     def stages(self, *, training: bool = False) -> tuple[Stage, ...]:
-        """One stage without steps: the shrunken means."""
-        return (Stage(name="means", init=shrunken_means),)
+        """The shrunken means, without a step; then the steps, where there are any."""
+        means = Stage(name="means", init=shrunken_means)
+        if not self.config.steps:
+            return (means,)
+        fitted = Stage(
+            name="fitted",
+            init=start_fitting,
+            step=self.fit,
+            step_name="fit_step",
+            steps=self.config.steps,
+        )
+        return (means, fitted)
+
+    def fit(self, params: Tensors, state: Tensors, support: Support) -> tuple[Tensors, Tensor]:
+        """One step of c and b, and the loss that it descends, a mean over examples."""
+
+        def support_loss(moving: Tensors) -> Tensor:
+            return labelled_loss(self.predict(params, {**state, **moving}, support.x), support.y)
+
+        moving = {name: state[name] for name in FITTED}
+        gradient, loss = grad_and_value(support_loss, constant=True)(moving)
+        gradient = bound_gradient(gradient, LONGEST)
+        # steps beyond those of training would use the rate of the last one
+        index = state["fitted_count"].clamp(max=self.config.steps - 1).reshape(1)
+        factor = count_factor(params, support)
+        rates = {"fitted_c": MEANS_RATE, "fitted_b": BIAS_RATE}
+        moved = {
+            name: moving[name]
+            - factor * params[rates[name]].exp().gather(0, index).reshape(()) * gradient[name]
+            for name in FITTED
+        }
+        return {**moved, "fitted_count": state["fitted_count"] + 1}, loss
 
     def predict(self, params: Tensors, state: Tensors, query_x: Tensor) -> Tensor:
         """−τ/2 Σ_d ((φ − c_n)² / v_n + ln v_n) + b_n for φ [Q, D]: [Q, N]."""
-        near = scaled_distance(query_x, state["c"], state["v"]) + state["v"].log().sum(dim=1)
-        return state["b"] - params[SHARPNESS].exp() / 2 * near
+        c, b = (state[name] for name in (FITTED if self.config.steps else ("c", "b")))
+        near = scaled_distance(query_x, c, state["v"]) + state["v"].log().sum(dim=1)
+        return b - params[SHARPNESS].exp() / 2 * near
+
+
+def start_fitting(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
+    """c and b as they are, and the step's number."""
+    count = torch.zeros((), dtype=torch.int64, device=support.y.device)
+    return {"fitted_c": state["c"], "fitted_b": state["b"], "fitted_count": count}
 
 
 def shrunken_means(params: Tensors, state: Tensors, support: Support, noise: Noise) -> Tensors:
