@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from tables import write_table
+from tables import write_section, write_table
 
 from handful.runtime.package.files import write_atomic
 from handful.trainer.commands.subjects import Plan, RunSubject
@@ -31,7 +30,6 @@ HERE = Path(__file__).parent
 PUBLISHED, MEASURED = HERE / "papers.toml", HERE / "learners" / "papers.json"
 LEARNERS = HERE.parent / "docs" / "learners"
 SHORT = HERE / "results" / "learners-omniglot-ways.md"  # trained for 150 steps from one network
-SECTION = re.compile(r"(<!-- papers -->\n).*?(\n<!-- /papers -->)", re.DOTALL)
 SIZES = ((5, 1), (5, 5), (20, 1), (20, 5))
 HEAD = ("learner", "whose", *(f"{way}-way {shot}-shot" for way, shot in SIZES), "tasks trained on")
 INTRODUCTION = """Accuracy in % ± 95 %. Ours is measured on 1000 episodes of Vinyals' meta-test
@@ -155,14 +153,10 @@ def write_pages() -> None:
         ]
     )
     write_table("papers", "Every learner beside its paper", "python benchmarks/papers.py", text)
-    for page in LEARNERS.glob("*.md"):
-        old = page.read_text(encoding="utf-8")
-        if (marks := SECTION.search(old)) is None:
-            continue
-        of_page = [n for n, one in published.items() if one.get("page", n) == page.stem]
+    for page in {one.get("page", name) for name, one in published.items()}:
+        of_page = [n for n, one in published.items() if one.get("page", n) == page]
         own = markdown_table(HEAD, [row for name in of_page for row in every[name]])
-        start, end = marks.span()
-        write_atomic(page, f"{old[:start]}{marks[1]}\n{own}\n{marks[2]}{old[end:]}".encode())
+        write_section(LEARNERS / f"{page}.md", "papers", own)
 
 
 def main() -> None:

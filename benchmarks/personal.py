@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from tables import write_table
+from tables import write_section, write_table
 
 from handful.runtime.arrays import Array
 from handful.runtime.package.files import write_atomic
@@ -41,6 +41,10 @@ CALLED = {
 }
 PLAN = Plan(shots=(1, 2, 5), queries=5, episodes=400, seed=11)
 EPISODES = {"words": 150}  # of a size, where forty classes ask more queries each
+HEAD = (
+    "persons never seen",
+    ["no examples", "1 of each class", "2", "5", "5 of half of the classes"],
+)
 LEARNER, BEST_RULE = "prior means", "the best cheap rule"
 EVERYBODY, MEANS = "everybody's classifier, no examples", "class means of everybody's features"
 METHODS = (
@@ -51,8 +55,9 @@ METHODS = (
     "logistic regression from everybody's head",
     "re-estimated normalisation",
 )
+PAGE = Path(__file__).parents[1] / "docs" / "personal.md"
 TITLE = "Named classes of persons never seen"
-INTRODUCTION = """Accuracy in %, by examples of each class; in brackets 95 % intervals of paired
+INTRODUCTION = """Accuracy in %, by examples of each class; ± 95 % intervals of paired
 differences, over persons. Support and query are of other recordings; meta-test persons are in no
 other part. A cheap rule has the settings, and the best of them is the one, that were best on the
 meta-validation persons of the same run at the same number of examples."""
@@ -129,18 +134,27 @@ def table(merged: Mapping[str, Mapping[str, Array]]) -> str:
     return "\n".join(lines)
 
 
+def summary(called: str, merged: Mapping[str, Mapping[str, Array]]) -> str:
+    """Everybody's classifier, and at each size the learner and its lead over the best rule."""
+    first = next(iter(merged.values()))
+    cells = [f"{100 * first[EVERYBODY].mean():.1f}"]
+    for of_size in merged.values():
+        lead = mean_of(of_size[LEARNER] - of_size[BEST_RULE])
+        cells.append(f"{100 * of_size[LEARNER].mean():.1f} ({_signed(lead)})")
+    return _line(called, cells)
+
+
 def _line(name: str, cells: Sequence[str]) -> str:
     return f"| {name} | " + " | ".join(cells) + " |"
 
 
 def _signed(lead: Mean) -> str:
-    low, high = lead.value - lead.interval, lead.value + lead.interval
-    return f"{100 * lead.value:+.1f} [{100 * low:.1f}, {100 * high:.1f}]".replace("-", "−")
+    return f"{100 * lead.value:+.1f} ± {100 * lead.interval:.1f}".replace("-", "−")
 
 
 def write_page(runs: Path) -> None:
     """The table of each data set, of all runs that are measured."""
-    sections = []
+    sections, short = [], []
     for name, called in CALLED.items():
         results: dict[int, list[Values]] = {}
         for file in sorted(runs.glob(f"{name}-*-*/measured.json")):
@@ -150,10 +164,12 @@ def write_page(runs: Path) -> None:
             merged = merge(results)
             persons = len(next(iter(merged.values()))[LEARNER])
             seeds = ", ".join(f"{len(found)} in fold {fold}" for fold, found in results.items())
+            short.append(summary(f"{called}, {persons} persons", merged))
             about = f"{persons} persons; runs of other seeds: {seeds}."
             sections.append(f"## {called}\n\n{about}\n\n{table(merged)}")
     command = "python benchmarks/personal.py PREPARED RUNS"
     write_table("personal", TITLE, command, "\n\n".join([INTRODUCTION, *sections]))
+    write_section(PAGE, "persons", "\n".join([_line(*HEAD), "| --- |" + " --- |" * 5, *short]))
 
 
 def main() -> None:

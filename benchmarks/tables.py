@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import subprocess
 from pathlib import Path
 
@@ -17,6 +18,16 @@ def write_table(name: str, title: str, command: str, markdown: str) -> None:
     FOLDER.mkdir(exist_ok=True)
     text = f"# {title}\n\n{markdown.strip()}\n\n{_origin(command)}\n"
     write_atomic(FOLDER / f"{name}.md", text.encode())
+
+
+def write_section(page: Path, name: str, markdown: str) -> None:
+    """Put Markdown between the marks `<!-- NAME -->` and `<!-- /NAME -->` of a page."""
+    marks = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    old = page.read_text(encoding="utf-8")
+    if not marks.search(old):
+        raise SystemExit(f"{page} has no <!-- {name} --> with its end")
+    new = marks.sub(lambda found: f"{found[1]}\n{markdown}\n{found[2]}", old)
+    write_atomic(page, new.encode())
 
 
 def _origin(command: str) -> str:
