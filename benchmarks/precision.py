@@ -68,7 +68,9 @@ def work(package: Path, files: Sequence[Sequence[str]]) -> list[Callable[[], obj
 def seconds(packages: Mapping[Precision, Path], data: Path, rounds: int) -> Taken:
     """Of each precision the rounds of everything, in turns."""
     files = files_of(data, EACH)
-    todo = {name: work(package, files) for name, package in packages.items()}
+    todo: dict[Precision, list[Callable[[], object]]] = {
+        name: work(package, files) for name, package in packages.items()
+    }
     every = [function for functions in todo.values() for function in functions]
     found = durations(every, rounds, time.process_time)
     apart = iter(found)
