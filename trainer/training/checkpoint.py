@@ -57,8 +57,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """What `write_checkpoint` wrote."""
     try:
         content = path.read_bytes()
-        # copied to where torch puts tensors: a product of matrices that lie elsewhere in a cache line
-        # may be rounded otherwise, and a resumed run would leave its track by the last bit
+        # copied to where torch puts tensors: a product of matrices that begin elsewhere in a cache
+        # line may be rounded otherwise, and a resumed run would leave its track by the last bit
         tensors = {name: tensor.clone() for name, tensor in load(content).items()}
         size = int.from_bytes(content[:8], "little")
         facts = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["handful"])
