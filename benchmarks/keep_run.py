@@ -8,6 +8,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tables import write_section
+
 from handful.runtime.package.files import write_atomic
 from handful.trainer.training.checkpoint import BEST, LAST, read_checkpoint
 from handful.trainer.training.folder import CONFIG, DATA
@@ -15,7 +17,6 @@ from handful.trainer.training.folder import CONFIG, DATA
 KEPT = Path(__file__).parent / "runs"
 README = KEPT / "README.md"
 COMMAND, CURVE = "command.txt", "validation.jsonl"
-BEGIN, END = "<!-- table -->", "<!-- /table -->"
 
 
 def keep(run: Path, command: str | None) -> None:
@@ -68,9 +69,7 @@ def main() -> None:
         "| run | begun by | steps | hours by the clock | validation at step |",
         "|" + " --- |" * 5,
     ]
-    text = README.read_text(encoding="utf-8")
-    before, after = text.split(BEGIN)[0], text.split(END)[1]
-    write_atomic(README, "\n".join([before + BEGIN, *head, *rows, END + after]).encode())
+    write_section(README, "table", "\n".join([*head, *rows]))
 
 
 if __name__ == "__main__":
